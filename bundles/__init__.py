@@ -1,0 +1,1 @@
+"""One MONAI Bundle a released model: configurations only, no code."""

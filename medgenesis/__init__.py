@@ -1,0 +1,23 @@
+"""Self-supervised learning for 3D medical images on MONAI: learn from unlabelled scans, fine-tune on a few labels.
+
+Sub-packages are imported on first use, so ``import medgenesis`` costs next to nothing.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = ("bundles", "data", "engines", "handlers", "methods", "networks", "transfer", "transforms", "weights")
+
+__all__ = ["__version__", *_SUBPACKAGES]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
