@@ -1,0 +1,160 @@
+"""Random cubes of volumes: cut and corrupted on the fly, each a function of (seed, epoch, index)."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, Dataset, MetaTensor, PersistentDataset
+from monai.data.utils import pickle_hashing
+from monai.transforms import Compose
+
+from medgenesis.data.sampler import SampleKey, SeededSampler
+from medgenesis.data.screening import screen_volumes
+from medgenesis.weights import save_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+class MappedDataset(PersistentDataset):
+    """MONAI's `PersistentDataset`, with cache files that are memory-mapped and never stale.
+
+    A cube cut from a cached volume reads the pages it covers, not the volume, and the pages belong to the
+    operating system: a folder larger than memory is read in bounded memory.
+
+    Args:
+        data: records (dictionaries) with file paths.
+        transform: deterministic preparation of a volume.
+        cache_dir: folder of the cache files.
+
+    Notes:
+        The file name holds a hash of the record, of the size and time of change of its files, and of the transforms
+        with their parameters; MONAI's default hashes the record alone. Files are written beside, then renamed;
+        an unreadable one is made anew.
+    """
+
+    def __init__(self, data: Sequence[dict], transform: Callable, cache_dir: str | Path) -> None:
+        super().__init__(
+            data=data,
+            transform=transform,
+            cache_dir=cache_dir,
+            hash_func=_hash_record,
+            hash_transform=pickle_hashing,
+            track_meta=True,
+        )
+
+    def _cachecheck(self, item_transformed: dict) -> dict:
+        digest = self.hash_func(item_transformed).decode() + self.transform_hash
+        path = self.cache_dir / f"{digest}.pt"
+        if path.is_file():
+            try:
+                return torch.load(path, mmap=True, weights_only=True)
+            except Exception as error:  # whatever is wrong with a cache file, it can be made anew
+                warnings.warn(f"{path}: unreadable cache file, made anew ({error})", stacklevel=2)
+        prepared = self._pre_transform(dict(item_transformed))
+        save_checkpoint(prepared, path)
+        return torch.load(path, mmap=True, weights_only=True)
+
+
+def _hash_record(record: dict) -> bytes:
+    """Hash of a record and of the size and time of change of every file (or folder of files) that it names."""
+    stamps = []
+    for value in record.values():
+        if isinstance(value, str) and Path(value).exists():
+            path = Path(value)
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return pickle_hashing({"record": record, "files": stamps})
+
+
+class CubeDataset(torch.utils.data.Dataset):
+    """Random cubes of volumes, each corrupted into a pretext pair.
+
+    Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
+    cube or a cube rule that never accepts is known before hours are spent; this pass fills the cache.
+
+    Args:
+        data: records with `image` (and `label`, where labels are cut along), as from `load_datalist`.
+        preprocessing: deterministic preparation of a volume, as from `medgenesis.data.preprocessing`.
+        cut: random transform that cuts one cube, as `RandCubed`.
+        transform: random transform of the cut cube, as `RandGenesisd`; None returns the plain cube.
+        cubes_per_volume: cubes of each volume in an epoch (32 in Models Genesis).
+        seed: with the epoch and the index, the only source of randomness.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+        on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
+        report: CSV file that receives the acceptance of each volume, or None.
+        keys: what a sample keeps; plain tensors, so that any two samples collate.
+
+    Returns:
+        `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary of tensors (C, *spatial).
+
+    Raises:
+        ValueError: an unknown `cache`, a disk cache without folder, or no usable volume.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict],
+        preprocessing: Callable,
+        cut: Callable,
+        transform: Callable | None = None,
+        *,
+        cubes_per_volume: int = 32,
+        seed: int = 0,
+        cache: str = "disk",
+        cache_dir: str | Path | None = None,
+        on_error: str = "stop",
+        report: str | Path | None = None,
+        keys: Sequence[str] = ("image", "target"),
+    ) -> None:
+        self.seed, self.cubes_per_volume, self.keys = seed, cubes_per_volume, tuple(keys)
+        volumes = _cached(list(data), preprocessing, cache, cache_dir)
+        good = screen_volumes(data, load=volumes.__getitem__, cut=cut, on_error=on_error, seed=seed, report=report)
+        kept = {id(record) for record in good}
+        self.positions = [i for i, record in enumerate(data) if id(record) in kept]
+        self.volumes = volumes
+        self.data = list(good)
+        self.random_transform = Compose([cut] if transform is None else [cut, transform])
+
+    def __len__(self) -> int:
+        return len(self.positions) * self.cubes_per_volume
+
+    def __getitem__(self, key: SampleKey | tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        volume = self.volumes[self.positions[index // self.cubes_per_volume]]
+        state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
+        self.random_transform.set_random_state(seed=int(state))
+        sample = self.random_transform(volume)
+        return {name: _plain(sample[name]) for name in self.keys if name in sample}
+
+    @property
+    def weights(self) -> list[float] | None:
+        """One weight a sample, from the records' `weight`; None where no record has one."""
+        if not any("weight" in record for record in self.data):
+            return None
+        return [float(record.get("weight", 1.0)) for record in self.data for _ in range(self.cubes_per_volume)]
+
+    def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
+        """The sampler that belongs to this data set: same seed, the records' weights when shuffling."""
+        weights = self.weights if shuffle else None
+        return SeededSampler(len(self), seed=self.seed, shuffle=shuffle, weights=weights, fixed=fixed)
+
+
+def _cached(data: list[dict], preprocessing: Callable, cache: str, cache_dir: str | Path | None) -> Dataset:
+    if cache == "none":
+        return Dataset(data, preprocessing)
+    if cache == "memory":  # "threads" keeps a plain list that fills on first access: the screening pass fills it
+        return CacheDataset(data, preprocessing, runtime_cache="threads", progress=False)
+    if cache == "disk":
+        if cache_dir is None:
+            raise ValueError('`cache_dir` must be given for cache="disk"')
+        return MappedDataset(data, preprocessing, cache_dir)
+    raise ValueError(f'`cache` must be "disk", "memory" or "none", got {cache!r}')
+
+
+def _plain(value: Any) -> Any:
+    return value.as_tensor() if isinstance(value, MetaTensor) else value

@@ -1,0 +1,5 @@
+"""One engine for all pretext methods."""
+
+from medgenesis.engines.pretext import PretextEvaluator, PretextEvents, PretextTrainer
+
+__all__ = ["PretextEvaluator", "PretextEvents", "PretextTrainer"]

@@ -1,0 +1,291 @@
+"""The one trainer of all pretext methods, and its evaluator."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import EventEnum, Events
+from ignite.metrics import Loss
+from monai.engines import Evaluator, Trainer
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from medgenesis.data.sampler import SeededSampler
+from medgenesis.errors import CheckpointError
+
+
+class PretextEvents(EventEnum):
+    """What a `PretextTrainer` fires beside Ignite's events."""
+
+    RUN_ENDED = "run_ended"  # however the run ended: completed, terminated or by an error
+
+
+class PretextTrainer(Trainer):
+    """Train a pretext method: a module whose forward returns its loss and its named parts.
+
+    A MONAI `Trainer` (an Ignite engine), so every MONAI and Ignite handler works with it. What differs between
+    methods is the method; what differs between runs is a setting or a handler.
+
+    Args:
+        device: where to train.
+        max_epochs: epochs to train in all, restarts included.
+        train_data_loader: loader with a `SeededSampler` and whole batches (`drop_last=True`).
+        method: `method(batch) -> {"loss": scalar, parts…}`; moved to `device`, and wrapped in
+            DistributedDataParallel where `torch.distributed` is initialised.
+        optimizer: over the parameters of `method`.
+        lr_scheduler: stepped once an epoch by `LearningRate`; here so that checkpoints hold it.
+        train_handlers: attached in this order.
+        amp: automatic mixed precision, on a CUDA device (float16 with loss scaling).
+        accumulation_steps: batches whose gradients are averaged for one optimizer step; an epoch's last group may be
+            smaller.
+        clip_norm: largest norm of the gradient, or None.
+        channels_last: keep volumes and weights in channels-last memory order (faster 3D convolutions).
+        seed: of what the network itself draws (dropout), reset at every iteration from (seed, iteration, rank), so
+            that a restart changes nothing.
+
+    Raises:
+        ValueError: a loader without `SeededSampler`, an empty epoch, or `accumulation_steps` below 1.
+
+    Notes:
+        `iteration` counts batches, as in Ignite, not optimizer steps.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        max_epochs: int,
+        train_data_loader: DataLoader,
+        method: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: Any = None,
+        train_handlers: Sequence | None = None,
+        *,
+        amp: bool = False,
+        accumulation_steps: int = 1,
+        clip_norm: float | None = None,
+        channels_last: bool = False,
+        seed: int = 0,
+    ) -> None:
+        device = torch.device(device)
+        _check_loader(train_data_loader, accumulation_steps)
+        self.method = method.to(device)  # parameters keep their identity, so the optimizer stays right
+        self.memory_format = torch.channels_last_3d if channels_last else torch.preserve_format
+        if channels_last:
+            self.method.to(memory_format=self.memory_format)
+        self.wrapped = _distributed(self.method, device)
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
+        super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False, event_names=[PretextEvents])
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
+        self.state.interrupted = False  # a handler stopped the run before its time
+        self._sums: dict[str, Tensor] = {}  # of this epoch so far: "loss", the parts, and "batches"
+        self.add_event_handler(Events.EPOCH_STARTED, _position_sampler)
+        self.add_event_handler(Events.EPOCH_COMPLETED, _average_epoch)
+        for handler in train_handlers or ():
+            handler.attach(self)
+
+    def run(self) -> None:
+        """Train until `max_epochs`, from wherever a checkpoint handler has put the state."""
+        try:
+            super(
+                Trainer, self
+            ).run()  # MONAI's Trainer.run would replace the loss scaler, and what was resumed with it
+        finally:
+            self.fire_event(PretextEvents.RUN_ENDED)
+
+    @property
+    def at_step(self) -> bool:
+        """Whether the batch just seen ended with an optimizer step (no gradients are pending)."""
+        position = (self.state.iteration - 1) % self.state.epoch_length + 1
+        return position % self.accumulation_steps == 0 or position == self.state.epoch_length
+
+    def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> dict[str, Any]:
+        torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
+        batch = _to_device(batchdata, self.state.device, self.memory_format)
+        self.wrapped.train()
+        with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
+            output = self.wrapped(batch)
+        self.state.batch = batch
+        self.scaler.scale(output["loss"] / self._group_size()).backward()
+        if self.at_step:
+            self._optimizer_step()
+        output = {**output, "loss": output["loss"].detach()}
+        self._accumulate(output)
+        return output
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that `restore` needs to continue as if nothing had happened; readable with `weights_only=True`."""
+        return {
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": None if self.lr_scheduler is None else self.lr_scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "iteration": self.state.iteration,
+            "sums": {name: value.item() for name, value in self._sums.items()},
+            "settings": self._settings(),
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Put the trainer where `checkpoint()` was taken.
+
+        Raises:
+            CheckpointError: the checkpoint is of another method, network or optimizer, or of a run with another seed,
+                batch size, number of batches, accumulation or number of processes, which could not continue exactly.
+        """
+        settings = self._settings()
+        found = checkpoint.get("settings")
+        if found != settings:
+            raise CheckpointError(
+                f"the checkpoint is of a run with other settings: {found}, now {settings}; "
+                "use the old settings, or another output folder"
+            )
+        try:
+            self.method.load_state_dict(checkpoint["method"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            if self.lr_scheduler is not None:
+                self.lr_scheduler.load_state_dict(checkpoint["lr_scheduler"])
+            self.scaler.load_state_dict(checkpoint["scaler"])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            first = str(error).strip().splitlines()[:3]
+            raise CheckpointError(
+                f"the checkpoint is of another network, method, optimizer or schedule: {' '.join(first)}; "
+                "use the configuration that wrote it, or another output folder"
+            ) from error
+        self.state.iteration = checkpoint["iteration"]
+        self.state.epoch = self.state.iteration // self.state.epoch_length
+        device = self.state.device
+        self._sums = {k: torch.tensor(v, dtype=torch.float64, device=device) for k, v in checkpoint["sums"].items()}
+
+    def _settings(self) -> dict[str, int]:
+        return {
+            "seed": self.seed,
+            "data seed": self.data_loader.sampler.seed,
+            "batch size": self.data_loader.batch_size,
+            "batches an epoch": self.state.epoch_length,
+            "accumulation steps": self.accumulation_steps,
+            "processes": self.data_loader.sampler.world_size,
+        }
+
+    def _accumulate(self, output: dict[str, Any]) -> None:
+        for name in ("loss", *getattr(self.method, "parts", ())):
+            self._sums[name] = self._sums.get(name, 0) + output[name].detach().double()
+        self._sums["batches"] = self._sums.get("batches", torch.zeros_like(self._sums["loss"])) + 1
+
+    def _group_size(self) -> int:
+        """Batches in the group of the present one: an epoch's last group may be short."""
+        position = (self.state.iteration - 1) % self.state.epoch_length
+        first = position - position % self.accumulation_steps
+        return min(self.accumulation_steps, self.state.epoch_length - first)
+
+    def _optimizer_step(self) -> None:
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.method.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class PretextEvaluator(Evaluator):
+    """Average loss and parts of a method over a validation set; the key metric is "loss", smaller is better.
+
+    Args:
+        device: where to evaluate.
+        val_data_loader: loader whose sampler is `fixed`, so that every epoch sees the same corrupted cubes.
+        method: the method being trained.
+        val_handlers: MONAI or Ignite handlers.
+
+    `state.best_metric` and `state.best_metric_epoch` hold the best loss and its epoch.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        val_data_loader: Iterable | DataLoader,
+        method: nn.Module,
+        val_handlers: Sequence | None = None,
+    ) -> None:
+        self.method = method
+        parts = {name: _average(name) for name in getattr(method, "parts", ())}
+        super().__init__(
+            torch.device(device),
+            val_data_loader,
+            key_val_metric={"loss": _average("loss")},
+            additional_metrics=parts,
+            metric_cmp_fn=lambda current, best: current < best,
+            val_handlers=val_handlers,
+            decollate=False,
+        )
+
+    def _iteration(self, engine: "PretextEvaluator", batchdata: dict[str, Tensor]) -> dict[str, Any]:
+        batch = _to_device(batchdata, self.state.device, torch.preserve_format)
+        self.method.eval()
+        with torch.no_grad():
+            output = self.method(batch)
+        self.state.batch = batch
+        return {**output, "samples": len(next(iter(batch.values())))}
+
+
+def _average(name: str) -> Loss:
+    """Mean of one part of the output over all samples, across ranks."""
+    return Loss(
+        lambda value, samples: value,
+        output_transform=lambda output: (output[name], output["samples"]),
+        batch_size=lambda samples: samples,
+    )
+
+
+def _check_loader(loader: DataLoader, accumulation_steps: int) -> None:
+    if not isinstance(getattr(loader, "sampler", None), SeededSampler):
+        raise ValueError(
+            "`train_data_loader` must have a medgenesis.data.SeededSampler (CubeDataset.sampler() makes it), "
+            f"got {type(getattr(loader, 'sampler', None)).__name__}: without it a restart would replay old samples"
+        )
+    if not loader.drop_last or len(loader) < 1:
+        raise ValueError(
+            "`train_data_loader` must have drop_last=True and at least one whole batch an epoch, got "
+            f"drop_last={loader.drop_last}, {len(loader.sampler)} samples an epoch, batches of {loader.batch_size}: "
+            "use a smaller batch or more cubes a volume"
+        )
+    if accumulation_steps < 1:
+        raise ValueError(f"`accumulation_steps` must be at least 1, got {accumulation_steps}")
+
+
+def _position_sampler(trainer: PretextTrainer) -> None:
+    """Point the sampler at the epoch that starts, and behind what a resumed run has already seen of it."""
+    seen = trainer.state.iteration % trainer.state.epoch_length
+    loader = trainer.data_loader
+    loader.sampler.set_position(trainer.state.epoch - 1, seen * loader.batch_size)
+
+
+def _average_epoch(trainer: PretextTrainer) -> None:
+    """Put the epoch's mean loss and parts, over all ranks, into `state.metrics`."""
+    sums, trainer._sums = trainer._sums, {}
+    values = torch.stack(list(sums.values()))
+    if trainer.wrapped is not trainer.method:
+        torch.distributed.all_reduce(values)
+    means = dict(zip(sums, (values / values[list(sums).index("batches")]).tolist(), strict=True))
+    means.pop("batches")
+    trainer.state.metrics.update(means)
+
+
+def _distributed(method: nn.Module, device: torch.device) -> nn.Module:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return method
+    return DistributedDataParallel(method, device_ids=[device] if device.type == "cuda" else None)
+
+
+def _to_device(batch: dict[str, Any], device: torch.device, memory_format: torch.memory_format) -> dict[str, Any]:
+    moved = {}
+    for name, value in batch.items():
+        if isinstance(value, Tensor):
+            volume_format = memory_format if value.ndim == 5 else torch.preserve_format
+            value = value.to(device, non_blocking=True, memory_format=volume_format)
+        moved[name] = value
+    return moved
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

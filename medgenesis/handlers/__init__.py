@@ -1,0 +1,21 @@
+"""Ignite handlers of the pretext trainer, each usable alone."""
+
+from medgenesis.handlers.checkpoints import Checkpoints
+from medgenesis.handlers.collapse_guard import CollapseGuard
+from medgenesis.handlers.early_stopping import EarlyStopping
+from medgenesis.handlers.frozen_probe import FrozenProbe
+from medgenesis.handlers.metrics_csv import MetricsCSV
+from medgenesis.handlers.preview import Preview
+from medgenesis.handlers.progress import Progress
+from medgenesis.handlers.tensorboard import TensorBoard
+
+__all__ = [
+    "Checkpoints",
+    "CollapseGuard",
+    "EarlyStopping",
+    "FrozenProbe",
+    "MetricsCSV",
+    "Preview",
+    "Progress",
+    "TensorBoard",
+]

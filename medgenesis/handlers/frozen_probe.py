@@ -1,0 +1,78 @@
+"""A linear probe of the frozen encoder, because restoration loss alone misleads."""
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import balanced_accuracy_score
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from medgenesis.networks import network_parts
+
+
+class FrozenProbe:
+    """Ask, every few epochs, what a linear classifier reads from the frozen encoder.
+
+    Each position of the encoder's deepest map sees a cell of the cube; its class is the label that most of the
+    cell's voxels have. A ridge classifier is fitted to the positions of the training cubes and scored on those of
+    the test cubes by balanced accuracy, which goes to `state.metrics["probe"]` and so into every log.
+
+    Args:
+        train_data_loader: a few labelled cubes: `image` (B, C, *spatial), `label` (B, 1, *spatial) of whole numbers.
+        test_data_loader: the same, of other patients.
+        every: epochs between probes; in between, the last figure stands.
+
+    Raises:
+        ValueError: from the handler, where the training cubes' cells all have one class.
+    """
+
+    def __init__(self, train_data_loader: DataLoader, test_data_loader: DataLoader, every: int = 5) -> None:
+        self.train_data_loader, self.test_data_loader, self.every = train_data_loader, test_data_loader, every
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.epoch % self.every == 0 or "probe" not in engine.state.metrics:
+            network = engine.method.network
+            engine.state.metrics["probe"] = probe_encoder(
+                network, self.train_data_loader, self.test_data_loader, engine.state.device
+            )
+
+
+def probe_encoder(
+    network: nn.Module, train_data_loader: DataLoader, test_data_loader: DataLoader, device: torch.device
+) -> float:
+    """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's deepest map (see `FrozenProbe`)."""
+    was_training = network.training
+    network.eval()
+    train_features, train_classes = _cells(network, train_data_loader, device)
+    test_features, test_classes = _cells(network, test_data_loader, device)
+    network.train(was_training)
+    if len(np.unique(train_classes)) < 2:
+        raise ValueError(
+            f"the probe's training cubes hold one class only ({train_classes[0]}): give cubes with several labels"
+        )
+    mean, spread = train_features.mean(0), train_features.std(0) + 1e-6
+    classifier = RidgeClassifier(class_weight="balanced").fit((train_features - mean) / spread, train_classes)
+    return float(balanced_accuracy_score(test_classes, classifier.predict((test_features - mean) / spread)))
+
+
+@torch.no_grad()
+def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Features (cells, channels) and majority labels (cells,) of all positions of the deepest map."""
+    encoder = network_parts(network).encoder
+    features, classes = [], []
+    for batch in loader:
+        deepest = encoder(batch["image"].to(device))[-1]
+        features.append(deepest.flatten(2).transpose(1, 2).flatten(0, 1).float().cpu().numpy())
+        classes.append(_majority(batch["label"], deepest.shape[2:]).flatten().numpy())
+    return np.concatenate(features), np.concatenate(classes)
+
+
+def _majority(label: Tensor, shape: torch.Size) -> Tensor:
+    """The commonest label of each cell, (B, *shape)."""
+    values = label.unique()
+    shares = [nn.functional.adaptive_avg_pool3d((label == value).float(), shape) for value in values]
+    return values[torch.cat(shares, dim=1).argmax(dim=1)]

@@ -1,0 +1,61 @@
+"""One line an epoch in a CSV file."""
+
+import csv
+import io
+import time
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+
+from medgenesis.atomic import write_text
+
+
+class MetricsCSV:
+    """Write epoch, iteration, losses, learning rate, seconds and cubes/s of every epoch to `path`.
+
+    A resumed run keeps the lines of the epochs that its checkpoint has, and drops later ones, which it repeats.
+
+    Args:
+        path: the CSV file, written whole each time (beside, then renamed).
+        validator: evaluator whose metrics become `val_…` columns, or None.
+    """
+
+    def __init__(self, path: str | Path, validator: Evaluator | None = None) -> None:
+        self.path, self.validator = Path(path), validator
+        self.rows: list[dict[str, str]] = []
+        self._began = 0.0
+        self._first = 0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+
+    def epoch_started(self, engine: Engine) -> None:
+        if not self.rows and self.path.is_file():
+            with self.path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < engine.state.epoch]
+        self._began, self._first = time.perf_counter(), engine.state.iteration
+
+    def epoch_completed(self, engine: Engine) -> None:
+        if engine.state.rank != 0:
+            return
+        seconds = time.perf_counter() - self._began
+        sampler = engine.data_loader.sampler
+        cubes = (engine.state.iteration - self._first) * engine.data_loader.batch_size * sampler.world_size
+        row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        row |= {name: f"{value:.6g}" for name, value in engine.state.metrics.items()}
+        if self.validator is not None:
+            row |= {f"val_{name}": f"{value:.6g}" for name, value in self.validator.state.metrics.items()}
+        row["learning_rate"] = f"{engine.optimizer.param_groups[0]['lr']:.6g}"
+        row |= {"seconds": f"{seconds:.1f}", "cubes_per_second": f"{cubes / max(seconds, 1e-9):.1f}"}
+        self.rows.append({name: str(value) for name, value in row.items()})
+        write_text(self.path, self._table())
+
+    def _table(self) -> str:
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()

@@ -1,0 +1,61 @@
+"""TensorBoard: scalars of every epoch, and pictures of the pretext task."""
+
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from torch.utils.tensorboard import SummaryWriter
+
+from medgenesis.engines import PretextEvents
+from medgenesis.handlers.preview import pretext_triples
+
+
+class TensorBoard:
+    """Write losses and learning rate by epoch, loss by iteration, and original | corrupted | restored pictures.
+
+    Events that an earlier, killed run wrote beyond the checkpoint are purged on resume. Rank 0 only.
+
+    Args:
+        log_dir: folder for the event files.
+        validator: evaluator whose metrics and last batch are written, or None.
+        every: iterations between points of the batch loss.
+    """
+
+    def __init__(self, log_dir: str | Path, validator: Evaluator | None = None, every: int = 10) -> None:
+        self.log_dir, self.validator, self.every = Path(log_dir), validator, every
+        self._writer: SummaryWriter | None = None
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        engine.add_event_handler(PretextEvents.RUN_ENDED, self.close)
+
+    def epoch_started(self, engine: Engine) -> None:
+        if self._writer is None and engine.state.rank == 0:
+            self._writer = SummaryWriter(self.log_dir, purge_step=engine.state.iteration + 1)
+
+    def iteration_completed(self, engine: Engine) -> None:
+        if self._writer is not None:
+            self._writer.add_scalar("batch/loss", engine.state.output["loss"].item(), engine.state.iteration)
+
+    def epoch_completed(self, engine: Engine) -> None:
+        if self._writer is None:
+            return
+        step = engine.state.iteration
+        for name, value in engine.state.metrics.items():
+            self._writer.add_scalar(f"train/{name}", value, step)
+        self._writer.add_scalar("learning_rate", engine.optimizer.param_groups[0]["lr"], step)
+        if self.validator is not None:
+            for name, value in self.validator.state.metrics.items():
+                self._writer.add_scalar(f"validation/{name}", value, step)
+            state = self.validator.state
+            if state.output and "restored" in state.output:
+                picture = pretext_triples(state.batch, state.output["restored"])
+                self._writer.add_image("original, corrupted, restored", picture, step, dataformats="HW")
+        self._writer.flush()
+
+    def close(self, engine: Engine) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,86 @@
+"""A small, complete pre-training run: seeded cubes, a network with dropout, every stateful handler."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.handlers import LrScheduleHandler, ValidationHandler
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from medgenesis.data.sampler import SeededSampler
+from medgenesis.engines import PretextEvaluator, PretextTrainer
+from medgenesis.handlers import Checkpoints, EarlyStopping, MetricsCSV
+from medgenesis.methods import ModelsGenesis
+
+
+class ToyCubes(Dataset):
+    """Pairs that are a function of (epoch, index) alone."""
+
+    def __len__(self):
+        return 14
+
+    def __getitem__(self, key):
+        epoch, index = key
+        generator = np.random.default_rng([7, epoch, index])
+        target = generator.random((1, 8, 8, 8), dtype=np.float32)
+        noise = generator.random((1, 8, 8, 8), dtype=np.float32)
+        return {"image": torch.from_numpy(0.5 * target + 0.5 * noise), "target": torch.from_numpy(target)}
+
+
+def toy_trainer(
+    folder: Path, *, epochs=3, accumulation_steps=2, patience=50, extra=(), lr=0.05, network=None, **settings
+):
+    torch.manual_seed(0)
+    if network is None:
+        network = nn.Sequential(
+            nn.Conv3d(1, 4, 3, padding=1),
+            nn.BatchNorm3d(4),
+            nn.ReLU(),
+            nn.Dropout3d(0.3),
+            nn.Conv3d(4, 1, 1),
+            nn.Sigmoid(),
+        )
+    method = ModelsGenesis(network)
+    optimizer = torch.optim.SGD(method.parameters(), lr=lr, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.ChainedScheduler(
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=5),
+            torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5),
+        ]
+    )
+    cubes = ToyCubes()
+    loader = DataLoader(cubes, 2, sampler=SeededSampler(len(cubes), seed=3), drop_last=True)
+    fixed = DataLoader(cubes, 4, sampler=SeededSampler(len(cubes), shuffle=False, fixed=True))
+    validator = PretextEvaluator("cpu", fixed, method)
+    handlers = [
+        ValidationHandler(1, validator),
+        LrScheduleHandler(scheduler, epoch_level=False, print_lr=False),
+        EarlyStopping(validator, patience),
+        MetricsCSV(folder / "metrics.csv", validator),
+        *extra,
+        Checkpoints(folder, validator, export=folder / "models" / "pretrained.pt"),
+    ]
+    return PretextTrainer(
+        "cpu", epochs, loader, method, optimizer, scheduler, handlers, accumulation_steps=accumulation_steps, **settings
+    )
+
+
+class Slow:
+    """Give the test time to send a signal."""
+
+    def attach(self, engine):
+        from ignite.engine import Events
+
+        engine.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda e: (print(e.state.iteration, flush=True), time.sleep(0.2))
+        )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    trainer = toy_trainer(Path(sys.argv[1]), extra=[Slow()] if "slow" in sys.argv else ())
+    trainer.run()
+    sys.exit(3 if trainer.state.interrupted else 0)
