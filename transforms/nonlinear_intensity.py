@@ -1,0 +1,83 @@
+"""Non-linear intensity: a volume seen through a random monotone curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+
+from medgenesis.transforms.base import (
+    Generator,
+    Params,
+    RandVolumeTransform,
+    RandVolumeTransformd,
+    check_probability,
+)
+from medgenesis.transforms.functional.curves import bezier_curve, bezier_map
+
+
+@dataclass(frozen=True, eq=False)
+class NonlinearIntensityParams(Params):
+    """Curves drawn for a batch.
+
+    Attributes:
+        control_points: (B, 2, 2) inner points (x, y), fractions in [0, 1].
+        decreasing: (B,) bool; dark and bright swap.
+    """
+
+    control_points: np.ndarray
+    decreasing: np.ndarray
+
+    def expand(self, segments: int = 256) -> np.ndarray:
+        """Points (B, 2, segments + 1) of the curves: x, rising, and y, fractions of the range."""
+        curves = zip(torch.from_numpy(self.control_points), self.decreasing.tolist(), strict=True)
+        return np.stack([bezier_curve(points, falls, segments).numpy() for points, falls in curves])
+
+
+class RandNonlinearIntensity(RandVolumeTransform):
+    """Map intensities by a cubic Bezier curve with two random control points; all channels of a volume alike.
+
+    Args:
+        p_decreasing: probability of a falling curve.
+        value_range: intensities (low, high) of the data.
+        prob: probability that anything is done.
+
+    Raises:
+        VolumeError: (on call) not (C, *spatial), empty, not floating point, or not finite.
+        IntensityRangeError: (on call) voxels outside `value_range` by more than 1e-3 of its width.
+
+    References:
+        Zhou et al., Models Genesis, Medical Image Analysis 2021, arXiv 2004.07882, section 3.2.
+
+    Notes:
+        Voxels outside the range by less than the tolerance become the curve's ends.
+    """
+
+    def __init__(
+        self, p_decreasing: float = 0.5, *, value_range: tuple[float, float] = (0.0, 1.0), prob: float = 1.0
+    ) -> None:
+        super().__init__(prob, value_range)
+        self.p_decreasing = check_probability("p_decreasing", p_decreasing)
+
+    def sample(self, rng: Generator, shape: tuple[int, ...]) -> NonlinearIntensityParams:
+        return NonlinearIntensityParams(rng.random((shape[0], 2, 2)), rng.random(shape[0]) < self.p_decreasing)
+
+    def apply(self, volume: torch.Tensor, params: NonlinearIntensityParams) -> torch.Tensor:
+        points, decreasing = torch.from_numpy(params.control_points), torch.from_numpy(params.decreasing)
+        return bezier_map(volume, points, decreasing, self.value_range)
+
+
+class RandNonlinearIntensityd(RandVolumeTransformd):
+    """Dictionary form of `RandNonlinearIntensity`; the same curve for all keys."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        p_decreasing: float = 0.5,
+        *,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        prob: float = 1.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        transform = RandNonlinearIntensity(p_decreasing, value_range=value_range, prob=prob)
+        super().__init__(keys, transform, allow_missing_keys)
