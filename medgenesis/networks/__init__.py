@@ -1,0 +1,7 @@
+"""Networks: the 3D U-Net of Models Genesis, and what makes any encoder-decoder transferable."""
+
+from medgenesis.networks.activations import activation_layer
+from medgenesis.networks.parts import NetworkParts, network_parts
+from medgenesis.networks.unet3d import UNet3D
+
+__all__ = ["NetworkParts", "UNet3D", "activation_layer", "network_parts"]

@@ -1,0 +1,171 @@
+"""The 3D U-Net of Models Genesis: an encoder, a decoder and a head that can be used apart."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from medgenesis.networks.activations import activation_layer
+from medgenesis.networks.normalisation import norm_layer
+
+LEVELS = 4
+MULTIPLE = 2 ** (LEVELS - 1)  # three poolings
+
+
+class _ConvNormReLU(nn.Module):
+    """3x3x3 convolution, normalisation, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str):
+        super().__init__()
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.norm = norm_layer(norm, out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class UNetEncoder(nn.Module):
+    """Four levels of two convolutions each, with a max-pool between levels.
+
+    Called with a volume (B, in_channels, X, Y, Z) it returns the four feature maps from shallow (full size) to deep
+    (an eighth of each side); ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
+
+    Args:
+        in_channels: channels of the volume.
+        width: channels of the first convolution; level d ends with ``width * 2**(d + 1)``.
+        norm: see ``UNet3D``.
+
+    Raises:
+        ValueError: a side is under 8 voxels, or a single value a channel is left for the normalisation.
+    """
+
+    def __init__(self, in_channels: int, width: int, norm: str):
+        super().__init__()
+        self.norm = norm
+        self.feature_channels = tuple(width * 2 ** (level + 1) for level in range(LEVELS))
+        self.out_channels = self.feature_channels[-1]
+        self.levels = nn.ModuleList()
+        for out in self.feature_channels:
+            # the first convolution of a level has half the channels of the second
+            self.levels.append(
+                nn.Sequential(_ConvNormReLU(in_channels, out // 2, norm), _ConvNormReLU(out // 2, out, norm))
+            )
+            in_channels = out
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        self._check(x)
+        features = []
+        for level, convolutions in enumerate(self.levels):
+            x = convolutions(F.max_pool3d(x, 2) if level else x)
+            features.append(x)
+        return features
+
+    def _check(self, x: torch.Tensor) -> None:
+        sides = tuple(x.shape[2:])
+        if x.ndim != 5 or min(sides) < MULTIPLE:
+            raise ValueError(
+                f"input: must be (B, C, X, Y, Z) with sides of {MULTIPLE} voxels or more; found {tuple(x.shape)}. "
+                "Give larger cubes."
+            )
+        values = 1 if self.norm == "instance" else x.shape[0]
+        for side in sides:
+            values *= side // MULTIPLE
+        draws_on_input = self.norm != "batch" or self.training
+        if values == 1 and draws_on_input:
+            raise ValueError(
+                f"input: a batch of {x.shape[0]} with sides {sides} leaves the deepest map one value a channel, which "
+                f"norm={self.norm!r} cannot normalise. Give larger cubes"
+                + (" (sides of 16 or more)." if self.norm == "instance" else " or a batch of at least 2.")
+            )
+
+
+class _UpLevel(nn.Module):
+    """Transposed convolution (twice the size, same channels), concatenation with the skip, two convolutions."""
+
+    def __init__(self, deep_channels: int, skip_channels: int, norm: str):
+        super().__init__()
+        self.up = nn.ConvTranspose3d(deep_channels, deep_channels, kernel_size=2, stride=2)
+        self.convs = nn.Sequential(
+            _ConvNormReLU(deep_channels + skip_channels, skip_channels, norm),
+            _ConvNormReLU(skip_channels, skip_channels, norm),
+        )
+
+    def forward(self, deep: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return self.convs(torch.cat([self.up(deep), skip], dim=1))
+
+
+class UNetDecoder(nn.Module):
+    """From the encoder's list of feature maps to one map (B, feature_channels[0], X, Y, Z) of full size."""
+
+    def __init__(self, feature_channels: tuple[int, ...], norm: str):
+        super().__init__()
+        deep_to_shallow = feature_channels[::-1]
+        pairs = zip(deep_to_shallow[:-1], deep_to_shallow[1:], strict=True)
+        self.levels = nn.ModuleList(_UpLevel(deep, skip, norm) for deep, skip in pairs)
+
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+        x = features[-1]
+        for level, skip in zip(self.levels, features[-2::-1], strict=True):
+            x = level(x, skip)
+        return x
+
+
+class UNet3D(nn.Module):
+    """The encoder-decoder of Models Genesis, ``head(decoder(encoder(x)))``.
+
+    Args:
+        in_channels: channels of the volume (B, in_channels, X, Y, Z).
+        out_channels: channels of the output (B, out_channels, X, Y, Z).
+        width: channels of the first convolution (published: 32); the deepest map has ``16 * width``.
+        norm: "batch"; "batch_always", as published: the statistics of the batch at hand always, in evaluation too, so
+            that a window's result depends on its neighbours in the batch; or "instance". The state-dict keys of
+            "batch" and "batch_always" are the same.
+        activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
+        pad_to_multiple: replicate the far borders until each side divides by 8, and crop the output back; replicated,
+            since zeros would put air beside tissue.
+
+    Raises:
+        ValueError: a side does not divide by 8 and ``pad_to_multiple`` is False; a side is under 8; one value a channel
+            is left for the normalisation (a batch of one at 8 x 8 x 8, in training).
+
+    References:
+        Zhou et al., Models Genesis, Medical Image Analysis 2021 (arXiv 2004.07882).
+
+    Notes:
+        The published text asks for sides that divide by 16; three poolings need only 8.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int = 32,
+        *,
+        norm: str = "batch",
+        activation: str | None = "sigmoid",
+        pad_to_multiple: bool = False,
+    ):
+        super().__init__()
+        self.pad_to_multiple = pad_to_multiple
+        self.encoder = UNetEncoder(in_channels, width, norm)
+        self.decoder = UNetDecoder(self.encoder.feature_channels, norm)
+        convolution = nn.Conv3d(self.encoder.feature_channels[0], out_channels, kernel_size=1)
+        self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sides = x.shape[2:]
+        excess = [-side % MULTIPLE for side in sides]
+        if any(excess):
+            x = self._pad(x, excess)
+        out = self.head(self.decoder(self.encoder(x)))
+        return out[(..., *(slice(side) for side in sides))] if any(excess) else out
+
+    def _pad(self, x: torch.Tensor, excess: list[int]) -> torch.Tensor:
+        if not self.pad_to_multiple:
+            raise ValueError(
+                f"input: sides must divide by {MULTIPLE}; found {tuple(x.shape[2:])}. Cut cubes whose sides divide by "
+                f"{MULTIPLE}, or set pad_to_multiple=True."
+            )
+        far_borders = [n for amount in reversed(excess) for n in (0, amount)]
+        return F.pad(x, far_borders, mode="replicate")

@@ -1,0 +1,18 @@
+"""Checkpoints: saved whole, read safely, recognised, converted and brought into networks."""
+
+from medgenesis.weights.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.models_genesis import models_genesis_keys
+from medgenesis.weights.pretrained import initialise, load_pretrained
+from medgenesis.weights.published import LoadedWeights, load_published
+from medgenesis.weights.report import WeightsReport
+
+__all__ = [
+    "LoadedWeights",
+    "WeightsReport",
+    "initialise",
+    "load_pretrained",
+    "load_published",
+    "models_genesis_keys",
+    "read_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,51 @@
+"""The published Models Genesis layout (``Genesis_Chest_CT.pt``): its keys, one to one onto those of ``UNet3D``."""
+
+from collections.abc import Mapping
+
+import torch
+
+_CONV = ("weight", "bias")
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def _key_map() -> dict[str, str]:
+    """Published key (without ``module.``) -> key of ``UNet3D``."""
+    blocks = {}
+    for level, channels in enumerate((64, 128, 256, 512)):
+        blocks[f"down_tr{channels}.ops"] = f"encoder.levels.{level}"
+    for level, channels in enumerate((256, 128, 64)):
+        blocks[f"up_tr{channels}.ops"] = f"decoder.levels.{level}.convs"
+    keys = {}
+    for published, ours in blocks.items():
+        for i in (0, 1):
+            keys |= {f"{published}.{i}.conv1.{name}": f"{ours}.{i}.conv.{name}" for name in _CONV}
+            keys |= {f"{published}.{i}.bn1.{name}": f"{ours}.{i}.norm.{name}" for name in _NORM}
+    for level, channels in enumerate((256, 128, 64)):
+        keys |= {f"up_tr{channels}.up_conv.{name}": f"decoder.levels.{level}.up.{name}" for name in _CONV}
+    return keys | {f"out_tr.final_conv.{name}": f"head.conv.{name}" for name in _CONV}
+
+
+_KEYS = _key_map()
+
+
+def strip_module(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same entries without the ``module.`` with which multi-GPU training prefixes every key."""
+    return {key.removeprefix("module."): value for key, value in state_dict.items()}
+
+
+def is_models_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the keys are those of the published Models Genesis network, all of them known and none but them."""
+    keys = strip_module(state_dict).keys()
+    return bool(keys) and keys <= _KEYS.keys()
+
+
+def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The published entries under the keys of ``UNet3D``; the values are passed on as they are.
+
+    Args:
+        state_dict: keys ``down_tr64.ops.0.conv1.weight`` …, each with or without ``module.`` before it.
+
+    Raises:
+        KeyError: a key is not of that layout.
+    """
+    return {_KEYS[key]: value for key, value in strip_module(state_dict).items()}

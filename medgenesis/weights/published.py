@@ -1,0 +1,105 @@
+"""Published checkpoints, recognised by their keys and brought onto the keys of our networks."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from medgenesis.errors import CheckpointError
+from medgenesis.weights.checkpoint import read_checkpoint
+from medgenesis.weights.models_genesis import is_models_genesis, models_genesis_keys
+from medgenesis.weights.report import WeightsReport, compare, first_keys
+
+StateDict = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One published layout: how to recognise a state dict of it, and the pure function that converts its keys."""
+
+    name: str
+    recognise: Callable[[StateDict], bool]
+    convert: Callable[[StateDict], dict[str, torch.Tensor]]
+
+
+LAYOUTS = (Layout("Models Genesis", is_models_genesis, models_genesis_keys),)
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Converted weights and what is to be said about them."""
+
+    state_dict: dict[str, torch.Tensor]
+    report: WeightsReport
+
+
+def load_published(path: str | os.PathLike, network: nn.Module | None = None) -> LoadedWeights:
+    """Read a published checkpoint under the keys of our networks; no network is changed.
+
+    Args:
+        path: the published file, for instance ``Genesis_Chest_CT.pt``.
+        network: one whose keys and shapes the report compares with those of the file.
+
+    Raises:
+        CheckpointError: the file cannot be read, is of no known layout, or holds weights that are not finite.
+    """
+    name = Path(path).name
+    published = tensors_of(read_checkpoint(path), str(path))
+    layout = find_layout(published)
+    if layout is None:
+        raise CheckpointError(
+            f"{path}: the layout of its {len(published)} keys is not known (first: {first_keys(published)}). "
+            f"Known: {', '.join(known.name for known in LAYOUTS)}."
+        )
+    weights = layout.convert(published)
+    check_finite(weights, str(path))
+    if network is None:
+        report = WeightsReport(source=name, layout=layout.name, entries=len(weights))
+    else:
+        report = compare(weights, network.state_dict(), source=name, layout=layout.name)
+    return LoadedWeights(weights, report)
+
+
+def find_layout(state_dict: StateDict) -> Layout | None:
+    """The published layout of these keys, or None."""
+    return next((layout for layout in LAYOUTS if layout.recognise(state_dict)), None)
+
+
+def tensors_of(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
+    """The state dict of a checkpoint: its "network" (ours) or "state_dict" (published) entry, or the whole of it.
+
+    Raises:
+        CheckpointError: it holds no tensors, or other things among them.
+    """
+    if isinstance(checkpoint, Mapping):
+        for key in ("network", "state_dict"):
+            if isinstance(checkpoint.get(key), Mapping):
+                checkpoint = checkpoint[key]
+                break
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(_no_weights(source, f"found {type(checkpoint).__name__}"))
+    others = [str(key) for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)]
+    if others or not checkpoint:
+        found = f"{len(others)} of its {len(checkpoint)} entries are no tensors ({first_keys(others)})"
+        raise CheckpointError(_no_weights(source, found if others else "found an empty one"))
+    return dict(checkpoint)
+
+
+def _no_weights(source: str, found: str) -> str:
+    return (
+        f"{source}: must be a dictionary of weights; {found}. Give a state dict, or a checkpoint written by training."
+    )
+
+
+def check_finite(weights: StateDict, source: str) -> None:
+    """Raise CheckpointError if a weight is NaN or infinite."""
+    bad = [key for key, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise CheckpointError(
+            f"{source}: weights must be finite; {len(bad)} of {len(weights)} entries hold NaN or Inf "
+            f"({first_keys(bad)}). Take an earlier checkpoint, or train again with a lower learning rate."
+        )

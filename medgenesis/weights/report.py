@@ -1,0 +1,95 @@
+"""What a file's weights and a network have in common."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """How the entries of a checkpoint meet those of a network; ``str()`` of it is made for people.
+
+    Args:
+        source: the file.
+        layout: whose keys they were.
+        entries: how many entries the file gave.
+        matched: keys that both have, in the same shape.
+        missing: keys of the network that the file lacks.
+        unexpected: keys of the file that the network lacks.
+        mismatched: keys that both have in different shapes, as (key, shape in the file, shape in the network).
+        fresh: keys of the network that were left newly initialised by intention (its head).
+    """
+
+    source: str
+    layout: str
+    entries: int
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether a network was given to compare with."""
+        return bool(self.matched or self.missing or self.unexpected or self.mismatched)
+
+    @property
+    def complete(self) -> bool:
+        """Whether file and network have the same keys and shapes (but for a head left new by intention)."""
+        return self.compared and not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        head = f"{self.source} ({self.layout}, {self.entries} entries)"
+        if not self.compared:
+            return f"{head}: not compared with a network."
+        shapes = (f"{key} {found} instead of {wanted}" for key, found, wanted in self.mismatched)
+        parts = [
+            f"{len(self.matched)} matched",
+            _counted("missing in the file", self.missing),
+            _counted("unknown to the network", self.unexpected),
+            _counted("of another shape", shapes),
+        ]
+        if self.fresh:
+            parts.append(_counted("left newly initialised", self.fresh))
+        return f"{head}: " + "; ".join(parts) + "."
+
+
+def _counted(what: str, keys: Iterable[str]) -> str:
+    keys = tuple(keys)
+    return f"{len(keys)} {what}" + (f" ({first_keys(keys)})" if keys else "")
+
+
+def first_keys(keys: Iterable[str], count: int = 5) -> str:
+    """The first few keys, with "…" when there are more."""
+    keys = tuple(keys)
+    return ", ".join(keys[:count]) + (", …" if len(keys) > count else "")
+
+
+def compare(
+    weights: Mapping[str, torch.Tensor],
+    wanted: Mapping[str, torch.Tensor],
+    *,
+    source: str,
+    layout: str,
+    fresh: tuple[str, ...] = (),
+) -> WeightsReport:
+    """Compare keys and shapes of a file's ``weights`` with the state dict ``wanted``, but for the keys ``fresh``."""
+    expected = {key: value for key, value in wanted.items() if key not in fresh}
+    common = [key for key in expected if key in weights]
+    same = [key for key in common if weights[key].shape == expected[key].shape]
+    return WeightsReport(
+        source=source,
+        layout=layout,
+        entries=len(weights),
+        matched=tuple(same),
+        missing=tuple(key for key in expected if key not in weights),
+        unexpected=tuple(key for key in weights if key not in wanted),
+        mismatched=tuple(
+            (key, tuple(weights[key].shape), tuple(expected[key].shape))
+            for key in common
+            if weights[key].shape != expected[key].shape
+        ),
+        fresh=fresh,
+    )
