@@ -1,0 +1,131 @@
+"""Intensity presets: voxel values of a modality scaled to [0, 1], the range that the pretext transforms work on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, ScaleIntensityRange
+
+from medgenesis.errors import IntensityRangeError, VolumeError
+
+WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0)}
+PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
+_LEAST_SPAN = 0.025  # of the window: 50 HU for `ct`; a CT of less is z-scored, already scaled, or empty
+_MOST_SATURATED = 0.5
+
+
+class ScaleIntensityPresetd(MapTransform):
+    """Scale volumes to [0, 1] by a named preset, and refuse those that the preset would ruin.
+
+    ====================  ==============================================================================
+    `ct`                  clip to [-1000, 1000] HU
+    `mri`                 clip to [0, 4000], as published; MR units differ by scanner: see `mri_percentile`
+    `mri_percentile`      clip to two percentiles of each channel's non-zero voxels
+    `unit`                values are in [0, 1] already; anything outside is an error
+    `custom`              clip to [`a_min`, `a_max`]
+    ====================  ==============================================================================
+
+    Args:
+        keys: keys of the volumes, (C, *spatial).
+        preset: one of the above.
+        a_min: lower end of the `custom` window, in the volume's unit.
+        a_max: upper end of the `custom` window.
+        lower: lower percentile, 0 to 100.
+        upper: upper percentile, 0 to 100.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        ValueError: unknown preset, or a window or percentiles not in ascending order.
+        IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
+            than 2.5 % of the window), more than half of the non-zero voxels above an MR or custom window, or values
+            outside [0, 1] for `unit`.
+        VolumeError: a constant volume.
+
+    References:
+        Zhou et al., Models Genesis, arXiv 2004.07882, for `ct` and `mri`.
+    """
+
+    def __init__(
+        self,
+        keys: str | Sequence[str],
+        preset: str = "ct",
+        *,
+        a_min: float | None = None,
+        a_max: float | None = None,
+        lower: float = 0.5,
+        upper: float = 99.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if preset not in PRESETS:
+            raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}")
+        if preset == "custom" and (a_min is None or a_max is None or a_min >= a_max):
+            raise ValueError(f"preset 'custom' needs `a_min` < `a_max`, got {a_min} and {a_max}")
+        if not 0 <= lower < upper <= 100:
+            raise ValueError(f"`lower` < `upper` must be percentiles from 0 to 100, got {lower} and {upper}")
+        self.preset = preset
+        self.window = WINDOWS.get(preset, (a_min, a_max))
+        self.percentiles = (lower, upper)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        scaled = dict(data)
+        for key in self.key_iterator(scaled):
+            scaled[key] = self._scale(scaled[key])
+        return scaled
+
+    def _scale(self, volume: torch.Tensor) -> torch.Tensor:
+        name = volume_name(volume)
+        least, most = float(volume.min()), float(volume.max())
+        if least == most:
+            raise VolumeError(f"{name}: every voxel is {least:g}, there is nothing to learn from: leave the file out")
+        if self.preset == "unit":
+            return _check_unit(volume, name, least, most)
+        if self.preset == "mri_percentile":
+            return self._scale_percentiles(volume, name)
+        self._check_window(volume, name, least, most)
+        return ScaleIntensityRange(*self.window, 0.0, 1.0, clip=True)(volume)
+
+    def _scale_percentiles(self, volume: torch.Tensor, name: str) -> torch.Tensor:
+        channels = []
+        for channel in volume:
+            values = channel[channel != 0].numpy(force=True)
+            low, high = np.percentile(values, self.percentiles) if values.size else (0.0, 0.0)
+            if low == high:
+                low, high = min(0.0, low), max(0.0, high)  # a binary image: its only value against the zeros
+            if low == high:
+                raise VolumeError(f"{name}: a channel is zero everywhere: leave the file out")
+            channels.append(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(channel))
+        return torch.stack(channels)
+
+    def _check_window(self, volume: torch.Tensor, name: str, least: float, most: float) -> None:
+        low, high = self.window
+        found = f"{name}: values from {least:g} to {most:g} do not fit preset {self.preset!r} ([{low:g}, {high:g}])"
+        if min(most, high) - max(least, low) < _LEAST_SPAN * (high - low):
+            raise IntensityRangeError(
+                f"{found}, they would collapse to nearly one value: z-scored or scaled data? Give the original "
+                "values, or choose 'unit' for data in [0, 1], 'mri_percentile' for MR, or 'custom' with a_min, a_max"
+            )
+        if self.preset != "ct" and most > high:
+            tissue = volume != 0
+            saturated = float((volume > high).sum()) / float(tissue.sum())
+            if saturated > _MOST_SATURATED:
+                raise IntensityRangeError(
+                    f"{found}: {saturated:.0%} of the non-zero voxels are above it: choose 'mri_percentile' or 'custom'"
+                )
+
+
+def _check_unit(volume: torch.Tensor, name: str, least: float, most: float) -> torch.Tensor:
+    tolerance = 1e-5  # rounding of float32 data that were scaled before
+    if least < -tolerance or most > 1 + tolerance:
+        raise IntensityRangeError(
+            f"{name}: values must be in [0, 1] for preset 'unit', found {least:g} to {most:g} (z-scored?): choose the "
+            "preset of the modality ('ct', 'mri', 'mri_percentile', 'custom')"
+        )
+    return volume.clamp(0, 1)
+
+
+def volume_name(volume: torch.Tensor) -> str:
+    """The file a volume was read from, as MONAI remembers it, or "volume"."""
+    return str(volume.meta.get("filename_or_obj", "volume")) if isinstance(volume, MetaTensor) else "volume"

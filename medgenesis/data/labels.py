@@ -1,0 +1,68 @@
+"""Label maps: several source values become one target value (lungs = 10-14), everything else background."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.transforms import MapTransform
+
+from medgenesis.errors import DatalistError
+
+
+class MergeLabelsd(MapTransform):
+    """Give each group of label values one value; values in no group become background (0).
+
+    Args:
+        keys: keys of the label maps.
+        merge: target value -> source values, as a list or as text: `{1: [10, 11, 12]}`, `{1: "10-14,20"}`.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        DatalistError: a value that is no whole number, or one source in two groups.
+    """
+
+    def __init__(
+        self, keys: str | Sequence[str], merge: Mapping[int | str, Any], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.merge = parse_label_merge(merge)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        merged = dict(data)
+        for key in self.key_iterator(merged):
+            label = merged[key]
+            result = torch.zeros_like(label)
+            for target, sources in self.merge.items():
+                result[torch.isin(label, torch.tensor(sources, dtype=label.dtype))] = target
+            merged[key] = result
+        return merged
+
+
+def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
+    """Read `{target: sources}` with sources as a number, a list, or text such as "10-14,20".
+
+    Raises:
+        DatalistError: a value that is no whole number, or one source in two groups.
+    """
+    try:
+        parsed = {int(target): _values(sources) for target, sources in merge.items()}
+    except (TypeError, ValueError) as error:
+        raise DatalistError(f'label merge {dict(merge)!r}: write it as {{"1": [10, 11]}} or 1=10-14,20') from error
+    every = [source for sources in parsed.values() for source in sources]
+    twice = sorted({source for source in every if every.count(source) > 1})
+    if twice:
+        raise DatalistError(f"label merge {parsed}: label {twice[0]} stands in two groups: put it in one")
+    return parsed
+
+
+def _values(sources: Any) -> list[int]:
+    if isinstance(sources, int):
+        return [sources]
+    if isinstance(sources, str):
+        ranges = [[int(end) for end in part.split("-")] for part in sources.split(",")]
+        if any(len(ends) > 2 or ends[0] > ends[-1] for ends in ranges):
+            raise ValueError(sources)
+        return [value for ends in ranges for value in range(ends[0], ends[-1] + 1)]
+    if isinstance(sources, Iterable):
+        return [value for source in sources for value in _values(source)]
+    raise TypeError(sources)
