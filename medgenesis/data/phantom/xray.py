@@ -1,0 +1,80 @@
+"""The chest X-ray that belongs to a phantom, and what there is to see in it."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+
+from medgenesis.data.phantom.build import Phantom
+from medgenesis.data.phantom.labels import VALUES
+
+WATER_PER_MM = 0.0193
+"""Attenuation of water at 70 keV, about the mean energy of a 120 kV tube."""
+
+PIXEL_MM = 1.25
+PHOTONS = 2e5
+"""Photons a pixel where nothing stands in their way."""
+
+EFFUSION_ML = 10.0
+
+
+def project_xray(phantom: Phantom) -> np.ndarray:
+    """Line integral of the attenuation along the antero-posterior axis, parallel rays.
+
+    Beer and Lambert: I = I0 exp(-L) with L = sum over a ray of mu_water (1 + HU / 1000) dy.
+
+    Returns:
+        (H, W) = (Z, X) float32 L without unit: the head's side first, the patient's right in the first column, as
+        radiographs are read.
+    """
+    attenuation = np.maximum(phantom.image.astype(np.float32) / 1000 + 1, 0)
+    depth_mm = phantom.spacing_mm[1]
+    return (attenuation.sum(axis=1) * np.float32(WATER_PER_MM * depth_mm)).T[::-1].copy()
+
+
+def expose(line_integral: np.ndarray, spacing_mm: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """Turn line integrals into a radiograph: detector pixels, photon noise, detail, grey levels.
+
+    Args:
+        line_integral: (H, W), as `project_xray` gives it.
+        spacing_mm: height and width of its pixels in mm.
+        rng: source of the photon noise.
+
+    Returns:
+        (H', W') uint8 with square pixels of 1.25 mm; bone is white.
+    """
+    detector = zoom(line_integral, np.asarray(spacing_mm) / PIXEL_MM, order=3, mode="nearest", grid_mode=True)
+    counts = rng.poisson(PHOTONS * np.exp(-np.maximum(detector, 0)))
+    film = -np.log(np.maximum(counts, 1) / PHOTONS)
+    detail = film - gaussian_filter(film, 12 / PIXEL_MM)
+    film = film + 0.8 * detail
+    low, high = np.percentile(film, (6, 99.5))
+    return np.rint(255 * np.clip((film - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+
+
+def cardiothoracic_ratio(phantom: Phantom) -> float:
+    """Width of the heart over the widest inner width of the chest, both in the frontal projection (0 without a heart)."""
+    label = phantom.label
+    heart = np.flatnonzero((label == VALUES["heart"]).any(axis=(1, 2)))
+    inner = [VALUES[name] for name in ("left_lung", "right_lung", "pleural_effusion", "nodule")]
+    rows = np.isin(label, inner).any(axis=1)
+    first, last = rows.argmax(axis=0), rows.shape[0] - 1 - rows[::-1].argmax(axis=0)
+    width = int((np.where(rows.any(axis=0), last - first + 1, 0)).max())
+    return float(heart[-1] - heart[0] + 1) / width if len(heart) and width else 0.0
+
+
+def xray_labels(phantom: Phantom) -> dict[str, float | int]:
+    """What is in the picture: only that which has voxels of its own in the label map."""
+    label = phantom.label
+    wet = label == VALUES["pleural_effusion"]
+    ml = float(np.prod(phantom.spacing_mm)) / 1000
+    lungs = np.flatnonzero(np.isin(label, (1, 2)).any(axis=(1, 2)))
+    right = np.flatnonzero((label == VALUES["right_lung"]).any(axis=(1, 2)))
+    left = np.flatnonzero((label == VALUES["left_lung"]).any(axis=(1, 2)))
+    middle = (right[-1] + left[0] + 1) // 2 if len(lungs) else label.shape[0] // 2
+    ratio = cardiothoracic_ratio(phantom)
+    return {
+        "nodule": int((label == VALUES["nodule"]).any()),
+        "cardiomegaly": int(ratio > 0.5),
+        "cardiothoracic_ratio": round(ratio, 3),
+        "left_effusion": int(wet[middle:].sum() * ml > EFFUSION_ML),
+        "right_effusion": int(wet[:middle].sum() * ml > EFFUSION_ML),
+    }
