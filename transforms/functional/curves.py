@@ -105,7 +105,8 @@ def bezier_map(
             f"{tuple(control_points.shape)} and {tuple(decreasing.shape)}: give one curve a cube"
         )
     low, high = value_range
-    exact = volume.dtype if volume.dtype in (torch.float32, torch.float64) else torch.float32
+    # On another range the rounding of float32 would show where the curve is vertical; on (0, 1) nothing is rounded.
+    exact = torch.float32 if (low, high) == (0, 1) and volume.dtype != torch.float64 else torch.float64
     fraction = volume.to(exact).sub(low).div(high - low).clamp_(0, 1)
     points, falls = control_points.to(volume.device), decreasing.tolist()
     mapped = torch.stack([_map_cube(cube, points[b], falls[b]) for b, cube in enumerate(fraction)])
