@@ -2,25 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR
 from torch import nn
-
-
-@dataclass(frozen=True)
-class NetworkParts:
-    """Two parts of a network; nothing is copied, the modules are the network's own.
-
-    Args:
-        encoder: called with a volume (B, C, X, Y, Z) it returns the feature maps, from shallow to deep.
-        head: dotted name of the last module, the one whose shapes depend on the number of outputs.
-        feature_channels: channels of the deepest map; None where the network does not say.
-    """
-
-    encoder: nn.Module
-    head: str
-    feature_channels: int | None
 
 
 class DynUNetEncoder(nn.Module):
@@ -59,21 +45,22 @@ class SegResNetEncoder(nn.Module):
 
 
 class SwinUNETREncoder(nn.Module):
-    """The transformer of MONAI's SwinUNETR and the blocks on its maps, under the network's own keys."""
+    """The transformer of MONAI's SwinUNETR and the block on its deepest map, under the network's own keys.
+
+    Notes:
+        The blocks ``encoder1`` … ``encoder4`` shape the skip connections alone. They count to the decoder: the deepest
+        map does not pass them, and distributed training stops at parameters that the loss does not reach.
+    """
 
     def __init__(self, network: SwinUNETR):
         super().__init__()
+        self.swinViT, self.encoder10 = network.swinViT, network.encoder10
         self.normalize = network.normalize
-        self.swinViT = network.swinViT
-        self.encoder1, self.encoder2, self.encoder3 = network.encoder1, network.encoder2, network.encoder3
-        self.encoder4, self.encoder10 = network.encoder4, network.encoder10
         self.out_channels = 16 * network.swinViT.embed_dim
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        maps = self.swinViT(x, self.normalize)
-        blocks = (self.encoder2, self.encoder3, self.encoder4)
-        shallow = [block(feature) for block, feature in zip(blocks, maps[:3], strict=True)]
-        return [self.encoder1(x), *shallow, maps[3], self.encoder10(maps[4])]
+        *shallow, deepest = self.swinViT(x, self.normalize)
+        return [*shallow, self.encoder10(deepest)]
 
 
 # MONAI networks that keep no module `encoder`: how to gather it, and the name of their head
@@ -84,42 +71,62 @@ _KNOWN: dict[type[nn.Module], tuple[Callable[..., nn.Module], str]] = {
 }
 
 
-def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:
-    """Find the encoder and the head of a network.
-
-    Known are ``UNet3D`` (and any network with modules ``encoder`` and ``head``) and MONAI's DynUNet, SegResNet and
-    SwinUNETR; of another network the two names must be given.
+@dataclass(frozen=True)
+class NetworkParts:
+    """The parts of one network, each looked up when asked for; nothing is copied, the modules are the network's own.
 
     Args:
         network: the encoder-decoder.
-        encoder: dotted name of the module that turns a volume into feature maps (a tensor, or a list from shallow to
-            deep).
-        head: dotted name of the module whose shapes depend on the number of outputs.
+        encoder_name: dotted name of its encoder, or None for what is known of the network.
+        head_name: dotted name of its head, or None for what is known of the network.
 
     Raises:
-        ValueError: the network does not say where they are, or has no module of the given name, or has deep
-            supervision on.
+        ValueError: on asking for a part: the network does not say where it is, or has no module of that name.
     """
-    if getattr(network, "deep_supervision", False):
-        raise ValueError(
-            f"network: must have one output; found {type(network).__name__} with deep_supervision=True. "
-            "Set it to False."
-        )
-    for kind, (gather, name) in _KNOWN.items():
-        if isinstance(network, kind) and encoder is None:
-            found = gather(network)
-            return NetworkParts(found, _existing(network, head or name), found.out_channels)
-    found = network.get_submodule(_existing(network, encoder or "encoder"))
-    return NetworkParts(found, _existing(network, head or "head"), getattr(found, "out_channels", None))
+
+    network: nn.Module
+    encoder_name: str | None = None
+    head_name: str | None = None
+
+    @cached_property
+    def encoder(self) -> nn.Module:
+        """Called with a volume it returns the feature maps, from shallow to deep; a module that was named by the caller
+        may return the deepest map alone. ``out_channels`` (of the known ones) are those of the deepest map."""
+        gather, _ = _known(self.network)
+        if gather and self.encoder_name is None:
+            return gather(self.network)
+        return _submodule(self.network, "encoder", self.encoder_name)
+
+    @cached_property
+    def head(self) -> str:
+        """Dotted name of the last module, whose shapes depend on the number of outputs."""
+        kind = type(self.network).__name__
+        if getattr(self.network, "deep_supervision", False):
+            raise ValueError(f"network: must have one head; found {kind} with deep_supervision=True. Set it to False.")
+        name = self.head_name or _known(self.network)[1]
+        _submodule(self.network, "head", name)
+        return name or "head"
 
 
-def _existing(network: nn.Module, name: str) -> str:
+def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:
+    """Where the encoder and the head of a network are.
+
+    Known are ``UNet3D`` (and any network with modules ``encoder`` and ``head``) and MONAI's DynUNet, SegResNet and
+    SwinUNETR. Of another network say it, by dotted names: ``network_parts(net, encoder="vit", head="out")``.
+    """
+    return NetworkParts(network, encoder, head)
+
+
+def _known(network: nn.Module) -> tuple[Callable[..., nn.Module] | None, str | None]:
+    return next((parts for kind, parts in _KNOWN.items() if isinstance(network, kind)), (None, None))
+
+
+def _submodule(network: nn.Module, part: str, name: str | None) -> nn.Module:
     try:
-        network.get_submodule(name)
+        return network.get_submodule(name or part)
     except AttributeError as error:
         children = ", ".join(child for child, _ in network.named_children())
         raise ValueError(
-            f"network: {type(network).__name__} has no module {name!r}; it has {children}. Name its parts: "
-            'encoder="…", head="…" (dotted names).'
+            f"{part}: must be the dotted name of a module of {type(network).__name__}; found no {name or part!r} among "
+            f"{children}. Say where it is, for instance {part}={next(network.named_children())[0]!r}."
         ) from error
-    return name

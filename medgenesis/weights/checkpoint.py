@@ -56,9 +56,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
                 "code from the file. Save its weights alone: torch.save(network.state_dict(), path)."
             ) from error
         raise _unreadable(path) from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). Check the file's rights and the disk.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: may not be read ({error}). Ask its owner for the right to.") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise _unreadable(path) from error
 
 

@@ -1,0 +1,145 @@
+"""Pre-trained weights into a network: all of them (a new head where it must be), or an error and an untouched network."""
+
+import pytest
+import torch
+from monai.networks.nets import DynUNet, SegResNet, SwinUNETR
+
+from medgenesis.errors import CheckpointError
+from medgenesis.networks import UNet3D, network_parts
+from medgenesis.weights import initialise, load_pretrained, save_checkpoint
+
+NETWORKS = {
+    "UNet3D": lambda i=1, o=1: UNet3D(i, o, 2, norm="instance", activation=None),
+    "DynUNet": lambda i=1, o=1: DynUNet(3, i, o, [3] * 4, [1, 2, 2, 2], [2, 2, 2], filters=[4, 8, 16, 20]),
+    "SegResNet": lambda i=1, o=1: SegResNet(3, 8, i, o, blocks_down=(1, 1, 2), blocks_up=(1, 1)),
+    "SwinUNETR": lambda i=1, o=1: SwinUNETR(in_channels=i, out_channels=o, feature_size=12, depths=(1, 1, 1, 1)),
+}
+
+
+def copy_of(network):
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def published(key):
+    """The published name of one of our keys."""
+    part, _, level, *rest = key.replace("head.", "head.x.x.").replace(".convs", ".ops").split(".")
+    names = {"encoder": ("down_tr64.ops", "down_tr128.ops", "down_tr256.ops", "down_tr512.ops")}
+    names["decoder"] = ("up_tr256", "up_tr128", "up_tr64")
+    stem = "out_tr" if part == "head" else names[part][int(level)]
+    words = {"conv": "final_conv" if part == "head" else "conv1", "norm": "bn1", "up": "up_conv"}
+    return ".".join([stem, *(words.get(word, word) for word in rest)])
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_everything_when_all_fits(name, tmp_path):
+    source, target = NETWORKS[name](), NETWORKS[name]()
+    save_checkpoint(source.state_dict(), tmp_path / "pretrained.pt")
+    report = load_pretrained(target, tmp_path / "pretrained.pt")
+    assert report.complete and report.fresh == () and len(report.matched) == len(source.state_dict())
+    assert same(target.state_dict(), source.state_dict())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_new_head_where_the_number_of_outputs_differs(name):
+    source, target = NETWORKS[name](), NETWORKS[name](o=3)
+    before = copy_of(target)
+    report = load_pretrained(target, {"network": source.state_dict(), "epoch": 4})
+    prefix = network_parts(target).head + "."
+    after = target.state_dict()
+    assert report.fresh and all(key.startswith(prefix) for key in report.fresh) and report.complete
+    assert all(
+        torch.equal(after[key], before[key] if key in report.fresh else source.state_dict()[key]) for key in after
+    )
+    assert "2 left newly initialised" in str(report)
+
+
+def test_skip_head_always_and_never():
+    source, target = UNet3D(width=2), UNet3D(width=2)
+    before = copy_of(target)
+    report = load_pretrained(target, source.state_dict(), skip_head="always")
+    assert report.fresh == ("head.conv.weight", "head.conv.bias")
+    assert torch.equal(target.head.conv.weight, before["head.conv.weight"])
+    with pytest.raises(CheckpointError, match="2 of another shape .head.conv.weight"):
+        load_pretrained(UNet3D(out_channels=2, width=2), source.state_dict(), skip_head="never")
+    with pytest.raises(ValueError, match="skip_head.*'maybe'"):
+        load_pretrained(target, source.state_dict(), skip_head="maybe")
+
+
+def test_weights_saved_on_several_gpus():
+    source, target = UNet3D(width=2), UNet3D(width=2)
+    load_pretrained(target, {f"module.{key}": value for key, value in source.state_dict().items()})
+    assert same(target.state_dict(), source.state_dict())
+
+
+def test_published_layout_is_converted(tmp_path):
+    source, target = UNet3D(width=2), UNet3D(width=2)
+    state = source.state_dict()
+    torch.save({"state_dict": {f"module.{published(key)}": state[key] for key in state}}, tmp_path / "Genesis.pt")
+    assert load_pretrained(target, tmp_path / "Genesis.pt").layout == "Models Genesis"
+    assert same(target.state_dict(), state)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (lambda: UNet3D(width=3), "90 of another shape"),
+        (lambda: UNet3D(width=2, norm="instance"), "42 missing in the file"),
+        (lambda: UNet3D(2, width=2), r"1 of another shape \(encoder.levels.0.0.conv.weight"),
+        (lambda: SegResNet(3, 8), "0 matched; 106 missing in the file"),
+    ],
+)
+def test_checkpoint_of_another_network_changes_nothing(other, words):
+    target = UNet3D(width=2)
+    before = copy_of(target)
+    with pytest.raises(CheckpointError, match="checkpoint of another network.*" + words):
+        load_pretrained(target, other().state_dict())
+    assert same(target.state_dict(), before)
+
+
+def test_not_finite_changes_nothing():
+    source, target = UNet3D(width=2), UNet3D(width=2)
+    source.encoder.levels[1][0].conv.weight.data[0] = torch.nan
+    before = copy_of(target)
+    with pytest.raises(CheckpointError, match="1 of 106 entries hold NaN or Inf"):
+        load_pretrained(target, source.state_dict())
+    assert same(target.state_dict(), before)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_channel_spread_over_three(name):
+    """Three equal channels must give what one channel gave: an input convolution is linear."""
+    torch.manual_seed(0)
+    source, target = NETWORKS[name]().eval(), NETWORKS[name](i=3).eval()
+    with pytest.raises(CheckpointError, match="another shape"):
+        load_pretrained(target, source.state_dict())
+    assert load_pretrained(target, source.state_dict(), inflate_input=True).complete
+    x = torch.rand(1, 1, 64, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(target(x.expand(-1, 3, -1, -1, -1)), source(x), atol=1e-4)
+
+
+def test_initialise(tmp_path):
+    source, target = UNet3D(width=2), UNet3D(width=2)
+    before = copy_of(target)
+    for scratch in ("scratch", None):
+        assert initialise(target, scratch) is target and same(target.state_dict(), before)
+    save_checkpoint(source.state_dict(), tmp_path / "p.pt")
+    assert initialise(target, str(tmp_path / "p.pt"), skip_head="never") is target
+    assert same(target.state_dict(), source.state_dict())
+    with pytest.raises(CheckpointError, match="no such file"):
+        initialise(target, str(tmp_path / "absent.pt"))  # never from scratch unasked
+
+
+def test_head_of_an_unknown_network_by_name():
+    def build(outputs):
+        return torch.nn.ModuleDict({"trunk": torch.nn.Conv3d(1, 6, 3), "last": torch.nn.Conv3d(6, outputs, 1)})
+
+    source, target = build(1), build(2)
+    with pytest.raises(ValueError, match="head: must be the dotted name"):
+        load_pretrained(target, source.state_dict())
+    assert load_pretrained(target, source.state_dict(), head="last").fresh == ("last.weight", "last.bias")
+    assert torch.equal(target["trunk"].weight, source["trunk"].weight)

@@ -1,0 +1,159 @@
+"""The published Models Genesis file: keys one to one, and the same output as a network built in its layout."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from medgenesis.errors import CheckpointError
+from medgenesis.networks import UNet3D
+from medgenesis.weights import load_published, models_genesis_keys
+
+
+class Reference(nn.Module):
+    """A network with the published names, written from the description alone; it shares no code with ours."""
+
+    def __init__(self, width=4, classes=1):
+        super().__init__()
+        channels = 1
+        for i, name in enumerate((64, 128, 256, 512)):
+            half = width * 2**i
+            self.add_module(f"down_tr{name}", self.level(channels, half, 2 * half))
+            channels = 2 * half
+        for i, name in ((2, 256), (1, 128), (0, 64)):
+            skip = 2 * width * 2**i
+            level = self.level(channels + skip, skip, skip)
+            level["up_conv"] = nn.ConvTranspose3d(channels, channels, 2, 2)
+            self.add_module(f"up_tr{name}", level)
+            channels = skip
+        self.out_tr = nn.ModuleDict({"final_conv": nn.Conv3d(channels, classes, 1)})
+
+    @staticmethod
+    def level(a, b, c):
+        def op(i, o):
+            return nn.ModuleDict({"conv1": nn.Conv3d(i, o, 3, padding=1), "bn1": nn.BatchNorm3d(o)})
+
+        return nn.ModuleDict({"ops": nn.ModuleList([op(a, b), op(b, c)])})
+
+    @staticmethod
+    def convs(level, x):
+        for op in level["ops"]:
+            y = op["conv1"](x)
+            mean = y.mean((0, 2, 3, 4), keepdim=True)
+            variance = ((y - mean) ** 2).mean((0, 2, 3, 4), keepdim=True)
+            scale = [p.view(1, -1, 1, 1, 1) for p in (op["bn1"].weight, op["bn1"].bias)]
+            x = ((y - mean) / torch.sqrt(variance + 1e-5) * scale[0] + scale[1]).clamp(min=0)
+        return x
+
+    def forward(self, x):
+        skips = []
+        for name in (64, 128, 256, 512):
+            x = self.convs(getattr(self, f"down_tr{name}"), x)
+            skips.append(x)
+            x = F.max_pool3d(x, 2) if name != 512 else x
+        for name, skip in zip((256, 128, 64), skips[2::-1], strict=True):
+            level = getattr(self, f"up_tr{name}")
+            x = self.convs(level, torch.cat((level["up_conv"](x), skip), 1))
+        return torch.sigmoid(self.out_tr["final_conv"](x))
+
+
+@pytest.fixture
+def reference():
+    torch.manual_seed(0)
+    network = Reference()
+    for value in network.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(-0.5, 0.5)
+    return network
+
+
+@pytest.fixture
+def published(tmp_path, reference):
+    def write(state_dict=None, prefix="module.", **more):
+        entries = reference.state_dict() if state_dict is None else state_dict
+        content = {"epoch": 7, "state_dict": {prefix + key: value for key, value in entries.items()}}
+        torch.save({**content, "optimizer_state_dict": {"state": {}}, **more}, tmp_path / "Genesis.pt")
+        return tmp_path / "Genesis.pt"
+
+    return write
+
+
+def test_keys_and_shapes_both_ways():
+    theirs, ours = Reference(32).state_dict(), UNet3D().state_dict()
+    assert len(theirs) == 106
+    converted = models_genesis_keys({f"module.{key}": value for key, value in theirs.items()})
+    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in ours.items()}
+    # back: each of ours came from exactly one of theirs, and the values are the very same tensors
+    origin = {value.data_ptr(): key for key, value in theirs.items()}
+    assert len(origin) == 106 and sorted(origin[v.data_ptr()] for v in converted.values()) == sorted(theirs)
+    assert models_genesis_keys(theirs).keys() == converted.keys()
+    with pytest.raises(KeyError, match="clc_out"):
+        models_genesis_keys({"clc_out.fc1.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_same_output_as_the_published_layout(published, reference, prefix):
+    network = UNet3D(width=4, norm="batch_always")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    loaded = load_published(published(prefix=prefix), network)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())  # changes no network
+    assert loaded.report.complete and len(loaded.report.matched) == 106
+    assert "Genesis.pt (Models Genesis, 106 entries): 106 matched; 0 missing" in str(loaded.report)
+    network.load_state_dict(loaded.state_dict)
+    x = torch.rand(2, 1, 16, 24, 16)
+    with torch.no_grad():
+        expected = reference(x)
+        assert expected.std() > 0.01  # an output worth comparing
+        assert torch.allclose(network.train()(x), expected, atol=1e-5)
+        assert torch.allclose(network.eval()(x), expected, atol=1e-5)
+        network = UNet3D(width=4)
+        network.load_state_dict(loaded.state_dict)
+        assert not torch.allclose(network.eval()(x), expected, atol=1e-3)
+
+
+def test_without_a_network(published):
+    loaded = load_published(published())
+    assert len(loaded.state_dict) == loaded.report.entries == 106
+    assert not loaded.report.compared and "not compared with a network" in str(loaded.report)
+
+
+def test_report_lists_what_does_not_fit(published, reference):
+    entries = reference.state_dict()
+    del entries["down_tr64.ops.0.conv1.bias"]
+    report = load_published(published(entries), UNet3D(out_channels=2, width=4, norm="instance")).report
+    assert report.missing == ("encoder.levels.0.0.conv.bias",)
+    assert len(report.unexpected) == 14 * 3 and "encoder.levels.0.0.norm.running_mean" in report.unexpected
+    assert report.mismatched == (("head.conv.weight", (1, 8, 1, 1, 1), (2, 8, 1, 1, 1)), ("head.conv.bias", (1,), (2,)))
+    assert len(report.matched) + 1 + 42 + 2 == 106 and not report.complete
+    text = str(report)
+    assert "1 missing in the file (encoder.levels.0.0.conv.bias)" in text and "42 unknown to the network" in text
+    assert "head.conv.weight (1, 8, 1, 1, 1) instead of (2, 8, 1, 1, 1)" in text
+
+
+def test_unknown_layout_names_the_first_keys(tmp_path):
+    torch.save({"state_dict": {f"layer{i}.weight": torch.zeros(2) for i in range(8)}}, tmp_path / "o.pt")
+    with pytest.raises(
+        CheckpointError, match=r"its 8 keys.*layer0\.weight, .*layer4\.weight, ….*Known: Models Genesis"
+    ):
+        load_published(tmp_path / "o.pt")
+
+
+def test_published_keys_among_others_are_not_taken_for_the_layout(published, reference):
+    entries = {**reference.state_dict(), "clc_out.fc1.weight": torch.zeros(2, 2)}
+    with pytest.raises(CheckpointError, match="its 107 keys"):
+        load_published(published(entries))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(published, reference, bad):
+    entries = reference.state_dict()
+    entries["up_tr128.up_conv.weight"][0, 0, 0, 0, 0] = bad
+    with pytest.raises(CheckpointError, match=r"1 of 106 entries hold NaN or Inf \(decoder\.levels\.1\.up\.weight\)"):
+        load_published(published(entries))
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": {}}, {"epoch": 3}, torch.zeros(3), 5])
+def test_files_without_weights(tmp_path, content):
+    torch.save(content, tmp_path / "o.pt")
+    with pytest.raises(CheckpointError, match=r"o\.pt: must be a dictionary of weights"):
+        load_published(tmp_path / "o.pt")
