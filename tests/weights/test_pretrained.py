@@ -1,4 +1,4 @@
-"""Pre-trained weights into a network: all of them (a new head where it must be), or an error and an untouched network."""
+"""Pre-trained weights into a network: all (with a new head where it must be), or an error and an untouched network."""
 
 import pytest
 import torch
