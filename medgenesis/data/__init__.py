@@ -3,30 +3,42 @@
 from medgenesis.data.checks import CheckVolumed
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
+from medgenesis.data.datalists import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
 from medgenesis.data.dicom import DicomReader
+from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.loading import LoadVolumed, VolumeReader
 from medgenesis.data.preprocessing import Preprocessing, preprocessing
 from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
+from medgenesis.data.screening import screen_volumes
+from medgenesis.data.splits import check_disjoint
 
 __all__ = [
-    "AnyRule",
     "CUBE_RULES",
-    "CubeRule",
-    "ForegroundRule",
-    "LungRule",
-    "RandCubed",
-    "acceptance",
+    "AnyRule",
     "ArrayReader",
     "CheckVolumed",
+    "CubeRule",
     "DicomReader",
+    "ForegroundRule",
     "GreyReader",
     "LoadVolumed",
+    "LungRule",
     "MergeLabelsd",
     "Preprocessing",
+    "RandCubed",
     "ScaleIntensityPresetd",
     "SimpleITKReader",
     "VolumeReader",
+    "acceptance",
+    "check_disjoint",
+    "datalist_header",
+    "join_datalists",
+    "load_datalist",
+    "make_datalist",
     "preprocessing",
+    "read_datalist",
+    "screen_volumes",
+    "write_datalist",
 ]

@@ -93,7 +93,7 @@ class ArrayReader(ImageReader):
             VolumeError: several arrays in a `.npz`; a stack without row, or without that row.
         """
         (name,) = ensure_tuple(data)
-        array = _open_array(name)
+        array = open_array(name)
         if self.row is not None:
             if not 0 <= self.row < len(array):
                 raise VolumeError(f"{name}: `cube` must be a row from 0 to {len(array) - 1}, got {self.row}")
@@ -111,7 +111,12 @@ class ArrayReader(ImageReader):
         return np.array(img), make_meta(LPS_TO_RAS, spatial, 0 if img.ndim == 4 else float("nan"))
 
 
-def _open_array(name: str | Path) -> np.ndarray:
+def open_array(name: str | Path) -> np.ndarray:
+    """The array of a `.npy` (memory-mapped) or of a `.npz` that holds a single one.
+
+    Raises:
+        VolumeError: several arrays in a `.npz`.
+    """
     if not str(name).lower().endswith(".npz"):
         return np.load(name, mmap_mode="r", allow_pickle=False)
     with np.load(name, allow_pickle=False) as archive:

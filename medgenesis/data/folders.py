@@ -1,0 +1,168 @@
+"""Datalists made from folders: images, label maps beside them, DICOM series, the published LUNA16 layout."""
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medgenesis.data.dicom import image_headers, is_dicom
+from medgenesis.data.labels import parse_label_merge
+from medgenesis.data.loading import SUFFIXES
+from medgenesis.data.readers import ArrayReader, open_array
+from medgenesis.data.splits import SECTIONS, check_disjoint, patient_of, split_patients
+from medgenesis.errors import DatalistError
+
+logger = logging.getLogger(__name__)
+
+_DICOM_SUFFIXES = (".dcm", ".ima")
+_FILE_SUFFIXES = tuple(sorted(set(SUFFIXES) - set(_DICOM_SUFFIXES), key=len, reverse=True))  # .nii.gz before .gz
+_LUNA16_SECTION = dict(zip(range(10), ["training"] * 5 + ["validation"] * 2 + ["test"] * 3, strict=True))
+_LUNA16_CUBES = re.compile(r"bat_32_(?:s_)?64x64x32_(\d)\.npy")
+
+
+def make_datalist(
+    images: str | Path,
+    labels: str | Path | None = None,
+    *,
+    splits: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    patient_pattern: str | None = None,
+    label_merge: Mapping[int | str, Any] | None = None,
+    label_names: Mapping[str, str] | None = None,
+    modality: str = "CT",
+    name: str | None = None,
+    layout: str = "folder",
+) -> dict[str, Any]:
+    """A datalist of what lies in a folder, split by patient.
+
+    Args:
+        images: folder with scans at any depth; a folder of DICOM slices is one scan, a stack of cubes one record a row.
+        labels: folder with a label map for each image, of the same path and name (the suffix may differ, and nnU-Net's
+            `_0000` is passed over).
+        splits: shares of the patients for training, validation and test.
+        seed: of the split.
+        patient_pattern: regular expression that finds the patient in an image's path below `images`; None takes the
+            first folder, else the file name (see `patient_of`), and for DICOM a hash of the PatientID.
+        label_merge: target label -> source labels, `{1: "10-14"}`; noted in the list.
+        label_names: label -> name; noted in the list.
+        modality: noted in the list.
+        name: of the list; None takes the folder's.
+        layout: "folder", or "luna16": `subset0..9/*.mhd`, or prepared cubes `bat_32_s_64x64x32_<fold>.npy`; then the
+            published folds decide (0-4 training, 5-6 validation, 7-9 test) and `splits` counts for nothing.
+
+    Raises:
+        DatalistError: empty folder, images without label map or the reverse, a patient in two sections.
+    """
+    images = Path(images)
+    if not images.is_dir():
+        raise DatalistError(f"{images}: no such folder: give the folder that holds the images")
+    if layout not in ("folder", "luna16"):
+        raise DatalistError(f'`layout` must be "folder" or "luna16", got {layout!r}')
+    if layout == "luna16" and labels is not None:
+        raise DatalistError("the luna16 layout has no label maps: leave `labels` out")
+    datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": modality}
+    if label_names:
+        datalist["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
+    if label_merge:
+        merge = parse_label_merge(label_merge)
+        datalist["label_merge"] = {str(target): sources for target, sources in merge.items()}
+    records = _luna16(images) if layout == "luna16" else _folder(images, labels, splits, seed, patient_pattern)
+    datalist |= {section: [record for record, place in records if place == section] for section in SECTIONS}
+    check_disjoint(datalist)
+    counts = ", ".join(f"{len(datalist[section])} {section}" for section in SECTIONS)
+    patients = len({record["patient"] for record, _ in records})
+    logger.info("%d records of %d patients: %s", len(records), patients, counts)
+    return datalist
+
+
+def _folder(images, labels, splits, seed, pattern) -> list[tuple[dict, str]]:
+    found = dict(_scans(images, leave_out=labels))
+    if not found:
+        raise DatalistError(f"{images}: no scan in it: it must hold {', '.join(SUFFIXES)} files or DICOM series")
+    label_of = {} if labels is None else _pair(found, dict(_scans(Path(labels))), images, labels)
+    records = []
+    for relative, scan in found.items():
+        record = {"image": str(scan), "patient": _patient(relative, scan, pattern)}
+        if labels is not None:
+            record["label"] = str(label_of[relative])
+        records += _rows(record)
+    section_of = split_patients((record["patient"] for record in records), splits, seed)
+    return [(record, section_of[record["patient"]]) for record in records]
+
+
+def _scans(folder: Path, leave_out: str | Path | None = None) -> Iterator[tuple[str, Path]]:
+    """Path below the folder without suffix, and path, of each scan."""
+    excluded = None if leave_out is None else Path(leave_out).resolve()
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if excluded is not None and Path(here).resolve() == excluded and excluded != folder.resolve():
+            folders[:] = []
+            continue
+        names = sorted(name for name in files if not name.startswith("."))
+        scans = [name for name in names if name.lower().endswith(_FILE_SUFFIXES)]
+        for name in scans:
+            suffix = next(suffix for suffix in _FILE_SUFFIXES if name.lower().endswith(suffix))
+            path = Path(here, name)
+            yield path.relative_to(folder).as_posix()[: -len(suffix)], path
+        others = [name for name in names if name not in scans]
+        likely = [name for name in others if name.lower().endswith(_DICOM_SUFFIXES)] or others
+        if any(is_dicom(Path(here, name)) for name in likely[:5]):
+            path = Path(here)
+            yield path.relative_to(folder).as_posix() if path != folder else path.resolve().name, path
+
+
+def _pair(images: dict[str, Path], labels: dict[str, Path], images_dir, labels_dir) -> dict[str, Path]:
+    by_key = {relative.removesuffix("_0000"): path for relative, path in labels.items()}
+    keys = {relative: relative.removesuffix("_0000") for relative in images}
+    for kind, lacking, there in (
+        ("image(s) without label map", [relative for relative, key in keys.items() if key not in by_key], labels_dir),
+        ("label map(s) without image", sorted(by_key.keys() - set(keys.values())), images_dir),
+    ):
+        if lacking:
+            raise DatalistError(
+                f"{len(lacking)} {kind} of the same name in {there}, the first {', '.join(lacking[:3])}: "
+                "add them, or move what has no partner elsewhere"
+            )
+    return {relative: by_key[key] for relative, key in keys.items()}
+
+
+def _patient(relative: str, scan: Path, pattern: str | None) -> str:
+    if pattern is None and scan.is_dir():
+        first = next(iter(sorted(entry for entry in scan.iterdir() if entry.is_file() and is_dicom(entry))))
+        header = (image_headers(first) or [{}])[0]
+        identity = header.get("PatientID") or header.get("StudyInstanceUID")
+        if identity:
+            return hashlib.sha256(str(identity).encode()).hexdigest()[:12]
+    return patient_of(relative, pattern)
+
+
+def _rows(record: dict) -> list[dict]:
+    """The record itself, or one for each row where its image is a stack of cubes."""
+    image = record["image"]
+    if not image.lower().endswith(ArrayReader.suffixes):
+        return [record]
+    shape = open_array(image).shape
+    return [record] if len(shape) < 4 else [{**record, "cube": row} for row in range(shape[0])]
+
+
+def _luna16(folder: Path) -> list[tuple[dict, str]]:
+    records = []
+    for fold, section in _LUNA16_SECTION.items():
+        volumes = sorted((folder / f"subset{fold}").glob("*.mhd"))
+        records += [({"image": str(path), "patient": path.stem}, section) for path in volumes]
+    if records:
+        return records
+    stacks = {}
+    for path in sorted(folder.glob("bat_32_*.npy")):  # the trainer's own files, `_s_`, sort behind and win
+        match = _LUNA16_CUBES.fullmatch(path.name)
+        if match:
+            stacks[int(match.group(1))] = path
+    for fold, path in sorted(stacks.items()):
+        record = {"image": str(path), "patient": f"luna16-fold{fold}"}
+        records += [(row, _LUNA16_SECTION[fold]) for row in _rows(record)]
+    if not records:
+        raise DatalistError(f"{folder}: neither subset0..9/*.mhd nor bat_32_s_64x64x32_<fold>.npy in it")
+    return records

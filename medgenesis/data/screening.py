@@ -1,0 +1,106 @@
+"""Every volume read once before training starts, so that no bad file ends a run that has gone on for hours."""
+
+import csv
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medgenesis.atomic import replacing
+from medgenesis.data.cubes import RandCubed
+from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.errors import VolumeError
+
+logger = logging.getLogger(__name__)
+
+
+def screen_volumes(
+    records: Sequence[dict],
+    preprocessing: Callable[[dict], dict] | None = None,
+    cut: RandCubed | None = None,
+    *,
+    load: Callable[[int], dict] | None = None,
+    on_error: str = "stop",
+    draws: int = 50,
+    seed: int = 0,
+    report: str | Path | None = None,
+) -> list[dict]:
+    """Read every volume, draw some cubes from it, and return the records that can be used.
+
+    Args:
+        records: with `image` and what else the preprocessing reads.
+        preprocessing: from a record to a volume in [0, 1].
+        cut: its rule must accept at least one of `draws` cubes of each volume; None checks the reading alone.
+        load: gives the preprocessed item of record i instead of `preprocessing`: a cached data set, which this pass
+            then fills.
+        on_error: "stop" raises the first error, "skip" leaves the volume out with a warning.
+        draws: cubes drawn from each volume.
+        seed: of the drawing.
+        report: CSV file (file, cube, shape, spacing in mm, accepted share, error), written when the pass is over,
+            also when it stops.
+
+    Raises:
+        ValueError: another `on_error`, or neither `preprocessing` nor `load`.
+        VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can.
+        IntensityRangeError: likewise, for values that do not fit the preset.
+    """
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
+    if load is None:
+        if preprocessing is None:
+            raise ValueError("`screen_volumes` needs `preprocessing` or `load`")
+        load = lambda i: preprocessing(records[i])  # noqa: E731
+    good, rows, skipped = [], [], []
+    try:
+        for i, record in enumerate(records):
+            row = {"file": record.get("image", i), "cube": record.get("cube", "")}
+            rows.append(row)
+            try:
+                _screen_one(row, load(i), cut, draws, np.random.RandomState([seed, i]))
+                good.append(record)
+            except Exception as error:
+                cause = find_domain_error(error)
+                if cause is None:
+                    raise
+                row["error"] = str(cause)
+                if on_error == "stop":
+                    raise cause from None
+                skipped.append(str(cause))
+                logger.warning("skipped %d: %s", len(skipped), cause)
+    finally:
+        if report is not None:
+            _write_report(rows, report)
+    _summarise(records, rows, good, skipped)
+    return good
+
+
+def _screen_one(row: dict, item: dict, cut: RandCubed | None, draws: int, rng: np.random.RandomState) -> None:
+    volume = item["image" if cut is None else cut.keys[0]]
+    row["shape"] = "x".join(str(side) for side in volume.shape[1:])
+    row["spacing_mm"] = "x".join(f"{float(value):.4g}" for value in getattr(volume, "pixdim", ()))
+    if cut is None:
+        return
+    row["accepted"] = cut.acceptance(volume, draws, rng)
+    if row["accepted"] == 0:
+        raise VolumeError(
+            f"{row['file']}: the rule {cut.rule} accepts none of {draws} random cubes of a volume of {row['shape']} "
+            "voxels: choose a smaller cube, a smaller `border`, or the rule 'foreground' or 'any'"
+        )
+
+
+def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skipped: list[str]) -> None:
+    if not good:
+        first = f" The first error: {skipped[0]}" if skipped else ""
+        raise VolumeError(f"none of {len(records)} volumes can be used.{first}")
+    shares = [row["accepted"] for row in rows if "accepted" in row and "error" not in row]
+    accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
+    logger.info("%d of %d volumes can be used, %d skipped%s", len(good), len(records), len(skipped), accepted)
+
+
+def _write_report(rows: list[dict], report: str | Path) -> None:
+    columns = ["file", "cube", "shape", "spacing_mm", "accepted", "error"]
+    with replacing(report) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
