@@ -1,0 +1,57 @@
+"""Tiny scans written for the tests: NIfTI of any affine, DICOM series of any positions."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+
+@pytest.fixture
+def write_nifti(tmp_path):
+    """write_nifti(name, array, affine=None) -> path as text."""
+
+    def write(name: str, array: np.ndarray, affine=None) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def write_series(tmp_path):
+    """write_series(folder, stored (n, rows, columns), positions (n, 3), **tags) -> folder."""
+
+    def write(folder: str, stored: np.ndarray, positions, prefix: str = "", **tags) -> Path:
+        path = tmp_path / folder
+        path.mkdir(parents=True, exist_ok=True)
+        series = tags.pop("SeriesInstanceUID", generate_uid())
+        for i, (pixels, position) in enumerate(zip(stored, positions, strict=True)):
+            meta = FileMetaDataset()
+            meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, CTImageStorage
+            meta.MediaStorageSOPInstanceUID = generate_uid()
+            dataset = FileDataset(str(path / f"{prefix}{i}"), {}, file_meta=meta, preamble=b"\0" * 128)
+            dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+            dataset.PatientName, dataset.PatientID, dataset.Modality = "Doe^Jane", "secret-17", "CT"
+            dataset.SeriesInstanceUID, dataset.SeriesNumber = series, 4
+            dataset.InstanceNumber = len(stored) - i  # against the positions: must not decide the order
+            dataset.Rows, dataset.Columns = pixels.shape
+            dataset.PixelSpacing, dataset.SliceThickness = [0.5, 0.7], 2.5
+            dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+            dataset.ImagePositionPatient = [float(value) for value in position]
+            dataset.RescaleSlope, dataset.RescaleIntercept = 2, -1000
+            dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+            dataset.BitsAllocated = dataset.BitsStored = 16
+            dataset.HighBit, dataset.PixelRepresentation = 15, 0
+            for tag, value in tags.items():
+                setattr(dataset, tag, value)
+            dataset.PixelData = pixels.astype("<u2").tobytes()
+            pydicom.dcmwrite(path / f"{prefix}{i}", dataset, enforce_file_format=True)
+        return path
+
+    return write
