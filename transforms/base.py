@@ -149,7 +149,7 @@ class RandVolumeTransform(RandomizableTransform, ABC):
     def prepare(self, img: Any, randomize: bool) -> torch.Tensor:
         """Bring the input into MONAI's tensor type, check it, and draw if asked."""
         volume = convert_to_tensor(img, track_meta=get_track_meta())
-        check_volume(volume, self.value_range)
+        check_volume(plain_batch(volume)[0], self.value_range)  # attributes of a MetaTensor are slow to read
         if randomize:
             self.randomize(volume)
         elif self._do_transform and self.params is None:

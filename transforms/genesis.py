@@ -150,7 +150,7 @@ class RandGenesis(RandVolumeTransform):
 
     def __call__(self, img: Any, randomize: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         target = self.prepare(img, randomize)
-        check_shape(self.params, target[None], 1, self.params.shuffle.spatial_shape)
+        check_shape(self.params, plain_batch(target), 1, self.params.shuffle.spatial_shape)
         axes = _spatial_axes(self.params.flips[0])
         if axes:
             target = Flip(spatial_axis=[axis - 1 for axis in axes])(target)
