@@ -9,7 +9,7 @@ import numpy as np
 from medgenesis.data.phantom import organs, skeleton, wall
 from medgenesis.data.phantom.canvas import Canvas
 from medgenesis.data.phantom.labels import VALUES
-from medgenesis.data.phantom.lungs import Chest, chest, fissures, fluid, grow_trees
+from medgenesis.data.phantom.lungs import Chest, chest, fissures, fluid, grow_trees, without_islands
 from medgenesis.data.phantom.nodules import Lump, Nodule, draw_lumps, lump
 from medgenesis.data.phantom.scanner import scan, texture
 from medgenesis.data.phantom.space import Grid, Space
@@ -99,7 +99,9 @@ def paint_wall(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     body = wall.skin(grid, subject)
     canvas.paint(..., body, 20)
     canvas.paint(..., body + 2.5, -103 + 5 * streaks)
-    canvas.paint(..., np.maximum(wall.muscle(grid, subject), body + 4), 48 + 14 * np.minimum(streaks, 0.4))
+    flesh = np.maximum(wall.muscle(grid, subject), body + 4)
+    canvas.paint(..., flesh, 54 + 4 * streaks - 45 * np.clip(streaks - 1.2, 0, 1))  # fat between the fibres
+    canvas.paint(..., np.maximum(wall.fat_planes(grid, parts.cage), flesh + 4), -95)
     canvas.paint(..., parts.cage + 1, -92 + 6 * streaks)
 
 
@@ -114,7 +116,7 @@ def paint_abdomen(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     bag = organs.stomach(part, subject, under)
     canvas.paint(where, bag, 42, "stomach")
     air = part.y + 12 - 40 * (subject.stomach_air - 0.45)
-    canvas.paint(where, bag + 4, np.where(air < 0, np.float32(-960), np.float32(18)))
+    canvas.paint(where, bag + 4, 18 - 978 * canvas.share(air))
 
 
 def paint_mediastinum(canvas: Canvas, subject: Subject, parts: Chest) -> None:
@@ -140,9 +142,10 @@ def paint_lungs(canvas: Canvas, subject: Subject, parts: Chest) -> None:
             wet = np.maximum(np.maximum(lungs, level), -mine)
             canvas.paint(where, wet, 12, "pleural_effusion")
             lungs = np.where(mine > 0, np.maximum(lungs, -level), lungs)
+        lungs = without_islands(lungs, mine > 0)
         canvas.label[where][(lungs < 0) & (mine > 0)] = VALUES[name]
     share = canvas.share(lungs)
-    grain = texture(part.shape, canvas.grid.voxel_mm, 4, stream(subject, "lungs"))
+    grain = texture(part.shape, canvas.grid.voxel_mm, 3, stream(subject, "lungs"))
     gravity = np.float32(0.35) * part.y + np.float32(-0.12) * part.z
     canvas.blend(where, share, subject.lung_hu + gravity + 9 * grain)
     width = canvas.grid.voxel_mm
@@ -172,17 +175,17 @@ def paint_bones(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     angle = wall.cage_angle(flat)
     rib, cartilage = skeleton.ribs(flat, subject, cage, angle)
     canvas.paint_flat(shell, cartilage, 95)
-    canvas.paint_flat(shell, rib, 750 * subject.bone, "ribs")
-    canvas.paint_flat(shell, rib + 1.9, 250 * subject.bone)
+    canvas.paint_flat(shell, rib, 1150 * subject.bone, "ribs")
+    canvas.paint_flat(shell, rib + 1.9, 330 * subject.bone)
     plate = skeleton.sternum(flat, cage)
-    canvas.paint_flat(shell, plate, 420 * subject.bone, "sternum")
-    canvas.paint_flat(shell, plate + 2, 150 * subject.bone)
+    canvas.paint_flat(shell, plate, 350 * subject.bone, "sternum")
+    canvas.paint_flat(shell, plate + 1.6, 140 * subject.bone)
     canvas.paint_flat(shell, skeleton.scapulae(flat, cage, angle), 550 * subject.bone, "scapulae")
     for field, name in ((skeleton.scapular_processes, "scapulae"), (skeleton.clavicles, "clavicles")):
         where, part = canvas.grid.window((-165, -90, 55), (165, 120, 135))
         distance = field(part)
-        canvas.paint(where, distance, 700 * subject.bone, name)
-        canvas.paint(where, distance + 2.2, 250 * subject.bone)
+        canvas.paint(where, distance, 1100 * subject.bone, name)
+        canvas.paint(where, distance + 2.4, 300 * subject.bone)
 
 
 def paint_nodule(canvas: Canvas, nodule: Lump) -> None:

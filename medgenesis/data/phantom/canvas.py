@@ -48,38 +48,51 @@ class Canvas:
     def thin_tubes(self, branches: Iterable[Branches], grow_mm: float = 0.0) -> np.ndarray:
         """Fraction of each voxel within thin tubes, right in the mean also where they are thinner than a voxel.
 
-        A tube's disc of radius r is blurred to a Gaussian of the same area with variance r^2/2 + (0.4 voxel)^2.
+        A tube is a string of balls. One thinner than a voxel h is drawn 0.56 h thick, and as much fainter as keeps the
+        area of its disc.
 
         Args:
             branches: tubes in template mm.
             grow_mm: added to all radii, for walls say.
         """
-        share = np.zeros(self.hu.size, dtype=np.float32)
+        h = self.grid.voxel_mm
+        shape = np.asarray(self.hu.shape)
+        reach = 1 + int(np.ceil((8 + grow_mm) / self.grid.spacing_mm.min()))
+        padded = shape + 2 * reach
+        share = np.zeros(int(padded.prod()), dtype=np.float32)
         for points, radius in self._beads(branches, grow_mm):
-            half = int(np.ceil(1.6 * radius.max() / self.grid.spacing_mm.min() + 0.6))
-            around = np.stack(np.meshgrid(*[np.arange(-half, half + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
-            voxel = np.rint(points).astype(np.int32)
-            variance = (radius**2 / 2 + (0.4 * self.grid.voxel_mm) ** 2).astype(np.float32)
-            height = (radius**2 / 2).astype(np.float32) / variance
-            offset = (voxel - points).astype(np.float32)
-            for step in around:
-                index = voxel + step
-                off = (offset + step.astype(np.float32)) * self.grid.spacing_mm.astype(np.float32)
-                value = height * np.exp(-(off * off).sum(1) / (2 * variance))
-                ok = ((index >= 0) & (index < self.hu.shape)).all(1) & (value > 0.02)
-                flat = np.ravel_multi_index(tuple(index[ok].T), self.hu.shape)
-                np.maximum.at(share, flat, value[ok])
-        return share.reshape(self.hu.shape)
+            drawn = np.maximum(radius, 0.56 * h)
+            height = np.minimum(radius**2 / (drawn**2 + h * h / 12), 1).astype(np.float32)
+            half = int(np.ceil((drawn.max() + 0.5 * h) / self.grid.spacing_mm.min() - 0.5))
+            voxel = np.rint(points).astype(np.int64)
+            around = np.arange(-half, half + 1)
+            off = ((voxel - points)[..., None] + around) * self.grid.spacing_mm[:, None]
+            square = (off**2).astype(np.float32)
+            distance = np.sqrt(square[:, 0, :, None, None] + square[:, 1, None, :, None] + square[:, 2, None, None, :])
+            edge = (drawn / h + 0.5).astype(np.float32)[:, None, None, None]
+            value = height[:, None, None, None] * np.clip(edge - distance * np.float32(1 / h), 0, 1)
+            cube = np.stack(np.meshgrid(around, around, around, indexing="ij"), -1).reshape(-1, 3)
+            index = np.ravel_multi_index((voxel + reach).T, padded)[:, None] + cube @ (
+                padded[1] * padded[2],
+                padded[2],
+                1,
+            )
+            np.maximum.at(share, index.ravel(), value.ravel())
+        return share.reshape(padded)[(slice(reach, -reach),) * 3]
 
     def _beads(self, branches: Iterable[Branches], grow_mm: float) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Points along all tubes, half a voxel apart, as (voxel coordinates, radii in mm), by size class."""
+        """Points half a voxel apart along all tubes, as (voxel coordinates, radii in mm), by class of size."""
+        points, radii = [], []
         for tree in branches:
             ends = self.grid.voxels(tree.ends)
             count = np.ceil(2 * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)).astype(int) + 1
             which = np.repeat(np.arange(len(count)), count)
             place = (np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)) / count[which]
-            points = ends[which, 0] + place[:, None] * (ends[which, 1] - ends[which, 0])
-            radius = tree.near_mm[which] + place * (tree.far_mm[which] - tree.near_mm[which]) + grow_mm
-            size = np.ceil(radius / self.grid.voxel_mm).astype(int)
-            for value in np.unique(size):
-                yield points[size == value], radius[size == value]
+            points.append(ends[which, 0] + place[:, None] * (ends[which, 1] - ends[which, 0]))
+            radii.append(tree.near_mm[which] + place * (tree.far_mm[which] - tree.near_mm[which]) + grow_mm)
+        point, radius = np.concatenate(points), np.concatenate(radii)
+        inside = ((point > -0.5) & (point < np.asarray(self.hu.shape) - 0.5)).all(1)
+        size = np.ceil(radius / (0.5 * self.grid.voxel_mm)).astype(int).clip(1)
+        for value in np.unique(size[inside]):
+            chosen = inside & (size == value)
+            yield point[chosen], radius[chosen]

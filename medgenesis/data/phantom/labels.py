@@ -18,7 +18,7 @@ LABELS: dict[int, str] = {
     14: "stomach",
     15: "pleural_effusion",
 }
-"""Value -> name. The lungs' values cover the vessels inside, as annotators draw them; nodules, and the airways that a voxel
-can resolve, have values of their own, so whole lungs are 1, 2 and 7 merged."""
+"""Value -> name. The lungs' values cover the vessels inside, as annotators draw them. Nodules, and the airways that a
+voxel can resolve, have values of their own, so whole lungs are 1, 2 and 7 merged."""
 
 VALUES: dict[str, int] = {name: value for value, name in LABELS.items()}

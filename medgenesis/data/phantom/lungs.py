@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import label
 
 from medgenesis.data.phantom import organs, wall
-from medgenesis.data.phantom.shapes import FAR_MM
+from medgenesis.data.phantom.shapes import FAR_MM, smooth_union
 from medgenesis.data.phantom.space import Space
 from medgenesis.data.phantom.subject import Subject, stream
 from medgenesis.data.phantom.trees import Branches, grow
@@ -35,7 +36,8 @@ def chest(space: Space, subject: Subject) -> Chest:
     lungs = np.maximum(cage + np.float32(1.5), diaphragm + np.float32(1.5))
     where, part = space.window((-115, -140, -190), (115, 140, 140))
     middle = organs.mediastinum(part, subject, heart[where])
-    lungs[where] = np.maximum(lungs[where], -middle)
+    floor = diaphragm[where] + np.float32(1.5)  # fat fills the corner between heart and diaphragm
+    lungs[where] = np.maximum(lungs[where], -smooth_union(middle, -floor, 14))
     return Chest(cage, diaphragm, heart, lungs)
 
 
@@ -59,13 +61,13 @@ def inside(subject: Subject, rng: np.random.Generator, candidates: int, depth_mm
 def grow_trees(subject: Subject) -> tuple[list[Branches], list[Branches]]:
     """Vessels (arteries and veins) and airways of both lungs."""
     rng = stream(subject, "trees")
-    points = inside(subject, rng, 9000, 3)
+    points = inside(subject, rng, 13000, 3)
     vessels, airways = [], []
     for side in (-1, 1):
         mine = points[points[:, 0] * side > 0]
         arteries, veins = mine[: len(mine) // 2], mine[len(mine) // 2 :]
-        vessels.append(grow(np.array(ARTERY_ROOTS_MM[side]), 7.0, arteries, 0.36))
-        vessels.append(grow(np.array(VEIN_ROOTS_MM[side]), 5.5, veins, 0.36))
+        vessels.append(grow(np.array(ARTERY_ROOTS_MM[side]), 8.5, arteries, 0.36))
+        vessels.append(grow(np.array(VEIN_ROOTS_MM[side]), 7.5, veins, 0.36))
         airways.append(grow(np.array(BRONCHUS_ROOTS_MM[side]), 5.6, arteries[::8] + (0, 4, 0), 0.36))
     return vessels, airways
 
@@ -75,3 +77,18 @@ def fissures(space: Space) -> np.ndarray:
     oblique = np.abs(space.z - 1.05 * space.y + 8 + 0.0012 * space.x**2) * np.float32(0.69)
     flat = np.where((space.x < 0) & (space.z - 1.05 * space.y + 8 > 0), np.abs(space.z - 6 - 0.12 * space.y), FAR_MM)
     return np.minimum(oblique, flat).astype(np.float32)
+
+
+def without_islands(lungs: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Close the small pockets that organs cut off one lung: distances positive there, alike elsewhere.
+
+    Args:
+        lungs: distance to the lungs on a grid (mm).
+        mine: the half of the grid that is this lung's.
+    """
+    pieces, count = label((lungs < 0) & mine)
+    if count < 2:
+        return lungs
+    sizes = np.bincount(pieces.reshape(-1))
+    sizes[0] = 0
+    return np.where((pieces > 0) & (pieces != sizes.argmax()), FAR_MM, lungs).astype(np.float32)

@@ -7,19 +7,20 @@ from medgenesis.data.phantom.skeleton import spine_y
 from medgenesis.data.phantom.space import Space
 from medgenesis.data.phantom.subject import Subject
 
-HEART_MM = (12.0, -28.0, -34.0)
+HEART_MM = (12.0, -26.0, -42.0)
 """Middle of the template's heart."""
 # Centre, semi-axes, long axis of the four chambers with their walls (mm).
 CHAMBERS = (
-    ((34, -26, -44), (52, 35, 36), (0.72, -0.50, -0.45)),
-    ((8, -46, -40), (44, 27, 33), (0.85, -0.15, -0.50)),
-    ((-26, -24, -34), (25, 29, 35), None),
-    ((6, 6, -10), (33, 21, 25), None),
+    ((28, -26, -54), (46, 41, 45), (0.64, -0.56, -0.53)),
+    ((7, -44, -55), (37, 37, 44), (0.76, -0.28, -0.58)),
+    ((-11, -22, -43), (23, 37, 43), None),
+    ((6, 9, -13), (31, 25, 30), None),
 )
 # Paths: x, y, z, radius (mm).
 AORTA = (
-    (2, -18, -12, 15), (-12, -32, 18, 16), (-13, -28, 46, 15.5), (-4, -12, 66, 14.5), (9, 8, 71, 13.5), (20, 28, 62, 13),
-    (25, 44, 42, 12.5), (25, 48, 5, 12), (22, 48, -45, 11.5), (15, 44, -95, 11), (8, 38, -135, 10.5), (4, 32, -190, 10),
+    (2, -18, -12, 15), (-12, -32, 18, 16), (-13, -28, 46, 15.5), (-4, -12, 66, 14.5), (9, 8, 71, 13.5),
+    (20, 28, 62, 13), (25, 44, 42, 12.5), (25, 48, 5, 12), (22, 48, -45, 11.5), (15, 44, -95, 11),
+    (8, 38, -135, 10.5), (4, 32, -190, 10),
 )  # fmt: skip
 PULMONARY = (
     ((20, -46, -14, 14), (24, -32, 20, 14), (18, -14, 36, 13), (-8, -4, 32, 11), (-42, 5, 22, 8)),
@@ -57,9 +58,10 @@ def heart(space: Space, subject: Subject) -> np.ndarray:
     """Distance to the heart: four chambers grown together, scaled, shifted and turned about its middle."""
     c, t = np.cos(subject.heart_turn_rad), np.sin(subject.heart_turn_rad)
     turn = np.array([[c, -t, 0], [t, c, 0], [0, 0, 1]])
+    middle = np.add(HEART_MM, subject.heart_shift_mm) - (0, 0, 0.6 * subject.breath_mm)  # it rides on the diaphragm
     field = None
     for centre, radii, axis in CHAMBERS:
-        place = turn @ (np.subtract(centre, HEART_MM) * subject.heart_scale) + HEART_MM + subject.heart_shift_mm
+        place = turn @ (np.subtract(centre, HEART_MM) * subject.heart_scale) + middle
         chamber = ellipsoid(
             space, place, np.multiply(radii, subject.heart_scale), None if axis is None else turn @ np.asarray(axis)
         )
@@ -100,9 +102,8 @@ def mediastinum(space: Space, subject: Subject, heart_mm: np.ndarray) -> np.ndar
     level = np.interp(space.z, (-200, 132), (17.5, 12.5)).astype(np.float32)
     back = np.sqrt(space.x**2 + ((space.y - spine_y(space.z) - 1) * np.float32(1.05)) ** 2) - level - 4
     arch = np.maximum(np.abs(space.x) - 20, spine_y(space.z) + 4 - space.y)
-    lines = np.abs(space.x - 3) - np.interp(space.z, (-90, -60, 30, 60, 90, 110), (9, 4, 3, 5, 14, 22)).astype(
-        np.float32
-    )
+    width = np.interp(space.z, (-95, -60, 30, 60, 90, 110), (16, 4, 3, 5, 14, 22)).astype(np.float32)
+    lines = np.abs(space.x - 3) - width
     field = smooth_union(heart_mm - 2.5, np.minimum(back, arch), fat)
     for part, margin in (
         (aorta(space, subject, 22), 2.5),
@@ -126,20 +127,20 @@ def liver(space: Space, subject: Subject, under: np.ndarray) -> np.ndarray:
     edge = 0.80 * space.x + 0.52 * y + 0.10 * (space.z + 100) - (34 + subject.liver_mm)
     edge = edge + 10 * np.sin(space.x * np.float32(0.045) + 0.6) * np.cos(y * np.float32(0.035))
     tip = 0.95 * space.x - 0.15 * y - 0.3 * (space.z + 120) - 62
-    return np.maximum(np.maximum(under + 2, edge), tip)
+    return np.maximum(np.maximum(under + 0.5, edge), tip)
 
 
 def spleen(space: Space, subject: Subject, under: np.ndarray) -> np.ndarray:
     """Distance to the spleen: a crescent behind and beside the stomach, under the left dome."""
     s = subject.spleen_scale
-    bulge = ellipsoid(space, (90, 40, -135 - subject.breath_mm), (32 * s, 50 * s, 42 * s), (0.35, 0.9, 0.25))
-    hollow = ellipsoid(space, (52, 4, -140), (52, 44, 60))
-    return np.maximum(np.maximum(bulge, under + 3), 4 - hollow)
+    bulge = ellipsoid(space, (84, 42, -138 - subject.breath_mm), (52 * s, 34 * s, 46 * s), (-0.45, 0.85, 0.25))
+    hollow = ellipsoid(space, (46, 0, -140), (40, 44, 70))
+    return np.maximum(np.maximum(bulge, under + np.float32(0.8)), 3 - hollow)
 
 
 def stomach(space: Space, subject: Subject, under: np.ndarray) -> np.ndarray:
     """Distance to the stomach's outer face: its fundus lies under the left dome."""
     s = subject.stomach_scale
     return np.maximum(
-        ellipsoid(space, (56, -12, -140 - subject.breath_mm), (40 * s, 42 * s, 48 * s)), under + np.float32(3.5)
+        ellipsoid(space, (56, -12, -140 - subject.breath_mm), (40 * s, 42 * s, 48 * s)), under + np.float32(2)
     )

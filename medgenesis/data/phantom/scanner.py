@@ -15,7 +15,7 @@ def scan(hu: np.ndarray, noise_hu: float, rng: np.random.Generator) -> np.ndarra
     Returns:
         (X, Y, Z) int16 HU in [-1024, 3071].
     """
-    image = gaussian_filter(hu, (0.5, 0.5, 0.3), truncate=3)
+    image = gaussian_filter(hu, (0.42, 0.42, 0.3), truncate=3)
     noise = rng.standard_normal(hu.shape, dtype=np.float32)
     for axis, sigma in enumerate((0.6, 0.6, 0.4)):
         noise = gaussian_filter1d(noise, sigma, axis, truncate=3)

@@ -50,7 +50,7 @@ def spine(space: Space) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     arch_band = (np.abs(phase - 0.05) - 0.38) * height
     arch = np.maximum(np.abs(canal - 2.5) - 2.2, arch_band)
     sag = (phase * height - 6 - 0.55 * (behind - 10)).astype(np.float32)  # spinous processes slope down
-    spinous = np.maximum(np.maximum(np.abs(space.x) - 3, np.abs(sag) - 7), np.abs(behind - 22) - 13)
+    spinous = np.maximum(np.maximum(np.abs(space.x) - 3, np.abs(sag) - 4.5), np.abs(behind - 22) - 13)
     reach = np.abs(space.x) - 22
     transverse = np.sqrt((behind + 1 - 0.35 * (np.abs(space.x) - 10)) ** 2 + (phase * height) ** 2) - 4.8
     transverse = np.maximum(transverse, np.abs(reach) - 12)
@@ -77,7 +77,7 @@ def ribs(space: Space, subject: Subject, cage: np.ndarray, angle: np.ndarray) ->
         t = angle[near] / end
         bend = np.minimum(t, 1)
         height = top - fall * (0.45 * bend + 0.55 * bend * bend * (3 - 2 * bend))
-        off = (space.z[near] - height) * np.float32(0.88) / 6.3
+        off = (space.z[near] - height) * np.float32(0.88) / 6.0
         solid = (np.sqrt(off * off + across[near] ** 2) - 1) * np.float32(4.6)
         solid = np.maximum(solid, np.maximum((t - 1) * (end * 90), 19 - np.abs(space.x[near])))
         bone[near] = np.minimum(bone[near], solid)
@@ -106,13 +106,13 @@ def sternum(space: Space, cage: np.ndarray) -> np.ndarray:
 def clavicles(space: Space) -> np.ndarray:
     """Distance to the two clavicles, S-shaped, from the manubrium to the shoulders."""
     paths = [
-        [(s * 20, -50, 96, 7), (s * 55, -52, 104, 5.5), (s * 95, -22, 112, 5), (s * 130, 4, 112, 6)] for s in (-1, 1)
+        [(s * 20, -52, 94, 8), (s * 55, -52, 100, 6.5), (s * 95, -22, 110, 6), (s * 130, 4, 114, 7)] for s in (-1, 1)
     ]
     return np.minimum(*(tube(space, path) for path in paths))
 
 
 def scapulae(space: Space, cage: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Distance to the shoulder blades: thin triangular plates behind the cage, a spine and a neck each (flat points)."""
+    """Distance to the shoulder blades: thin triangular plates with a thicker outer edge (flat points)."""
     z, x = space.z, np.abs(space.x)
     plate = np.abs(cage - 19 - 0.02 * (z - 60)) - 1.8
     medial = (72 + 0.12 * (z - 0) - x) * 0.9  # edges of the triangle

@@ -46,12 +46,12 @@ class Warp:
         z = (z + np.float32(CENTRE_Z_MM)) / np.float32(s.scale[2])
         return u + self.bend(0, u, v, z), v + self.bend(1, u, v, z), z
 
-    def to_patient(self, points: np.ndarray) -> np.ndarray:
+    def to_patient(self, points: np.ndarray, steps: int = 8) -> np.ndarray:
         """Patient coordinates of template points, (..., 3) -> (..., 3), mm; the bend is undone by fixed-point steps."""
         s = self.subject
         x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
         u, v = x, y
-        for _ in range(8):
+        for _ in range(steps):
             u, v = x - self.bend(0, u, v, z), y - self.bend(1, u, v, z)
         u, v, z = u * s.scale[0], v * s.scale[1], z * s.scale[2] - CENTRE_Z_MM
         c, t = np.cos(s.turn_rad), np.sin(s.turn_rad)
@@ -105,7 +105,7 @@ class Grid(Space):
     def window(self, low: Sequence[float], high: Sequence[float]) -> "tuple[tuple[slice, ...], Grid]":
         """The smallest block of voxels that holds a template box (mm), as (slices, block); it may be empty."""
         corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
-        voxels = self.voxels(corners)
+        voxels = self.warp.to_patient(corners, steps=0) / self.spacing_mm + self.middle
         slack = np.abs(self.warp.subject.bend_mm).max() / self.spacing_mm  # a bent box bulges between its corners
         start = np.clip(np.floor(voxels.min(0) - slack), 0, self.shape).astype(int)
         stop = np.clip(np.ceil(voxels.max(0) + slack) + 1, start, self.shape).astype(int)

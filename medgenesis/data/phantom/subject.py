@@ -44,24 +44,24 @@ def draw_subject(seed: int, index: int) -> Subject:
     sequence = np.random.SeedSequence([seed, index])
     rng = np.random.default_rng(sequence.spawn(1)[0])
     female = bool(rng.random() < 0.5)
-    size = (0.95 if female else 1.0) * rng.normal(1, 0.02)
+    size = (0.96 if female else 1.01) * rng.normal(1, 0.02)
     uniform, normal = rng.uniform, lambda sd: float(np.clip(rng.normal(0, sd), -2 * sd, 2 * sd))
     effusion = rng.random(2) < 0.12
     return Subject(
         female=female,
-        scale=tuple(float(np.clip(size + normal(0.025), 0.88, 1.05)) for _ in range(3)),
+        scale=tuple(float(np.clip(size + normal(0.022), 0.92, 1.06)) for _ in range(3)),
         turn_rad=normal(0.03),
         shift_mm=(normal(4), normal(5), normal(6)),
         bend_mm=(uniform(1.5, 5), uniform(1.5, 4)),
-        bend_length_mm=tuple(tuple(uniform(260, 480, 3)) for _ in range(2)),
-        bend_phase=tuple(tuple(uniform(0, 2 * np.pi, 3)) for _ in range(2)),
+        bend_length_mm=tuple(tuple(uniform(260, 480, 3).tolist()) for _ in range(2)),
+        bend_phase=tuple(tuple(uniform(0, 2 * np.pi, 3).tolist()) for _ in range(2)),
         fat_mm=float(np.clip(rng.gamma(4, 3.2), 4, 24)),
         muscle_mm=normal(2) - (3 if female else 0),
-        breast_mm=uniform(8, 26) if female else 0.0,
-        breath_mm=normal(8),
+        breast_mm=uniform(6, 22) if female else 0.0,
+        breath_mm=6 + normal(7),
         dome_difference_mm=uniform(6, 18),
         rib_drop=uniform(0.85, 1.15),
-        heart_scale=uniform(0.92, 1.1) if rng.random() < 0.75 else uniform(1.1, 1.22),
+        heart_scale=uniform(0.91, 1.03) if rng.random() < 0.7 else uniform(1.08, 1.22),
         heart_shift_mm=(normal(3), normal(3), normal(3)),
         heart_turn_rad=normal(0.12),
         aorta_scale=uniform(0.9, 1.15),
@@ -74,7 +74,7 @@ def draw_subject(seed: int, index: int) -> Subject:
         liver_hu=uniform(50, 63),
         bone=uniform(0.8, 1.15),
         noise_hu=uniform(10, 20),
-        effusion_mm=tuple(float(v) for v in np.where(effusion, uniform(25, 60, 2), 0.0)),
+        effusion_mm=tuple(float(v) for v in np.where(effusion, uniform(40, 75, 2), 0.0)),
         seed=sequence,
     )
 

@@ -33,8 +33,8 @@ MUSCLE_MM = np.array(
         (40, 146, -101, 116),
         (70, 152, -94, 113),
         (100, 156, -78, 107),
-        (125, 158, -62, 100),
-        (170, 156, -50, 96),
+        (125, 158, -54, 94),
+        (170, 156, -44, 90),
     ]
 )
 
@@ -115,3 +115,20 @@ def diaphragm(space: Space, subject: Subject) -> np.ndarray:
     top = -smooth_union(-heights[0], -heights[1], 20)
     slope = np.sqrt(1 + (np.clip(space.y + 8, 0, 90) / 85) ** 2 + (np.clip(np.abs(space.x) - 60, 0, 60) / 40) ** 2)
     return (top - space.z) / slope
+
+
+def fat_planes(space: Space, cage_mm: np.ndarray) -> np.ndarray:
+    """Distance to the fat between the chest wall's muscles: a sheet under the shoulder blades, the two armpits.
+
+    Args:
+        space: where to evaluate.
+        cage_mm: distance to the inner face of the cage there.
+    """
+    wave = np.sin(space.z * np.float32(0.06) + space.x * np.float32(0.05))
+    sheet = np.abs(cage_mm - (15 + 2 * np.sin(space.z * np.float32(0.08)))) - np.float32(0.8) * (1 + wave)
+    sheet = np.maximum(sheet, np.maximum(np.abs(space.z - 55) - 60, 50 - np.abs(space.x)))
+    for side in (-1, 1):
+        where, part = space.window((side * 128 - 40, -70, 20), (side * 128 + 40, 60, 150))
+        armpit = ellipsoid(part, (side * 126, -12, 78), (12, 22, 36), (0.25 * side, 0.1, 0.97))
+        sheet[where] = np.minimum(sheet[where], armpit)
+    return sheet

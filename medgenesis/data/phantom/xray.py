@@ -6,8 +6,13 @@ from scipy.ndimage import gaussian_filter, zoom
 from medgenesis.data.phantom.build import Phantom
 from medgenesis.data.phantom.labels import VALUES
 
-WATER_PER_MM = 0.0193
-"""Attenuation of water at 70 keV, about the mean energy of a 120 kV tube."""
+WATER_PER_MM = 0.0227
+"""Attenuation of water at 50 keV, the mean energy of a radiograph."""
+
+BONE_GAIN = 1.5
+"""Bone exceeds water by this much more at 50 keV than at the CT's 70 keV (calcium's photoelectric absorption)."""
+
+BONE_HU = 150
 
 PIXEL_MM = 1.25
 PHOTONS = 2e5
@@ -19,13 +24,15 @@ EFFUSION_ML = 10.0
 def project_xray(phantom: Phantom) -> np.ndarray:
     """Line integral of the attenuation along the antero-posterior axis, parallel rays.
 
-    Beer and Lambert: I = I0 exp(-L) with L = sum over a ray of mu_water (1 + HU / 1000) dy.
+    Beer and Lambert: I = I0 exp(-L) with L = sum over a ray of mu_water (1 + HU / 1000) dy; what exceeds 150 HU counts
+    1.5 times, as bone does at the lower energy of a radiograph.
 
     Returns:
         (H, W) = (Z, X) float32 L without unit: the head's side first, the patient's right in the first column, as
         radiographs are read.
     """
-    attenuation = np.maximum(phantom.image.astype(np.float32) / 1000 + 1, 0)
+    hu = phantom.image.astype(np.float32)
+    attenuation = np.maximum(1 + (hu + (BONE_GAIN - 1) * np.maximum(hu - BONE_HU, 0)) / 1000, 0)
     depth_mm = phantom.spacing_mm[1]
     return (attenuation.sum(axis=1) * np.float32(WATER_PER_MM * depth_mm)).T[::-1].copy()
 
@@ -45,13 +52,13 @@ def expose(line_integral: np.ndarray, spacing_mm: tuple[float, float], rng: np.r
     counts = rng.poisson(PHOTONS * np.exp(-np.maximum(detector, 0)))
     film = -np.log(np.maximum(counts, 1) / PHOTONS)
     detail = film - gaussian_filter(film, 12 / PIXEL_MM)
-    film = film + 0.8 * detail
+    film = film + 1.5 * detail
     low, high = np.percentile(film, (6, 99.5))
     return np.rint(255 * np.clip((film - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
 
 
 def cardiothoracic_ratio(phantom: Phantom) -> float:
-    """Width of the heart over the widest inner width of the chest, both in the frontal projection (0 without a heart)."""
+    """Width of the heart over the widest inner width of the chest, both as projected (0 without a heart)."""
     label = phantom.label
     heart = np.flatnonzero((label == VALUES["heart"]).any(axis=(1, 2)))
     inner = [VALUES[name] for name in ("left_lung", "right_lung", "pleural_effusion", "nodule")]
