@@ -1,9 +1,10 @@
 """Volumes in: readers, the standard grid, intensity presets, random cubes, datalists."""
 
-from medgenesis.data.checks import CheckVolumed
+from medgenesis.data.checks import CheckLabeld, CheckVolumed
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
 from medgenesis.data.datalists import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
+from medgenesis.data.datasets import CubeDataset, MappedDataset
 from medgenesis.data.dicom import DicomReader
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
@@ -11,6 +12,7 @@ from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.loading import LoadVolumed, VolumeReader
 from medgenesis.data.preprocessing import Preprocessing, preprocessing
 from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
+from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import screen_volumes
 from medgenesis.data.splits import check_disjoint
 
@@ -18,17 +20,22 @@ __all__ = [
     "CUBE_RULES",
     "AnyRule",
     "ArrayReader",
+    "CheckLabeld",
     "CheckVolumed",
+    "CubeDataset",
     "CubeRule",
     "DicomReader",
     "ForegroundRule",
     "GreyReader",
     "LoadVolumed",
     "LungRule",
+    "MappedDataset",
     "MergeLabelsd",
     "Preprocessing",
     "RandCubed",
+    "SampleKey",
     "ScaleIntensityPresetd",
+    "SeededSampler",
     "SimpleITKReader",
     "VolumeReader",
     "acceptance",

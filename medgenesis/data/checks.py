@@ -1,11 +1,12 @@
 """What a volume must be before anything is done with it: finite, placed in space, its label on the same grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from medgenesis.data.intensity import volume_name
@@ -15,33 +16,47 @@ _GRID_TOLERANCE = 0.1  # of a voxel, at the corners of the volume
 
 
 class CheckVolumed(MapTransform):
-    """Refuse volumes with NaN or infinite voxels, no place in space, or a label map on another grid.
+    """Refuse volumes with NaN or infinite voxels, or without a place in space.
 
     Args:
-        keys: keys of the images, `MetaTensor` (C, *spatial).
-        label_keys: keys of label maps, compared with the first image.
+        keys: keys of the volumes, `MetaTensor` (C, *spatial).
         allow_missing_keys: pass over keys that a record lacks.
 
     Raises:
-        VolumeError: with the file's name (both names and both grids for a label map on another grid).
+        VolumeError: with the file's name.
     """
 
-    def __init__(
-        self, keys: str | Sequence[str], label_keys: str | Sequence[str] = (), allow_missing_keys: bool = False
-    ) -> None:
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            _check_finite(data[key])
+            _check_affine(data[key])
+        return dict(data)
+
+
+class CheckLabeld(MapTransform):
+    """Refuse label maps on another grid than their image, or with values that are no whole numbers.
+
+    Meant for volumes that have been turned to the same axis codes: a label map stored with an axis the other way round
+    (as DICOM converters do) is on the same grid.
+
+    Args:
+        keys: keys of the label maps, `MetaTensor` (C, *spatial).
+        image_key: key of the image.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: with both files' names and both grids.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
+        self.image_key = image_key
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        checked = dict(data)
-        for key in (*self.key_iterator(checked), *(key for key in self.label_keys if key in checked)):
-            _check_finite(checked[key])
-            _check_affine(checked[key])
-        for key in self.label_keys:
-            if key in checked:
-                _check_whole_numbers(checked[key])
-                _check_same_grid(checked[self.keys[0]], checked[key])
-        return checked
+        for key in self.key_iterator(data):
+            _check_whole_numbers(data[key])
+            _check_same_grid(data[self.image_key], data[key])
+        return dict(data)
 
 
 def _check_finite(volume: torch.Tensor) -> None:

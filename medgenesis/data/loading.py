@@ -12,7 +12,7 @@ from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 
 from medgenesis.data.dicom import DicomReader, is_dicom
 from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
-from medgenesis.errors import VolumeError
+from medgenesis.errors import DatalistError, VolumeError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (*NIFTI_SUFFIXES, *SimpleITKReader.suffixes, *ArrayReader.suffixes, *GreyReader.suffixes, ".dcm", ".ima")
@@ -106,6 +106,7 @@ class LoadVolumed(LoadImaged):
 
     Raises:
         VolumeError: a file that cannot be read, with its name, what is wrong and the remedy.
+        DatalistError: a record without one of the keys.
     """
 
     def __init__(self, keys: str | Sequence[str], allow_missing_keys: bool = False) -> None:
@@ -115,6 +116,11 @@ class LoadVolumed(LoadImaged):
     def __call__(self, data: Mapping[str, Any], reader: ImageReader | None = None) -> dict[str, Any]:
         loaded = dict(data)
         reader = reader or VolumeReader(row=loaded.get("cube"))
+        lacking = [key for key in self.keys if key not in loaded]
+        if lacking and not self.allow_missing_keys:
+            raise DatalistError(
+                f"the record {loaded} has no {lacking[0]!r}: add it to the datalist, or leave the record out"
+            )
         for key in self.key_iterator(loaded):
             names = ensure_tuple(loaded[key])
             array, meta = reader.get_data(reader.read(names))

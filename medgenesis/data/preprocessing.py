@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose, MapTransform, Orientationd, Spacingd
 
-from medgenesis.data.checks import CheckVolumed
+from medgenesis.data.checks import CheckLabeld, CheckVolumed
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.loading import LoadVolumed
@@ -81,26 +81,28 @@ def preprocessing(
 
     Raises:
         VolumeError: when called, for a file that cannot be used.
+        DatalistError: when called, for a record that lacks a key.
         IntensityRangeError: when called, for values that do not fit the preset.
     """
     keys, label_keys = _as_tuple(keys), _as_tuple(label_keys)
     every = (*keys, *label_keys)
+    lenient = {"allow_missing_keys": allow_missing_keys}
     steps: list[MapTransform] = [
-        LoadVolumed(every, allow_missing_keys=allow_missing_keys),
-        CheckVolumed(keys, label_keys, allow_missing_keys=allow_missing_keys),
+        LoadVolumed(every, **lenient),
+        CheckVolumed(every, **lenient),
+        Orientationd(every, axcodes=orientation, labels=_AXIS_LABELS, **lenient),
     ]
-    if label_merge and label_keys:
-        steps.append(MergeLabelsd(label_keys, label_merge, allow_missing_keys=allow_missing_keys))
-    steps.append(Orientationd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=allow_missing_keys))
+    if label_keys:
+        steps.append(CheckLabeld(label_keys, image_key=keys[0], **lenient))
+    if label_keys and label_merge:
+        steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
     if spacing_mm is not None:
         modes = ["bilinear"] * len(keys) + ["nearest"] * len(label_keys)
         pixdim = np.broadcast_to(spacing_mm, 3).tolist()
-        steps.append(
-            ResampleSpacingd(every, pixdim=pixdim, mode=modes, dtype=np.float32, allow_missing_keys=allow_missing_keys)
-        )
+        steps.append(ResampleSpacingd(every, pixdim=pixdim, mode=modes, dtype=np.float32, **lenient))
     if intensity is not None:
         options = {"preset": intensity} if isinstance(intensity, str) else dict(intensity)
-        steps.append(ScaleIntensityPresetd(keys, **options, allow_missing_keys=allow_missing_keys))
+        steps.append(ScaleIntensityPresetd(keys, **options, **lenient))
     return Preprocessing(steps)
 
 

@@ -1,0 +1,67 @@
+"""What the checks let pass and what it refuses, and what it says."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from medgenesis.data import CheckLabeld, CheckVolumed
+from medgenesis.errors import VolumeError
+
+AFFINE = torch.tensor([[-0.7, 0.1, 0, 30], [0.1, 0.7, 0, -8], [0, 0, 2.5, 4], [0, 0, 0, 1]], dtype=torch.float64)
+
+
+def _volume(name, affine=AFFINE, shape=(1, 4, 5, 6)):
+    return MetaTensor(torch.ones(shape), affine=affine.clone(), meta={"filename_or_obj": name})
+
+
+def _check(image, label=None):
+    item = {"image": image} if label is None else {"image": image, "label": label}
+    item = CheckVolumed(["image", "label"], allow_missing_keys=True)(item)
+    return CheckLabeld("label", allow_missing_keys=True)(item)
+
+
+def test_good_volumes_pass_as_they_are():
+    image, label = _volume("i.nii"), _volume("l.nii", AFFINE + 1e-5)
+    assert _check(image, label)["image"] is image
+    _check(image)  # inference: no label
+    _check(_volume("i.png", torch.eye(4), (1, 4, 5)), _volume("l.png", torch.eye(4), (1, 4, 5)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_no_numbers(value):
+    image = _volume("i.nii")
+    image[0, 1, 2, 3:5] = value
+    with pytest.raises(VolumeError, match="i.nii: 2 of 120 voxels are NaN or infinite"):
+        _check(image)
+
+
+@pytest.mark.parametrize("affine", [torch.zeros(4, 4), torch.diag(torch.tensor([1.0, 0.0, 1.0, 1.0]))])
+def test_no_place_in_space(affine):
+    with pytest.raises(VolumeError, match="i.nii: its affine cannot be inverted"):
+        _check(_volume("i.nii", affine.double()))
+
+
+def _moved(axis, by):
+    affine = AFFINE.clone()
+    affine[axis, 3] += by
+    return affine
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        _volume("l.nii", _moved(0, 0.5)),
+        _volume("l.nii", AFFINE * torch.tensor([1, 1, 1.2, 1])),
+        _volume("l.nii", shape=(1, 5, 4, 6)),
+        _volume("l.nii", torch.diag(torch.tensor([-1.0, -1, 1, 1])).double() @ AFFINE),
+    ],
+)
+def test_a_label_on_another_grid(label):
+    with pytest.raises(VolumeError, match=r"l.nii: lies on another grid than its image i.nii: shape .* against shape"):
+        _check(_volume("i.nii"), label)
+
+
+def test_a_label_that_is_a_scan():
+    with pytest.raises(VolumeError, match="l.nii: label values must be whole numbers"):
+        _check(_volume("i.nii"), _volume("l.nii") * 0.5)

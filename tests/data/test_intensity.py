@@ -1,0 +1,104 @@
+"""Presets by hand-computed values, and refusal of data that they would ruin."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from medgenesis.data import LoadVolumed, ScaleIntensityPresetd
+from medgenesis.errors import IntensityRangeError, VolumeError
+
+
+def _scale(values, preset, **options):
+    volume = MetaTensor(torch.as_tensor(values, dtype=torch.float32), meta={"filename_or_obj": "scan.nii"})
+    before = volume.clone()
+    result = ScaleIntensityPresetd("image", preset, **options)({"image": volume})["image"]
+    assert torch.equal(volume, before), "the input was changed"
+    assert isinstance(result, MetaTensor) and result.meta["filename_or_obj"] == "scan.nii"
+    assert 0 <= float(result.min()) and float(result.max()) <= 1
+    return result
+
+
+@pytest.mark.parametrize(
+    "preset, options, values, expected",
+    [
+        ("ct", {}, [-2000, -1000, -150, 0, 1000, 3000], [0, 0, 0.425, 0.5, 1, 1]),
+        ("mri", {}, [-5, 0, 1000, 4000, 9000, 10], [0, 0, 0.25, 1, 1, 0.0025]),
+        ("custom", {"a_min": 0, "a_max": 255}, [0, 51, 255, 102, 0, 0], [0, 0.2, 1, 0.4, 0, 0]),
+        ("unit", {}, [0, 0.1, 1, 0.5, 0.2, 0.3], [0, 0.1, 1, 0.5, 0.2, 0.3]),
+    ],
+)
+def test_values(preset, options, values, expected):
+    result = _scale(np.reshape(values, (1, 1, 2, 3)), preset, **options)
+    np.testing.assert_allclose(result.numpy().ravel(), expected, atol=1e-6)
+
+
+def test_percentiles_are_of_the_nonzero_voxels_of_each_channel():
+    volume = np.random.default_rng(0).gamma(2, 300, (2, 8, 9, 10))
+    volume[:, :4] = 0
+    volume[1] *= 1000
+    result = _scale(volume, "mri_percentile", lower=2, upper=95)
+    for channel, scaled in zip(volume, result.numpy(), strict=True):
+        low, high = np.percentile(channel[channel != 0], [2, 95])
+        np.testing.assert_allclose(scaled, np.clip((channel - low) / (high - low), 0, 1), atol=1e-5)
+
+
+def test_a_binary_image_by_percentiles():
+    volume = np.zeros((1, 4, 4, 4))
+    volume[0, 1] = 7
+    np.testing.assert_array_equal(_scale(volume, "mri_percentile").numpy(), volume / 7)
+
+
+RANDOM = np.random.default_rng(1).normal(size=(1, 12, 12, 12))
+
+
+@pytest.mark.parametrize("preset", ["ct", "mri"])
+@pytest.mark.parametrize("values", [RANDOM, RANDOM.clip(0, 1), RANDOM * 5])
+def test_scaled_data_are_not_taken_for_units_of_the_scanner(preset, values):
+    with pytest.raises(IntensityRangeError, match=f"scan.nii: values from .* preset '{preset}'.*collapse.*'unit'"):
+        _scale(values, preset)
+
+
+def test_z_scored_data_are_not_taken_for_unit_data():
+    with pytest.raises(IntensityRangeError, match=r"scan.nii.*in \[0, 1\].*z-scored"):
+        _scale(RANDOM, "unit")
+
+
+def test_saturated_mr_is_refused():
+    with pytest.raises(IntensityRangeError, match="above it: choose 'mri_percentile'"):
+        _scale(np.abs(RANDOM) * 1e5, "mri")
+
+
+@pytest.mark.parametrize("preset", ["ct", "mri", "mri_percentile", "unit"])
+def test_constant_volumes(preset):
+    with pytest.raises(VolumeError, match="scan.nii: every voxel is 0.5"):
+        _scale(np.full((1, 3, 3, 3), 0.5), preset)
+
+
+def test_padding_alone_is_refused():
+    with pytest.raises(IntensityRangeError, match="collapse"):
+        _scale(np.linspace(-3024, -2000, 27).reshape(1, 3, 3, 3), "ct")
+
+
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        ({"preset": "pet"}, "pet"),
+        ({"preset": "custom"}, "a_min"),
+        ({"preset": "custom", "a_min": 5, "a_max": 5}, "a_min"),
+        ({"preset": "mri_percentile", "lower": 60, "upper": 40}, "lower"),
+    ],
+)
+def test_settings_out_of_range(options, what):
+    with pytest.raises(ValueError, match=what):
+        ScaleIntensityPresetd("image", **options)
+
+
+def test_all_real_scans_fit_their_preset(real_data):
+    load = LoadVolumed("image")
+    scans = [(path, "ct") for path in sorted((real_data / "ct_lidc_nodules/images").iterdir())[::10]]
+    scans += [(path, "mri_percentile") for path in sorted((real_data / "mr_hippocampus/images").iterdir())[::5]]
+    scans += [(path, "mri_percentile") for path in sorted((real_data / "mr_brain").glob("*.nii.gz"))]
+    for path, preset in scans:
+        result = ScaleIntensityPresetd("image", preset)(load({"image": str(path)}))["image"]
+        assert 0 <= result.min() and result.max() <= 1 and result.std() > 0.01
