@@ -1,0 +1,50 @@
+# One environment (.venv), made on first use and again only when what it is made from has changed; offline afterwards.
+# Settings:  PYTHON (what .venv is made with)   OUT and DATA (demo)   ARGS (more arguments for pytest)
+
+PYTHON ?= python3
+OUT ?= demo_output
+DATA ?=
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# The stamp carries a checksum, not a date: a new checkout of the same files installs nothing.
+INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg pyproject.toml constraints.txt | cksum))
+
+.PHONY: help install demo test test-slow check bench clean
+
+help:
+	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
+	@echo "make test | test-slow                    the suite; with the tests marked slow"
+	@echo "make check                               formatting and lint, then the suite"
+	@echo "make bench                               every program in benchmarks/"
+	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
+
+install: $(INSTALLED)
+
+$(INSTALLED):
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/installed-*
+	@touch $@
+
+demo: $(INSTALLED)
+	$(RUN) -m medgenesis demo "$(OUT)" $(if $(DATA),--data "$(DATA)")
+
+test: $(INSTALLED)
+	$(RUN) -m pytest -q --durations=15 $(ARGS)
+
+test-slow: $(INSTALLED)
+	$(RUN) -m pytest -q --durations=15 --slow $(ARGS)
+
+check: $(INSTALLED)
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m pytest -q --durations=15 $(ARGS)
+
+bench: $(INSTALLED)
+	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(RUN) "$$file"; done
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find medgenesis transforms bundles tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
