@@ -1,6 +1,5 @@
 """One subject's thorax from its numbers: tissues painted from the skin inwards, then scanned."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,6 @@ from medgenesis.data.phantom.scanner import scan, texture
 from medgenesis.data.phantom.space import Grid, Space
 from medgenesis.data.phantom.subject import Subject, draw_subject, stream
 from medgenesis.errors import VolumeError
-
-logger = logging.getLogger(__name__)
 
 SHAPE = (128, 128, 128)
 
@@ -56,13 +53,10 @@ def make_phantom(seed: int, subject: int = 0, *, shape: Sequence[int] = SHAPE) -
         shape: voxels along Left, Posterior, Superior, each at least 16.
 
     Raises:
-        VolumeError: shape is not three numbers of at least 16.
+        VolumeError: shape is not three numbers of at least 16, or seed or subject is negative.
     """
-    shape = tuple(int(n) for n in shape)
-    if len(shape) != 3 or min(shape) < 16:
-        raise VolumeError(f"make_phantom: shape must be three numbers of at least 16, found {shape}; try (48, 48, 40).")
     numbers = draw_subject(seed, subject)
-    grid = Grid.of(numbers, shape)
+    grid = Grid.of(numbers, checked_shape(shape))
     canvas = Canvas(grid)
     parts = chest(grid, numbers)
     paint_wall(canvas, numbers, parts)
@@ -76,6 +70,14 @@ def make_phantom(seed: int, subject: int = 0, *, shape: Sequence[int] = SHAPE) -
     image = scan(canvas.hu, numbers.noise_hu, stream(numbers, "noise"))
     affine = affine_of(grid, numbers)
     return Phantom(image, canvas.label, affine, tuple(_in_world(grid, affine, n) for n in lumps), numbers)
+
+
+def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """The shape as three ints; VolumeError where it cannot hold a thorax."""
+    shape = tuple(int(n) for n in shape)
+    if len(shape) != 3 or min(shape) < 16:
+        raise VolumeError(f"shape: must be three numbers of at least 16, found {shape}; (48, 48, 40) is a small one.")
+    return shape
 
 
 def affine_of(grid: Grid, subject: Subject) -> np.ndarray:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medgenesis.errors import VolumeError
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -36,13 +38,15 @@ class Subject:
     bone: float
     noise_hu: float
     effusion_mm: tuple[float, float]
-    seed: np.random.SeedSequence
+    entropy: tuple[int, int]
+    """Seed of the population and index of the subject: where all its randomness comes from."""
 
 
 def draw_subject(seed: int, index: int) -> Subject:
     """Draw subject `index` of the population `seed`; no other subject matters to it."""
-    sequence = np.random.SeedSequence([seed, index])
-    rng = np.random.default_rng(sequence.spawn(1)[0])
+    if seed < 0 or index < 0:
+        raise VolumeError(f"seed and subject: must not be negative, found {seed} and {index}.")
+    rng = np.random.default_rng(np.random.SeedSequence((seed, index)))
     female = bool(rng.random() < 0.5)
     size = (0.96 if female else 1.01) * rng.normal(1, 0.02)
     uniform, normal = rng.uniform, lambda sd: float(np.clip(rng.normal(0, sd), -2 * sd, 2 * sd))
@@ -75,11 +79,10 @@ def draw_subject(seed: int, index: int) -> Subject:
         bone=uniform(0.8, 1.15),
         noise_hu=uniform(10, 20),
         effusion_mm=tuple(float(v) for v in np.where(effusion, uniform(40, 75, 2), 0.0)),
-        seed=sequence,
+        entropy=(seed, index),
     )
 
 
 def stream(subject: Subject, name: str) -> np.random.Generator:
     """A generator of the subject for one purpose, so that what one step draws moves nothing in another."""
-    key = [int.from_bytes(name.encode()[:4].ljust(4, b"\0"), "little")]
-    return np.random.default_rng(np.random.SeedSequence([*subject.seed.entropy, *key]))
+    return np.random.default_rng(np.random.SeedSequence(subject.entropy, spawn_key=tuple(name.encode())))

@@ -10,10 +10,10 @@ from pathlib import Path
 import nibabel as nib
 from PIL import Image
 
-from medgenesis.data.phantom.build import SHAPE, Phantom, make_phantom
+from medgenesis.data.phantom.build import SHAPE, Phantom, checked_shape, make_phantom
 from medgenesis.data.phantom.dicom import write_series
 from medgenesis.data.phantom.labels import LABELS
-from medgenesis.data.phantom.subject import stream
+from medgenesis.data.phantom.subject import draw_subject, stream
 from medgenesis.data.phantom.xray import expose, project_xray, xray_labels
 from medgenesis.errors import DatalistError, VolumeError
 
@@ -56,7 +56,8 @@ def write_phantoms(
     """
     folder = Path(folder)
     sections = split_subjects(subjects, split)
-    settings = {"subjects": subjects, "seed": seed, "shape": [int(n) for n in shape], "dicom": bool(dicom)}
+    draw_subject(seed, 0)  # refuses a bad seed before anything is written, as the next line does a bad shape
+    settings = {"subjects": subjects, "seed": seed, "shape": list(checked_shape(shape)), "dicom": bool(dicom)}
     _check_folder(folder, settings, overwrite)
     for name in ("images", "labels", "xrays", *(["dicom"] if dicom else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)

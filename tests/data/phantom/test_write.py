@@ -1,6 +1,5 @@
 """A folder of phantoms on disk: geometry, lists, DICOM, and what is refused."""
 
-import argparse
 import csv
 import json
 
@@ -11,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from medgenesis.cli import phantom as command
+from medgenesis.cli import main
 from medgenesis.data.phantom import LABELS, make_phantom, write_phantoms
 from medgenesis.data.phantom.write import split_subjects
 from medgenesis.errors import DatalistError, VolumeError
@@ -138,13 +137,21 @@ def test_split():
         split_subjects(0, (0.6, 0.2, 0.2))
 
 
-def test_command(tmp_path, caplog):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    args = parser.parse_args([str(tmp_path / "set"), "--subjects", "2", "--seed", "4", "--shape", "32", "32", "28"])
+def test_command(tmp_path, caplog, capsys):
+    words = ["phantom", str(tmp_path / "set"), "--subjects", "2", "--seed", "4", "--shape", "32", "32", "28"]
     with caplog.at_level("INFO"):
-        command.run(args)
+        assert main(words) == 0
     assert "2 of 2" in caplog.text and str(tmp_path / "set" / "datalist.json") in caplog.text
     image = nib.load(tmp_path / "set" / "images" / "phantom_001.nii.gz")
     assert np.array_equal(np.asanyarray(image.dataobj), make_phantom(4, 1, shape=SHAPE).image)
     assert not (tmp_path / "set" / "dicom").exists()
+    assert main([*words, "--dicom"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--dicom", "--overwrite"]) == 0
+    assert len(list((tmp_path / "set" / "dicom" / "phantom_001").iterdir())) == 28
+
+
+def test_negative_seed_is_refused(tmp_path):
+    with pytest.raises(VolumeError, match="negative"):
+        write_phantoms(tmp_path / "set", 1, -1, shape=SHAPE)
+    assert not (tmp_path / "set").exists()
