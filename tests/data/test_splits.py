@@ -1,0 +1,111 @@
+"""Splits by patient: shares, stability, keys, and the refusal of patients on both sides."""
+
+import pytest
+
+from medgenesis.data import check_disjoint
+from medgenesis.data.splits import patient_of, split_patients
+from medgenesis.errors import DatalistError
+
+PATIENTS = [f"p{i:03}" for i in range(50)]
+
+
+def _count(sections):
+    return {name: list(sections.values()).count(name) for name in ("training", "validation", "test")}
+
+
+@pytest.mark.parametrize(
+    "number, fractions, expected",
+    [
+        (50, (0.8, 0.1, 0.1), (40, 5, 5)),
+        (3, (0.8, 0.1, 0.1), (1, 1, 1)),
+        (4, (0.8, 0.1, 0.1), (2, 1, 1)),
+        (2, (0.5, 0.5, 0), (1, 1, 0)),
+        (1, (1, 0, 0), (1, 0, 0)),
+        (7, (0.1, 0.45, 0.45), (1, 3, 3)),
+        (3, (0.02, 0.49, 0.49), (1, 1, 1)),
+    ],
+)
+def test_shares(number, fractions, expected):
+    sections = split_patients(PATIENTS[:number], fractions)
+    assert tuple(_count(sections).values()) == expected
+    assert set(sections) == set(PATIENTS[:number])
+
+
+def test_seed_decides_and_order_does_not():
+    one = split_patients(PATIENTS, (0.6, 0.2, 0.2), seed=1)
+    assert one == split_patients([*reversed(PATIENTS), "p000"], (0.6, 0.2, 0.2), seed=1)
+    assert one != split_patients(PATIENTS, (0.6, 0.2, 0.2), seed=2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_more_patient_moves_at_most_one_across_each_cut(seed):
+    before = split_patients(PATIENTS, (0.6, 0.2, 0.2), seed)
+    after = split_patients([*PATIENTS, "new"], (0.6, 0.2, 0.2), seed)
+    assert sum(before[key] != after[key] for key in PATIENTS) <= 2
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.1), (0.8, 0.3, 0.1), (1.1, -0.1, 0), (0, 0.5, 0.5)])
+def test_no_split(fractions):
+    with pytest.raises(DatalistError, match="add up to 1"):
+        split_patients(PATIENTS, fractions)
+
+
+def test_too_few_patients():
+    with pytest.raises(DatalistError, match="2 patient.*3 sections.*1 0 0"):
+        split_patients(["a", "b", "a"], (0.8, 0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    "relative, pattern, expected",
+    [
+        ("LIDC-IDRI-0001_R_1", None, "LIDC-IDRI-0001"),
+        ("hippocampus_003", None, "hippocampus_003"),
+        ("sub-07_ses-2_T1w", None, "sub-07"),
+        ("case7/scans/t1", None, "case7"),
+        ("site2/x_0042_b", r"_(\d+)_", "0042"),
+        ("site2/x_0042_b", r"x_\d+", "x_0042"),
+    ],
+)
+def test_keys(relative, pattern, expected):
+    assert patient_of(relative, pattern) == expected
+
+
+def test_bad_patterns():
+    with pytest.raises(DatalistError, match="not found in 'abc'"):
+        patient_of("abc", r"\d+")
+    with pytest.raises(DatalistError, match="no regular expression"):
+        patient_of("abc", "(")
+
+
+def _list(**sections):
+    return {
+        name: [{"image": f"/{patient}.nii", "patient": patient} for patient in patients]
+        for name, patients in sections.items()
+    }
+
+
+def test_disjoint():
+    check_disjoint(_list(training="ab", validation="c", test="d"), _list(training="ab", validation="c", test="d"))
+    check_disjoint(_list(training="ab", test="x"), _list(training="a", validation="b", test="xd"))
+
+
+@pytest.mark.parametrize("seen", ["training", "validation"])
+def test_a_test_patient_was_trained_on(seen):
+    with pytest.raises(DatalistError, match="2 patient.* the pre-training and the test section.*the first c, d"):
+        check_disjoint(_list(**{seen: "abcd"}), _list(training="a", test="cd"))
+
+
+@pytest.mark.parametrize("first, second", [("training", "test"), ("training", "validation"), ("validation", "test")])
+def test_a_patient_in_two_sections(first, second):
+    with pytest.raises(DatalistError, match=f"{first} and {second}"):
+        check_disjoint(_list(**{first: "ab", second: "b"}))
+    with pytest.raises(DatalistError, match=f"{first} and {second}"):
+        check_disjoint(_list(training="z"), _list(**{first: "ab", second: "b"}))
+
+
+def test_one_file_under_two_keys():
+    train, test = {"image": "/data/x/../a.nii", "patient": "p"}, {"image": "/data/a.nii", "patient": "q"}
+    with pytest.raises(DatalistError, match="/data/a.nii"):
+        check_disjoint({"training": [train], "test": [test]})
+    rows = [{"image": "/stack.npy", "cube": row} for row in range(2)]
+    check_disjoint({"training": rows[:1], "test": rows[1:]})
