@@ -1,1 +1,56 @@
-"""One MONAI Bundle a released model: configurations only, no code."""
+"""One MONAI Bundle a released model: configurations only, no code.
+
+`python -m monai.bundle run --config_file <bundle>/configs/pretrain.yaml …` runs one. An installed package is no place to
+write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bundle to a folder of one's own.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+__all__ = ["copy", "names", "root"]
+
+
+def names() -> list[str]:
+    """Names of the bundles that come with the package."""
+    return sorted(path.parent.parent.name for path in _HERE.glob("*/configs/metadata.json"))
+
+
+def root(name: str) -> str:
+    """Absolute path of the bundle being run: the `bundle_root` of its configs, so that they run from any folder.
+
+    It is the bundle whose config file stands on the command line (`--config_file`), so a copied bundle writes to the
+    copy; where there is no such argument, the bundle `name` of the package.
+
+    Raises:
+        ValueError: no bundle of that name comes with the package.
+    """
+    for position, argument in enumerate(sys.argv):
+        if argument.startswith("--config_file"):
+            value = argument.partition("=")[2] or next(iter(sys.argv[position + 1 :]), "")
+            first = Path(value.strip("[]()").split(",")[0].strip(" '\""))
+            if first.is_file() and first.parent.name == "configs":
+                return str(first.absolute().parent.parent)
+    return str(_bundle(name))
+
+
+def copy(name: str, folder: str | Path) -> Path:
+    """Copy the bundle `name` (configs, docs, licence; no weights) to `folder`, which must not exist or be empty.
+
+    Raises:
+        ValueError: no such bundle, or a folder that holds something.
+    """
+    source, target = _bundle(name), Path(folder)
+    if target.exists() and any(target.iterdir()):
+        raise ValueError(f"{target}: the folder must be new or empty, so that nothing is overwritten; choose another")
+    ignored = shutil.ignore_patterns("models", "runs", "eval", "__pycache__")
+    shutil.copytree(source, target, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+    return target
+
+
+def _bundle(name: str) -> Path:
+    if name not in names():
+        raise ValueError(f"no bundle {name!r} comes with medgenesis; there are: {', '.join(names())}")
+    return _HERE / name

@@ -1,6 +1,7 @@
 """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +11,31 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not.
 
-    The name ends as `path` does, because many writers choose their format by the suffix. Folders are made.
+    The name ends as `path` does, because many writers choose their format by the suffix. Folders are made. What a
+    killed process of this machine has left beside `path` is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    host = socket.gethostname()
+    for left in path.parent.glob(f".{host}-*-{path.name}"):
+        if not _running(left.name.removeprefix(f".{host}-").partition("-")[0]):
+            left.unlink(missing_ok=True)
+    beside = path.with_name(f".{host}-{os.getpid()}-{path.name}")
     try:
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -89,9 +89,8 @@ class PretextTrainer(Trainer):
     def run(self) -> None:
         """Train until `max_epochs`, from wherever a checkpoint handler has put the state."""
         try:
-            super(
-                Trainer, self
-            ).run()  # MONAI's Trainer.run would replace the loss scaler, and what was resumed with it
+            # not MONAI's Trainer.run: it would replace the loss scaler, and with it what was resumed
+            super(Trainer, self).run()
         finally:
             self.fire_event(PretextEvents.RUN_ENDED)
 

@@ -1,28 +1,63 @@
-"""A progress bar with loss and cubes a second."""
+"""A progress bar with loss and cubes a second, and a line an epoch in the log."""
 
+import logging
 import time
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
+from monai.engines import Evaluator
+
+logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Ignite's progress bar over the iterations of an epoch, showing the batch's loss and cubes/s; rank 0 only."""
+    """Show the iterations of an epoch as Ignite's progress bar (on a terminal), and log each finished epoch.
 
-    def __init__(self) -> None:
-        self._began = 0.0
+    Both show the loss and cubes/s; rank 0 only.
+
+    Args:
+        validator: evaluator whose loss the log line shows, or None.
+    """
+
+    def __init__(self, validator: Evaluator | None = None) -> None:
+        self.validator = validator
+        self._began = self._epoch_began = 0.0
+        self._first = 0
 
     def attach(self, engine: Engine) -> None:
         if engine.state.rank != 0:
             return
-        engine.add_event_handler(Events.ITERATION_STARTED, self._start)
-        bar = ProgressBar(persist=True, desc="Epoch", ncols=110)
-        bar.attach(engine, output_transform=self._figures, metric_names=None)
-        self._engine = engine
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._start_iteration)
+        # `disable=None` shows the bar on a terminal only: in a file each refresh would be a line
+        bar = ProgressBar(persist=False, desc="Epoch", ncols=110, disable=None)
+        bar.attach(engine, output_transform=lambda output: self._figures(engine, output))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
 
-    def _start(self, engine: Engine) -> None:
+    def _start_epoch(self, engine: Engine) -> None:
+        self._epoch_began, self._first = time.perf_counter(), engine.state.iteration
+
+    def _start_iteration(self, engine: Engine) -> None:
         self._began = time.perf_counter()
 
-    def _figures(self, output: dict) -> dict[str, float]:
-        cubes = self._engine.data_loader.batch_size * self._engine.data_loader.sampler.world_size
-        return {"loss": output["loss"].item(), "cubes/s": cubes / (time.perf_counter() - self._began)}
+    def _figures(self, engine: Engine, output: dict) -> dict[str, float]:
+        speed = _cubes(engine, 1) / (time.perf_counter() - self._began)
+        return {"loss": output["loss"].item(), "cubes/s": speed}
+
+    def _log(self, engine: Engine) -> None:
+        state = engine.state
+        speed = _cubes(engine, state.iteration - self._first) / (time.perf_counter() - self._epoch_began)
+        validation = "" if self.validator is None else f", validation {self.validator.state.metrics['loss']:.5f}"
+        logger.info(
+            "epoch %d of %d: loss %.5f%s, %.1f cubes/s",
+            state.epoch,
+            state.max_epochs,
+            state.metrics["loss"],
+            validation,
+            speed,
+        )
+
+
+def _cubes(engine: Engine, iterations: int) -> int:
+    """Cubes that all ranks see in so many iterations."""
+    return iterations * engine.data_loader.batch_size * engine.data_loader.sampler.world_size

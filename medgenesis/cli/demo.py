@@ -1,0 +1,20 @@
+"""Learn from unlabelled volumes, fine-tune on a few labels, segment unseen ones, and look at the report."""
+
+import argparse
+import logging
+
+HELP = "the whole path in minutes, with a report"
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", help="folder for everything that the demonstration writes")
+    parser.add_argument("--data", help="folder of CT scans to pre-train on (default: computed phantoms)")
+
+
+def run(args: argparse.Namespace) -> None:
+    from medgenesis.demo import run_demo
+
+    report = run_demo(args.out, args.data)
+    logger.info("\nreport: %s", report)

@@ -1,0 +1,156 @@
+"""The whole path in minutes: phantoms, pre-training, fine-tuning on a few labels, segmentation, a report."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from monai.bundle import run as run_bundle
+
+from medgenesis import bundles
+from medgenesis.atomic import write_text
+from medgenesis.data import load_datalist, make_datalist, write_datalist
+from medgenesis.data.phantom import write_phantoms
+
+logger = logging.getLogger(__name__)
+
+BUNDLE = "models_genesis_ct"
+ORGANS = {1: ("lungs", (1, 2, 7)), 2: ("liver", (6,))}  # value in our label maps -> name, values in the phantom's
+SHAPE = (96, 96, 96)
+SUBJECTS = 16
+SPLIT = (0.5, 0.125, 0.375)  # 8 to learn from, 2 to validate on, 6 never seen
+LABELLED = 3  # of the training subjects; a fourth chooses the checkpoint
+
+
+@dataclass
+class Demo:
+    """Where a demonstration writes, and what it measured.
+
+    Attributes:
+        folder: everything lies below it.
+        scans: datalist of real scans to pre-train on in place of the phantoms, or None.
+        dice: (test subjects, organs).
+        seconds: of each step.
+    """
+
+    folder: Path
+    scans: Path | None = None
+    dice: np.ndarray = field(default_factory=lambda: np.empty((0, len(ORGANS))))
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def phantoms(self) -> Path:
+        return self.folder / "phantoms"
+
+    @property
+    def label_maps(self) -> Path:
+        return self.folder / "label_maps"
+
+    @property
+    def pretraining_list(self) -> Path:
+        return self.scans or self.phantoms / "datalist.json"
+
+    @property
+    def few_labels_list(self) -> Path:
+        return self.phantoms / "few_labels.json"
+
+
+def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
+    """Run the demonstration and return the path of its `report.html`.
+
+    Args:
+        folder: receives everything; a demonstration stopped half-way continues there.
+        scans: a folder of CT to pre-train on; None takes the phantoms. Fine-tuning is on the phantoms either way.
+
+    Raises:
+        VolumeError, DatalistError: the scans cannot be used.
+    """
+    demo = Demo(Path(folder).absolute())
+    logging.getLogger("ignite").setLevel(logging.WARNING)
+    for name, step in {
+        "phantoms": _make_phantoms,
+        "datalists": lambda demo: _make_datalists(demo, scans),
+        "pre-training": _pretrain,
+        "fine-tuning": _finetune,
+        "segmentation": _segment,
+    }.items():
+        _timed(demo, name, step)
+    demo.dice = _measure(demo)
+    from medgenesis.demo_report import write_report
+
+    return write_report(demo)
+
+
+def _timed(demo: Demo, name: str, step: Callable[[Demo], None]) -> None:
+    logger.info("— %s", name)
+    began = time.perf_counter()
+    step(demo)
+    demo.seconds[name] = time.perf_counter() - began
+    logger.info("— %s: %.0f s", name, demo.seconds[name])
+
+
+def _make_phantoms(demo: Demo) -> None:
+    write_phantoms(demo.phantoms, SUBJECTS, seed=0, shape=SHAPE, split=SPLIT)
+    if not demo.bundle.exists():
+        bundles.copy(BUNDLE, demo.bundle)
+
+
+def _make_datalists(demo: Demo, scans: str | Path | None) -> None:
+    datalist = json.loads((demo.phantoms / "datalist.json").read_text())
+    datalist["training"] = datalist["training"][:LABELLED]
+    datalist["validation"] = datalist["validation"][:1]
+    write_text(demo.few_labels_list, json.dumps(datalist, indent=1))
+    if scans is not None:
+        demo.scans = demo.folder / "scans.json"
+        write_datalist(make_datalist(scans, splits=(0.8, 0.2, 0.0)), demo.scans)
+
+
+def _configs(demo: Demo, *names: str) -> list[str]:
+    return [str(demo.bundle / "configs" / f"{name}.yaml") for name in names]
+
+
+def _run(demo: Demo, *names: str, **settings) -> None:
+    """What `python -m monai.bundle run --config_file …` does, in this process."""
+    run_bundle(config_file=_configs(demo, *names), bundle_root=str(demo.bundle), **settings)
+
+
+def _pretrain(demo: Demo) -> None:
+    on_error = "stop" if demo.scans is None else "skip"
+    _run(demo, "pretrain", "quick", datalist=str(demo.pretraining_list), on_error=on_error)
+
+
+def _finetune(demo: Demo) -> None:
+    _run(demo, "finetune", "quick", datalist=str(demo.few_labels_list))
+
+
+def _segment(demo: Demo) -> None:
+    _run(demo, "inference", "quick", datalist=str(demo.few_labels_list), output_dir=str(demo.label_maps))
+
+
+def segmentation_of(demo: Demo, record: dict) -> Path:
+    """The label map that inference wrote for a test record."""
+    return demo.label_maps / Path(record["image"]).name.replace(".nii.gz", "_seg.nii.gz")
+
+
+def _measure(demo: Demo) -> np.ndarray:
+    """Dice of each test subject and organ, from the files on the input's own grid."""
+    rows = []
+    for record in load_datalist(demo.few_labels_list, "test"):
+        truth, found = nib.load(record["label"]), nib.load(segmentation_of(demo, record))
+        if found.shape != truth.shape or not np.allclose(found.affine, truth.affine):
+            raise RuntimeError(f"{segmentation_of(demo, record)}: is not on the grid of {record['image']}")
+        truth, found = np.asarray(truth.dataobj), np.asarray(found.dataobj)
+        rows.append([_dice(found == value, np.isin(truth, own)) for value, (_, own) in ORGANS.items()])
+    return np.array(rows)
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)

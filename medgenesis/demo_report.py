@@ -1,0 +1,99 @@
+"""The demonstration's `report.html`."""
+
+import csv
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from medgenesis.data import load_datalist, preprocessing
+from medgenesis.demo import ORGANS, Demo, segmentation_of
+from medgenesis.report import Report, read_curves, three_planes
+
+SHOWN = 3  # test subjects in the gallery
+
+
+def write_report(demo: Demo) -> Path:
+    """Write `report.html` (self-contained) into the demonstration's folder and return its path."""
+    report = Report(
+        "medgenesis: the first complete path", "learn from unlabelled CT, fine-tune on a few labels, segment"
+    )
+    source = "computed phantoms" if demo.scans is None else f"the scans of {demo.scans.name}"
+    report.paragraph(
+        f"Pre-trained on {source}, fine-tuned on phantoms. Research software: not for diagnosis or treatment."
+    )
+    _pretraining(report, demo)
+    _segmentation(report, demo)
+    report.heading("Time")
+    report.table(["step", "seconds"], [(name, f"{seconds:.0f}") for name, seconds in demo.seconds.items()], "This run")
+    report.heading("The same by hand")
+    report.code(_commands(demo))
+    return report.write(demo.folder / "report.html")
+
+
+def _pretraining(report: Report, demo: Demo) -> None:
+    run = demo.bundle / "runs" / "pretrain"
+    report.heading("Pre-training: restore the corrupted cube")
+    pictures = sorted((run / "pictures").glob("epoch_*.png"))
+    shown = {"first epoch": pictures[0], "last epoch": pictures[-1]}
+    gallery = [(np.asarray(Image.open(path)), f"{name}: original, corrupted, restored") for name, path in shown.items()]
+    report.gallery(gallery, scale=2)
+    curves = read_curves(run / "metrics.csv")
+    lines = {"training": curves["loss"], "validation": curves["val_loss"]}
+    report.curves(lines, "epoch", "mean squared error", "Restoration loss", log_y=True)
+    with (run / "restoration.csv").open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    report.table(header, rows, "Held-out cubes: the network against three answers that need no network")
+
+
+def _segmentation(report: Report, demo: Demo) -> None:
+    test = load_datalist(demo.few_labels_list, "test")
+    labelled = sum(len(load_datalist(demo.few_labels_list, section)) for section in ("training", "validation"))
+    report.heading("Segmentation of unseen subjects")
+    report.paragraph(
+        f"Fine-tuned on {labelled} labelled subjects (one of them chose the checkpoint); "
+        f"{len(test)} test subjects, seen neither in pre-training nor in fine-tuning."
+    )
+    names = [name for name, _ in ORGANS.values()]
+    rows = [(f"subject {i + 1}", *(f"{d:.3f}" for d in row)) for i, row in enumerate(demo.dice)]
+    rows.append((f"mean of {len(test)}", *(f"{d:.3f}" for d in demo.dice.mean(axis=0))))
+    report.table(["Dice", *names], rows, "Dice on the input's own grid")
+    report.gallery([(_overlay(demo, record), f"subject {i + 1}") for i, record in enumerate(test[:SHOWN])], scale=3)
+    report.paragraph("Coloured: found. Yellow line: reference.")
+
+
+def _overlay(demo: Demo, record: dict) -> np.ndarray:
+    image = preprocessing(intensity="ct")({"image": record["image"]})["image"]
+    found = _on_standard_grid(segmentation_of(demo, record))
+    truth = _on_standard_grid(record["label"])
+    merged = np.zeros_like(truth)
+    for value, (_, own) in ORGANS.items():
+        merged[np.isin(truth, own)] = value
+    spacing = tuple(float(s) for s in image.pixdim)
+    return three_planes(np.asarray(image[0]), found, merged, spacing_mm=spacing)
+
+
+def _on_standard_grid(path: str | Path) -> np.ndarray:
+    image = nib.load(path)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("LPS"))
+    return np.asarray(image.as_reoriented(turn).dataobj).astype(np.uint8)
+
+
+def _commands(demo: Demo) -> str:
+    run = "python -m monai.bundle run --config_file"
+    configs = "bundle/configs"
+    return "\n".join(
+        [
+            "medgenesis phantom phantoms --subjects 16 --seed 0 --shape 96 96 96",
+            "medgenesis bundle models_genesis_ct bundle",
+            *(
+                f"{run} \"['{configs}/{name}.yaml','{configs}/quick.yaml']\" --datalist {datalist}"
+                for name, datalist in (
+                    ("pretrain", demo.pretraining_list.relative_to(demo.folder)),
+                    ("finetune", demo.few_labels_list.relative_to(demo.folder)),
+                    ("inference", demo.few_labels_list.relative_to(demo.folder)),
+                )
+            ),
+        ]
+    )

@@ -1,0 +1,18 @@
+"""What was learnt: restoration against trivial answers, embeddings, and fine-tuning from few labels."""
+
+from medgenesis.transfer.embedding import embed_volume, embed_volumes
+from medgenesis.transfer.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
+from medgenesis.transfer.restoration import report_restoration, restoration_errors
+from medgenesis.transfer.restore import restore_volume, restore_volumes
+
+__all__ = [
+    "bootstrap_interval",
+    "compare_few_labels",
+    "dice_after_finetuning",
+    "embed_volume",
+    "embed_volumes",
+    "report_restoration",
+    "restoration_errors",
+    "restore_volume",
+    "restore_volumes",
+]

@@ -1,0 +1,73 @@
+"""`medgenesis datalist`: from a folder to a list that loads, joined lists, the check for leaks."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from medgenesis.cli import datalist
+from medgenesis.data import datalist_header, load_datalist
+from medgenesis.errors import DatalistError
+
+
+def _run(*arguments):
+    parser = argparse.ArgumentParser()
+    datalist.add_arguments(parser)
+    datalist.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        for patient in range(10):
+            for visit in "ab":
+                np.save(tmp_path / kind / f"p{patient}{visit}.npy", np.zeros((2, 2, 2)))
+    return tmp_path
+
+
+def _make(folder, name, seed=0):
+    out = folder / f"{name}.json"
+    _run("--images", folder / "images", "--labels", folder / "labels", "--out", out, "--seed", seed, "--name", name,
+         "--patient-pattern", r"p\d", "--label-merge", "1=10-14", "2=3,5", "--label-names", "1=lungs")  # fmt: skip
+    return out
+
+
+def test_from_a_folder(folder):
+    out = _make(folder, "one")
+    sections = {name: load_datalist(out, name) for name in ("training", "validation", "test")}
+    assert [len(records) for records in sections.values()] == [16, 2, 2]
+    assert all(record["image"].replace("images", "labels") == record["label"] for record in sections["training"])
+    header = datalist_header(out)
+    assert header["label_merge"] == {"1": [10, 11, 12, 13, 14], "2": [3, 5]}
+    assert header["name"] == "one" and header["labels"]["1"] == "lungs"
+    assert out.read_text() == _make(folder, "one").read_text()
+
+
+def test_join_and_check(folder, caplog):
+    caplog.set_level("INFO")
+    one, other = _make(folder, "one"), _make(folder, "other", seed=2)
+    _run("--join", f"{one}:3", one, "--out", folder / "both.json")
+    weights = [record["weight"] for record in json.loads((folder / "both.json").read_text())["training"]]
+    assert weights[:16] == pytest.approx([1.5] * 16) and weights[16:] == pytest.approx([0.5] * 16)
+    _run("--check", one, one)
+    assert "no test patient" in caplog.text
+    with pytest.raises(DatalistError, match="pre-training and the test section"):
+        _run("--check", one, other)
+
+
+@pytest.mark.parametrize(
+    "arguments, what",
+    [
+        (["--images", "."], "--out is needed"),
+        (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
+        (["--images", "absent", "--out", "x.json"], "no such folder"),
+        (["--join", "absent.json:2", "--out", "x.json"], "absent.json: cannot be read"),
+    ],
+)
+def test_bad_arguments(arguments, what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=what):
+        _run(*arguments)
+    assert not list(tmp_path.iterdir())

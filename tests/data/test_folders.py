@@ -1,0 +1,136 @@
+"""Datalists made from folders, of files and of DICOM series, and from the published layout."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medgenesis.data import load_datalist, make_datalist, preprocessing, write_datalist
+from medgenesis.errors import DatalistError
+
+
+def _touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def _records(datalist):
+    return [record for section in ("training", "validation", "test") for record in datalist[section]]
+
+
+def test_every_kind_of_file_is_found_once(tmp_path, write_series):
+    names = ["a.nii", "b.nii.gz", "c.mhd", "c.raw", "deep/d.nrrd", "e.PNG", ".hidden.nii", "notes.txt", ".git/x.nii"]
+    images = _touch(tmp_path / "images", *names)
+    np.save(images / "f.npy", np.zeros((2, 3, 4)))
+    write_series("images/scans/s1", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)])
+    datalist = make_datalist(images, splits=(1, 0, 0))
+    found = {record["image"].removeprefix(f"{images}/"): record["patient"] for record in datalist["training"]}
+    hashed = found.pop("scans/s1")
+    assert found == {
+        "a.nii": "a", "b.nii.gz": "b", "c.mhd": "c", "deep/d.nrrd": "deep", "e.PNG": "e", "f.npy": "f"
+    }  # fmt: skip
+    assert len(hashed) == 12 and "secret-17" not in json.dumps(datalist) and "Doe" not in json.dumps(datalist)
+
+
+def test_one_series_folder_is_one_scan(write_series):
+    folder = write_series("s", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)])
+    (record,) = make_datalist(folder, splits=(1, 0, 0))["training"]
+    assert record["image"] == str(folder)
+
+
+def test_series_of_one_patient_stay_together(write_series, tmp_path):
+    for i in range(6):
+        identity = f"id{i // 2}"
+        write_series(f"all/{i}", np.zeros((1, 2, 2)), [(0, 0, 0)], PatientID=identity)
+    datalist = make_datalist(tmp_path / "all", splits=(0.4, 0.3, 0.3))
+    sizes = {
+        len([r for r in _records(datalist) if r["patient"] == p]) for p in {r["patient"] for r in _records(datalist)}
+    }
+    assert sizes == {2} and all(len(datalist[section]) == 2 for section in ("training", "validation", "test"))
+
+
+def test_labels_are_paired_by_name(tmp_path):
+    images = _touch(tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz", "deep/c.mha")
+    labels = _touch(tmp_path / "labelsTr", "a.nii.gz", "b.nrrd", "deep/c.nii")
+    datalist = make_datalist(images, labels, splits=(1, 0, 0), label_merge={"1": "10-12"}, label_names={"1": "lungs"})
+    pairs = {
+        record["image"].split("imagesTr/")[1]: record["label"].split("labelsTr/")[1] for record in _records(datalist)
+    }
+    assert pairs == {"a_0000.nii.gz": "a.nii.gz", "b_0000.nii.gz": "b.nrrd", "deep/c.mha": "deep/c.nii"}
+    assert datalist["label_merge"] == {"1": [10, 11, 12]}
+    assert datalist["labels"] == {"0": "background", "1": "lungs"}
+
+
+def test_labels_may_lie_within_the_images(tmp_path):
+    images = _touch(tmp_path / "data", "a.nii", "masks/a.nii")
+    (record,) = make_datalist(images, images / "masks", splits=(1, 0, 0))["training"]
+    assert record["image"].endswith("data/a.nii") and record["label"].endswith("masks/a.nii")
+
+
+@pytest.mark.parametrize(
+    "image_names, label_names, what",
+    [
+        (["a.nii", "b.nii", "c.nii"], ["a.nii"], r"2 image\(s\) without label map .*the first b, c"),
+        (["a.nii"], ["a.nii", "z.nii"], r"1 label map\(s\) without image .*the first z"),
+    ],
+)
+def test_what_has_no_partner(tmp_path, image_names, label_names, what):
+    images, labels = _touch(tmp_path / "i", *image_names), _touch(tmp_path / "l", *label_names)
+    with pytest.raises(DatalistError, match=what):
+        make_datalist(images, labels, splits=(1, 0, 0))
+
+
+def test_empty_and_absent_folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatalistError, match="empty: no scan in it"):
+        make_datalist(tmp_path / "empty")
+    with pytest.raises(DatalistError, match="absent: no such folder"):
+        make_datalist(tmp_path / "absent")
+    with pytest.raises(DatalistError, match="neither subset0..9"):
+        make_datalist(tmp_path / "empty", layout="luna16")
+    with pytest.raises(DatalistError, match="layout"):
+        make_datalist(tmp_path / "empty", layout="nnunet")
+
+
+FOLDS = {"training": range(5), "validation": range(5, 7), "test": range(7, 10)}
+
+
+def test_the_luna16_layout(tmp_path):
+    _touch(
+        tmp_path,
+        *(f"subset{fold}/1.3.6.{fold}.{i}.{end}" for fold in range(10) for i in (1, 2) for end in ("mhd", "raw")),
+    )
+    datalist = make_datalist(tmp_path, layout="luna16")
+    for section, folds in FOLDS.items():
+        names = [record["image"].removeprefix(f"{tmp_path}/") for record in datalist[section]]
+        assert names == [f"subset{fold}/1.3.6.{fold}.{i}.mhd" for fold in folds for i in (1, 2)]
+
+
+def test_the_published_cubes_load_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    stacks = {fold: rng.random((2, 64, 64, 32)) for fold in (0, 5, 9)}
+    for fold, stack in stacks.items():
+        np.save(tmp_path / f"bat_32_{'s_' if fold else ''}64x64x32_{fold}.npy", stack)
+    np.save(tmp_path / "bat_32_64x64x32_9.npy", np.zeros((1, 64, 64, 32)))  # of two, the trainer's own file counts
+    write_datalist(make_datalist(tmp_path, layout="luna16"), tmp_path / "datalist.json")
+    steps = preprocessing(intensity="unit")
+    for section, fold in (("training", 0), ("validation", 5), ("test", 9)):
+        records = load_datalist(tmp_path / "datalist.json", section)
+        cubes = [steps(record)["image"] for record in records]
+        assert [record["cube"] for record in records] == [0, 1]
+        for cube, expected in zip(cubes, stacks[fold], strict=True):
+            np.testing.assert_array_equal(cube[0].numpy(), expected.astype(np.float32))
+
+
+def test_real_folders(real_data):
+    datalist = make_datalist(
+        real_data / "ct_lidc_nodules/images", real_data / "ct_lidc_nodules/masks", splits=(0.6, 0.2, 0.2)
+    )
+    patients = {section: {r["patient"] for r in datalist[section]} for section in ("training", "validation", "test")}
+    assert sum(len(found) for found in patients.values()) == 436 and len(_records(datalist)) == 799
+    assert len(patients["validation"]) == len(patients["test"]) == 87  # round(0.2 * 436)
+    datalist = make_datalist(real_data / "dicom_mr_series", splits=(1, 0, 0), modality="MR")
+    assert len(datalist["training"]) == 3 and len({record["patient"] for record in datalist["training"]}) == 3
