@@ -106,7 +106,7 @@ def sternum(space: Space, cage: np.ndarray) -> np.ndarray:
 def clavicles(space: Space) -> np.ndarray:
     """Distance to the two clavicles, S-shaped, from the manubrium to the shoulders."""
     paths = [
-        [(s * 20, -52, 94, 8), (s * 55, -52, 100, 6.5), (s * 95, -22, 110, 6), (s * 130, 4, 114, 7)] for s in (-1, 1)
+        [(s * 20, -52, 94, 8), (s * 55, -52, 100, 6.5), (s * 92, -24, 105, 6), (s * 122, 4, 103, 7)] for s in (-1, 1)
     ]
     return np.minimum(*(tube(space, path) for path in paths))
 
@@ -126,5 +126,5 @@ def scapulae(space: Space, cage: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 def scapular_processes(space: Space) -> np.ndarray:
     """Distance to the spines of the scapulae and their acromial ends."""
-    paths = [[(s * 82, 92, 70, 3), (s * 110, 84, 88, 4), (s * 136, 50, 106, 6), (s * 140, 18, 110, 8)] for s in (-1, 1)]
+    paths = [[(s * 82, 92, 70, 3), (s * 110, 84, 88, 4), (s * 128, 52, 96, 6), (s * 128, 20, 99, 7)] for s in (-1, 1)]
     return np.minimum(*(tube(space, path) for path in paths))

@@ -65,7 +65,7 @@ def draw_subject(seed: int, index: int) -> Subject:
         breath_mm=6 + normal(7),
         dome_difference_mm=uniform(6, 18),
         rib_drop=uniform(0.85, 1.15),
-        heart_scale=uniform(0.91, 1.03) if rng.random() < 0.7 else uniform(1.08, 1.22),
+        heart_scale=uniform(0.93, 1.05) if rng.random() < 0.7 else uniform(1.09, 1.22),
         heart_shift_mm=(normal(3), normal(3), normal(3)),
         heart_turn_rad=normal(0.12),
         aorta_scale=uniform(0.9, 1.15),
