@@ -1,7 +1,7 @@
 """One MONAI Bundle a released model: configurations only, no code.
 
-`python -m monai.bundle run --config_file <bundle>/configs/pretrain.yaml …` runs one. An installed package is no place to
-write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bundle to a folder of one's own.
+`python -m monai.bundle run --config_file <bundle>/configs/pretrain.yaml …` runs one. An installed package is no place
+to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bundle to a folder of one's own.
 """
 
 import shutil

@@ -10,7 +10,6 @@ import SimpleITK as sitk
 from monai.data import ImageReader
 from monai.utils import ensure_tuple
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_rescale, get_decoder
 
 from medgenesis.data.readers import LPS_TO_RAS, make_meta
 from medgenesis.errors import VolumeError
@@ -179,7 +178,9 @@ def _lps_affine(headers: list[pydicom.Dataset]) -> np.ndarray:
 
 def _slice_values(file: str | Path) -> np.ndarray:
     dataset = pydicom.dcmread(file)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and not get_decoder(syntax).is_available:
+    try:
+        stored = dataset.pixel_array
+    except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own
         return sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float32)
-    return np.asarray(apply_rescale(dataset.pixel_array, dataset), dtype=np.float32)
+    slope, intercept = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)
+    return (stored * float(slope) + float(intercept)).astype(np.float32)
