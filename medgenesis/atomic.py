@@ -1,9 +1,10 @@
 """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
 
+import glob
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -17,9 +18,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
-    for left in path.parent.glob(f".{host}-*-{path.name}"):
-        if not _running(left.name.removeprefix(f".{host}-").partition("-")[0]):
-            left.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{glob.escape(host)}-*-{glob.escape(path.name)}"):
+        pid = left.name.removeprefix(f".{host}-").removesuffix(f"-{path.name}")
+        if pid.isdecimal() and not _running(int(pid)):  # else of a machine whose name begins alike
+            with suppress(OSError):  # what cannot be swept must not stop the writing
+                left.unlink()
     beside = path.with_name(f".{host}-{os.getpid()}-{path.name}")
     try:
         yield beside
@@ -28,10 +31,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def _running(pid: str) -> bool:
+def _running(pid: int) -> bool:
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
     except PermissionError:  # somebody else's process
         return True

@@ -11,6 +11,7 @@ import torch
 from monai.data import CacheDataset, Dataset, MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose
+from monai.utils import ensure_tuple
 
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import screen_volumes
@@ -33,7 +34,7 @@ class MappedDataset(PersistentDataset):
     Notes:
         The file name holds a hash of the record, of the size and time of change of its files, and of the transforms
         with their parameters; MONAI's default hashes the record alone. Files are written beside, then renamed;
-        an unreadable one is made anew.
+        an unreadable one is made anew. A cached volume keeps its affine, but not the trace that `Invertd` needs.
     """
 
     def __init__(self, data: Sequence[dict], transform: Callable, cache_dir: str | Path) -> None:
@@ -54,19 +55,28 @@ class MappedDataset(PersistentDataset):
                 return torch.load(path, mmap=True, weights_only=True)
             except Exception as error:  # whatever is wrong with a cache file, it can be made anew
                 warnings.warn(f"{path}: unreadable cache file, made anew ({error})", stacklevel=2)
-        prepared = self._pre_transform(dict(item_transformed))
-        save_checkpoint(prepared, path)
+        save_checkpoint(_without_trace(self._pre_transform(dict(item_transformed))), path)
         return torch.load(path, mmap=True, weights_only=True)
+
+
+def _without_trace(item: dict) -> dict:
+    """The same volumes without MONAI's trace of applied transforms, which no `weights_only` reader takes back."""
+    plain = dict(item)
+    for key, value in item.items():
+        if isinstance(value, MetaTensor):
+            plain[key] = MetaTensor(value.as_tensor(), meta=value.meta, applied_operations=[])
+    return plain
 
 
 def _hash_record(record: dict) -> bytes:
     """Hash of a record and of the size and time of change of every file (or folder of files) that it names."""
     stamps = []
     for value in record.values():
-        if isinstance(value, str) and Path(value).exists():
-            path = Path(value)
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
-            stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        for name in ensure_tuple(value):
+            if isinstance(name, str) and Path(name).exists():
+                path = Path(name)
+                files = sorted(path.iterdir()) if path.is_dir() else [path]
+                stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return pickle_hashing({"record": record, "files": stamps})
 
 

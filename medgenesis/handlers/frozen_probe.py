@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from monai.networks.utils import eval_mode
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
@@ -45,11 +46,9 @@ def probe_encoder(
     network: nn.Module, train_data_loader: DataLoader, test_data_loader: DataLoader, device: torch.device
 ) -> float:
     """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's deepest map (see `FrozenProbe`)."""
-    was_training = network.training
-    network.eval()
-    train_features, train_classes = _cells(network, train_data_loader, device)
-    test_features, test_classes = _cells(network, test_data_loader, device)
-    network.train(was_training)
+    with eval_mode(network):
+        train_features, train_classes = _cells(network, train_data_loader, device)
+        test_features, test_classes = _cells(network, test_data_loader, device)
     if len(np.unique(train_classes)) < 2:
         raise ValueError(
             f"the probe's training cubes hold one class only ({train_classes[0]}): give cubes with several labels"
@@ -59,7 +58,6 @@ def probe_encoder(
     return float(balanced_accuracy_score(test_classes, classifier.predict((test_features - mean) / spread)))
 
 
-@torch.no_grad()
 def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """Features (cells, channels) and majority labels (cells,) of all positions of the deepest map."""
     encoder = network_parts(network).encoder

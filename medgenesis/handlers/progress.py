@@ -47,7 +47,8 @@ class Progress:
     def _log(self, engine: Engine) -> None:
         state = engine.state
         speed = _cubes(engine, state.iteration - self._first) / (time.perf_counter() - self._epoch_began)
-        validation = "" if self.validator is None else f", validation {self.validator.state.metrics['loss']:.5f}"
+        figures = {} if self.validator is None else self.validator.state.metrics  # empty before its first run
+        validation = f", validation {figures['loss']:.5f}" if "loss" in figures else ""
         logger.info(
             "epoch %d of %d: loss %.5f%s, %.1f cubes/s",
             state.epoch,

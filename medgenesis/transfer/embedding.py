@@ -11,6 +11,7 @@ import torch
 from monai.data import Dataset
 from monai.inferers import SlidingWindowSplitter
 from monai.networks.utils import eval_mode
+from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
 from medgenesis.atomic import write_text
@@ -45,14 +46,15 @@ def embed_volumes(network: nn.Module, volumes: Dataset, cube_size: Sequence[int]
 
     Args:
         network: see `embed_volume`.
-        volumes: items with `image` (C, *spatial); `volumes.data` are the records, whose file names are written.
+        volumes: items with `image` (C, *spatial); `volumes.data` are the records, whose file names are written
+            (the first of several that are channels).
         cube_size: see `embed_volume`.
         path: the CSV file.
 
     Returns:
         The vectors, (volumes, channels).
     """
-    names = [Path(record["image"]).name for record in volumes.data]
+    names = [Path(ensure_tuple(record["image"])[0]).name for record in volumes.data]
     vectors = np.stack([embed_volume(network, item["image"], cube_size) for item in volumes])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import Dataset, MetaTensor
-from monai.inferers import SlidingWindowInferer
+from monai.data.utils import dense_patch_slices
 from monai.networks.utils import eval_mode
-from monai.transforms import SaveImage
+from monai.transforms import SaveImage, SpatialPad
 from PIL import Image
 from torch import Tensor, nn
 
 from medgenesis.atomic import replacing
+from medgenesis.data.loading import SUFFIXES
 from medgenesis.handlers.preview import pretext_triples
 
 logger = logging.getLogger(__name__)
@@ -29,23 +30,26 @@ def restore_volume(
         network: (B, C, *spatial) corrupted -> restored; used in evaluation mode on the device of its weights.
         volume: (C, *spatial), intensities as in pre-training.
         corrupt: array transform, cube -> (corrupted, target), without flips, which would move the cube's content.
-        cube_size: voxels of a cube; cubes do not overlap.
+        cube_size: voxels of a cube; cubes do not overlap, but the last along an axis is moved back into the volume,
+            and where it covers another one it alone counts. A smaller volume is padded with 0.
         batch_size: cubes at a time.
 
     Returns:
         (corrupted, restored), both (C, *spatial).
     """
     device = next(network.parameters()).device
-
-    def both(cubes: Tensor) -> tuple[Tensor, Tensor]:
-        corrupted = torch.stack([torch.as_tensor(corrupt(cube.cpu())[0]) for cube in cubes]).to(device)
-        return corrupted, network(corrupted)
-
-    inferer = SlidingWindowInferer(tuple(cube_size), batch_size, overlap=0, mode="constant")
-    plain = torch.as_tensor(np.asarray(volume)).to(device)
+    padded = torch.as_tensor(np.asarray(SpatialPad(tuple(cube_size), method="end")(volume)))
+    tiles = [(slice(None), *tile) for tile in dense_patch_slices(padded.shape[1:], cube_size, cube_size)]
+    corrupted, restored = torch.empty_like(padded), torch.empty_like(padded)
     with eval_mode(network):
-        corrupted, restored = inferer(plain[None], both)
-    return corrupted[0].cpu(), restored[0].cpu()
+        for start in range(0, len(tiles), batch_size):
+            batch = tiles[start : start + batch_size]
+            cubes = torch.stack([torch.as_tensor(corrupt(padded[tile])[0]) for tile in batch])
+            answers = network(cubes.to(device)).to(padded)
+            for tile, cube, answer in zip(batch, cubes, answers, strict=True):
+                corrupted[tile], restored[tile] = cube, answer
+    inside = (slice(None), *(slice(side) for side in volume.shape[1:]))
+    return corrupted[inside], restored[inside]
 
 
 def restore_volumes(
@@ -58,17 +62,30 @@ def restore_volumes(
         volumes: items with `image`, a MetaTensor (C, *spatial).
         corrupt: see `restore_volume`.
         cube_size: see `restore_volume`.
-        output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`.
+        output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`; the name is the
+            file's without suffix, followed by the volume's number where an earlier volume has the same.
     """
     folder = Path(output_dir)
+    save = SaveImage(resample=False, print_log=False)
+    names: set[str] = set()
     for number, item in enumerate(volumes):
         image = item["image"]
-        name = Path(str(image.meta.get("filename_or_obj", f"volume_{number}"))).name.split(".")[0]
+        name = _stem(str(image.meta.get("filename_or_obj", "volume")))
+        name = f"{name}_{number}" if name in names else name
+        names.add(name)
         corrupted, restored = restore_volume(network, image, corrupt, cube_size)
         for postfix, volume in (("original", image), ("corrupted", corrupted), ("restored", restored)):
-            save = SaveImage(folder, postfix, resample=False, separate_folder=False, print_log=False)
-            save(MetaTensor(torch.as_tensor(np.asarray(volume)), affine=image.affine), {"filename_or_obj": name})
+            with replacing(folder / f"{name}_{postfix}.nii.gz") as beside:
+                plain = torch.as_tensor(np.asarray(volume))
+                save(MetaTensor(plain, affine=image.affine), filename=str(beside).removesuffix(".nii.gz"))
         triple = pretext_triples({"target": image[None], "image": corrupted[None]}, restored[None])
         with replacing(folder / f"{name}.png") as beside:
             Image.fromarray(triple).save(beside)
         logger.info("restored volume %d of %d: %s", number + 1, len(volumes), folder / f"{name}.png")
+
+
+def _stem(path: str) -> str:
+    """The last part of a path without the suffix of an image; the names of DICOM folders may hold dots."""
+    name = Path(path).name
+    suffix = max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
+    return name[: len(name) - len(suffix)]
