@@ -3,6 +3,7 @@
 import glob
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,11 +20,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
     for left in path.parent.glob(f".{glob.escape(host)}-*-{glob.escape(path.name)}"):
-        pid = left.name.removeprefix(f".{host}-").removesuffix(f"-{path.name}")
+        pid = left.name.removeprefix(f".{host}-").removesuffix(f"-{path.name}").partition(".")[0]
         if pid.isdecimal() and not _running(int(pid)):  # else of a machine whose name begins alike
             with suppress(OSError):  # what cannot be swept must not stop the writing
                 left.unlink()
-    beside = path.with_name(f".{host}-{os.getpid()}-{path.name}")
+    beside = path.with_name(f".{host}-{os.getpid()}.{threading.get_native_id()}-{path.name}")
     try:
         yield beside
         beside.replace(path)
