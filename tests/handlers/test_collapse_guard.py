@@ -1,0 +1,68 @@
+"""Where the guard stops, and where it does not."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from medgenesis.errors import TrainingError
+from medgenesis.handlers import CollapseGuard
+
+
+def engine(spread, reference=1.0, loss=0.1, iteration=1, **output):
+    """An engine whose restored voxels have the sample standard deviation `spread`, the target's `reference`."""
+    pattern = torch.tensor([-1.0, 1.0]).repeat(32).reshape(1, 1, 4, 4, 4)
+    pattern = pattern / pattern.std()
+    restored = {"restored": 0.5 + spread * pattern} if spread is not None else {}
+    state = SimpleNamespace(
+        output={"loss": torch.tensor(loss), **restored, **output},
+        batch={"target": reference * pattern},
+        iteration=iteration,
+    )
+    return SimpleNamespace(state=state)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_stops_at_once(loss):
+    with pytest.raises(TrainingError, match="iteration 7"):
+        CollapseGuard()(engine(0.5, loss=loss, iteration=7))
+
+
+def test_the_last_of_patience_flat_batches_stops():
+    guard = CollapseGuard(min_spread=0.02, patience=3)
+    guard(engine(0.0199))
+    guard(engine(0.0199))
+    with pytest.raises(TrainingError, match="collapsed.*iteration 9"):
+        guard(engine(0.0199, iteration=9))
+
+
+def test_one_good_batch_starts_the_count_anew():
+    guard = CollapseGuard(min_spread=0.02, patience=3)
+    for spread in (0.01, 0.01, 0.0201, 0.01, 0.01, 0.5, 0, 0):
+        guard(engine(spread))
+    with pytest.raises(TrainingError):
+        guard(engine(0))
+
+
+@pytest.mark.parametrize(("spread", "reference", "stops"), [(0.019, 1, True), (0.021, 1, False), (0.019, 0.9, False)])
+def test_the_spread_is_relative_to_the_targets(spread, reference, stops):
+    guard = CollapseGuard(min_spread=0.02, patience=1)
+    if stops:
+        with pytest.raises(TrainingError):
+            guard(engine(spread, reference))
+    else:
+        guard(engine(spread, reference))
+
+
+def test_methods_that_restore_nothing_and_constant_targets_pass():
+    guard = CollapseGuard(patience=1)
+    guard(engine(None))
+    guard(engine(0.0, reference=0.0))
+
+
+def test_half_precision_is_measured_in_single():
+    guard = CollapseGuard(min_spread=0.02, patience=1)
+    flat = engine(0.0)
+    flat.state.output["restored"] = torch.full((1, 1, 64, 64, 32), 0.7, dtype=torch.float16)
+    with pytest.raises(TrainingError):
+        guard(flat)
