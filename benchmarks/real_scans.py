@@ -26,7 +26,7 @@ logger = logging.getLogger("real_scans")
 
 HIPPOCAMPUS = {
     "intensity": "mri_percentile",
-    "cube_size": [32, 48, 32],
+    "cube_size": [32, 40, 32],
     "num_classes": 3,
     "label_merge": None,
     "width": 8,
@@ -41,7 +41,7 @@ def hippocampus(out: Path, args: argparse.Namespace) -> None:
     folder = DATA / "mr_hippocampus"
     write_datalist(make_datalist(folder / "images", folder / "labels", splits=(0.6, 0.1, 0.3), modality="MR"), datalist)
     settings = {k: v for k, v in HIPPOCAMPUS.items() if k not in ("num_classes", "label_merge")}
-    _pretrain(bundle, datalist, epochs=args.epochs, cube_rule="any", cubes_per_volume=2, batch_size=8, **settings)
+    _pretrain(bundle, datalist, epochs=args.epochs, cube_rule="any", cubes_per_volume=1, batch_size=4, **settings)
     table = compare_few_labels(
         [bundle / "configs" / "finetune.yaml"],
         datalist,
@@ -50,7 +50,7 @@ def hippocampus(out: Path, args: argparse.Namespace) -> None:
         counts=args.labels,
         seeds=range(args.seeds),
         iterations=args.iterations,
-        overrides={**HIPPOCAMPUS, "crops_per_volume": 2},
+        overrides={**HIPPOCAMPUS, "crops_per_volume": 1, "validate#inferer#roi_size": [40, 56, 40]},
     )
     print(table)
 
@@ -149,10 +149,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("hippocampus", "ct"))
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=20, help="of pre-training")
+    parser.add_argument("--epochs", type=int, default=10, help="of pre-training")
     parser.add_argument("--labels", type=int, nargs="+", default=[3, 10, 40])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=250, help="of each fine-tuning")
+    parser.add_argument("--iterations", type=int, default=200, help="of each fine-tuning")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args.out.mkdir(parents=True, exist_ok=True)

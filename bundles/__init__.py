@@ -28,11 +28,12 @@ def root(name: str) -> str:
         ValueError: no bundle of that name comes with the package.
     """
     for position, argument in enumerate(sys.argv):
-        if argument.startswith("--config_file"):
-            value = argument.partition("=")[2] or next(iter(sys.argv[position + 1 :]), "")
-            first = Path(value.strip("[]()").split(",")[0].strip(" '\""))
+        option, _, value = argument.partition("=")
+        if option.replace("-", "_") == "__config_file":  # Fire, which MONAI reads its command line with, takes both
+            value = value or next(iter(sys.argv[position + 1 :]), "")
+            first = Path(value.strip("[]()").split(",")[0].strip(" '\"")).absolute()
             if first.is_file() and first.parent.name == "configs":
-                return str(first.absolute().parent.parent)
+                return str(first.parent.parent)
     return str(_bundle(name))
 
 

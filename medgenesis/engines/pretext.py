@@ -1,5 +1,6 @@
 """The one trainer of all pretext methods, and its evaluator."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ class PretextTrainer(Trainer):
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
         super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False, event_names=[PretextEvents])
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
-        self.state.interrupted = False  # a handler stopped the run before its time
+        self.state.interrupted = False  # set by the handler that ends the run for a SIGTERM
         self._sums: dict[str, Tensor] = {}  # of this epoch so far: "loss", the parts, and "batches"
         self.add_event_handler(Events.EPOCH_STARTED, _position_sampler)
         self.add_event_handler(Events.EPOCH_COMPLETED, _average_epoch)
@@ -87,12 +88,19 @@ class PretextTrainer(Trainer):
             handler.attach(self)
 
     def run(self) -> None:
-        """Train until `max_epochs`, from wherever a checkpoint handler has put the state."""
+        """Train until `max_epochs`, from wherever a checkpoint handler has put the state.
+
+        Raises:
+            SystemExit: with status 143, after a handler has ended the run for a SIGTERM (`state.interrupted`), so that
+                what comes after training in a script does not start.
+        """
         try:
             # not MONAI's Trainer.run: it would replace the loss scaler, and with it what was resumed
             super(Trainer, self).run()
         finally:
             self.fire_event(PretextEvents.RUN_ENDED)
+        if self.state.interrupted:
+            raise SystemExit(128 + signal.SIGTERM)
 
     @property
     def at_step(self) -> bool:

@@ -30,7 +30,7 @@ class Checkpoints:
         every: also save `last.pt` every so many iterations, or None; what is lost by a kill is redone identically.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
-    SIGTERM: the running batch group is finished, `last.pt` written, the run ended; `state.interrupted` is then True.
+    SIGTERM: the running batch group is finished, `last.pt` written, and the trainer exits with status 143.
     Only rank 0 writes. Files are written beside, then renamed.
 
     Raises:

@@ -65,12 +65,12 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file.
 
     Args:
-        trainer: the run; nothing happens where it was interrupted, or on ranks other than 0.
+        trainer: the run; nothing happens on ranks other than 0.
         held_out: validation pairs.
         weights: the exported network weights; loaded into the method's network.
         path: the CSV file.
     """
-    if trainer.state.interrupted or trainer.state.rank != 0:
+    if trainer.state.rank != 0:
         return
     network = trainer.method.network
     network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))

@@ -1,0 +1,303 @@
+"""The configs of the bundle, run as a user runs them, on tiny phantoms."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from medgenesis import bundles
+from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError
+
+OTHER_NETWORKS = {
+    "DynUNet": {
+        "_target_": "monai.networks.nets.DynUNet",
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "upsample_kernel_size": [2, 2],
+        "filters": [4, 8, 8],
+    },
+    "SegResNet": {"_target_": "monai.networks.nets.SegResNet", "init_filters": 8, "in_channels": 1},
+    "SwinUNETR": {"_target_": "monai.networks.nets.SwinUNETR", "in_channels": 1, "feature_size": 12},
+}
+
+
+CONFIGS = Path(bundles.root("models_genesis_ct"), "configs")
+
+
+def configuration(name):
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+
+
+def message_of(error):
+    """The first cause of an error: MONAI wraps every error of a config in "Failed to evaluate"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+# what stands where
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune", "train", "classify"])
+def test_training_configs_have_all_properties(bundle, name):
+    assert bundle.workflow(name).check_properties() == []
+
+
+def test_inference_config_has_all_properties(fresh_bundle):
+    assert fresh_bundle.workflow("inference", kind="infer").check_properties() == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "keys"),
+    [
+        (
+            "finetune",
+            "inference",
+            ["cube_size", "width", "network_def", "num_classes", "intensity", "spacing_mm", "overlap"],
+        ),
+        ("pretrain", "restore", ["cube_size", "width", "network_def", "intensity", "spacing_mm", "preprocessing"]),
+        ("pretrain", "embed", ["cube_size", "width", "network_def", "intensity", "spacing_mm", "preprocessing"]),
+        ("pretrain", "finetune", ["cube_size", "width", "intensity", "spacing_mm"]),
+        ("pretrain", "classify", ["cube_size", "width", "network_def", "intensity", "spacing_mm"]),
+    ],
+)
+def test_what_stands_twice_is_equal(one, other, keys):
+    one, other = configuration(one), configuration(other)
+    assert {key: one[key] for key in keys} == {key: other[key] for key in keys}
+
+
+def test_preprocessing_of_images_is_equal_for_training_and_inference():
+    training, inference = configuration("finetune")["preprocessing"], configuration("inference")["preprocessing"]
+    assert {k: v for k, v in training.items() if k not in ("label_keys", "label_merge")} == inference
+
+
+def test_overlays_set_only_what_a_config_has():
+    known = {key for name in ("pretrain", "finetune", "classify") for key in configuration(name)}
+    assert set(configuration("quick")) <= known
+
+
+def test_metadata_agrees_with_the_configs():
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    data, config = metadata["network_data_format"], configuration("inference")
+    assert (
+        data["outputs"]["pred"]["num_channels"] == config["num_classes"] == len(data["outputs"]["pred"]["channel_def"])
+    )
+    assert data["inputs"]["image"]["spatial_shape"] == config["cube_size"]
+    assert metadata["version"] in metadata["changelog"]
+
+
+# what runs
+
+
+def test_pretraining_writes_what_the_table_says(bundle):
+    run = bundle.root / "runs" / "pretrain"
+    names = {path.name for path in run.iterdir()}
+    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "pictures", "restoration.csv"} <= names
+    assert {"acceptance_training.csv", "acceptance_validation.csv"} <= names
+    weights = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
+    best = torch.load(run / "best.pt", weights_only=True)["method"]
+    assert {f"network.{name}" for name in weights} == set(best)
+    with (run / "restoration.csv").open() as file:
+        answers = [row["answer"] for row in csv.DictReader(file)]
+    assert answers == ["network", "corrupted cube", "mean training cube", "own mean"]
+
+
+def test_finetuning_starts_from_the_pretrained_weights(bundle, caplog):
+    """All but the head is taken over; `--init scratch` takes nothing."""
+    pretrained = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
+    network = bundle.workflow("finetune").parser.get_parsed_content("network")
+    for name, value in network.state_dict().items():
+        assert name.startswith("head.") or torch.equal(value, pretrained[name]), name
+    scratch = bundle.workflow("finetune", init="scratch").parser.get_parsed_content("network")
+    assert not torch.equal(scratch.encoder.levels[0][0].conv.weight, pretrained["encoder.levels.0.0.conv.weight"])
+
+
+def test_inference_answers_on_the_grid_of_an_awkward_scan(bundle, phantoms, tmp_path):
+    """Permuted axes, anisotropic, oblique: the label map has the input's shape, affine and, turned back, content."""
+    record = json.loads(phantoms.read_text())["test"][0]
+    image = nib.load(phantoms.parent / record["image"])
+    turned = image.as_reoriented([[1, -1], [2, 1], [0, -1]])
+    tilt = nib.eulerangles.euler2mat(x=0.05, z=0.1)
+    affine = turned.affine.copy()
+    affine[:3, :3] = tilt @ affine[:3, :3]
+    nib.save(nib.Nifti1Image(np.asarray(turned.dataobj), affine), tmp_path / "scan.nii.gz")
+    bundle.run(
+        "inference",
+        kind="infer",
+        output_dir=str(tmp_path / "out"),
+        **{
+            "dataset#data": [
+                {"image": str(tmp_path / "scan.nii.gz")},
+                {"image": str(phantoms.parent / record["image"])},
+            ]
+        },
+    )
+    tilted = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
+    assert tilted.shape == turned.shape and tilted.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(tilted.affine, affine, atol=1e-4)
+    plain = nib.load(tmp_path / "out" / record["image"].split("/")[-1].replace(".nii.gz", "_seg.nii.gz"))
+    expected = np.asarray(plain.as_reoriented([[1, -1], [2, 1], [0, -1]]).dataobj)
+    np.testing.assert_array_equal(np.asarray(tilted.dataobj), expected)
+
+
+def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
+    workflow = bundle.run("finetune", "evaluate", output_dir=str(tmp_path))
+    details = workflow.evaluator.state.metric_details["val_mean_dice"]
+    assert details.shape == (len(json.loads(phantoms.read_text())["test"]), 2)
+    assert (tmp_path / "evaluation" / "val_mean_dice_raw.csv").is_file()
+
+
+def test_restore_writes_volumes_and_pictures(bundle, phantoms, tmp_path):
+    bundle.run("restore", kind=None, output_dir=str(tmp_path))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    records = json.loads(phantoms.read_text())["validation"]
+    assert len(names) == 4 * len(records)
+    original = nib.load(tmp_path / next(name for name in names if "original" in name))
+    corrupted = nib.load(tmp_path / next(name for name in names if "corrupted" in name))
+    np.testing.assert_allclose(original.affine, corrupted.affine)
+    assert not np.array_equal(original.get_fdata(), corrupted.get_fdata())
+
+
+def test_embed_writes_a_vector_a_volume(bundle, phantoms, tmp_path):
+    bundle.run("embed", kind=None, output_dir=str(tmp_path))
+    with (tmp_path / "embeddings.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + len(json.loads(phantoms.read_text())["training"])
+    assert len(rows[0]) == 1 + 16 * 2  # the deepest map has 16 * width channels
+
+
+def test_classify_writes_a_classifier(bundle):
+    bundle.run("classify")
+    weights = torch.load(bundle.root / "models" / "classifier.pt", weights_only=True)
+    assert any(name.startswith("encoder.") for name in weights) and not any("decoder" in name for name in weights)
+
+
+def test_a_killed_run_continues_with_the_same_command(fresh_bundle):
+    """One epoch, then the command for two; against two at once. Cubes, transforms and network included."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    fresh_bundle.run("pretrain", pretrain_epochs=1)
+    fresh_bundle.run("pretrain")
+    continued = torch.load(fresh_bundle.root / "runs" / "pretrain" / "last.pt", weights_only=True)
+    whole = fresh_bundle.root.parent / "whole"
+    fresh_bundle.run("pretrain", output_dir=str(whole))
+    torch.set_num_threads(threads)
+    expected = torch.load(whole / "last.pt", weights_only=True)
+    assert continued["iteration"] == expected["iteration"]
+    for name, value in expected["method"].items():
+        assert torch.equal(value, continued["method"][name]), name
+
+
+@pytest.mark.parametrize("name", OTHER_NETWORKS)
+def test_other_networks_by_changing_network_def(fresh_bundle, name):
+    definition = OTHER_NETWORKS[name]
+    settings = {"cube_size": [64, 32, 32]}  # SwinUNETR halves five times and normalises what is left
+    fresh_bundle.run("pretrain", pretrain_epochs=1, network_def={**definition, "out_channels": 1}, **settings)
+    pretrained = torch.load(fresh_bundle.root / "models" / "pretrained.pt", weights_only=True)
+    definition = {**definition, "out_channels": "@num_classes"}
+    workflow = fresh_bundle.workflow("finetune", network_def=definition, finetune_epochs=1, **settings)
+    loaded = workflow.parser.get_parsed_content("network").state_dict()
+    assert (
+        sum(torch.equal(loaded[name], value) for name, value in pretrained.items() if name in loaded) >= len(loaded) - 2
+    )
+    workflow.run()
+
+
+# as typed
+
+
+def environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def typed(settings):
+    return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+
+
+SHORT = {
+    "width": 2,
+    "cube_size": "[16,16,16]",
+    "cube_rule": "any",
+    "cubes_per_volume": 4,
+    "pretrain_epochs": 1,
+    "num_workers": 0,
+    "network_def#norm": "instance",
+    "train#trainer#clip_norm": "None",
+}
+
+
+def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bundle, tmp_path):
+    """Two gloo processes with batches of 2 take the steps of one process with batches of 4."""
+    files = f"['{fresh_bundle.config('pretrain')}','{fresh_bundle.config('multi_gpu')}']"
+    settings = {**SHORT, "datalist": fresh_bundle.datalist, "device": "cpu"}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+    ]
+    two = [*command, "run", "--config_file", files, *typed({**settings, "batch_size": 2})]
+    subprocess.run(two, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=240)
+    last = torch.load(fresh_bundle.root / "runs" / "pretrain" / "last.pt", weights_only=True)
+    assert last["settings"]["processes"] == 2
+    one = fresh_bundle.run(
+        "pretrain",
+        **{key: value for key, value in settings.items() if key not in ("cube_size", "train#trainer#clip_norm")},
+        **{"batch_size": 4, "output_dir": str(tmp_path / "one"), "train#trainer#clip_norm": None},
+    )
+    assert one.trainer.state.iteration == last["iteration"]
+    for name, value in one.trainer.method.state_dict().items():
+        torch.testing.assert_close(last["method"][name], value, rtol=1e-3, atol=1e-5)
+
+
+# bad input
+
+
+def test_finetuning_without_pretrained_weights_says_so(fresh_bundle):
+    with pytest.raises(RuntimeError) as error:
+        fresh_bundle.run("finetune")
+    assert re.search(r"pretrained\.pt: no such file", message_of(error.value))
+
+
+def test_weights_of_another_network_are_refused(bundle):
+    with pytest.raises(RuntimeError) as error:
+        bundle.run("finetune", width=4)
+    cause = error.value
+    while cause is not None and not isinstance(cause, CheckpointError):
+        cause = cause.__cause__
+    assert "pretrained.pt" in str(cause)
+
+
+def test_z_scored_volumes_are_refused_before_training(fresh_bundle, tmp_path):
+    generator = np.random.default_rng(0)
+    nib.save(nib.Nifti1Image(generator.normal(size=(32, 32, 32)).astype(np.float32), np.eye(4)), tmp_path / "z.nii.gz")
+    records = [{"image": "z.nii.gz", "patient": "z"}]
+    (tmp_path / "list.json").write_text(json.dumps({"training": records, "validation": records}))
+    with pytest.raises(RuntimeError) as error:
+        fresh_bundle.run("pretrain", datalist=str(tmp_path / "list.json"))
+    cause = find_domain_error(error.value)
+    assert isinstance(cause, IntensityRangeError) and "z.nii.gz" in str(cause)
+    assert not (fresh_bundle.root / "models").exists()
+
+
+def test_datalist_naming_absent_files(fresh_bundle, tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps({"training": [{"image": "gone.nii.gz", "patient": "a"}]}))
+    with pytest.raises(RuntimeError) as error:
+        fresh_bundle.run("pretrain", datalist=str(tmp_path / "list.json"))
+    cause = find_domain_error(error.value)
+    assert isinstance(cause, DatalistError) and "gone.nii.gz" in str(cause)
