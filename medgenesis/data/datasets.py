@@ -35,6 +35,7 @@ class MappedDataset(PersistentDataset):
         The file name holds a hash of the record, of the size and time of change of its files, and of the transforms
         with their parameters; MONAI's default hashes the record alone. Files are written beside, then renamed;
         an unreadable one is made anew. A cached volume keeps its affine, but not the trace that `Invertd` needs.
+        Whether a file has changed is asked once, when a record is first read.
     """
 
     def __init__(self, data: Sequence[dict], transform: Callable, cache_dir: str | Path) -> None:
@@ -46,10 +47,13 @@ class MappedDataset(PersistentDataset):
             hash_transform=pickle_hashing,
             track_meta=True,
         )
+        self._names: dict[bytes, str] = {}
 
     def _cachecheck(self, item_transformed: dict) -> dict:
-        digest = self.hash_func(item_transformed).decode() + self.transform_hash
-        path = self.cache_dir / f"{digest}.pt"
+        record = pickle_hashing(item_transformed)
+        if record not in self._names:  # once: a series is hundreds of files, a cube is cut every few milliseconds
+            self._names[record] = f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
+        path = self.cache_dir / self._names[record]
         if path.is_file():
             try:
                 return torch.load(path, mmap=True, weights_only=True)
