@@ -53,7 +53,7 @@ def test_readable_classes_score_nearly_one_and_random_ones_chance():
 
 
 def test_rare_classes_count_as_much_as_common_ones():
-    """All cells but one in twelve are class 0: answering 0 everywhere would score 0.5."""
+    """One cell in twelve is class 1, two deviations away: answering 0 nearly everywhere would score little over 0.5."""
 
     def skewed(seed):
         pairs = []
@@ -61,11 +61,11 @@ def test_rare_classes_count_as_much_as_common_ones():
             rng = np.random.default_rng([seed, i])
             label = np.zeros((1, 12, 8, 16), dtype=np.int64)
             label[0, :4, :4, :8] = 1
-            image = label + rng.normal(0, 0.2, label.shape)
+            image = label + rng.normal(0, 0.5, (1, 3, 2, 4)).repeat(4, 1).repeat(4, 2).repeat(4, 3)
             pairs.append({"image": torch.tensor(image, dtype=torch.float32), "label": torch.tensor(label)})
         return DataLoader(pairs, 5)
 
-    assert probe_encoder(Network(), skewed(0), skewed(1), CPU) > 0.98
+    assert probe_encoder(Network(), skewed(0), skewed(1), CPU) > 0.75  # the best is 0.84
 
 
 @pytest.mark.parametrize("training", [True, False])
