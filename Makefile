@@ -17,7 +17,7 @@ help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
 	@echo "make check                               formatting and lint, then the suite"
-	@echo "make bench                               every program in benchmarks/"
+	@echo "make bench                               every program in benchmarks/ but real_scans.py, which takes an hour"
 	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
 
 install: $(INSTALLED)
@@ -43,7 +43,7 @@ check: $(INSTALLED)
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
 
 bench: $(INSTALLED)
-	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(RUN) "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/real_scans.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -114,6 +114,14 @@ def test_pretraining_writes_what_the_table_says(bundle):
     assert answers == ["network", "corrupted cube", "mean training cube", "own mean"]
 
 
+def test_probe_goes_into_the_logs_where_labels_are_given(fresh_bundle, phantoms):
+    fresh_bundle.run(
+        "pretrain", probe_datalist=str(phantoms), probe_label_merge={"1": "1-2", "2": "6"}, pretrain_epochs=1
+    )
+    with (fresh_bundle.root / "runs" / "pretrain" / "metrics.csv").open() as file:
+        assert 0 <= float(next(csv.DictReader(file))["probe"]) <= 1
+
+
 def test_finetuning_starts_from_the_pretrained_weights(bundle, caplog):
     """All but the head is taken over; `--init scratch` takes nothing."""
     pretrained = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
