@@ -36,7 +36,7 @@ class PretextTrainer(Trainer):
         method: `method(batch) -> {"loss": scalar, parts…}`; moved to `device`, and wrapped in
             DistributedDataParallel where `torch.distributed` is initialised.
         optimizer: over the parameters of `method`.
-        lr_scheduler: stepped once an epoch by `LearningRate`; here so that checkpoints hold it.
+        lr_scheduler: stepped by a handler (MONAI's `LrScheduleHandler`); here so that checkpoints hold it.
         train_handlers: attached in this order.
         amp: automatic mixed precision, on a CUDA device (float16 with loss scaling).
         accumulation_steps: batches whose gradients are averaged for one optimizer step; an epoch's last group may be

@@ -30,7 +30,8 @@ class Checkpoints:
         every: also save `last.pt` every so many iterations, or None; what is lost by a kill is redone identically.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
-    SIGTERM: the running batch group is finished, `last.pt` written, and the trainer exits with status 143.
+    SIGTERM: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the trainer
+    exits with status 143.
     Only rank 0 writes. Files are written beside, then renamed.
 
     Raises:
@@ -69,11 +70,11 @@ class Checkpoints:
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
             return
+        if engine.state.iteration % engine.state.epoch_length == 0:  # the epoch's end, validation say, is still to come
+            return
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")
-            logger.warning("SIGTERM: saved %s, stopping; the same command continues", self.folder / "last.pt")
-            engine.state.interrupted = True
-            engine.terminate()
+            self._stop(engine)
         elif self.every and engine.state.iteration % self.every == 0:
             self._save(engine, "last.pt")
 
@@ -83,6 +84,8 @@ class Checkpoints:
             if self.export is not None and engine.state.rank == 0:
                 save_checkpoint(engine.method.network.state_dict(), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
+        if self._agreed_to_stop(engine):
+            self._stop(engine)
 
     def run_ended(self, engine: Engine) -> None:
         if self._previous is not None:
@@ -97,7 +100,7 @@ class Checkpoints:
             engine.restore(checkpoint)
         except CheckpointError as error:
             raise CheckpointError(f"{last}: {error}") from error
-        if self.validator is not None:
+        if self.validator is not None and "best_loss" in checkpoint:  # absent where the run had no validation so far
             self.validator.state.best_metric = checkpoint["best_loss"]
             self.validator.state.best_metric_epoch = checkpoint["best_epoch"]
         logger.info("continuing from %s: %d iterations done", last, engine.state.iteration)
@@ -111,6 +114,11 @@ class Checkpoints:
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch
         save_checkpoint(checkpoint, self.folder / name)
 
+    def _stop(self, engine: Engine) -> None:
+        logger.warning("SIGTERM: saved %s, stopping; the same command continues", self.folder / "last.pt")
+        engine.state.interrupted = True
+        engine.terminate()
+
     def _check_writable(self) -> None:
         """Find out now, not after the first epoch, whether the folders can be written."""
         for folder in (self.folder, *([] if self.export is None else [self.export.parent])):
@@ -118,7 +126,7 @@ class Checkpoints:
                 folder.mkdir(parents=True, exist_ok=True)
                 probe = folder / f".writable-{threading.get_native_id()}"
                 probe.touch()
-                probe.unlink()
+                probe.unlink(missing_ok=True)  # another process may have had the same name
             except OSError as error:
                 raise CheckpointError(
                     f"{folder}: cannot be written ({error.strerror}): choose another folder with --output_dir"

@@ -28,20 +28,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-class StopAfter:
-    """Kill the run, as power loss would: nothing is saved beyond what was."""
-
-    def __init__(self, iteration):
-        self.iteration = iteration
-
-    def attach(self, engine):
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine):
-        if engine.state.iteration == self.iteration:
-            raise KeyboardInterrupt
-
-
 def same(a, b):
     assert a.keys() == b.keys()
     for name in a:
@@ -89,19 +75,69 @@ def test_equals_a_plain_loop(tmp_path):
         torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("killed_at", [1, 7, 8, 10, 14, 20])
-def test_resume_is_exact(tmp_path, killed_at):
-    whole = toy_trainer(tmp_path / "whole")
+class At:
+    """Do something at an event of one iteration, before the checkpoint handler is asked."""
+
+    def __init__(self, event, iteration, act):
+        self.event, self.iteration, self.act = event, iteration, act
+
+    def attach(self, engine):
+        engine.add_event_handler(self.event, self)
+
+    def __call__(self, engine):
+        if engine.state.iteration == self.iteration:
+            self.act()
+
+
+def kill():
+    """As power loss would: nothing is saved beyond what was."""
+    raise KeyboardInterrupt
+
+
+def end_as_if_never_stopped(folder):
+    """Continue the run in `folder`/stopped, and compare it with one that was never stopped."""
+    whole = toy_trainer(folder / "whole")
     whole.run()
-    killed = toy_trainer(tmp_path / "killed", extra=[StopAfter(killed_at)])
-    with pytest.raises(KeyboardInterrupt):
-        killed.run()
-    again = toy_trainer(tmp_path / "killed")
+    again = toy_trainer(folder / "stopped")
     again.run()
     same(again.method.state_dict(), whole.method.state_dict())
-    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
-    best = [torch.load(tmp_path / name / "models" / "pretrained.pt", weights_only=True) for name in ("killed", "whole")]
-    same(*best)
+    assert rows(folder / "stopped") == rows(folder / "whole")
+    same(*(torch.load(folder / name / "models" / "pretrained.pt", weights_only=True) for name in ("stopped", "whole")))
+
+
+@pytest.mark.parametrize("every", [None, 1])
+@pytest.mark.parametrize("killed_at", [1, 7, 8, 10, 14, 20])
+def test_resume_is_exact(tmp_path, killed_at, every):
+    killed = toy_trainer(tmp_path / "stopped", extra=[At(Events.ITERATION_COMPLETED, killed_at, kill)], every=every)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    end_as_if_never_stopped(tmp_path)
+
+
+def test_resume_is_exact_after_a_kill_between_an_epochs_last_batch_and_its_end(tmp_path):
+    """The checkpoint of iteration 7 must not count epoch 1 as done: its validation and its table's line are to come."""
+    killed = toy_trainer(tmp_path / "stopped", extra=[At(Events.EPOCH_COMPLETED, 7, kill)], every=1)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    end_as_if_never_stopped(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("event", "at"),
+    [
+        (Events.ITERATION_COMPLETED, 6),
+        (Events.ITERATION_COMPLETED, 7),
+        (Events.EPOCH_COMPLETED, 7),
+        (Events.ITERATION_COMPLETED, 21),
+    ],
+)
+def test_sigterm_around_the_end_of_an_epoch(tmp_path, event, at):
+    warned = At(event, at, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    stopped = toy_trainer(tmp_path / "stopped", extra=[warned])
+    with pytest.raises(SystemExit) as status:
+        stopped.run()
+    assert status.value.code == 143 and stopped.state.iteration == at
+    end_as_if_never_stopped(tmp_path)
 
 
 def test_sigterm_saves_inside_an_epoch_and_the_same_command_continues(tmp_path):

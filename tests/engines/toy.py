@@ -31,7 +31,16 @@ class ToyCubes(Dataset):
 
 
 def toy_trainer(
-    folder: Path, *, epochs=3, accumulation_steps=2, patience=50, extra=(), lr=0.05, network=None, **settings
+    folder: Path,
+    *,
+    epochs=3,
+    accumulation_steps=2,
+    patience=50,
+    extra=(),
+    lr=0.05,
+    network=None,
+    every=None,
+    **settings,
 ):
     torch.manual_seed(0)
     if network is None:
@@ -61,7 +70,7 @@ def toy_trainer(
         EarlyStopping(validator, patience),
         MetricsCSV(folder / "metrics.csv", validator),
         *extra,
-        Checkpoints(folder, validator, export=folder / "models" / "pretrained.pt"),
+        Checkpoints(folder, validator, export=folder / "models" / "pretrained.pt", every=every),
     ]
     return PretextTrainer(
         "cpu", epochs, loader, method, optimizer, scheduler, handlers, accumulation_steps=accumulation_steps, **settings
