@@ -31,8 +31,8 @@ def load_pretrained(
 
     Args:
         network: the network, changed in place.
-        weights: a file or its content: a state dict, a checkpoint of our training (its entry "network"), or a published
-            checkpoint of a layout that ``load_published`` knows.
+        weights: a file or its content: a state dict, a checkpoint of our pre-training (``last.pt``, ``best.pt``), or a
+            published checkpoint of a layout that ``load_published`` knows.
         skip_head: leave the head newly initialised "if_needed" (its shape differs: another number of outputs),
             "always", or "never".
         inflate_input: spread the weights of a one-channel input over the network's n channels (repeated, divided by n,

@@ -15,6 +15,7 @@ from medgenesis.weights.models_genesis import is_models_genesis, models_genesis_
 from medgenesis.weights.report import WeightsReport, compare, first_keys
 
 StateDict = Mapping[str, torch.Tensor]
+_NETWORK = "network."  # what a method keeps for transfer is its module `network`
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,18 @@ def find_layout(state_dict: StateDict) -> Layout | None:
 
 
 def tensors_of(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
-    """The state dict of a checkpoint: its "network" (ours) or "state_dict" (published) entry, or the whole of it.
+    """The state dict of a checkpoint: the network in its entry "method" (our training's `last.pt` and `best.pt`), its
+    entry "state_dict" (published), or the whole of it.
 
     Raises:
         CheckpointError: it holds no tensors, or other things among them.
     """
     if isinstance(checkpoint, Mapping):
-        for key in ("network", "state_dict"):
-            if isinstance(checkpoint.get(key), Mapping):
-                checkpoint = checkpoint[key]
-                break
+        method = checkpoint.get("method")
+        if isinstance(method, Mapping):
+            checkpoint = {k.removeprefix(_NETWORK): v for k, v in method.items() if k.startswith(_NETWORK)}
+        elif isinstance(checkpoint.get("state_dict"), Mapping):
+            checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(_no_weights(source, f"found {type(checkpoint).__name__}"))
     others = [str(key) for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)]

@@ -3,8 +3,12 @@
 import pytest
 import torch
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR
+from torch.utils.data import DataLoader
 
+from medgenesis.data import SeededSampler
+from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
+from medgenesis.methods import ModelsGenesis
 from medgenesis.networks import UNet3D, network_parts
 from medgenesis.weights import initialise, load_pretrained, save_checkpoint
 
@@ -47,7 +51,7 @@ def test_everything_when_all_fits(name, tmp_path):
 def test_a_new_head_where_the_number_of_outputs_differs(name):
     source, target = NETWORKS[name](), NETWORKS[name](o=3)
     before = copy_of(target)
-    report = load_pretrained(target, {"network": source.state_dict(), "epoch": 4})
+    report = load_pretrained(target, source.state_dict())
     prefix = network_parts(target).head + "."
     after = target.state_dict()
     assert report.fresh and all(key.startswith(prefix) for key in report.fresh) and report.complete
@@ -67,6 +71,17 @@ def test_skip_head_always_and_never():
         load_pretrained(UNet3D(out_channels=2, width=2), source.state_dict(), skip_head="never")
     with pytest.raises(ValueError, match="skip_head.*'maybe'"):
         load_pretrained(target, source.state_dict(), skip_head="maybe")
+
+
+def test_a_checkpoint_of_our_training(tmp_path):
+    """As `PretextTrainer` writes it: the whole method, of which the network alone is kept for transfer."""
+    method, target = ModelsGenesis(UNet3D(width=2)), UNet3D(width=2)
+    method.extra = torch.nn.Linear(2, 2)
+    loader = DataLoader([0, 1], 2, sampler=SeededSampler(2), drop_last=True)
+    optimizer = torch.optim.Adam(method.parameters())
+    save_checkpoint(PretextTrainer("cpu", 1, loader, method, optimizer).checkpoint(), tmp_path / "best.pt")
+    load_pretrained(target, tmp_path / "best.pt")
+    assert same(target.state_dict(), method.network.state_dict())
 
 
 def test_weights_saved_on_several_gpus():
