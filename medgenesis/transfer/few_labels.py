@@ -1,6 +1,7 @@
 """Fine-tuning from few labels, pre-trained against scratch: the comparison that says whether pre-training helped."""
 
 import csv
+import hashlib
 import io
 import json
 import logging
@@ -82,7 +83,8 @@ def compare_few_labels(
     """Fine-tune from each start, with each number of labels and each seed; tabulate the Dice of the test section.
 
     The first `count` training records of a seed's shuffled order are learnt from, the same for every start. A finished
-    run is kept in `folder` and not repeated, so the comparison continues where it was stopped.
+    run is kept in `folder` and not repeated with the same settings, configs and checkpoint, so the comparison continues
+    where it was stopped.
 
     Args:
         configs: the bundle's `finetune.yaml`, and overlays.
@@ -114,7 +116,7 @@ def compare_few_labels(
             for name, init in inits.items():
                 run = folder / f"{name}_k{count}_seed{seed}"
                 settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
-                result = _once(run, lambda: dice_after_finetuning(configs, chosen, test, run, **settings))  # noqa: B023
+                result = _once(run, configs, chosen, test, settings)
                 logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
                 dice.setdefault((count, name), []).append(result)
     write_text(folder / "cases.csv", _cases(dice, seeds))
@@ -123,12 +125,25 @@ def compare_few_labels(
     return table
 
 
-def _once(run: Path, compute) -> np.ndarray:
-    """The result of a run, from its file where it has been computed before."""
-    path = run / "dice.json"
-    if not path.is_file():
-        write_text(path, json.dumps(compute().tolist()))
-    return np.asarray(json.loads(path.read_text()), dtype=np.float64)
+def _once(run: Path, configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> np.ndarray:
+    """The result of a run, from its file where it has been computed before from the same."""
+    path, digest = run / "dice.json", _digest(configs, training, test, settings)
+    if path.is_file():
+        found = json.loads(path.read_text())
+        if found["of"] == digest:
+            return np.asarray(found["dice"], dtype=np.float64)
+        logger.warning("%s is of other settings, records, configs or weights: computed again", path)
+    dice = dice_after_finetuning(configs, training, test, run, **settings)
+    write_text(path, json.dumps({"of": digest, "dice": dice.tolist()}))
+    return np.asarray(dice, dtype=np.float64)
+
+
+def _digest(configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> str:
+    """Hash of all that a run's result follows from (a hash, for records may name patients)."""
+    init = Path(settings["init"])
+    written = init.stat().st_mtime_ns if init.is_file() else None
+    all_of_it = [[Path(config).read_text(encoding="utf-8") for config in configs], training, test, settings, written]
+    return hashlib.sha256(json.dumps(all_of_it, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
