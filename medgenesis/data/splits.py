@@ -92,7 +92,7 @@ def _identities(datalist: Mapping, sections: Iterable[str]) -> set[tuple]:
         images = record["image"] if isinstance(record["image"], list) else [record["image"]]
         found |= {("file", str(Path(image).resolve()), record.get("cube")) for image in images}
         if "patient" in record:
-            found.add(("patient", record["patient"]))
+            found.add(("patient", str(record["patient"])))
     return found
 
 

@@ -101,6 +101,9 @@ def test_a_patient_in_two_sections(first, second):
         check_disjoint(_list(**{first: "ab", second: "b"}))
     with pytest.raises(DatalistError, match=f"{first} and {second}"):
         check_disjoint(_list(training="z"), _list(**{first: "ab", second: "b"}))
+    numbered = {first: [{"image": "/1.nii", "patient": 7}], second: [{"image": "/2.nii", "patient": 7}]}
+    with pytest.raises(DatalistError, match="the first 7"):
+        check_disjoint(numbered)
 
 
 def test_one_file_under_two_keys():
