@@ -125,7 +125,7 @@ def paint_mediastinum(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     """Heart, great vessels, oesophagus, trachea and main bronchi."""
     where, part = canvas.grid.window((-95, -110, -190), (130, 110, 190))
     canvas.paint(where, parts.heart[where], 44, "heart")
-    canvas.paint(where, organs.vessels(part, subject), 40)
+    canvas.paint(where, organs.vessels(part), 40)
     canvas.paint(where, organs.aorta(part, subject), 42, "aorta")
     canvas.paint(where, organs.oesophagus(part), 38)
     lumen = organs.airway(part)
@@ -157,7 +157,7 @@ def paint_lungs(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     canvas.blend(where, share * canvas.thin_tubes(airways, 0.9)[where] * 0.7, 30)
     lumen = canvas.thin_tubes(airways)[where]
     canvas.blend(where, share * lumen, -990)
-    canvas.label[where][(lumen > 0.5) & (lungs < 0)] = 8
+    canvas.label[where][(lumen > 0.5) & (lungs < 0)] = VALUES["airways"]
 
 
 def paint_bones(canvas: Canvas, subject: Subject, parts: Chest) -> None:
@@ -168,7 +168,7 @@ def paint_bones(canvas: Canvas, subject: Subject, parts: Chest) -> None:
     canvas.paint(where, canal, 25)
     canvas.paint(where, bone, 520 * subject.bone)
     canvas.paint(where, bone + 2.4, 190 * subject.bone)
-    canvas.label[where][(column < 0) | (bone < 0) | (canal < 0)] = 4
+    canvas.label[where][(column < 0) | (bone < 0) | (canal < 0)] = VALUES["spine"]
     canvas.paint(where, canal, 25)
     shell = np.flatnonzero((parts.cage > -4) & (parts.cage < 32))
     space = canvas.grid

@@ -41,7 +41,7 @@ def chest(space: Space, subject: Subject) -> Chest:
     return Chest(cage, diaphragm, heart, lungs)
 
 
-def fluid(space: Space, subject: Subject, side: int, breath_mm: float = 0.0) -> np.ndarray:
+def fluid(space: Space, subject: Subject, side: int) -> np.ndarray:
     """Distance to the half space that pleural fluid fills on one side (-1 right, 1 left): behind and below."""
     depth = subject.effusion_mm[(side + 1) // 2]
     return 118 - depth - (np.float32(0.78) * space.y - np.float32(0.62) * (space.z + 45))

@@ -69,7 +69,7 @@ def heart(space: Space, subject: Subject) -> np.ndarray:
     return field
 
 
-def vessels(space: Space, subject: Subject, reach_mm: float = 4.0) -> np.ndarray:
+def vessels(space: Space, reach_mm: float = 4.0) -> np.ndarray:
     """Distance to the great vessels other than the aorta."""
     paths = [*PULMONARY, *VENA_CAVA, *ARCH_BRANCHES, *VEINS_OF_LEFT_ATRIUM]
     return np.minimum.reduce([tube(space, path, reach_mm) for path in paths])
@@ -107,7 +107,7 @@ def mediastinum(space: Space, subject: Subject, heart_mm: np.ndarray) -> np.ndar
     field = smooth_union(heart_mm - 2.5, np.minimum(back, arch), fat)
     for part, margin in (
         (aorta(space, subject, 22), 2.5),
-        (vessels(space, subject, 22), 1.5),
+        (vessels(space, 22), 1.5),
         (airway(space, 22), 3.5),
         (oesophagus(space, 22), 1.0),
     ):

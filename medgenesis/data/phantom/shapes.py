@@ -1,6 +1,6 @@
 """Signed distances (mm, negative inside) of the few shapes that the thorax is made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -72,12 +72,3 @@ def tube(space: Space, path: Sequence[Sequence[float]], reach_mm: float = 4.0) -
         where, part = space.window(np.minimum(a, b)[:3] - reach, np.maximum(a, b)[:3] + reach)
         field[where] = np.minimum(field[where], segment(part, a[:3], b[:3], (a[3], b[3])))
     return field
-
-
-def unite(fields: Iterable[np.ndarray], fillet_mm: float) -> np.ndarray:
-    """Smooth union of several distances."""
-    fields = iter(fields)
-    total = next(fields)
-    for field in fields:
-        total = smooth_union(total, field, fillet_mm)
-    return total

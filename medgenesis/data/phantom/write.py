@@ -4,23 +4,24 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 from PIL import Image
 
+from medgenesis.atomic import replacing, write_text
 from medgenesis.data.phantom.build import SHAPE, Phantom, checked_shape, make_phantom
 from medgenesis.data.phantom.dicom import write_series
 from medgenesis.data.phantom.labels import LABELS
 from medgenesis.data.phantom.subject import draw_subject, stream
 from medgenesis.data.phantom.xray import expose, project_xray, xray_labels
+from medgenesis.data.splits import SECTIONS
 from medgenesis.errors import DatalistError, VolumeError
 
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "phantom.json"
-SECTIONS = ("training", "validation", "test")
 
 
 def write_phantoms(
@@ -61,7 +62,7 @@ def write_phantoms(
     _check_folder(folder, settings, overwrite)
     for name in ("images", "labels", "xrays", *(["dicom"] if dicom else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _write_json(folder / SETTINGS_FILE, settings)
+    write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     rows = []
     for k in range(subjects):
         phantom = make_phantom(seed, k, shape=shape)
@@ -69,8 +70,9 @@ def write_phantoms(
         rows.append({"image": f"xrays/{_name(k)}.png", "patient": _patient(k), "section": sections[k]})
         rows[-1].update(xray_labels(phantom))
         logger.info("phantom %d of %d", k + 1, subjects)
-    beside(folder / "xray_labels.csv", lambda path: _write_csv(path, rows))
-    _write_json(folder / "datalist.json", _datalist(sections))
+    with replacing(folder / "xray_labels.csv") as path:
+        _write_csv(path, rows)
+    write_text(folder / "datalist.json", json.dumps(_datalist(sections), indent=2) + "\n")
     return folder / "datalist.json"
 
 
@@ -86,21 +88,6 @@ def split_subjects(subjects: int, split: Sequence[float]) -> list[str]:
     return ([SECTIONS[0]] * training + [SECTIONS[1]] * validation + [SECTIONS[2]] * test)[:subjects]
 
 
-def beside(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file (or folder) beside `path`, then rename it: nothing half-written is left at `path`."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        write(partial)
-        if path.is_dir():
-            shutil.rmtree(path)
-        partial.replace(path)
-    except BaseException:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def _name(k: int) -> str:
     return f"phantom_{k:03d}"
 
@@ -113,17 +100,27 @@ def _write_subject(folder: Path, k: int, phantom: Phantom, uid_entropy: str | No
     for part, array in (("images", phantom.image), ("labels", phantom.label)):
         image = nib.Nifti1Image(array, phantom.affine)
         image.header.set_xyzt_units("mm")
-        beside(folder / part / f"{_name(k)}.nii.gz", lambda path, image=image: nib.save(image, path))
+        with replacing(folder / part / f"{_name(k)}.nii.gz") as path:
+            nib.save(image, path)
     spacing = phantom.spacing_mm
     film = expose(project_xray(phantom), (spacing[2], spacing[0]), stream(phantom.subject, "xray"))
-    beside(folder / "xrays" / f"{_name(k)}.png", lambda path: Image.fromarray(film).save(path))
+    with replacing(folder / "xrays" / f"{_name(k)}.png") as path:
+        Image.fromarray(film).save(path)
     if uid_entropy is not None:
+        _replace_series(folder / "dicom" / _name(k), phantom, _patient(k), uid_entropy)
 
-        def series(path: Path) -> None:
-            path.mkdir()
-            write_series(phantom, path, _patient(k), uid_entropy)
 
-        beside(folder / "dicom" / _name(k), series)
+def _replace_series(folder: Path, phantom: Phantom, patient: str, uid_entropy: str) -> None:
+    """What `replacing` does for a file: the folder is written beside, then renamed."""
+    partial = folder.with_name(f".partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir()
+    try:
+        write_series(phantom, partial, patient, uid_entropy)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _datalist(sections: list[str]) -> dict:
@@ -140,10 +137,6 @@ def _datalist(sections: list[str]) -> dict:
             if own == section
         ]
     return datalist
-
-
-def _write_json(path: Path, content: dict) -> None:
-    beside(path, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n"))
 
 
 def _write_csv(path: Path, rows: list[dict]) -> None:

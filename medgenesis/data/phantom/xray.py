@@ -73,10 +73,9 @@ def xray_labels(phantom: Phantom) -> dict[str, float | int]:
     label = phantom.label
     wet = label == VALUES["pleural_effusion"]
     ml = float(np.prod(phantom.spacing_mm)) / 1000
-    lungs = np.flatnonzero(np.isin(label, (1, 2)).any(axis=(1, 2)))
     right = np.flatnonzero((label == VALUES["right_lung"]).any(axis=(1, 2)))
     left = np.flatnonzero((label == VALUES["left_lung"]).any(axis=(1, 2)))
-    middle = (right[-1] + left[0] + 1) // 2 if len(lungs) else label.shape[0] // 2
+    middle = (right[-1] + left[0] + 1) // 2 if len(right) and len(left) else label.shape[0] // 2
     ratio = cardiothoracic_ratio(phantom)
     return {
         "nodule": int((label == VALUES["nodule"]).any()),
