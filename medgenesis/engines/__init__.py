@@ -1,5 +1,6 @@
 """One engine for all pretext methods."""
 
-from medgenesis.engines.pretext import PretextEvaluator, PretextEvents, PretextTrainer
+from medgenesis.engines.evaluator import PretextEvaluator
+from medgenesis.engines.pretext import PretextEvents, PretextTrainer
 
 __all__ = ["PretextEvaluator", "PretextEvents", "PretextTrainer"]

@@ -1,19 +1,19 @@
-"""The one trainer of all pretext methods, and its evaluator."""
+"""The one trainer of all pretext methods."""
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import EventEnum, Events
-from ignite.metrics import Loss
-from monai.engines import Evaluator, Trainer
+from monai.engines import Trainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from medgenesis.data.sampler import SeededSampler
+from medgenesis.engines.batches import to_device
 from medgenesis.errors import CheckpointError
 
 
@@ -110,7 +110,7 @@ class PretextTrainer(Trainer):
 
     def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> dict[str, Any]:
         torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
-        batch = _to_device(batchdata, self.state.device, self.memory_format)
+        batch = to_device(batchdata, self.state.device, self.memory_format)
         self.wrapped.train()
         with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
             output = self.wrapped(batch)
@@ -130,6 +130,7 @@ class PretextTrainer(Trainer):
             "lr_scheduler": None if self.lr_scheduler is None else self.lr_scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "iteration": self.state.iteration,
+            "metrics": dict(self.state.metrics),
             "sums": {name: value.item() for name, value in self._sums.items()},
             "settings": self._settings(),
         }
@@ -162,6 +163,7 @@ class PretextTrainer(Trainer):
             ) from error
         self.state.iteration = checkpoint["iteration"]
         self.state.epoch = self.state.iteration // self.state.epoch_length
+        self.state.metrics.update(checkpoint.get("metrics", {}))  # some stand for several epochs
         device = self.state.device
         self._sums = {k: torch.tensor(v, dtype=torch.float64, device=device) for k, v in checkpoint["sums"].items()}
 
@@ -193,55 +195,6 @@ class PretextTrainer(Trainer):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-
-
-class PretextEvaluator(Evaluator):
-    """Average loss and parts of a method over a validation set; the key metric is "loss", smaller is better.
-
-    Args:
-        device: where to evaluate.
-        val_data_loader: loader whose sampler is `fixed`, so that every epoch sees the same corrupted cubes.
-        method: the method being trained.
-        val_handlers: MONAI or Ignite handlers.
-
-    `state.best_metric` and `state.best_metric_epoch` hold the best loss and its epoch.
-    """
-
-    def __init__(
-        self,
-        device: torch.device | str,
-        val_data_loader: Iterable | DataLoader,
-        method: nn.Module,
-        val_handlers: Sequence | None = None,
-    ) -> None:
-        self.method = method
-        parts = {name: _average(name) for name in getattr(method, "parts", ())}
-        super().__init__(
-            torch.device(device),
-            val_data_loader,
-            key_val_metric={"loss": _average("loss")},
-            additional_metrics=parts,
-            metric_cmp_fn=lambda current, best: current < best,
-            val_handlers=val_handlers,
-            decollate=False,
-        )
-
-    def _iteration(self, engine: "PretextEvaluator", batchdata: dict[str, Tensor]) -> dict[str, Any]:
-        batch = _to_device(batchdata, self.state.device, torch.preserve_format)
-        self.method.eval()
-        with torch.no_grad():
-            output = self.method(batch)
-        self.state.batch = batch
-        return {**output, "samples": len(next(iter(batch.values())))}
-
-
-def _average(name: str) -> Loss:
-    """Mean of one part of the output over all samples, across ranks."""
-    return Loss(
-        lambda value, samples: value,
-        output_transform=lambda output: (output[name], output["samples"]),
-        batch_size=lambda samples: samples,
-    )
 
 
 def _check_loader(loader: DataLoader, accumulation_steps: int) -> None:
@@ -282,16 +235,6 @@ def _distributed(method: nn.Module, device: torch.device) -> nn.Module:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return method
     return DistributedDataParallel(method, device_ids=[device] if device.type == "cuda" else None)
-
-
-def _to_device(batch: dict[str, Any], device: torch.device, memory_format: torch.memory_format) -> dict[str, Any]:
-    moved = {}
-    for name, value in batch.items():
-        if isinstance(value, Tensor):
-            volume_format = memory_format if value.ndim == 5 else torch.preserve_format
-            value = value.to(device, non_blocking=True, memory_format=volume_format)
-        moved[name] = value
-    return moved
 
 
 def _seed(*parts: int) -> int:

@@ -94,11 +94,11 @@ def kill():
     raise KeyboardInterrupt
 
 
-def end_as_if_never_stopped(folder):
+def end_as_if_never_stopped(folder, extra=()):
     """Continue the run in `folder`/stopped, and compare it with one that was never stopped."""
-    whole = toy_trainer(folder / "whole")
+    whole = toy_trainer(folder / "whole", extra=extra)
     whole.run()
-    again = toy_trainer(folder / "stopped")
+    again = toy_trainer(folder / "stopped", extra=extra)
     again.run()
     same(again.method.state_dict(), whole.method.state_dict())
     assert rows(folder / "stopped") == rows(folder / "whole")
@@ -120,6 +120,26 @@ def test_resume_is_exact_after_a_kill_between_an_epochs_last_batch_and_its_end(t
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     end_as_if_never_stopped(tmp_path)
+
+
+class Sometimes:
+    """A figure that is made every second epoch and stands in between, as that of the frozen probe."""
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine):
+        if engine.state.epoch % 2 == 0 or "figure" not in engine.state.metrics:
+            engine.state.metrics["figure"] = float(engine.state.epoch)
+
+
+@pytest.mark.parametrize("killed_at", [8, 15])
+def test_a_figure_that_stands_for_several_epochs_outlives_a_restart(tmp_path, killed_at):
+    kill_it = At(Events.ITERATION_COMPLETED, killed_at, kill)
+    killed = toy_trainer(tmp_path / "stopped", epochs=4, extra=[Sometimes(), kill_it])
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    end_as_if_never_stopped(tmp_path, extra=[Sometimes()])
 
 
 @pytest.mark.parametrize(
