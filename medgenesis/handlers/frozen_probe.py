@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from medgenesis.networks import network_parts
+from medgenesis.networks import deepest_map, network_parts
 
 
 class FrozenProbe:
@@ -63,7 +63,7 @@ def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tupl
     encoder = network_parts(network).encoder
     features, classes = [], []
     for batch in loader:
-        deepest = encoder(batch["image"].to(device))[-1]
+        deepest = deepest_map(encoder, batch["image"].to(device))
         features.append(deepest.flatten(2).transpose(1, 2).flatten(0, 1).float().cpu().numpy())
         classes.append(_majority(batch["label"], deepest.shape[2:]).flatten().numpy())
     return np.concatenate(features), np.concatenate(classes)

@@ -2,7 +2,7 @@
 
 from medgenesis.networks.activations import activation_layer
 from medgenesis.networks.classifier import EncoderClassifier
-from medgenesis.networks.parts import NetworkParts, network_parts
+from medgenesis.networks.parts import NetworkParts, deepest_map, network_parts
 from medgenesis.networks.unet3d import UNet3D
 
-__all__ = ["EncoderClassifier", "NetworkParts", "UNet3D", "activation_layer", "network_parts"]
+__all__ = ["EncoderClassifier", "NetworkParts", "UNet3D", "activation_layer", "deepest_map", "network_parts"]

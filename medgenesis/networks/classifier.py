@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from medgenesis.networks.parts import network_parts
+from medgenesis.networks.parts import deepest_map, network_parts
 
 
 class EncoderClassifier(nn.Module):
@@ -56,8 +56,7 @@ class EncoderClassifier(nn.Module):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """The pooled deepest map (B, channels) of a volume (B, C, X, Y, Z)."""
-        features = self.encoder(x)
-        deepest = features if isinstance(features, torch.Tensor) else features[-1]
+        deepest = deepest_map(self.encoder, x)
         return deepest.mean(dim=tuple(range(2, deepest.ndim)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

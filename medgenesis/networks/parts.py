@@ -90,8 +90,8 @@ class NetworkParts:
 
     @cached_property
     def encoder(self) -> nn.Module:
-        """Called with a volume it returns the feature maps, from shallow to deep; a module that was named by the caller
-        may return the deepest map alone. ``out_channels`` (of the known ones) are those of the deepest map."""
+        """Called with a volume it returns the feature maps, from shallow to deep; that of a network not known here may
+        return the deepest one alone (see ``deepest_map``). ``out_channels`` (of the known ones) are the deepest's."""
         gather, _ = _known(self.network)
         if gather and self.encoder_name is None:
             return gather(self.network)
@@ -115,6 +115,12 @@ def network_parts(network: nn.Module, *, encoder: str | None = None, head: str |
     SwinUNETR. Of another network say it, by dotted names: ``network_parts(net, encoder="vit", head="out")``.
     """
     return NetworkParts(network, encoder, head)
+
+
+def deepest_map(encoder: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The deepest feature map (B, channels, *spatial) of an encoder that returns several, or that one alone."""
+    features = encoder(x)
+    return features if isinstance(features, torch.Tensor) else features[-1]
 
 
 def _known(network: nn.Module) -> tuple[Callable[..., nn.Module] | None, str | None]:

@@ -15,7 +15,7 @@ from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
 from medgenesis.atomic import write_text
-from medgenesis.networks import network_parts
+from medgenesis.networks import deepest_map, network_parts
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def embed_volume(network: nn.Module, volume: Tensor, cube_size: Sequence[int], b
     with eval_mode(network):
         for start in range(0, len(windows), batch_size):
             batch = torch.cat(windows[start : start + batch_size]).to(device)
-            vectors.append(encoder(torch.as_tensor(batch))[-1].flatten(2).mean(dim=2))
+            vectors.append(deepest_map(encoder, torch.as_tensor(batch)).flatten(2).mean(dim=2))
     return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
 
 

@@ -49,6 +49,17 @@ def test_a_volume_with_meta_data_gives_the_same(network):
     assert (embed_volume(network, MetaTensor(volume, affine=torch.eye(4)), (16, 16, 8)) == plain).all()
 
 
+def test_an_encoder_that_returns_one_map_alone():
+    """No known network: its encoder's answer is the map, not a list of maps, whose last would be the last window."""
+    torch.manual_seed(0)
+    network = torch.nn.Module()
+    network.encoder = torch.nn.Conv3d(1, 3, 8, stride=8)
+    volume = torch.rand(1, 32, 16, 8)
+    with torch.no_grad():
+        wanted = network.encoder(volume[None])[0].mean(dim=(1, 2, 3))
+    np.testing.assert_allclose(embed_volume(network, volume, (16, 16, 8)), wanted, rtol=1e-5)
+
+
 def test_the_table_has_a_line_a_volume(network, tmp_path):
     rng = np.random.default_rng(0)
     for name in "abc":
