@@ -28,3 +28,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real scans at {folder}: set MEDGENESIS_DATA")
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """One thread for PyTorch: bit-for-bit comparisons, and forks that do not hang."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """Tiny scans written for the tests: NIfTI of any affine, DICOM series of any positions."""
 
+import multiprocessing
 from pathlib import Path
 
 import nibabel
@@ -55,3 +56,30 @@ def write_series(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def records(write_nifti):
+    """Three small volumes in [0, 1], of three shapes."""
+    rng = np.random.default_rng(0)
+    shapes = [(20, 24, 18), (18, 17, 30), (22, 16, 16)]
+    volumes = [rng.random(shape, dtype=np.float32) for shape in shapes]
+    affine = np.diag([2.0, 1.5, 3.0, 1.0])
+    return [{"image": write_nifti(f"{i}.nii.gz", v, affine), "patient": f"p{i}"} for i, v in enumerate(volumes)]
+
+
+@pytest.fixture
+def in_child():
+    """in_child(function, *args) -> what it returns in a forked process: quick, and limits stay there."""
+    fork = multiprocessing.get_context("fork")
+
+    def run(function, *args):
+        ours, theirs = fork.Pipe(duplex=False)
+        child = fork.Process(target=lambda: theirs.send(function(*args)))
+        child.start()
+        theirs.close()
+        child.join(60)
+        assert child.exitcode == 0
+        return ours.recv()
+
+    return run

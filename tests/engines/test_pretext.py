@@ -20,12 +20,7 @@ from toy import ToyCubes, toy_trainer
 TOY = Path(__file__).with_name("toy.py")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def same(a, b):

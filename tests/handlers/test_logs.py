@@ -19,13 +19,7 @@ from medgenesis.handlers.preview import pretext_triples
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from toy import toy_trainer
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Late:
