@@ -8,7 +8,10 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("bundles", "data", "engines", "handlers", "methods", "networks", "report", "transfer", "transforms", "weights")
+_SUBPACKAGES = (
+    *("bundles", "data", "engines", "errors", "handlers", "methods"),
+    *("networks", "report", "transfer", "transforms", "weights"),
+)
 
 __all__ = ["__version__", *_SUBPACKAGES]
 

@@ -1,4 +1,6 @@
-"""The few errors of this domain. Each is also the built-in error that a caller would expect."""
+"""The few errors of this domain, each also the built-in error that a caller would expect, and how a user meets them."""
+
+import sys
 
 
 class VolumeError(ValueError):
@@ -19,3 +21,41 @@ class CheckpointError(RuntimeError):
 
 class TrainingError(RuntimeError):
     """Training cannot go on: the loss is not finite, or the output has collapsed to a constant."""
+
+
+DOMAIN_ERRORS = (VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError)
+_WRAPPED = ("Failed to evaluate", "Failed to instantiate", "applying transform")  # how MONAI's messages begin
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What a user can act on: the first error of this domain among an error and its causes.
+
+    Where there is none, the first one that is not MONAI's "Failed to evaluate" or the like.
+    """
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    wrapped = 0
+    while wrapped < len(chain) - 1 and str(chain[wrapped]).startswith(_WRAPPED):
+        wrapped += 1
+    return next((link for link in chain if isinstance(link, DOMAIN_ERRORS)), chain[wrapped])
+
+
+def say_cause_last() -> None:
+    """Let an uncaught error end with the line that a user needs, below the traceback: `cause_of` it.
+
+    MONAI's bundle runner leaves it a hundred lines above the last one. Called first by the bundles' configs; the
+    traceback stays as it is. Calling it again changes nothing.
+    """
+    previous = sys.excepthook
+    if getattr(previous, "says_cause", False):
+        return
+
+    def hook(kind, error, traceback) -> None:
+        previous(kind, error, traceback)
+        cause = cause_of(error)
+        if cause is not error:
+            sys.stderr.write(f"\n{type(cause).__name__}: {cause}\n")
+
+    hook.says_cause = True
+    sys.excepthook = hook

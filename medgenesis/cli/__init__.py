@@ -10,6 +10,7 @@ import logging
 import sys
 
 from medgenesis import __version__
+from medgenesis.errors import cause_of
 
 COMMANDS = ("phantom", "datalist", "bundle", "demo", "compare")
 
@@ -29,6 +30,6 @@ def main(argv: list[str] | None = None) -> int:
         modules[args.command].run(args)
     except (ValueError, OSError, RuntimeError) as error:
         logging.getLogger("medgenesis").debug("details", exc_info=True)
-        sys.stderr.write(f"medgenesis {args.command}: {error}\n")
+        sys.stderr.write(f"medgenesis {args.command}: {cause_of(error)}\n")
         return 2
     return 0
