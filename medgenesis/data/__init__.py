@@ -1,11 +1,19 @@
 """Volumes in: readers, the standard grid, intensity presets, random cubes, datalists."""
 
-from medgenesis.data.checks import CheckLabeld, CheckVolumed
+from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
-from medgenesis.data.datalists import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
-from medgenesis.data.datasets import CubeDataset, MappedDataset
+from medgenesis.data.datalists import (
+    check_classes,
+    datalist_header,
+    join_datalists,
+    load_datalist,
+    read_datalist,
+    write_datalist,
+)
+from medgenesis.data.datasets import CubeDataset
 from medgenesis.data.dicom import DicomReader
+from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
@@ -13,13 +21,14 @@ from medgenesis.data.loading import LoadVolumed, VolumeReader
 from medgenesis.data.preprocessing import Preprocessing, preprocessing
 from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
 from medgenesis.data.sampler import SampleKey, SeededSampler
-from medgenesis.data.screening import screen_volumes
+from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
 
 __all__ = [
     "CUBE_RULES",
     "AnyRule",
     "ArrayReader",
+    "CheckClassesd",
     "CheckLabeld",
     "CheckVolumed",
     "CubeDataset",
@@ -39,10 +48,12 @@ __all__ = [
     "SimpleITKReader",
     "VolumeReader",
     "acceptance",
+    "check_classes",
     "check_disjoint",
     "datalist_header",
     "join_datalists",
     "load_datalist",
+    "load_usable",
     "make_datalist",
     "preprocessing",
     "read_datalist",

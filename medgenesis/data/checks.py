@@ -59,6 +59,35 @@ class CheckLabeld(MapTransform):
         return dict(data)
 
 
+class CheckClassesd(MapTransform):
+    """Refuse label maps with values that are no class: below 0, or not below the number of classes.
+
+    Meant for label maps as they are learnt from, merged already.
+
+    Args:
+        keys: keys of the label maps, (C, *spatial).
+        num_classes: how many there are, background included.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: with the file's name and the values.
+    """
+
+    def __init__(self, keys: KeysCollection, num_classes: int, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.num_classes = num_classes
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            least, most = int(data[key].min()), int(data[key].max())
+            if least < 0 or most >= self.num_classes:
+                raise VolumeError(
+                    f"{volume_name(data[key])}: labels must be from 0 to {self.num_classes - 1}, found {least} to "
+                    f"{most}: group them by `label_merge`, or change `num_classes`"
+                )
+        return dict(data)
+
+
 def _check_finite(volume: torch.Tensor) -> None:
     bad = int((~torch.isfinite(volume)).sum())
     if bad:

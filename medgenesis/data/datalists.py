@@ -1,6 +1,7 @@
 """Datalists in the Decathlon style: JSON that names the scans of each section, read, checked, written and joined."""
 
 import json
+import logging
 import math
 import os.path
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,23 @@ from medgenesis.atomic import write_text
 from medgenesis.data.splits import SECTIONS, check_disjoint
 from medgenesis.errors import DatalistError
 
+logger = logging.getLogger(__name__)
 
-def load_datalist(path: str | Path, section: str = "training") -> list[dict]:
+
+def load_datalist(path: str | Path, section: str = "training", on_error: str = "stop") -> list[dict]:
     """The records of one section, file names absolute.
 
     A record has `image` and, where given, `label`, `patient`, `weight` (how often it is drawn), `cube` (row of a
     stack).
 
+    Args:
+        path: the list.
+        section: "training", "validation" or "test".
+        on_error: "stop" at absent files, or "skip" the records that name them, with a warning.
+
     Raises:
-        DatalistError: unreadable or malformed list, no such section, or absent files (how many, and the first).
+        DatalistError: unreadable or malformed list, no such section, or absent files (how many, and the first); with
+            "skip" only where no record is left.
     """
     datalist = read_datalist(path)
     if section not in datalist:
@@ -27,12 +36,43 @@ def load_datalist(path: str | Path, section: str = "training") -> list[dict]:
         raise DatalistError(f"{path}: no section {section!r}: it has {present or 'none'}")
     names = dict.fromkeys(name for record in datalist[section] for name in _files(record))
     absent = [name for name in names if not Path(name).exists()]
-    if absent:
+    gone = set(absent)
+    present = [record for record in datalist[section] if gone.isdisjoint(_files(record))]
+    if absent and (on_error != "skip" or not present):
         raise DatalistError(
             f"{path}: {len(absent)} of {len(names)} files of section {section!r} are absent, the first "
             f"{', '.join(absent[:3])}: is the disk mounted? Paths are relative to the list's folder"
         )
-    return datalist[section]
+    if absent:
+        left = len(datalist[section]) - len(present)
+        logger.warning("%s: %d records of %r skipped, files absent: %s", path, left, section, ", ".join(absent))
+    return present
+
+
+def check_classes(records: list[dict], num_classes: int, every: bool = False) -> list[dict]:
+    """The same records, all of which must have a whole number `class` from 0 to num_classes - 1.
+
+    Args:
+        records: as from `load_datalist`.
+        num_classes: how many there are.
+        every: each class must occur, as it must where an AUC chooses the best network.
+
+    Raises:
+        DatalistError: how many records are wrong, and the first of them; or the classes that do not occur.
+    """
+    wrong = [record for record in records if record.get("class") not in range(num_classes)]
+    if wrong:
+        raise DatalistError(
+            f"{len(wrong)} of {len(records)} records have no `class` from 0 to {num_classes - 1}, the first "
+            f"{wrong[0]['image']} ({wrong[0].get('class')!r}): add it to the datalist, or change `num_classes`"
+        )
+    lacking = sorted(set(range(num_classes)) - {record["class"] for record in records})
+    if every and lacking:
+        raise DatalistError(
+            f"of the {len(records)} records to validate on none is of class {lacking[0]}, so that no AUC can be "
+            "computed: move some there from the training section"
+        )
+    return records
 
 
 def datalist_header(path: str | Path) -> dict[str, Any]:
@@ -49,6 +89,11 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         datalist = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatalistError(
+            f"{path}: no such datalist, looked for from {Path.cwd()}: check the path; `medgenesis datalist` makes one "
+            "of your scans, `medgenesis phantom data` one to try"
+        ) from error
     except (OSError, ValueError) as error:
         raise DatalistError(
             f"{path}: cannot be read as a datalist ({error}): make one by `medgenesis datalist`"

@@ -178,6 +178,8 @@ def _lps_affine(headers: list[pydicom.Dataset]) -> np.ndarray:
 
 def _slice_values(file: str | Path) -> np.ndarray:
     dataset = pydicom.dcmread(file)
+    if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise VolumeError(f"{file}: truncated DICOM file: it has no pixels: copy it again")
     try:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own

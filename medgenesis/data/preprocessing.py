@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose, MapTransform, Orientationd, Spacingd
 
-from medgenesis.data.checks import CheckLabeld, CheckVolumed
+from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.loading import LoadVolumed
@@ -56,6 +56,7 @@ def preprocessing(
     spacing_mm: float | Sequence[float] | None = None,
     orientation: str = "LPS",
     label_merge: Mapping[int | str, Any] | None = None,
+    num_classes: int | None = None,
     allow_missing_keys: bool = False,
 ) -> Preprocessing:
     """The steps from file names to volumes that cubes are cut from, alike for every task.
@@ -74,6 +75,7 @@ def preprocessing(
         spacing_mm: voxel size of the result in mm, for all axes or for each; None keeps the volume's own.
         orientation: axis codes as in nibabel: where each axis grows to.
         label_merge: target label -> source labels, e.g. `{1: "10-14"}`; everything else becomes background.
+        num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
 
     Returns:
@@ -96,6 +98,8 @@ def preprocessing(
         steps.append(CheckLabeld(label_keys, image_key=keys[0], **lenient))
     if label_keys and label_merge:
         steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
+    if label_keys and num_classes is not None:
+        steps.append(CheckClassesd(label_keys, num_classes, **lenient))
     if spacing_mm is not None:
         modes = ["bilinear"] * len(keys) + ["nearest"] * len(label_keys)
         pixdim = np.broadcast_to(spacing_mm, 3).tolist()

@@ -9,6 +9,7 @@ import numpy as np
 
 from medgenesis.atomic import replacing
 from medgenesis.data.cubes import RandCubed
+from medgenesis.data.datalists import load_datalist
 from medgenesis.data.preprocessing import find_domain_error
 from medgenesis.errors import VolumeError
 
@@ -75,6 +76,31 @@ def screen_volumes(
     return good
 
 
+def load_usable(
+    datalist: str | Path, section: str, preprocessing: Callable[[dict], dict], on_error: str = "stop"
+) -> list[dict]:
+    """The records of a section whose files can be read and prepared: `load_datalist`, then `screen_volumes`.
+
+    An empty section gives an empty list, and a warning.
+
+    Args:
+        datalist: the list.
+        section: "training", "validation" or "test".
+        preprocessing: from a record to its volumes.
+        on_error: "stop" at the first file that cannot be used, or "skip" it with a warning.
+
+    Raises:
+        DatalistError: as `load_datalist`.
+        VolumeError: as `screen_volumes`.
+        IntensityRangeError: as `screen_volumes`.
+    """
+    records = load_datalist(datalist, section, on_error)
+    if not records:
+        logger.warning("%s: section %r is empty", datalist, section)
+        return []
+    return screen_volumes(records, preprocessing, on_error=on_error)
+
+
 def _screen_one(row: dict, item: dict, cut: RandCubed | None, draws: int, rng: np.random.RandomState) -> None:
     volume = item["image" if cut is None else cut.keys[0]]
     row["shape"] = "x".join(str(side) for side in volume.shape[1:])
@@ -90,6 +116,8 @@ def _screen_one(row: dict, item: dict, cut: RandCubed | None, draws: int, rng: n
 
 
 def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skipped: list[str]) -> None:
+    if not records:
+        raise VolumeError("no volume is given: a section of the datalist is empty: move some patients there")
     if not good:
         first = f" The first error: {skipped[0]}" if skipped else ""
         raise VolumeError(f"none of {len(records)} volumes can be used.{first}")

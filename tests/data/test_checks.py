@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from medgenesis.data import CheckLabeld, CheckVolumed
+from medgenesis.data import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.errors import VolumeError
 
 AFFINE = torch.tensor([[-0.7, 0.1, 0, 30], [0.1, 0.7, 0, -8], [0, 0, 2.5, 4], [0, 0, 0, 1]], dtype=torch.float64)
@@ -65,3 +65,11 @@ def test_a_label_on_another_grid(label):
 def test_a_label_that_is_a_scan():
     with pytest.raises(VolumeError, match="l.nii: label values must be whole numbers"):
         _check(_volume("i.nii"), _volume("l.nii") * 0.5)
+
+
+@pytest.mark.parametrize("values", [[0, 3], [-1, 2]])
+def test_labels_that_are_no_class(values):
+    label = MetaTensor(torch.tensor([[values]], dtype=torch.float32), meta={"filename_or_obj": "l.nii"})
+    with pytest.raises(VolumeError, match=rf"l.nii: labels must be from 0 to 2, found {values[0]} to {values[1]}"):
+        CheckClassesd("label", 3)({"label": label})
+    assert CheckClassesd("label", 3)({"label": label.clamp(0, 2)})

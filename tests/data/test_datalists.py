@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
+from medgenesis.data import (
+    check_classes,
+    datalist_header,
+    join_datalists,
+    load_datalist,
+    read_datalist,
+    write_datalist,
+)
 from medgenesis.errors import DatalistError
 
 
@@ -63,7 +70,7 @@ def test_malformed_records(tmp_path, record, what):
 
 
 def test_malformed_lists(tmp_path):
-    with pytest.raises(DatalistError, match="absent.json: cannot be read as a datalist"):
+    with pytest.raises(DatalistError, match="absent.json: no such datalist, .*medgenesis phantom"):
         read_datalist(tmp_path / "absent.json")
     (tmp_path / "half.json").write_text('{"training": [')
     with pytest.raises(DatalistError, match="half.json: cannot be read as a datalist"):
@@ -120,3 +127,27 @@ def test_joining_refuses_leaks_and_bad_weights(tmp_path):
         join_datalists([(one, 1), (other, 1)])
     with pytest.raises(DatalistError, match="weight above 0"):
         join_datalists([(one, 0)])
+
+
+def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, caplog):
+    (tmp_path / "a.nii").touch()
+    path = _write(tmp_path / "d.json", training=[{"image": "gone.nii"}, {"image": "a.nii"}], test=[{"image": "b.nii"}])
+    assert load_datalist(path, on_error="skip") == [{"image": str(tmp_path / "a.nii")}]
+    assert "1 records of 'training' skipped" in caplog.text and "gone.nii" in caplog.text
+    with pytest.raises(DatalistError, match="1 of 1 files of section 'test' are absent.*b.nii"):
+        load_datalist(path, "test", on_error="skip")
+
+
+@pytest.mark.parametrize("value", [None, 2, -1, "1", 0.5, [1]])
+def test_classes_must_be_numbers_in_range(value):
+    records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": value}]
+    with pytest.raises(DatalistError, match="1 of 2 records have no `class` from 0 to 1, the first b.nii"):
+        check_classes(records, 2)
+
+
+def test_an_auc_needs_every_class():
+    records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": 0}]
+    assert check_classes(records, 2, every=True) is records
+    assert check_classes(records[:1], 2) == records[:1]
+    with pytest.raises(DatalistError, match="of the 1 records to validate on none is of class 0"):
+        check_classes(records[:1], 2, every=True)

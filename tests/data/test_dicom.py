@@ -148,6 +148,14 @@ def test_no_image_and_truncated_files(write_series, tmp_path):
         _read(folder)
 
 
+def test_a_slice_cut_before_its_pixels_is_named(write_series):
+    folder = write_series("cut", _stack(), _positions())
+    content = (folder / "1").read_bytes()
+    (folder / "1").write_bytes(content[: content.index(b"\xe0\x7f\x10\x00")])  # the tag of the pixels
+    with pytest.raises(VolumeError, match=r"cut/1: truncated DICOM file: it has no pixels"):
+        _read(folder)
+
+
 def test_frames_and_missing_positions(write_series):
     with pytest.raises(VolumeError, match="multi-frame"):
         _read(write_series("frames", _stack(1), _positions(1), NumberOfFrames=3))

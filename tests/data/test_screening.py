@@ -1,12 +1,13 @@
 """The pass over all volumes before training: stop or skip, the report, a cache that it fills."""
 
 import csv
+import json
 import logging
 
 import numpy as np
 import pytest
 
-from medgenesis.data import ForegroundRule, RandCubed, preprocessing, screen_volumes
+from medgenesis.data import ForegroundRule, RandCubed, load_usable, preprocessing, screen_volumes
 from medgenesis.errors import IntensityRangeError, VolumeError
 
 
@@ -67,7 +68,7 @@ def test_the_first_bad_volume_stops(records, tmp_path, name, error, what):
 def test_nothing_left_is_an_error(records):
     with pytest.raises(VolumeError, match="none of 2 volumes can be used. The first error: .*nan.nii"):
         screen_volumes([records["nan"], records["thin"]], preprocessing(), CUT, on_error="skip")
-    with pytest.raises(VolumeError, match="none of 0"):
+    with pytest.raises(VolumeError, match="a section of the datalist is empty"):
         screen_volumes([], preprocessing(), CUT)
 
 
@@ -121,3 +122,17 @@ def test_real_volumes_together(real_data, tmp_path):
     assert screen_volumes(records, preprocessing(), cut, report=tmp_path / "r.csv") == records
     with pytest.raises(VolumeError, match="ct-64.nrrd: the rule LungRule"):
         screen_volumes(records, preprocessing(), RandCubed("image", (32, 32, 16), "lung"))
+
+
+def test_usable_records_of_a_list(records, tmp_path, caplog):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"training": [records["nan"], records["absent"], records["good"]], "test": []}))
+    assert load_usable(path, "training", preprocessing(), "skip") == [records["good"]]
+    assert "absent.nii" in caplog.text and "nan.nii" in caplog.text
+    assert load_usable(path, "test", preprocessing()) == []
+    assert "section 'test' is empty" in caplog.text
+
+
+def test_no_volume_at_all(tmp_path):
+    with pytest.raises(VolumeError, match="a section of the datalist is empty"):
+        screen_volumes([], preprocessing())
