@@ -4,9 +4,11 @@ from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
 from medgenesis.handlers.frozen_probe import FrozenProbe
+from medgenesis.handlers.load_weights import LoadWeights
 from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.preview import Preview
 from medgenesis.handlers.progress import Progress
+from medgenesis.handlers.save_weights import SaveWeights
 from medgenesis.handlers.tensorboard import TensorBoard
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "CollapseGuard",
     "EarlyStopping",
     "FrozenProbe",
+    "LoadWeights",
     "MetricsCSV",
     "Preview",
     "Progress",
+    "SaveWeights",
     "TensorBoard",
 ]

@@ -58,7 +58,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
         raise _unreadable(path) from error
     except PermissionError as error:
         raise CheckpointError(f"{path}: may not be read ({error}). Ask its owner for the right to.") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # bytes that are no checkpoint can end an unpickler in any way
         raise _unreadable(path) from error
 
 
