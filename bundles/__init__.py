@@ -47,7 +47,15 @@ def copy(name: str, folder: str | Path) -> Path:
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target}: the folder must be new or empty, so that nothing is overwritten; choose another")
     ignored = shutil.ignore_patterns("models", "runs", "eval", "__pycache__")
-    shutil.copytree(source, target, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+    try:
+        shutil.copytree(source, target, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
+        raise ValueError(
+            f"{target}: the bundle could not be copied ({reason}), nothing is left there: free the disk, or choose a "
+            "folder that can be written"
+        ) from error
     return target
 
 

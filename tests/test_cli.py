@@ -125,6 +125,18 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
 
+def test_a_copy_that_fails_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def half(source, target, **_):
+        (target / "configs").mkdir(parents=True)
+        raise bundles.shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(bundles.shutil, "copytree", half)
+    assert cli.main(["bundle", "models_genesis_ct", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "out: the bundle could not be copied ([Errno 28] No space left on device)" in error
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_bundle_names_those_that_there_are(tmp_path, capsys):
     assert cli.main(["bundle", "no_such_thing", str(tmp_path / "mine")]) == 2
     error = capsys.readouterr().err

@@ -80,7 +80,7 @@ def test_what_stands_twice_is_equal(one, other, keys):
 
 def test_preprocessing_of_images_is_equal_for_training_and_inference():
     training, inference = configuration("finetune")["preprocessing"], configuration("inference")["preprocessing"]
-    assert {k: v for k, v in training.items() if k not in ("label_keys", "label_merge")} == inference
+    assert {k: v for k, v in training.items() if k not in ("label_keys", "label_merge", "num_classes")} == inference
 
 
 def test_overlays_set_only_what_a_config_has():
