@@ -221,11 +221,16 @@ def _position_sampler(trainer: PretextTrainer) -> None:
 
 
 def _average_epoch(trainer: PretextTrainer) -> None:
-    """Put the epoch's mean loss and parts, over all ranks, into `state.metrics`."""
+    """Put the epoch's mean loss and parts, over all ranks, into `state.metrics`.
+
+    All ranks then take rank 0's buffers (running statistics of batch norm), so that what is validated is what is saved.
+    """
     sums, trainer._sums = trainer._sums, {}
     values = torch.stack(list(sums.values()))
     if trainer.wrapped is not trainer.method:
         torch.distributed.all_reduce(values)
+        for buffer in trainer.method.buffers():
+            torch.distributed.broadcast(buffer, 0)
     means = dict(zip(sums, (values / values[list(sums).index("batches")]).tolist(), strict=True))
     means.pop("batches")
     trainer.state.metrics.update(means)

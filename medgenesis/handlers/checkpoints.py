@@ -27,12 +27,14 @@ class Checkpoints:
             loss); made if absent.
         validator: the `PretextEvaluator` whose loss decides what is best, or None: then last is best.
         export: file that receives the best network's plain state dict (`models/pretrained.pt`), or None.
-        every: also save `last.pt` every so many iterations, or None; what is lost by a kill is redone identically.
+        every: also save `last.pt` every so many iterations (where one ends with an optimizer step), or None; what is
+            lost by a kill is redone identically.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
     SIGTERM: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the trainer
     exits with status 143.
-    Only rank 0 writes. Files are written beside, then renamed.
+    During validation it is noticed
+    when that has ended. Only rank 0 writes. Files are written beside, then renamed.
 
     Raises:
         CheckpointError: the folder cannot be written, or `last.pt` is of another run.

@@ -1,10 +1,9 @@
-"""The whole path in minutes: phantoms, pre-training, fine-tuning on a few labels, segmentation, a report."""
+"""The steps of the demonstration, each a command of the bundle."""
 
 import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -15,52 +14,16 @@ from medgenesis import bundles
 from medgenesis.atomic import write_text
 from medgenesis.data import load_datalist, make_datalist, write_datalist
 from medgenesis.data.phantom import write_phantoms
+from medgenesis.demo.layout import ORGANS, Demo
+from medgenesis.demo.report import write_report
 
 logger = logging.getLogger(__name__)
 
 BUNDLE = "models_genesis_ct"
-ORGANS = {1: ("lungs", (1, 2, 7)), 2: ("liver", (6,))}  # value in our label maps -> name, values in the phantom's
 SHAPE = (96, 96, 96)
 SUBJECTS = 16
 SPLIT = (0.5, 0.125, 0.375)  # 8 to learn from, 2 to validate on, 6 never seen
 LABELLED = 3  # of the training subjects; a fourth chooses the checkpoint
-
-
-@dataclass
-class Demo:
-    """Where a demonstration writes, and what it measured.
-
-    Attributes:
-        folder: everything lies below it.
-        scans: datalist of real scans to pre-train on in place of the phantoms, or None.
-        dice: (test subjects, organs).
-        seconds: of each step.
-    """
-
-    folder: Path
-    scans: Path | None = None
-    dice: np.ndarray = field(default_factory=lambda: np.empty((0, len(ORGANS))))
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def bundle(self) -> Path:
-        return self.folder / "bundle"
-
-    @property
-    def phantoms(self) -> Path:
-        return self.folder / "phantoms"
-
-    @property
-    def label_maps(self) -> Path:
-        return self.folder / "label_maps"
-
-    @property
-    def pretraining_list(self) -> Path:
-        return self.scans or self.phantoms / "datalist.json"
-
-    @property
-    def few_labels_list(self) -> Path:
-        return self.phantoms / "few_labels.json"
 
 
 def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
@@ -84,8 +47,6 @@ def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
     }.items():
         _timed(demo, name, step)
     demo.dice = _measure(demo)
-    from medgenesis.demo_report import write_report
-
     return write_report(demo)
 
 
@@ -135,18 +96,13 @@ def _segment(demo: Demo) -> None:
     _run(demo, "inference", "quick", datalist=str(demo.few_labels_list), output_dir=str(demo.label_maps))
 
 
-def segmentation_of(demo: Demo, record: dict) -> Path:
-    """The label map that inference wrote for a test record."""
-    return demo.label_maps / Path(record["image"]).name.replace(".nii.gz", "_seg.nii.gz")
-
-
 def _measure(demo: Demo) -> np.ndarray:
     """Dice of each test subject and organ, from the files on the input's own grid."""
     rows = []
     for record in load_datalist(demo.few_labels_list, "test"):
-        truth, found = nib.load(record["label"]), nib.load(segmentation_of(demo, record))
+        truth, found = nib.load(record["label"]), nib.load(demo.segmentation_of(record))
         if found.shape != truth.shape or not np.allclose(found.affine, truth.affine):
-            raise RuntimeError(f"{segmentation_of(demo, record)}: is not on the grid of {record['image']}")
+            raise RuntimeError(f"{demo.segmentation_of(record)}: is not on the grid of {record['image']}")
         truth, found = np.asarray(truth.dataobj), np.asarray(found.dataobj)
         rows.append([_dice(found == value, np.isin(truth, own)) for value, (_, own) in ORGANS.items()])
     return np.array(rows)

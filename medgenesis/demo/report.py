@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.data import load_datalist, preprocessing
-from medgenesis.demo import ORGANS, Demo, segmentation_of
+from medgenesis.demo.layout import ORGANS, Demo
 from medgenesis.report import Report, read_curves, three_planes
 
 SHOWN = 3  # test subjects in the gallery
@@ -65,7 +65,7 @@ def _segmentation(report: Report, demo: Demo) -> None:
 
 def _overlay(demo: Demo, record: dict) -> np.ndarray:
     image = preprocessing(intensity="ct")({"image": record["image"]})["image"]
-    found = _on_standard_grid(segmentation_of(demo, record))
+    found = _on_standard_grid(demo.segmentation_of(record))
     truth = _on_standard_grid(record["label"])
     merged = np.zeros_like(truth)
     for value, (_, own) in ORGANS.items():
