@@ -23,6 +23,7 @@ from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
+from medgenesis.data.writers import WholeNiftiWriter
 
 __all__ = [
     "CUBE_RULES",
@@ -47,6 +48,7 @@ __all__ = [
     "SeededSampler",
     "SimpleITKReader",
     "VolumeReader",
+    "WholeNiftiWriter",
     "acceptance",
     "check_classes",
     "check_disjoint",
