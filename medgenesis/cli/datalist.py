@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder = parser.add_argument_group("with --images")
     folder.add_argument("--labels", metavar="DIR", help="label maps of the same names")
     folder.add_argument(
+        "--only", default="*", metavar="GLOB", help="names of the scans, where other files lie beside them"
+    )
+    folder.add_argument(
         "--splits",
         type=float,
         nargs=3,
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
             modality=args.modality,
             name=args.name,
             layout=args.layout,
+            only=args.only,
         )
     write_datalist(datalist, args.out)
     logger.info("wrote %s", args.out)

@@ -93,6 +93,12 @@ class RandCubed(RandomizableTransform, MapTransform):
     def _region(self, volume: torch.Tensor) -> tuple[int, ...]:
         """Voxels that one cube covers, padding included."""
         rank = volume.ndim - 1
+        wanted = np.size(self.size if self.size_mm is None else self.size_mm)
+        if wanted not in (1, rank):
+            raise VolumeError(
+                f"{volume_name(volume)}: has {rank} spatial axes, the cube {wanted} sides: leave the file out, or give "
+                "the cube one side for each axis"
+            )
         if self.size_mm is None:
             return tuple(np.broadcast_to(self.size, rank).tolist())
         spacing = volume.pixdim.numpy() if isinstance(volume, MetaTensor) else np.ones(rank)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def make_datalist(
     modality: str = "CT",
     name: str | None = None,
     layout: str = "folder",
+    only: str = "*",
 ) -> dict[str, Any]:
     """A datalist of what lies in a folder, split by patient.
 
@@ -52,6 +54,7 @@ def make_datalist(
         name: of the list; None takes the folder's.
         layout: "folder", or "luna16": `subset0..9/*.mhd`, or prepared cubes `bat_32_s_64x64x32_<fold>.npy`; then the
             published folds decide (0-4 training, 5-6 validation, 7-9 test) and `splits` counts for nothing.
+        only: shell pattern of the file (or DICOM folder) names that are scans, `ct*.nii.gz`, where others lie beside them.
 
     Raises:
         DatalistError: empty folder, images without label map or the reverse, a patient in two sections.
@@ -63,13 +66,13 @@ def make_datalist(
         raise DatalistError(f'`layout` must be "folder" or "luna16", got {layout!r}')
     if layout == "luna16" and labels is not None:
         raise DatalistError("the luna16 layout has no label maps: leave `labels` out")
-    datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": modality}
+    datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": {"0": modality}}
     if label_names:
         datalist["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
     if label_merge:
         merge = parse_label_merge(label_merge)
         datalist["label_merge"] = {str(target): sources for target, sources in merge.items()}
-    records = _luna16(images) if layout == "luna16" else _folder(images, labels, splits, seed, patient_pattern)
+    records = _luna16(images) if layout == "luna16" else _folder(images, labels, splits, seed, patient_pattern, only)
     datalist |= {section: [record for record, place in records if place == section] for section in SECTIONS}
     check_disjoint(datalist)
     counts = ", ".join(f"{len(datalist[section])} {section}" for section in SECTIONS)
@@ -78,10 +81,11 @@ def make_datalist(
     return datalist
 
 
-def _folder(images, labels, splits, seed, pattern) -> list[tuple[dict, str]]:
-    found = dict(_scans(images, leave_out=labels))
+def _folder(images, labels, splits, seed, pattern, only) -> list[tuple[dict, str]]:
+    found = {name: path for name, path in _scans(images, leave_out=labels) if fnmatch(path.name, only)}
     if not found:
-        raise DatalistError(f"{images}: no scan in it: it must hold {', '.join(SUFFIXES)} files or DICOM series")
+        named = "" if only == "*" else f" named {only!r}"
+        raise DatalistError(f"{images}: no scan{named} in it: it must hold {', '.join(SUFFIXES)} files or DICOM series")
     label_of = {} if labels is None else _pair(found, dict(_scans(Path(labels))), images, labels)
     records = []
     for relative, scan in found.items():

@@ -39,7 +39,7 @@ class ScaleIntensityPresetd(MapTransform):
     Raises:
         ValueError: unknown preset, or a window or percentiles not in ascending order.
         IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
-            than 2.5 % of the window), more than half of the non-zero voxels above an MR or custom window, or values
+            than 2.5 % of the window), a CT without a voxel below 0 HU, more than half of the non-zero voxels above the `mri` window, or values
             outside [0, 1] for `unit`.
         VolumeError: a constant volume.
 
@@ -107,7 +107,12 @@ class ScaleIntensityPresetd(MapTransform):
                 f"{found}, they would collapse to nearly one value: z-scored or scaled data? Give the original "
                 "values, or choose 'unit' for data in [0, 1], 'mri_percentile' for MR, or 'custom' with a_min, a_max"
             )
-        if self.preset != "ct" and most > high:
+        if self.preset == "ct" and least >= 0:
+            raise IntensityRangeError(
+                f"{found}: no voxel is below 0 HU, as air, lung and fat are: a label map, or a CT stored with an "
+                "offset? Leave the file out, or subtract the offset (often 1024)"
+            )
+        if self.preset == "mri" and most > high:  # a custom window may well leave out what is bright
             tissue = volume != 0
             saturated = float((volume > high).sum()) / float(tissue.sum())
             if saturated > _MOST_SATURATED:

@@ -32,9 +32,8 @@ class Checkpoints:
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
     SIGTERM: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the trainer
-    exits with status 143.
-    During validation it is noticed
-    when that has ended. Only rank 0 writes. Files are written beside, then renamed.
+    exits with status 143. During validation it is noticed when that has ended. Only rank 0 writes. Files are written
+    beside, then renamed.
 
     Raises:
         CheckpointError: the folder cannot be written, or `last.pt` is of another run.

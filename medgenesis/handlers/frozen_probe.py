@@ -1,5 +1,8 @@
 """A linear probe of the frozen encoder, because restoration loss alone misleads."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -9,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from medgenesis.data import CubeDataset, load_datalist
 from medgenesis.networks import deepest_map, network_parts
 
 
@@ -30,6 +34,35 @@ class FrozenProbe:
 
     def __init__(self, train_data_loader: DataLoader, test_data_loader: DataLoader, every: int = 5) -> None:
         self.train_data_loader, self.test_data_loader, self.every = train_data_loader, test_data_loader, every
+
+    @classmethod
+    def from_datalist(
+        cls, datalist: str | Path, preprocessing: Callable, cut: Callable, cubes_per_volume: int = 8, every: int = 5
+    ) -> "FrozenProbe":
+        """A probe of random cubes: fitted to the list's training section, scored on its validation section.
+
+        Args:
+            datalist: with label maps.
+            preprocessing: of `image` and `label`, as from `medgenesis.data.preprocessing`.
+            cut: as `RandCubed` with `label_keys`.
+            cubes_per_volume: the same cubes every time.
+            every: epochs between probes.
+        """
+        loaders = [
+            DataLoader(
+                CubeDataset(
+                    load_datalist(datalist, section),
+                    preprocessing,
+                    cut,
+                    cubes_per_volume=cubes_per_volume,
+                    cache="memory",
+                    keys=("image", "label"),
+                ),
+                cubes_per_volume,
+            )
+            for section in ("training", "validation")
+        ]
+        return cls(*loaders, every=every)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)

@@ -132,6 +132,15 @@ def test_finetuning_starts_from_the_pretrained_weights(bundle, caplog):
     assert not torch.equal(scratch.encoder.levels[0][0].conv.weight, pretrained["encoder.levels.0.0.conv.weight"])
 
 
+def test_without_validation_the_last_weights_are_the_model(bundle, phantoms, fresh_bundle, tmp_path):
+    datalist = json.loads(phantoms.read_text())
+    for record in datalist["training"]:
+        record |= {key: str(phantoms.parent / record[key]) for key in ("image", "label")}
+    (tmp_path / "list.json").write_text(json.dumps({"training": datalist["training"], "validation": []}))
+    fresh_bundle.run("finetune", datalist=str(tmp_path / "list.json"), init="scratch")
+    assert [path.name for path in (fresh_bundle.root / "models").iterdir()] == ["model.pt"]
+
+
 def test_inference_answers_on_the_grid_of_an_awkward_scan(bundle, phantoms, tmp_path):
     """Permuted axes, anisotropic, oblique: the label map has the input's shape, affine and, turned back, content."""
     record = json.loads(phantoms.read_text())["test"][0]
@@ -152,12 +161,27 @@ def test_inference_answers_on_the_grid_of_an_awkward_scan(bundle, phantoms, tmp_
             ]
         },
     )
-    tilted = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
+    written = {path.name: path for path in (tmp_path / "out").rglob("*.nii.gz")}
+    tilted = nib.load(written["scan_seg.nii.gz"])
     assert tilted.shape == turned.shape and tilted.get_data_dtype() == np.uint8
     np.testing.assert_allclose(tilted.affine, affine, atol=1e-4)
-    plain = nib.load(tmp_path / "out" / record["image"].split("/")[-1].replace(".nii.gz", "_seg.nii.gz"))
+    plain = nib.load(written[record["image"].split("/")[-1].replace(".nii.gz", "_seg.nii.gz")])
     expected = np.asarray(plain.as_reoriented([[1, -1], [2, 1], [0, -1]]).dataobj)
     np.testing.assert_array_equal(np.asarray(tilted.dataobj), expected)
+
+
+def test_scans_of_one_name_do_not_overwrite_each_other(bundle, phantoms, tmp_path):
+    record = json.loads(phantoms.read_text())["test"][0]
+    image = nib.load(phantoms.parent / record["image"])
+    for patient in ("a", "b"):
+        (tmp_path / patient).mkdir()
+        nib.save(image, tmp_path / patient / "ct.nii.gz")
+    records = [{"image": str(tmp_path / patient / "ct.nii.gz")} for patient in ("a", "b")]
+    bundle.run("inference", kind="infer", output_dir=str(tmp_path / "out"), **{"dataset#data": records})
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.nii.gz")) == [
+        "a/ct_seg.nii.gz",
+        "b/ct_seg.nii.gz",
+    ]
 
 
 def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
@@ -242,7 +266,7 @@ SHORT = {
     "pretrain_epochs": 1,
     "num_workers": 0,
     "network_def#norm": "instance",
-    "train#trainer#clip_norm": "None",
+    "train#trainer#clip_norm": "$None",
 }
 
 
@@ -266,7 +290,7 @@ def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bu
     one = fresh_bundle.run(
         "pretrain",
         **{key: value for key, value in settings.items() if key not in ("cube_size", "train#trainer#clip_norm")},
-        **{"batch_size": 4, "output_dir": str(tmp_path / "one"), "train#trainer#clip_norm": None},
+        **{"batch_size": 4, "output_dir": str(tmp_path / "one"), "train#trainer#clip_norm": "$None"},
     )
     assert one.trainer.state.iteration == last["iteration"]
     for name, value in one.trainer.method.state_dict().items():

@@ -63,7 +63,7 @@ def test_join_and_check(folder, caplog):
         (["--images", "."], "--out is needed"),
         (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
         (["--images", "absent", "--out", "x.json"], "no such folder"),
-        (["--join", "absent.json:2", "--out", "x.json"], "absent.json: cannot be read"),
+        (["--join", "absent.json:2", "--out", "x.json"], "absent.json: no such datalist"),
     ],
 )
 def test_bad_arguments(arguments, what, tmp_path, monkeypatch):

@@ -190,3 +190,8 @@ def test_accepted_cubes_of_the_real_chest_are_lung(real_data):
     assert len(lungs) >= 30 and np.mean(lungs) > 0.7
     anywhere = RandCubed("image", (16, 16, 8), "any", label_keys="lungs").set_random_state(0)
     assert np.mean(lungs) > 2 * np.mean([float(anywhere(item)["lungs"].mean()) for _ in range(40)])
+
+
+def test_cube_and_volume_of_different_rank_are_named():
+    with pytest.raises(VolumeError, match="has 2 spatial axes, the cube 3 sides"):
+        RandCubed("image", (8, 8, 8), "any")({"image": torch.rand(1, 16, 16)})

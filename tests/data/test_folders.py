@@ -134,3 +134,11 @@ def test_real_folders(real_data):
     assert len(patients["validation"]) == len(patients["test"]) == 87  # round(0.2 * 436)
     datalist = make_datalist(real_data / "dicom_mr_series", splits=(1, 0, 0), modality="MR")
     assert len(datalist["training"]) == 3 and len({record["patient"] for record in datalist["training"]}) == 3
+
+
+def test_only_takes_the_scans_among_other_files(tmp_path):
+    folder = _touch(tmp_path / "mixed", "example_ct.nii.gz", "example_seg.nii.gz", "deep/ct.nii.gz", "deep/lung.nrrd")
+    records = _records(make_datalist(folder, only="*ct.nii.gz", splits=(1, 0, 0)))
+    assert {record["image"].rsplit("/")[-1] for record in records} == {"example_ct.nii.gz", "ct.nii.gz"}
+    with pytest.raises(DatalistError, match="no scan named 'x\\*'"):
+        make_datalist(folder, only="x*")

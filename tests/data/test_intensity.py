@@ -102,3 +102,17 @@ def test_all_real_scans_fit_their_preset(real_data):
     for path, preset in scans:
         result = ScaleIntensityPresetd("image", preset)(load({"image": str(path)}))["image"]
         assert 0 <= result.min() and result.max() <= 1 and result.std() > 0.01
+
+
+def test_label_map_or_offset_ct_is_refused_as_ct():
+    for values in (np.arange(120.0), np.linspace(24, 2024, 50)):
+        volume = torch.as_tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
+        with pytest.raises(IntensityRangeError, match="no voxel is below 0 HU.*label map.*offset"):
+            ScaleIntensityPresetd("image", preset="ct")({"image": volume})
+
+
+def test_custom_window_may_leave_out_what_is_bright():
+    """A lung window on a CT that is mostly soft tissue."""
+    volume = torch.tensor([-900.0, -300.0, 40.0, 50.0, 60.0]).reshape(1, 5, 1, 1)
+    scaled = ScaleIntensityPresetd("image", preset="custom", a_min=-1000, a_max=-200)({"image": volume})["image"]
+    np.testing.assert_allclose(scaled.flatten(), [0.125, 0.875, 1, 1, 1], rtol=1e-6)

@@ -1,6 +1,5 @@
 """Weights in a file of their own: only the best where asked, an earlier file never harmed."""
 
-
 import pytest
 import torch
 from ignite.engine import Engine, Events, State
