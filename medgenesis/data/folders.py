@@ -54,7 +54,7 @@ def make_datalist(
         name: of the list; None takes the folder's.
         layout: "folder", or "luna16": `subset0..9/*.mhd`, or prepared cubes `bat_32_s_64x64x32_<fold>.npy`; then the
             published folds decide (0-4 training, 5-6 validation, 7-9 test) and `splits` counts for nothing.
-        only: shell pattern of the file (or DICOM folder) names that are scans, `ct*.nii.gz`, where others lie beside them.
+        only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
 
     Raises:
         DatalistError: empty folder, images without label map or the reverse, a patient in two sections.

@@ -39,8 +39,8 @@ class ScaleIntensityPresetd(MapTransform):
     Raises:
         ValueError: unknown preset, or a window or percentiles not in ascending order.
         IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
-            than 2.5 % of the window), a CT without a voxel below 0 HU, more than half of the non-zero voxels above the `mri` window, or values
-            outside [0, 1] for `unit`.
+            than 2.5 % of the window), a CT without a voxel below 0 HU, more than half of the non-zero voxels above
+            the `mri` window, or values outside [0, 1] for `unit`.
         VolumeError: a constant volume.
 
     References:
