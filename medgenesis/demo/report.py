@@ -19,7 +19,7 @@ def write_report(demo: Demo) -> Path:
     report = Report(
         "medgenesis: the first complete path", "learn from unlabelled CT, fine-tune on a few labels, segment"
     )
-    source = "computed phantoms" if demo.scans is None else f"the scans of {demo.scans.name}"
+    source = "computed phantoms" if demo.scans is None else "the scans given"
     report.paragraph(
         f"Pre-trained on {source}, fine-tuned on phantoms. Research software: not for diagnosis or treatment."
     )

@@ -12,8 +12,9 @@ from monai.bundle import run as run_bundle
 
 from medgenesis import bundles
 from medgenesis.atomic import write_text
-from medgenesis.data import load_datalist, make_datalist, write_datalist
+from medgenesis.data import load_datalist, make_datalist, preprocessing, screen_volumes, write_datalist
 from medgenesis.data.phantom import write_phantoms
+from medgenesis.data.splits import split_patients
 from medgenesis.demo.layout import ORGANS, Demo
 from medgenesis.demo.report import write_report
 
@@ -30,7 +31,7 @@ def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
     """Run the demonstration and return the path of its `report.html`.
 
     Args:
-        folder: receives everything; a demonstration stopped half-way continues there.
+        folder: receives everything; a demonstration that was stopped in pre-training continues it there.
         scans: a folder of CT to pre-train on; None takes the phantoms. Fine-tuning is on the phantoms either way.
 
     Raises:
@@ -38,9 +39,10 @@ def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
     """
     demo = Demo(Path(folder).absolute())
     logging.getLogger("ignite").setLevel(logging.WARNING)
+    if scans is not None:  # first, so that an error does not wait for the phantoms
+        _timed(demo, "reading the scans", lambda demo: _list_scans(demo, scans))
     for name, step in {
         "phantoms": _make_phantoms,
-        "datalists": lambda demo: _make_datalists(demo, scans),
         "pre-training": _pretrain,
         "fine-tuning": _finetune,
         "segmentation": _segment,
@@ -60,18 +62,26 @@ def _timed(demo: Demo, name: str, step: Callable[[Demo], None]) -> None:
 
 def _make_phantoms(demo: Demo) -> None:
     write_phantoms(demo.phantoms, SUBJECTS, seed=0, shape=SHAPE, split=SPLIT)
+    _choose_labels(demo)
     if not demo.bundle.exists():
         bundles.copy(BUNDLE, demo.bundle)
 
 
-def _make_datalists(demo: Demo, scans: str | Path | None) -> None:
+def _list_scans(demo: Demo, scans: str | Path) -> None:
+    """Make the list of the scans that can be used, a fifth of the patients for validation."""
+    every = make_datalist(scans, splits=(1.0, 0.0, 0.0))
+    usable = screen_volumes(every["training"], preprocessing(intensity="ct"), on_error="skip")
+    section_of = split_patients((record["patient"] for record in usable), (0.8, 0.2, 0.0))
+    lists = {name: [r for r in usable if section_of[r["patient"]] == name] for name in ("training", "validation")}
+    demo.scans = demo.folder / "scans.json"
+    write_datalist({**every, **lists}, demo.scans)
+
+
+def _choose_labels(demo: Demo) -> None:
     datalist = json.loads((demo.phantoms / "datalist.json").read_text())
     datalist["training"] = datalist["training"][:LABELLED]
     datalist["validation"] = datalist["validation"][:1]
     write_text(demo.few_labels_list, json.dumps(datalist, indent=1))
-    if scans is not None:
-        demo.scans = demo.folder / "scans.json"
-        write_datalist(make_datalist(scans, splits=(0.8, 0.2, 0.0)), demo.scans)
 
 
 def _configs(demo: Demo, *names: str) -> list[str]:
@@ -84,8 +94,7 @@ def _run(demo: Demo, *names: str, **settings) -> None:
 
 
 def _pretrain(demo: Demo) -> None:
-    on_error = "stop" if demo.scans is None else "skip"
-    _run(demo, "pretrain", "quick", datalist=str(demo.pretraining_list), on_error=on_error)
+    _run(demo, "pretrain", "quick", datalist=str(demo.pretraining_list))
 
 
 def _finetune(demo: Demo) -> None:
