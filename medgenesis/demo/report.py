@@ -28,6 +28,7 @@ def write_report(demo: Demo) -> Path:
     report.heading("Time")
     report.table(["step", "seconds"], [(name, f"{seconds:.0f}") for name, seconds in demo.seconds.items()], "This run")
     report.heading("The same by hand")
+    report.paragraph("In this folder, on the lists that lie here:")
     report.code(_commands(demo))
     return report.write(demo.folder / "report.html")
 
@@ -81,19 +82,14 @@ def _on_standard_grid(path: str | Path) -> np.ndarray:
 
 
 def _commands(demo: Demo) -> str:
-    run = "python -m monai.bundle run --config_file"
-    configs = "bundle/configs"
+    """The bundle's commands, to be typed in the demonstration's folder, on the lists that lie there."""
+    steps = {
+        "pretrain": demo.pretraining_list,
+        "finetune": demo.few_labels_list,
+        "inference": demo.few_labels_list,
+    }
     return "\n".join(
-        [
-            "medgenesis phantom phantoms --subjects 16 --seed 0 --shape 96 96 96",
-            "medgenesis bundle models_genesis_ct bundle",
-            *(
-                f"{run} \"['{configs}/{name}.yaml','{configs}/quick.yaml']\" --datalist {datalist}"
-                for name, datalist in (
-                    ("pretrain", demo.pretraining_list.relative_to(demo.folder)),
-                    ("finetune", demo.few_labels_list.relative_to(demo.folder)),
-                    ("inference", demo.few_labels_list.relative_to(demo.folder)),
-                )
-            ),
-        ]
+        f"python -m monai.bundle run --config_file \"['bundle/configs/{name}.yaml','bundle/configs/quick.yaml']\" "
+        f"--datalist {datalist.relative_to(demo.folder)}"
+        for name, datalist in steps.items()
     )
