@@ -37,7 +37,6 @@ class MappedDataset(PersistentDataset):
             cache_dir=cache_dir,
             hash_func=_hash_record,
             hash_transform=pickle_hashing,
-            track_meta=True,
         )
         self._names: dict[bytes, str] = {}
 
