@@ -1,9 +1,10 @@
-"""What all transforms share: drawn parameters as values, the checks of the input, and the array and dictionary faces.
+"""What all transforms share: drawn parameters as values, the checks of the input, and the three faces of a kernel.
 
 A transform is what was drawn plus a pure kernel: `sample(rng, shape) -> Params`, `apply(volume, params) -> volume` on
-(B, C, *spatial). The faces below add MONAI's calling conventions and nothing else, so they cannot drift apart.
+(B, C, *spatial). The faces below add calling conventions and nothing else, so they cannot drift apart.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, get_track_meta
-from monai.transforms import MapTransform, RandomizableTransform
+from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 
 from medgenesis.errors import IntensityRangeError, VolumeError
@@ -88,20 +89,27 @@ def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def check_volume(volume: torch.Tensor, value_range: tuple[float, float] | None) -> None:
-    """Refuse what no transform here can work on; `volume` is (C, *spatial) with two or three spatial axes."""
-    if volume.ndim not in (3, 4):
+def check_batch(batch: torch.Tensor, axes: str, value_range: tuple[float, float] | None) -> None:
+    """Refuse what no transform here can work on.
+
+    Args:
+        batch: (B, C, *spatial).
+        axes: how the caller's volume is laid out, "C" or "B, C", for the message.
+        value_range: where the intensities must lie; None where they do not matter.
+    """
+    shape = tuple(batch.shape if axes == "B, C" else batch.shape[1:])
+    if batch.ndim not in (4, 5):
         raise VolumeError(
-            f"the volume must be (C, H, W) or (C, X, Y, Z), but has shape {tuple(volume.shape)}: add the channel "
-            "axis first (EnsureChannelFirst)"
+            f"the volume must be ({axes}, H, W) or ({axes}, X, Y, Z), but has shape {shape}: add the channel axis "
+            "first (EnsureChannelFirst); a batch goes to the Batched… form"
         )
-    if volume.numel() == 0:
-        raise VolumeError(f"the volume must hold at least one voxel, but has shape {tuple(volume.shape)}")
-    if not volume.is_floating_point():
+    if batch.numel() == 0:
+        raise VolumeError(f"the volume must hold at least one voxel, but has shape {shape}")
+    if not batch.is_floating_point():
         raise VolumeError(
-            f"the volume must be floating point, but is {volume.dtype}: convert and scale it (ScaleIntensityRange)"
+            f"the volume must be floating point, but is {batch.dtype}: convert and scale it (ScaleIntensityRange)"
         )
-    least, greatest = (float(bound) for bound in torch.aminmax(volume))
+    least, greatest = (float(bound) for bound in torch.aminmax(batch))
     if not (np.isfinite(least) and np.isfinite(greatest)):
         raise VolumeError("the volume must be finite, but holds NaN or infinity: repair or skip it before")
     if value_range is None:
@@ -111,8 +119,19 @@ def check_volume(volume: torch.Tensor, value_range: tuple[float, float] | None) 
     if least < low - slack or greatest > high + slack:
         raise IntensityRangeError(
             f"the volume must lie in value_range=({low:g}, {high:g}), but spans {least:g} to {greatest:g}: scale it "
-            "first (ScaleIntensityRange with clip=True), or give the transform the value_range that the data have"
+            "first (ScaleIntensityRange with clip=True), give the transform the value_range that the data have, or "
+            "have each volume rescaled by its own least and greatest value (rescale=True)"
         )
+
+
+def rescaled(batch: torch.Tensor, value_range: tuple[float, float]) -> torch.Tensor:
+    """Bring each cube's own least .. greatest value linearly to the range; a constant cube becomes its lower end."""
+    low, high = value_range
+    least, greatest = torch.aminmax(batch.flatten(1), dim=1)
+    width = torch.where(greatest > least, greatest - least, torch.ones_like(least))
+    each = (-1,) + (1,) * (batch.ndim - 1)
+    fraction = (batch - least.view(each)) / width.view(each)
+    return (fraction * (high - low) + low).clamp_(low, high)
 
 
 class RandVolumeTransform(RandomizableTransform, ABC):
@@ -124,13 +143,18 @@ class RandVolumeTransform(RandomizableTransform, ABC):
     Args:
         prob: probability that the transform does anything.
         value_range: intensities (low, high) that the data are in; None where intensities do not matter.
+        rescale: bring each volume's own least .. greatest value to `value_range`, always, instead of refusing what
+            lies outside.
     """
 
     backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
-    def __init__(self, prob: float = 1.0, value_range: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self, prob: float = 1.0, value_range: tuple[float, float] | None = None, rescale: bool = False
+    ) -> None:
         super().__init__(check_probability("prob", prob))
         self.value_range = None if value_range is None else check_range(value_range)
+        self.rescale = bool(rescale)
         self.params: Params | None = None
 
     @abstractmethod
@@ -146,48 +170,78 @@ class RandVolumeTransform(RandomizableTransform, ABC):
         super().randomize(None)
         self.params = self.sample(self.R, (1, *data.shape)) if self._do_transform else None
 
-    def prepare(self, img: Any, randomize: bool) -> torch.Tensor:
-        """Bring the input into MONAI's tensor type, check it, and draw if asked."""
-        volume = convert_to_tensor(img, track_meta=get_track_meta())
-        check_volume(plain_batch(volume)[0], self.value_range)  # attributes of a MetaTensor are slow to read
-        if randomize:
-            self.randomize(volume)
-        elif self._do_transform and self.params is None:
-            raise RuntimeError(f"{type(self).__name__} was called with randomize=False before anything was drawn")
-        return volume
+    def checked(self, batch: torch.Tensor, axes: str) -> torch.Tensor:
+        """Check a batch (B, C, *spatial), and rescale it where asked."""
+        check_batch(batch, axes, None if self.rescale else self.value_range)
+        return rescaled(batch, self.value_range) if self.rescale else batch
 
     def __call__(self, img: Any, randomize: bool = True) -> torch.Tensor:
-        volume = self.prepare(img, randomize)
-        if not self._do_transform:
+        volume = convert_to_tensor(img, track_meta=get_track_meta())
+        batch = self.checked(plain(volume)[None], "C")
+        if randomize:
+            self.randomize(batch[0])
+        elif self._do_transform and self.params is None:
+            raise nothing_drawn(self)
+        return self.finish(batch, volume)
+
+    def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
+        """Apply what was drawn to `batch`, the checked form of `volume`, and give it that one's type and meta data."""
+        if self._do_transform:
+            batch = self.apply(batch, self.params)
+        elif not self.rescale:
             return volume
-        return like_input(self.apply(plain_batch(volume), self.params), volume)
+        return like(batch[0], volume)
 
 
-def plain_batch(volume: torch.Tensor) -> torch.Tensor:
-    """(C, *spatial) with or without meta data -> (1, C, *spatial) without."""
-    return (volume.as_tensor() if isinstance(volume, MetaTensor) else volume)[None]
+def plain(volume: torch.Tensor) -> torch.Tensor:
+    """The same without meta data."""
+    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
 
 
-def like_input(batch: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
-    """(1, C, *spatial) -> (C, *spatial) of the type, affine and meta data of `volume`."""
-    return convert_to_dst_type(batch[0], dst=volume)[0]
+def like(result: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
+    """The result with the type, affine and meta data of `volume`."""
+    return convert_to_dst_type(result, dst=volume)[0] if isinstance(volume, MetaTensor) else result
+
+
+def nothing_drawn(transform: Transform) -> RuntimeError:
+    """The error of a replay without a draw."""
+    return RuntimeError(
+        f"{type(transform).__name__} was called with randomize=False before anything was drawn: call it once "
+        "without, or set its params"
+    )
+
+
+def apply_where(active: np.ndarray, part: RandVolumeTransform, batch: torch.Tensor, params: Params) -> torch.Tensor:
+    """Apply a transform to the cubes of the batch for which `active` (B,) holds; the batch itself if there are none."""
+    cubes = np.flatnonzero(active)
+    if len(cubes) == 0:
+        return batch
+    if len(cubes) == len(active):
+        return part.apply(batch, params)
+    where = torch.from_numpy(cubes).to(batch.device)
+    return batch.index_copy(0, where, part.apply(batch[where], params.select(cubes)))
 
 
 class RandVolumeTransformd(RandomizableTransform, MapTransform):
-    """The dictionary face: one draw, applied to all keys by the array face in `transform`.
+    """The dictionary face: one draw of the array face, applied to all keys. A subclass names that in `array`.
 
     Args:
         keys: volumes (C, *spatial) of equal spatial shape.
-        transform: the array face.
+        settings: those of the array face.
         allow_missing_keys: leave out keys that the data lack, instead of raising KeyError.
     """
 
     backend = RandVolumeTransform.backend
+    array: type[RandVolumeTransform]
 
-    def __init__(self, keys: KeysCollection, transform: RandVolumeTransform, allow_missing_keys: bool = False) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = _joined_signature(cls, cls.array)
+
+    def __init__(self, keys: KeysCollection, *settings: Any, allow_missing_keys: bool = False, **named: Any) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, 1.0)
-        self.transform = transform
+        self.transform = self.array(*settings, **named)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None):
         super().set_random_state(seed, state)
@@ -201,3 +255,65 @@ class RandVolumeTransformd(RandomizableTransform, MapTransform):
             result[key] = self.transform(result[key], randomize=randomize)
             randomize = False
         return result
+
+
+class BatchedVolumeTransform(Randomizable, Transform):
+    """The batched face: (B, C, *spatial) on any device in, the same out. A subclass names the array face in `array`.
+
+    Each cube has a draw of its own; what was drawn last stands in `params` and, where the transform has a `prob`, the
+    cubes that it was applied to in `active`, bool (B,). Calling with `randomize=False` replays both. Tensors stay plain
+    tensors; a MetaTensor, as MONAI's loaders collate, keeps its meta data and can be decollated.
+
+    Args:
+        settings: those of the array face; `prob` is that of each cube.
+
+    Raises:
+        VolumeError: (on call) not (B, C, *spatial), empty, not floating point, or not finite.
+        IntensityRangeError: (on call) voxels outside `value_range` by more than 1e-3 of its width.
+
+    Notes:
+        With a batch of one and the same seed, the result is that of the array face. `torch.compile` leaves a call out
+        of its graph: drawing is NumPy's work on the host, and there is nothing around a kernel to fuse it with.
+    """
+
+    backend = [TransformBackends.TORCH]
+    array: type[RandVolumeTransform]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = _joined_signature(cls, cls.array)
+
+    def __init__(self, *settings: Any, **named: Any) -> None:
+        self.transform = self.array(*settings, **named)
+        self.params: Params | None = None
+        self.active: np.ndarray | None = None
+
+    def randomize(self, data: Any) -> None:
+        """Draw for a batch (B, C, *spatial)."""
+        self.active = self.R.random(data.shape[0]) < self.transform.prob
+        self.params = self.transform.sample(self.R, tuple(data.shape))
+
+    @torch.compiler.disable
+    def __call__(self, batch: Any, randomize: bool = True) -> torch.Tensor:
+        volume = convert_to_tensor(batch) if not isinstance(batch, torch.Tensor) else batch
+        checked = self.transform.checked(plain(volume), "B, C")
+        if randomize:
+            self.randomize(checked)
+        elif self.params is None:
+            raise nothing_drawn(self)
+        return self.finish(checked, volume)
+
+    def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
+        """Apply what was drawn to `batch`, the checked form of `volume`, and give it that one's type and meta data."""
+        result = apply_where(self.active, self.transform, batch, self.params)
+        return like(result, volume)
+
+
+def _joined_signature(face: type, array: type) -> inspect.Signature:
+    """The signature of a face, with the array face's settings in place of its *settings and **named."""
+    own = [p for name, p in inspect.signature(face.__init__).parameters.items() if name != "self"]
+    kinds = {kind: [p for p in own if p.kind is kind] for kind in inspect._ParameterKind}
+    settings = list(inspect.signature(array).parameters.values())
+    first = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD] + [p for p in settings if p.kind is p.POSITIONAL_OR_KEYWORD]
+    last = [p for p in settings if p.kind is p.KEYWORD_ONLY] + kinds[inspect.Parameter.KEYWORD_ONLY]
+    return inspect.Signature(first + last)

@@ -1,4 +1,4 @@
-"""The pretext task of Models Genesis: flip a volume, break it in up to three ways, keep the whole one beside it."""
+"""The pretext task of Models Genesis and Semantic Genesis: break a volume, keep the whole one beside it."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -7,83 +7,67 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import Flip
+from monai.data import MetaTensor
 from monai.utils import ensure_tuple
 
 from medgenesis.transforms.base import (
+    BatchedVolumeTransform,
     Generator,
     Params,
     RandVolumeTransform,
     RandVolumeTransformd,
-    check_probability,
+    apply_where,
     check_shape,
-    like_input,
-    plain_batch,
+    like,
 )
-from medgenesis.transforms.functional.blocks import count_while
-from medgenesis.transforms.inpainting import InPaintParams, RandInPaint
+from medgenesis.transforms.genesis_presets import PARTS, PRESETS, preset_rates
+from medgenesis.transforms.inplane_elastic import InPlaneElasticParams, RandInPlaneElastic
 from medgenesis.transforms.local_shuffle import LocalShuffleParams, RandLocalShuffle
 from medgenesis.transforms.nonlinear_intensity import NonlinearIntensityParams, RandNonlinearIntensity
-from medgenesis.transforms.outpainting import OutPaintParams, RandOutPaint
-
-_MAX_FLIPS = 3
-
-
-@dataclass(frozen=True)
-class GenesisRates:
-    """How often each part of the composite is applied; the defaults are those of Models Genesis.
-
-    Attributes:
-        flip: probability of one more flip, at most three; the axis is drawn anew, so repeats cancel.
-        shuffle: probability of local shuffling.
-        nonlinear: probability of the non-linear intensity map.
-        paint: probability of painting.
-        inpaint: probability that painting is in-painting; else it is out-painting.
-    """
-
-    flip: float = 0.4
-    shuffle: float = 0.5
-    nonlinear: float = 0.9
-    paint: float = 0.9
-    inpaint: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            check_probability(name, value)
+from medgenesis.transforms.painting import PaintParams, RandInPaint, RandOutPaint
 
 
 @dataclass(frozen=True, eq=False)
 class GenesisParams(Params):
-    """What was drawn for a batch: for each part whether it is applied, bool (B,), and its own parameters.
+    """What was drawn for a batch.
 
-    `flips` (B, n) says which spatial axes are reversed in the end.
+    Attributes:
+        flips: (B, n) bool, which spatial axes are reversed in the end.
+        applied: (B, 5) bool, which of elastic, shuffle, nonlinear, inpaint, outpaint are applied, in this order.
+        elastic: parameters of the part, also for cubes that it is not applied to; likewise the following.
+        shuffle: see `elastic`.
+        nonlinear: see `elastic`.
+        inpaint: see `elastic`.
+        outpaint: see `elastic`.
     """
 
     flips: np.ndarray
-    shuffled: np.ndarray
+    applied: np.ndarray
+    elastic: InPlaneElasticParams
     shuffle: LocalShuffleParams
-    mapped: np.ndarray
     nonlinear: NonlinearIntensityParams
-    inpainted: np.ndarray
-    inpaint: InPaintParams
-    outpainted: np.ndarray
-    outpaint: OutPaintParams
+    inpaint: PaintParams
+    outpaint: PaintParams
 
     def expand(self) -> dict[str, Any]:
         """What each part's parameters stand for, by name of the part (also of parts that are not applied)."""
-        return {name: getattr(self, name).expand() for name in ("shuffle", "nonlinear", "inpaint", "outpaint")}
+        return {name: getattr(self, name).expand() for name in PARTS}
 
 
 class RandGenesis(RandVolumeTransform):
     """Make one example of the pretext task: (C, *spatial) -> (corrupted, target), to be restored.
 
-    In this order: flip (both), local shuffle, non-linear intensity, in- or out-painting (the corrupted one only). The
-    target is the flipped, otherwise untouched volume. A flip moves the affine too, as MONAI's Flip does.
+    The preset "models" is Models Genesis: flip (both), then local shuffle, non-linear intensity, and in- or
+    out-painting, each by a rate of its own. "semantic" is Semantic Genesis: in-plane elastic deformation, then one of
+    the four, the shuffle having 5 windows and a painting one block. The target is the flipped, otherwise untouched
+    volume. A flip moves both affines too, as MONAI's Flip does.
 
     Args:
-        preset: "models", the rates of Models Genesis.
+        preset: "models" or "semantic".
         value_range: intensities (low, high) of the data.
-        rates: a mapping with the rates that differ from the preset's: flip, shuffle, nonlinear, paint, inpaint.
+        rescale: bring each volume's own least .. greatest value to `value_range`, always, instead of refusing what
+            lies outside; corrupted and target alike.
+        rates: a mapping with the rates that differ from the preset's, see `ModelsRates` and `SemanticRates`.
 
     Raises:
         VolumeError: (on call) not (C, *spatial), empty, not floating point, or not finite.
@@ -91,6 +75,7 @@ class RandGenesis(RandVolumeTransform):
 
     References:
         Zhou et al., Models Genesis, Medical Image Analysis 2021, arXiv 2004.07882, section 3.
+        Haghighi et al., Semantic Genesis, MICCAI 2020, arXiv 2007.06959, section 2.
 
     Notes:
         The published code draws flip axes from the channel and the first two spatial axes; here from the spatial axes.
@@ -101,76 +86,59 @@ class RandGenesis(RandVolumeTransform):
         preset: str = "models",
         *,
         value_range: tuple[float, float] = (0.0, 1.0),
+        rescale: bool = False,
         rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(1.0, value_range)
-        if preset != "models":
-            raise ValueError(f"preset must be 'models', but is {preset!r}")
-        self.rates = GenesisRates(**(rates or {}))
-        self.shuffle = RandLocalShuffle()
+        super().__init__(1.0, value_range, rescale)
+        self.rates = preset_rates(preset, dict(rates or {}))
+        given = PRESETS[preset]
+        self.elastic = RandInPlaneElastic()
+        self.shuffle = RandLocalShuffle(given.windows)
         self.nonlinear = RandNonlinearIntensity(value_range=value_range)
-        self.inpaint = RandInPaint(value_range=value_range)
-        self.outpaint = RandOutPaint(value_range=value_range)
+        self.inpaint = RandInPaint(given.blocks, given.p_continue, value_range=value_range)
+        self.outpaint = RandOutPaint(given.blocks, given.p_continue, value_range=value_range)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> GenesisParams:
-        batch, axes = shape[0], len(shape) - 2
-        flips = count_while(rng.random((batch, _MAX_FLIPS)), self.rates.flip)
-        axis = (rng.random((batch, _MAX_FLIPS)) * axes).astype(np.int64)
-        done = np.arange(_MAX_FLIPS) < flips[:, None]
-        times = ((axis[..., None] == np.arange(axes)) & done[..., None]).sum(axis=1)
-        shuffled, mapped, painted, inpainted = rng.random((4, batch)) < np.array(
-            [[self.rates.shuffle], [self.rates.nonlinear], [self.rates.paint], [self.rates.inpaint]]
-        )
-        return GenesisParams(
-            flips=times % 2 == 1,
-            shuffled=shuffled,
-            shuffle=self.shuffle.sample(rng, shape),
-            mapped=mapped,
-            nonlinear=self.nonlinear.sample(rng, shape),
-            inpainted=painted & inpainted,
-            inpaint=self.inpaint.sample(rng, shape),
-            outpainted=painted & ~inpainted,
-            outpaint=self.outpaint.sample(rng, shape),
-        )
+        flips, applied = self.rates.draw(rng, shape[0], len(shape) - 2)
+        return GenesisParams(flips, applied, **{name: getattr(self, name).sample(rng, shape) for name in PARTS})
 
     def apply(self, volume: torch.Tensor, params: GenesisParams) -> tuple[torch.Tensor, torch.Tensor]:
         """The kernel: (B, C, *spatial) -> corrupted and target of the same shape, not in place."""
         check_shape(params, volume, len(params.flips), params.shuffle.spatial_shape)
-        flipped = [cube.flip(_spatial_axes(flips)) for cube, flips in zip(volume, params.flips, strict=True)]
-        target = torch.stack(flipped)
-        return self.corrupt(target, params), target
+        target = _flip(volume, params.flips)
+        corrupted = target
+        for name, applied in zip(PARTS, params.applied.T, strict=True):
+            corrupted = apply_where(applied, getattr(self, name), corrupted, getattr(params, name))
+        return corrupted.clone() if corrupted is target else corrupted, target
 
-    def corrupt(self, volume: torch.Tensor, params: GenesisParams) -> torch.Tensor:
-        """Everything but the flip: (B, C, *spatial) -> a new tensor of the same shape."""
-        corrupted = _apply_where(params.shuffled, self.shuffle, volume, params.shuffle)
-        corrupted = _apply_where(params.mapped, self.nonlinear, corrupted, params.nonlinear)
-        corrupted = _apply_where(params.inpainted, self.inpaint, corrupted, params.inpaint)
-        corrupted = _apply_where(params.outpainted, self.outpaint, corrupted, params.outpaint)
-        return corrupted.clone() if corrupted is volume else corrupted
+    def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pair = self.apply(batch, self.params)
+        return tuple(_with_flipped_affine(like(result[0], volume), self.params.flips[0]) for result in pair)
 
-    def __call__(self, img: Any, randomize: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-        target = self.prepare(img, randomize)
-        check_shape(self.params, plain_batch(target), 1, self.params.shuffle.spatial_shape)
-        axes = _spatial_axes(self.params.flips[0])
+
+def _flip(batch: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
+    """Reverse the spatial axes (B, n) of each cube; a new tensor also where there are none."""
+    flipped = batch.clone(memory_format=torch.contiguous_format)
+    for pattern in np.unique(flips, axis=0):
+        axes = (np.flatnonzero(pattern) + 2).tolist()
+        cubes = np.flatnonzero((flips == pattern).all(axis=1))
         if axes:
-            target = Flip(spatial_axis=[axis - 1 for axis in axes])(target)
-        return like_input(self.corrupt(plain_batch(target), self.params), target), target
+            where = torch.from_numpy(cubes).to(batch.device)
+            flipped[where] = batch[where].flip(axes)
+    return flipped
 
 
-def _spatial_axes(flips: np.ndarray) -> list[int]:
-    """The axes of (C, *spatial) to reverse."""
-    return (np.flatnonzero(flips) + 1).tolist()
-
-
-def _apply_where(active: np.ndarray, part: RandVolumeTransform, volume: torch.Tensor, params: Params) -> torch.Tensor:
-    """Apply a part to the cubes of the batch for which it was drawn; the volume itself if there are none."""
-    cubes = np.flatnonzero(active)
-    if len(cubes) == 0:
-        return volume
-    if len(cubes) == len(active):
-        return part.apply(volume, params)
-    where = torch.from_numpy(cubes).to(volume.device)
-    return volume.index_copy(0, where, part.apply(volume[where], params.select(cubes)))
+def _with_flipped_affine(volume: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
+    """Move the affine of a flipped MetaTensor: (C, *spatial) with flips (n,), or a batch of those with flips (B, n)."""
+    if isinstance(volume, MetaTensor) and flips.any():
+        sides = volume.shape[-flips.shape[-1] :]
+        affine = volume.affine.clone()
+        for axis, side in enumerate(sides):
+            there = torch.from_numpy(flips[..., axis]).to(affine.device)[..., None]
+            affine[..., -1] = torch.where(there, affine[..., -1] + (side - 1) * affine[..., axis], affine[..., -1])
+            affine[..., axis] = torch.where(there, -affine[..., axis], affine[..., axis])
+        volume.affine = affine
+    return volume
 
 
 class RandGenesisd(RandVolumeTransformd):
@@ -179,20 +147,21 @@ class RandGenesisd(RandVolumeTransformd):
     Args:
         keys: volumes (C, *spatial) of equal spatial shape; one draw for all.
         target_key: where the target goes, one name a key.
-        preset: see `RandGenesis`, likewise the following.
+        settings: those of `RandGenesis`.
+        allow_missing_keys: leave out keys that the data lack, instead of raising KeyError.
     """
+
+    array = RandGenesis
 
     def __init__(
         self,
         keys: KeysCollection = "image",
         target_key: KeysCollection = "target",
-        *,
-        preset: str = "models",
-        value_range: tuple[float, float] = (0.0, 1.0),
-        rates: Mapping[str, float] | None = None,
+        *settings: Any,
         allow_missing_keys: bool = False,
+        **named: Any,
     ) -> None:
-        super().__init__(keys, RandGenesis(preset, value_range=value_range, rates=rates), allow_missing_keys)
+        super().__init__(keys, *settings, allow_missing_keys=allow_missing_keys, **named)
         self.target_keys = ensure_tuple(target_key)
         if len(set(self.target_keys)) != len(self.keys) or set(self.target_keys) & set(self.keys):
             raise ValueError(
@@ -206,3 +175,13 @@ class RandGenesisd(RandVolumeTransformd):
             result[key], result[target_key] = self.transform(result[key], randomize=randomize)
             randomize = False
         return result
+
+
+class BatchedGenesis(BatchedVolumeTransform):
+    """Batched form of `RandGenesis`: (B, C, *spatial) -> (corrupted, target)."""
+
+    array = RandGenesis
+
+    def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pair = self.transform.apply(batch, self.params)
+        return tuple(_with_flipped_affine(like(result, volume), self.params.flips) for result in pair)

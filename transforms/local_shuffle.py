@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 
 from medgenesis.transforms.base import (
+    BatchedVolumeTransform,
     Generator,
     Params,
     RandVolumeTransform,
@@ -16,7 +16,7 @@ from medgenesis.transforms.base import (
     draw_seeds,
 )
 from medgenesis.transforms.functional.blocks import whole_voxels
-from medgenesis.transforms.functional.windows import Windows, expand_windows, gather_voxels, shuffle_sources
+from medgenesis.transforms.functional.windows import Windows, expand_windows, shuffle_voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,6 @@ class LocalShuffleParams(Params):
     def expand(self) -> list[Windows]:
         """Each cube's windows and permutations."""
         return [expand_windows(seed, self.spatial_shape, self.windows, self.max_sides) for seed in self.seeds.tolist()]
-
-    def sources(self) -> np.ndarray:
-        """For each voxel the flat voxel that it is read from, int64 (B, V)."""
-        drawn = (self.spatial_shape, self.windows, self.max_sides)
-        return np.stack([shuffle_sources(seed, *drawn) for seed in self.seeds.tolist()])
 
 
 class RandLocalShuffle(RandVolumeTransform):
@@ -80,19 +75,16 @@ class RandLocalShuffle(RandVolumeTransform):
 
     def apply(self, volume: torch.Tensor, params: LocalShuffleParams) -> torch.Tensor:
         check_shape(params, volume, len(params.seeds), params.spatial_shape)
-        return gather_voxels(volume, torch.from_numpy(params.sources()).to(volume.device))
+        return shuffle_voxels(volume, params.seeds, params.windows, params.max_sides)
 
 
 class RandLocalShuffled(RandVolumeTransformd):
     """Dictionary form of `RandLocalShuffle`; the same windows and permutations for all keys."""
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        windows: int = 10_000,
-        max_side_fraction: float = 0.1,
-        *,
-        prob: float = 1.0,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, RandLocalShuffle(windows, max_side_fraction, prob=prob), allow_missing_keys)
+    array = RandLocalShuffle
+
+
+class BatchedLocalShuffle(BatchedVolumeTransform):
+    """Batched form of `RandLocalShuffle`."""
+
+    array = RandLocalShuffle

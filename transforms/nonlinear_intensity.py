@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 
 from medgenesis.transforms.base import (
+    BatchedVolumeTransform,
     Generator,
     Params,
     RandVolumeTransform,
@@ -40,6 +40,8 @@ class RandNonlinearIntensity(RandVolumeTransform):
     Args:
         p_decreasing: probability of a falling curve.
         value_range: intensities (low, high) of the data.
+        rescale: bring each volume's own least .. greatest value to `value_range`, always, instead of refusing what
+            lies outside.
         prob: probability that anything is done.
 
     Raises:
@@ -54,9 +56,14 @@ class RandNonlinearIntensity(RandVolumeTransform):
     """
 
     def __init__(
-        self, p_decreasing: float = 0.5, *, value_range: tuple[float, float] = (0.0, 1.0), prob: float = 1.0
+        self,
+        p_decreasing: float = 0.5,
+        *,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        rescale: bool = False,
+        prob: float = 1.0,
     ) -> None:
-        super().__init__(prob, value_range)
+        super().__init__(prob, value_range, rescale)
         self.p_decreasing = check_probability("p_decreasing", p_decreasing)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> NonlinearIntensityParams:
@@ -70,14 +77,10 @@ class RandNonlinearIntensity(RandVolumeTransform):
 class RandNonlinearIntensityd(RandVolumeTransformd):
     """Dictionary form of `RandNonlinearIntensity`; the same curve for all keys."""
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        p_decreasing: float = 0.5,
-        *,
-        value_range: tuple[float, float] = (0.0, 1.0),
-        prob: float = 1.0,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = RandNonlinearIntensity(p_decreasing, value_range=value_range, prob=prob)
-        super().__init__(keys, transform, allow_missing_keys)
+    array = RandNonlinearIntensity
+
+
+class BatchedNonlinearIntensity(BatchedVolumeTransform):
+    """Batched form of `RandNonlinearIntensity`."""
+
+    array = RandNonlinearIntensity

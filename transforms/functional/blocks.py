@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from medgenesis.transforms.functional.backend import as_float, compiled_for
 from medgenesis.transforms.functional.random_bits import Stream, random_bits, uniform_fraction
 
 
@@ -16,11 +17,18 @@ def count_while(uniforms: np.ndarray, probability: float) -> np.ndarray:
     return np.cumprod(uniforms < probability, axis=1).sum(axis=1)
 
 
-def place_blocks(uniforms: np.ndarray, shape: np.ndarray, side_range: tuple[np.ndarray, np.ndarray], margin: int):
+def place_blocks(
+    uniforms: np.ndarray,
+    counts: np.ndarray,
+    shape: np.ndarray,
+    side_range: tuple[np.ndarray, np.ndarray],
+    margin: int,
+) -> np.ndarray:
     """Turn uniform numbers into blocks.
 
     Args:
         uniforms: (B, K, 2, n) in [0, 1): for the sides, and for the places.
+        counts: (B,) how many blocks each cube has; the others are empty.
         shape: (n,) the cube's sides, voxels.
         side_range: least and greatest side (n,), both ends in.
         margin: voxels between block and border; where they do not fit, as many on both sides as do.
@@ -29,37 +37,73 @@ def place_blocks(uniforms: np.ndarray, shape: np.ndarray, side_range: tuple[np.n
         int64 (B, K, 2, n): first voxel, and one past the last.
     """
     low, high = side_range
-    sides = low + np.floor(uniforms[:, :, 0] * (high - low + 1)).astype(np.int64)
+    sides = low + (uniforms[:, :, 0] * (high - low + 1)).astype(np.int64)
     room = shape - sides
     border = np.minimum(margin, room // 2)
-    starts = border + np.floor(uniforms[:, :, 1] * (room - 2 * border + 1)).astype(np.int64)
+    starts = border + (uniforms[:, :, 1] * (room - 2 * border + 1)).astype(np.int64)
+    sides[np.arange(sides.shape[1]) >= counts[:, None]] = 0
     return np.stack([starts, starts + sides], axis=2)
 
 
-def drop_blocks(blocks: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Keep each cube's first `counts` (B,) blocks; the others become empty."""
-    blocks = blocks.copy()
-    dropped = np.arange(blocks.shape[1]) >= counts[:, None]
-    blocks[dropped, 1] = blocks[dropped, 0]
-    return blocks
-
-
-def block_mask(blocks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def block_mask(blocks: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Which voxels lie in a block: (B, K, 2, n) -> bool (B, *spatial)."""
-    mask = np.zeros((len(blocks), *shape), dtype=bool)
-    for cube, cube_blocks in zip(mask, blocks, strict=True):
-        for first, end in cube_blocks:
-            cube[tuple(slice(a, b) for a, b in zip(first, end, strict=True))] = True
+    mask = torch.zeros(len(blocks), *shape, dtype=torch.bool, device=blocks.device)
+    for first, end in blocks.transpose(0, 1).unbind(2):  # one block of every cube
+        inside = torch.ones_like(mask[:, :1, :1, :1] if len(shape) == 3 else mask[:, :1, :1])
+        for axis, side in enumerate(shape):
+            places = torch.arange(side, device=blocks.device)
+            within = (places >= first[:, axis, None]) & (places < end[:, axis, None])
+            inside = inside & within.view(-1, *(side if a == axis else 1 for a in range(len(shape))))
+        mask |= inside
     return mask
 
 
-def noise_at(seed: int, counters: np.ndarray) -> np.ndarray:
-    """Uniform noise in [0, 1), float32, one number a counter."""
-    return uniform_fraction(random_bits(counters, np.array([seed]), Stream.NOISE))
+def noise_volume(seeds: torch.Tensor, channels: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Uniform noise in [0, 1), float32 (B, channels, *spatial), from one seed a cube."""
+    counters = torch.arange(channels * int(np.prod(shape)), dtype=torch.int32, device=seeds.device)
+    words = random_bits(counters, seeds[:, None], Stream.NOISE)
+    return uniform_fraction(words).view(-1, channels, *shape)
 
 
-def scale_noise(noise: np.ndarray, like: torch.Tensor, value_range: tuple[float, float]) -> torch.Tensor:
-    """Bring noise from [0, 1) to a volume's range, dtype and device."""
+def paint(
+    volume: torch.Tensor,
+    blocks: np.ndarray,
+    seeds: np.ndarray,
+    inside: bool,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> torch.Tensor:
+    """Fill blocks with noise, the same for all channels; or everything but the blocks, each channel with its own.
+
+    Args:
+        volume: (B, C, *spatial), floating point.
+        blocks: (B, K, 2, n) first voxel, and one past the last.
+        seeds: (B,) one 32-bit seed a cube.
+        inside: what is filled.
+        value_range: the noise is uniform between these.
+
+    Returns:
+        A new tensor of the same shape and dtype.
+    """
     low, high = value_range
-    scaled = torch.from_numpy(noise).to(like.device).mul(high - low).add(low).clamp(low, high)
-    return scaled.to(like.dtype)
+    if (kernels := compiled_for(volume)) is not None:
+        source = as_float(volume)
+        painted = source.clone() if inside else torch.empty_like(source)
+        for old, new, cube_blocks, seed in zip(source, painted, _in_space(blocks), seeds.tolist(), strict=True):
+            old, new = (cube.view(len(cube), *(1, *cube.shape[1:])[-3:]).numpy() for cube in (old, new))
+            if inside:
+                kernels.paint_blocks(new, cube_blocks, seed, low, high)
+            else:
+                kernels.paint_around(old, cube_blocks, new, seed, low, high)
+        return painted.to(volume.dtype)
+    mask = block_mask(torch.from_numpy(blocks).to(volume.device), tuple(volume.shape[2:]))[:, None]
+    channels = 1 if inside else volume.shape[1]
+    noise = noise_volume(torch.from_numpy(seeds).to(volume.device), channels, tuple(volume.shape[2:]))
+    noise = noise.mul_(high - low).add_(low).clamp_(low, high).to(volume.dtype)
+    return torch.where(mask if inside else ~mask, noise, volume)
+
+
+def _in_space(blocks: np.ndarray) -> np.ndarray:
+    """Blocks (B, K, 2, 3), those of an image lying in its one slice."""
+    missing = 3 - blocks.shape[-1]
+    slice_of_image = np.broadcast_to([[0], [1]], (*blocks.shape[:-1], missing))
+    return np.concatenate([slice_of_image, blocks], axis=-1) if missing else blocks

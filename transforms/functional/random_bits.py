@@ -20,6 +20,7 @@ class Stream(enum.IntEnum):
     WINDOW_START = 2
     WINDOW_PERMUTATION = 3
     NOISE = 4
+    ELASTIC = 5
 
 
 def _mix(word: Words) -> Words:

@@ -1,0 +1,94 @@
+"""Local shuffling, compiled; see `functional.windows` for what it does."""
+
+import functools
+
+import numpy as np
+from numba import njit
+
+from medgenesis.transforms.functional.compiled.hashing import below, hash_keys, hash_word, word
+from medgenesis.transforms.functional.random_bits import Stream
+
+_SIDE, _START, _PERMUTATION = int(Stream.WINDOW_SIDE), int(Stream.WINDOW_START), int(Stream.WINDOW_PERMUTATION)
+
+
+@functools.lru_cache(maxsize=8)
+def _offset_table(max_sides, strides):
+    """Flat offsets of a window's voxels from its first one, for every size up to the greatest, and where each begins.
+
+    One flat loop over a window's voxels is much faster than three nested ones of a few rounds each.
+    """
+    return _fill_offset_table(max_sides, strides)
+
+
+@njit(cache=True, nogil=True)
+def _fill_offset_table(max_sides, strides):
+    a, b, c = max_sides
+    first = np.empty((a, b, c), np.int64)
+    offsets = np.empty(a * (a + 1) // 2 * (b * (b + 1) // 2) * (c * (c + 1) // 2), np.uint32)
+    k = 0
+    for i, j, m in np.ndindex(max_sides):
+        first[i, j, m] = k
+        for x in range(i + 1):
+            for y in range(j + 1):
+                for z in range(m + 1):
+                    offsets[k] = x * strides[0] + y * strides[1] + z * strides[2]
+                    k += 1
+    return first, offsets
+
+
+@njit
+def _place(counter, side_keys, start_keys, space, greatest):
+    """Start and side of a window on one axis."""
+    side = 1 + below(hash_word(counter, side_keys), greatest)
+    return below(hash_word(counter, start_keys), space - side + 1), side
+
+
+@njit(cache=True, nogil=True)
+def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets):
+    """For each voxel the flat voxel that it is read from; indices are unsigned, so that none is checked for a minus."""
+    side_keys, start_keys = hash_keys(seed, _SIDE), hash_keys(seed, _START)
+    draw_keys = hash_keys(seed, _PERMUTATION)
+    greatest = max_sides[0] * max_sides[1] * max_sides[2]
+    draws, items = np.empty(greatest, np.uint32), np.empty(greatest, np.uint32)
+    sources = np.arange(shape[0] * shape[1] * shape[2]).astype(np.uint32)
+    for window in range(windows):
+        c = window * rank + rank - 3  # the flat first axis of an image has a side of 1 whatever is drawn
+        x, a = _place(word(c), side_keys, start_keys, shape[0], max_sides[0])
+        y, b = _place(word(c + 1), side_keys, start_keys, shape[1], max_sides[1])
+        z, d = _place(word(c + 2), side_keys, start_keys, shape[2], max_sides[2])
+        voxel, length = np.uint64(x * strides[0] + y * strides[1] + z), np.uint64(a * b * d)
+        begin, counter = np.uint64(first[a - 1, b - 1, d - 1]), word(window * greatest)
+        for k in range(length):  # a loop of its own, because it is vectorised
+            bits = hash_word(word(counter + word(k)), draw_keys)
+            draws[k] = (np.uint64(bits) * (k + np.uint64(1))) >> np.uint64(32)
+        for k in range(length):
+            chosen = draws[k]
+            items[k] = items[chosen]
+            items[chosen] = voxel + offsets[begin + k]
+        for k in range(length):
+            sources[voxel + offsets[begin + k]] = items[k]
+    return sources
+
+
+@njit(cache=True, nogil=True)
+def _gather(cube, shuffled, sources):
+    for channel in range(cube.shape[0]):
+        for voxel in range(cube.shape[1]):
+            shuffled[channel, voxel] = cube[channel, sources[voxel]]
+
+
+def shuffle(cube, shuffled, seed, shape, rank, windows, max_sides):
+    """Shuffle a cube (C, V) into another.
+
+    Args:
+        cube: (C, V), contiguous.
+        shuffled: (C, V), written to.
+        seed: what the windows are hashed from.
+        shape: three spatial sides; that of a 2D image has a leading 1, likewise `max_sides`.
+        rank: how many of these axes are the image's own, 2 or 3.
+        windows: how many.
+        max_sides: greatest side of a window on each axis.
+    """
+    strides = (shape[1] * shape[2], shape[2], 1)
+    sources = _find_sources(seed, shape, rank, windows, max_sides, strides, *_offset_table(max_sides, strides))
+    _gather(cube, shuffled, sources)

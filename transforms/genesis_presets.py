@@ -1,0 +1,123 @@
+"""Which parts of the composite are applied, how often: the presets of Models Genesis and of Semantic Genesis."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from medgenesis.transforms.base import Generator, check_probability
+from medgenesis.transforms.functional.blocks import count_while
+
+PARTS = ("elastic", "shuffle", "nonlinear", "inpaint", "outpaint")  # in the order in which they are applied
+_MAX_FLIPS = 3
+
+
+@dataclass(frozen=True)
+class ModelsRates:
+    """Models Genesis: each part by a probability of its own.
+
+    Attributes:
+        flip: probability of one more flip, at most three; the axis is drawn anew, so repeats cancel.
+        shuffle: probability of local shuffling.
+        nonlinear: probability of the non-linear intensity map.
+        paint: probability of painting.
+        inpaint: probability that painting is in-painting; else it is out-painting.
+    """
+
+    flip: float = 0.4
+    shuffle: float = 0.5
+    nonlinear: float = 0.9
+    paint: float = 0.9
+    inpaint: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_probabilities(self)
+
+    def draw(self, rng: Generator, batch: int, axes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which spatial axes are reversed, bool (B, n), and which of PARTS are applied, bool (B, 5)."""
+        rates = np.array([0.0, self.shuffle, self.nonlinear, self.paint, self.inpaint])
+        count = count_while(rng.random((batch, _MAX_FLIPS)), self.flip)
+        axis = (rng.random((batch, _MAX_FLIPS)) * axes).astype(np.int64)
+        applied = rng.random((batch, len(rates))) < rates
+        painted, inpainted = applied[:, 3].copy(), applied[:, 4].copy()
+        applied[:, 3], applied[:, 4] = painted & inpainted, painted & ~inpainted
+        done = np.arange(_MAX_FLIPS) < count[:, None]
+        times = ((axis[..., None] == np.arange(axes)) & done[..., None]).sum(axis=1)
+        return times % 2 == 1, applied
+
+
+@dataclass(frozen=True)
+class SemanticRates:
+    """Semantic Genesis: no flip; an elastic deformation, then one of the four others.
+
+    Attributes:
+        elastic: probability of the deformation.
+        shuffle: probability that the one is local shuffling, likewise the following; together at most 1.
+        nonlinear: the non-linear intensity map.
+        inpaint: in-painting.
+        outpaint: out-painting.
+    """
+
+    elastic: float = 1.0
+    shuffle: float = 0.25
+    nonlinear: float = 0.25
+    inpaint: float = 0.25
+    outpaint: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check_probabilities(self)
+        if (total := sum(self._ones)) > 1 + 1e-9:
+            raise ValueError(
+                f"rates shuffle, nonlinear, inpaint and outpaint must sum to at most 1, because the preset 'semantic' "
+                f"applies one of them, but they sum to {total:g}"
+            )
+
+    @property
+    def _ones(self) -> tuple[float, ...]:
+        return self.shuffle, self.nonlinear, self.inpaint, self.outpaint
+
+    def draw(self, rng: Generator, batch: int, axes: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `ModelsRates.draw`."""
+        elastic = rng.random((batch, 1)) < self.elastic
+        ends = np.cumsum((0.0, *self._ones))
+        one = rng.random((batch, 1))
+        chosen = (one >= ends[:-1]) & (one < ends[1:])
+        return np.zeros((batch, axes), bool), np.concatenate([elastic, chosen], axis=1)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published composite: its rates, and what its parts are given.
+
+    Attributes:
+        rates: class of the rates.
+        windows: of the local shuffle.
+        blocks: greatest number of blocks of a painting.
+        p_continue: probability of one more block, see `RandInPaint` and `RandOutPaint`.
+    """
+
+    rates: type[ModelsRates] | type[SemanticRates]
+    windows: int
+    blocks: int
+    p_continue: float
+
+
+PRESETS = {
+    "models": Preset(ModelsRates, windows=10_000, blocks=5, p_continue=0.95),
+    "semantic": Preset(SemanticRates, windows=5, blocks=1, p_continue=1.0),
+}
+
+
+def _check_probabilities(rates: ModelsRates | SemanticRates) -> None:
+    for field in fields(rates):
+        check_probability(f"rates[{field.name!r}]", getattr(rates, field.name))
+
+
+def preset_rates(preset: str, rates: dict[str, float]) -> ModelsRates | SemanticRates:
+    """The rates of a preset, some of them changed."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {sorted(PRESETS)}, but is {preset!r}")
+    make = PRESETS[preset].rates
+    known = [field.name for field in fields(make)]
+    if unknown := sorted(set(rates) - set(known)):
+        raise ValueError(f"rates of the preset {preset!r} must be among {known}, but name {unknown}")
+    return make(**rates)
