@@ -1,104 +1,249 @@
-"""Time each transform on one thread beside its slow twin and a copy of the cube: python benchmarks/transforms.py.
+"""Time the transforms beside their slow twins, MONAI's nearest and np.copy of the cube, on one thread.
 
-All are timed in turn, round after round, because a machine's speed drifts; the table gives the median of the rounds.
-Compare the ratios of one run, not milliseconds of two.
+    python benchmarks/transforms.py [--sizes 64x64x32 ...] [--seconds 40] [--fallback] [--device cuda] [--batch 64]
+
+A machine's speed drifts, so all are timed in turn, round after round; the tables give medians of the rounds. Compare
+ratios within one run, not milliseconds of two. --fallback switches the compiled kernels off, as where numba cannot be
+imported. The batched forms run on --device (without: a GPU where there is one, else the processor, one thread too).
 """
 
 import argparse
+import itertools
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import slow_twins
 import torch
+from monai.transforms import Rand3DElastic, RandCoarseShuffle, RandHistogramShift
+from scipy.ndimage import gaussian_filter
+from transforms_memory import peak_bytes
 
-from medgenesis.transforms import RandGenesis, RandInPaint, RandLocalShuffle, RandNonlinearIntensity, RandOutPaint
+from medgenesis import transforms
+from medgenesis.transforms.functional import backend
 
-
-def slow_shuffle(rng: np.random.Generator, cube: np.ndarray, windows: int = 10_000) -> np.ndarray:
-    """One window after another."""
-    out = cube.copy()
-    for _ in range(windows):
-        side = [rng.integers(1, max(1, s // 10) + 1) for s in cube.shape]
-        start = [rng.integers(0, s - a + 1) for s, a in zip(cube.shape, side, strict=True)]
-        box = tuple(slice(a, a + s) for a, s in zip(start, side, strict=True))
-        out[box] = rng.permutation(cube[box].reshape(-1)).reshape(side)
-    return out
+Shape = tuple[int, int, int]
+NAN = float("nan")
 
 
-def slow_curve(rng: np.random.Generator, cube: np.ndarray) -> np.ndarray:
-    """A curve of 100 000 points, sorted, and a search for each voxel."""
-    (x1, y1), (x2, y2) = rng.random((2, 2))
-    t = np.linspace(0, 1, 100_000)
-    x, y = (3 * (1 - t) ** 2 * t * a + 3 * (1 - t) * t**2 * b + t**3 for a, b in ((x1, x2), (y1, y2)))
-    return np.interp(cube, np.sort(x), np.sort(y)[::-1] if rng.random() < 0.5 else np.sort(y))
+@dataclass(frozen=True)
+class Form:
+    """A transform: its name behind Rand or Batched, its settings, its slow twin, and what the published program takes.
+
+    The last in ms at 64 x 64 x 32 on a machine where np.copy takes PUBLISHED_COPY (design notes, peers.md 1.1).
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    twin: Callable
+    published: float
+
+    def make(self, face: str, fallback: bool) -> Callable:
+        made = getattr(transforms, face + self.name)(*self.settings)
+        return without_numba(made) if fallback else made
 
 
-def slow_blocks(rng: np.random.Generator, cube: np.ndarray, keep: bool) -> np.ndarray:
-    """Paint inside blocks, or (keep) everywhere else."""
-    out, left = (rng.random(cube.shape) if keep else cube.copy()), 5
-    while (keep and left == 5) or (left > 0 and rng.random() < 0.95):
-        low, high = (3 / 7, 4 / 7) if keep else (1 / 6, 1 / 3)
-        drawn = [rng.integers(int(s * low), int(s * high) + 1) for s in cube.shape]
-        side = [s - d if keep else d for s, d in zip(cube.shape, drawn, strict=True)]
-        start = [rng.integers(3, s - a - 2) for s, a in zip(cube.shape, side, strict=True)]
-        box = tuple(slice(a, a + s) for a, s in zip(start, side, strict=True))
-        out[box] = cube[box] if keep else rng.random(side)
-        left -= 1
-    return out
+PUBLISHED_COPY = 0.012
+FORMS = {
+    "Genesis, models": Form("Genesis", ("models",), slow_twins.slow_models, 37.9),
+    "Genesis, semantic": Form("Genesis", ("semantic",), slow_twins.slow_semantic, 27.4),
+    "LocalShuffle": Form("LocalShuffle", (), slow_twins.slow_shuffle, 40.4),
+    "NonlinearIntensity": Form("NonlinearIntensity", (), slow_twins.slow_nonlinear, 14.5),
+    "InPlaneElastic": Form("InPlaneElastic", (), slow_twins.slow_elastic, 22.1),
+    "InPaint": Form("InPaint", (), slow_twins.slow_inpaint, 0.054),
+    "OutPaint": Form("OutPaint", (), slow_twins.slow_outpaint, 0.58),
+}
+MODELS, SEMANTIC, SHUFFLE, NONLINEAR, ELASTIC = list(FORMS)[:5]
+NO_NUMBA = ", no numba"
+REFERENCE, LARGE = (64, 64, 32), (160, 160, 160)
+
+CUBES = 8  # in rotation, as data come; np.copy has one cube, which stays in the cache: the harder floor
+SHARE = 0.1  # seconds that a call gets in each round, at least
+DRAWS = 4  # calls of a composite in each round, at least: what it does, and so takes, is drawn
+ROUNDS = 3  # at least
 
 
-def slow_genesis(rng: np.random.Generator, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The composite of the above."""
-    target, left = cube, 3
-    while left > 0 and rng.random() < 0.4:
-        target, left = np.flip(target, rng.integers(cube.ndim)), left - 1
-    out = slow_shuffle(rng, target) if rng.random() < 0.5 else target.copy()
-    out = slow_curve(rng, out) if rng.random() < 0.9 else out
-    return (slow_blocks(rng, out, keep=rng.random() < 0.8) if rng.random() < 0.9 else out), target
-
-
-def medians(calls: dict[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, float]:
-    """Median over rounds of the mean time of a call, ms; each round gives every call about the same time."""
-    times = {name: [] for name in calls}
-    for _ in range(rounds):
+def measure(calls: dict[str, Callable], seconds: float, sync: Callable = lambda: None) -> dict[str, list[float]]:
+    """Mean ms of a call in each round, as many rounds as fit."""
+    times, end = {name: [] for name in calls}, time.perf_counter() + seconds
+    for call in calls.values():  # compiles what is not compiled yet
+        call()
+    while time.perf_counter() < end or len(times["copy"]) < ROUNDS:
         for name, call in calls.items():
-            count, start = 0, time.perf_counter()
-            while count < 3 or time.perf_counter() - start < seconds:
+            sync()
+            count, least, start = 0, DRAWS if "Genesis" in name else 1, time.perf_counter()
+            while count < least or time.perf_counter() < start + SHARE:
                 call()
                 count += 1
+            sync()
             times[name].append((time.perf_counter() - start) / count * 1e3)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one size took: ms in each round by "copy", a row ("LocalShuffle"), and "ROW twin" or "ROW MONAI"."""
+
+    shape: Shape
+    times: dict[str, list[float]]
+
+    def ms(self, name: str) -> float:
+        return statistics.median(self.times[name]) if name in self.times else NAN
+
+    def ratio(self, row: str, other: str) -> float:
+        """How many times as long as ours takes "twin", "MONAI" or, counted in copies of the cube, "published"."""
+        whole = row.removesuffix(NO_NUMBA)
+        if other == "published":
+            theirs = FORMS[whole].published / PUBLISHED_COPY * self.ms("copy") if self.shape == REFERENCE else NAN
+        else:
+            theirs = self.ms(f"{whole} {other}")
+        return theirs / self.ms(row)
+
+    def show(self) -> None:
+        copy = self.times["copy"]
+        print(f"\n1 x {self.shape}, one thread, {len(copy)} rounds; ", end="")
+        print(f"np.copy {self.ms('copy'):.4f} ms ({min(copy):.4f} to {max(copy):.4f})")
+        print(f"{'':47s}{'slow twin':>17s}{'nearest of MONAI':>19s}{'published*':>12s}")
+        print(f"{'':28s}{'ms':>9s}{'np.copies':>10s}{'ms':>9s}{'ratio':>8s}{'ms':>11s}{'ratio':>8s}{'ratio':>12s}")
+        for row in (row for row in (*FORMS, MODELS + NO_NUMBA) if row in self.times):
+            line = f"{row:28s}{self.ms(row):9.3f}{self.ms(row) / self.ms('copy'):10.0f}"
+            for other, width in (("twin", 9), ("MONAI", 11)):
+                line += f"{self.ms(f'{row.removesuffix(NO_NUMBA)} {other}'):{width}.2f}{self.ratio(row, other):8.1f}"
+            print(f"{line}{self.ratio(row, 'published'):12.1f}".replace("nan", "  -"))
+
+
+def smooth_cubes(shape: Shape, count: int) -> list[np.ndarray]:
+    """Smooth random fields in [0, 1], float32: like images, unlike noise, they let a search start where it ended."""
+    fields = [gaussian_filter(np.random.default_rng(n).random(shape, dtype=np.float32), 2) for n in range(count)]
+    return [(field - field.min()) / np.ptp(field) for field in fields]
+
+
+def without_numba(call: Callable) -> Callable:
+    """The same, in torch's kernels."""
+
+    def run(volume: torch.Tensor) -> object:
+        usual, backend._compiled = backend._compiled, lambda: None
+        try:
+            return call(volume)
+        finally:
+            backend._compiled = usual
+
+    return run
+
+
+def nearest_in_monai(shape: Shape) -> dict[str, Callable]:
+    """What MONAI has to a similar end; none has the same distribution."""
+    tenth = [max(1, side // 10) for side in shape]
+    return {
+        SHUFFLE: RandCoarseShuffle(10_000, 1, max_spatial_size=tenth, prob=1),
+        NONLINEAR: RandHistogramShift(num_control_points=10, prob=1),
+        ELASTIC: Rand3DElastic(sigma_range=(8, 8), magnitude_range=(991, 991), prob=1),
+    }
+
+
+def one_cube_at_a_time(shape: Shape, seconds: float, fallback: bool) -> Table:
+    """Time the array forms."""
+    cubes, rng = smooth_cubes(shape, CUBES), np.random.RandomState(0)
+    arrays = itertools.cycle(cubes)
+    tensors = itertools.cycle([torch.from_numpy(cube)[None] for cube in cubes])
+    calls = {"copy": cubes[0].copy}
+    for row, form in FORMS.items():
+        ours = form.make("Rand", fallback)
+        calls[row] = lambda ours=ours: ours(next(tensors))
+        calls[f"{row} twin"] = lambda twin=form.twin: twin(rng, next(arrays))
+    for row, theirs in nearest_in_monai(shape).items():  # a copy, since RandCoarseShuffle writes into its input
+        calls[f"{row} MONAI"] = lambda theirs=theirs: theirs(next(arrays)[None].copy())
+    if shape == REFERENCE and not fallback:
+        plain = FORMS[MODELS].make("Rand", fallback=True)
+        calls[MODELS + NO_NUMBA] = lambda: plain(next(tensors))
+    return Table(shape, measure(calls, seconds))
+
+
+def batches(device: torch.device, batch: int, seconds: float, fallback: bool) -> tuple[float, float]:
+    """Time the batched forms and print that; the first one's cubes a second, and the most memory of all / the batch."""
+    few = torch.from_numpy(np.stack(smooth_cubes(REFERENCE, CUBES)))[:, None]
+    volume = few.repeat(-(-batch // CUBES), 1, 1, 1, 1)[:batch].to(device)
+    forms = {row: form.make("Batched", fallback) for row, form in FORMS.items()}
+    calls = {row: lambda form=form: form(volume) for row, form in forms.items()} | {"copy": volume.clone}
+    sync = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
+    ms = {name: statistics.median(times) for name, times in measure(calls, seconds, sync).items()}
+    size = volume.numel() * volume.element_size()
+    memory = {row: max(peak_bytes(calls[row], device) for _ in range(DRAWS)) / size for row in forms}
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the processor, one thread"
+    print(f"\n{batch} x 1 x {REFERENCE}, batched forms on {name}; ", end="")
+    print(f"a copy of the batch {ms['copy']:.3f} ms, {2 * size / ms['copy'] / 1e6:.0f} GB/s read and written")
+    print(f"{'':28s}{'ms':>9s}{'cubes/s':>10s}{'of copy bandwidth':>20s}{'peak memory / batch':>22s}")
+    for row in forms:
+        print(f"{row:28s}{ms[row]:9.3f}{batch / ms[row] * 1e3:10.0f}{ms['copy'] / ms[row]:20.4f}{memory[row]:22.1f}")
+    return batch / ms[MODELS] * 1e3, max(memory.values())
+
+
+def first_calls() -> None:
+    """Print what the first call of every transform takes together, in new processes."""
+    names = sorted({f"Rand{form.name}" for form in FORMS.values()})
+    program = (
+        "import time, torch; from medgenesis import transforms; cube = torch.rand(1, 64, 64, 32); "
+        f"start = time.perf_counter(); [getattr(transforms, name)()(cube) for name in {names}]; "
+        "print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        command, env = [sys.executable, "-c", program], os.environ | {"NUMBA_CACHE_DIR": cache}
+        new, kept = (float(subprocess.check_output(command, env=env, text=True)) for _ in range(2))
+    print(f"\nFirst calls of all transforms together: {new:.1f} s where numba compiles, {kept:.1f} s from its cache")
+
+
+def show_targets(tables: dict[Shape, Table], speed: float, memory: float, fallback: bool) -> None:
+    """Print each target of issue 3, what was reached, and whether that meets it; what was not measured is nan."""
+    small, large = (tables.get(shape, Table(shape, {})) for shape in (REFERENCE, LARGE))
+    targets = [
+        ("composite: published / ours, by np.copy", 40, small.ratio(MODELS, "published")),
+        ("shuffle: slow twin / ours", 40, small.ratio(SHUFFLE, "twin")),
+        ("shuffle: RandCoarseShuffle / ours", 220, small.ratio(SHUFFLE, "MONAI")),
+        ("nonlinear: slow twin / ours", 30, small.ratio(NONLINEAR, "twin")),
+        ("elastic: slow twin / ours", 8, small.ratio(ELASTIC, "twin")),
+        ("shuffle at 160^3: slow twin / ours", 8, large.ratio(SHUFFLE, "twin")),
+    ]
+    plain = small.ratio(MODELS if fallback else MODELS + NO_NUMBA, "published")
+    targets = [] if fallback else targets
+    targets.append(("composite without numba: published / ours, by np.copy", 10, plain))
+    targets.append(("batched composite on a GPU, cubes/s", 20_000, speed))
+    print(f"\n{'Targets of issue 3':58s}{'at least':>10s}{'reached':>10s}")
+    for what, least, reached in targets:
+        verdict = "not measured" if np.isnan(reached) else "met" if reached >= least else "missed"
+        print(f"{what:58s}{least:10d}{reached:10.1f}  {verdict}")
+    verdict = "not measured" if np.isnan(memory) else "met" if memory <= 6 else "missed"
+    print(f"{'memory of the batched forms / batch, results counted':52s}{'at most 6':>16s}{memory:10.1f}  {verdict}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, nargs="+", default=[64, 64, 32], help="sides of the cube, voxels")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="time a call gets in each round")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["64x64x32", "96x96x96", "160x160x160"], help="voxels")
+    parser.add_argument("--seconds", type=float, default=40, help="for each table; at least 3 rounds are made")
+    parser.add_argument("--fallback", action="store_true", help="without the compiled kernels")
+    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, default=64, help="cubes")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    cube = rng.random(args.size, dtype=np.float32)
-    volume = torch.from_numpy(cube)[None]
-    pairs = {
-        "RandGenesis": (RandGenesis(), lambda: slow_genesis(rng, cube)),
-        "RandLocalShuffle": (RandLocalShuffle(), lambda: slow_shuffle(rng, cube)),
-        "RandNonlinearIntensity": (RandNonlinearIntensity(), lambda: slow_curve(rng, cube)),
-        "RandInPaint": (RandInPaint(), lambda: slow_blocks(rng, cube, keep=False)),
-        "RandOutPaint": (RandOutPaint(), lambda: slow_blocks(rng, cube, keep=True)),
-    }
-    calls = {"np.copy": cube.copy}
-    for name, (transform, twin) in pairs.items():
-        calls[name], calls[f"{name} slow"] = (lambda transform=transform: transform(volume)), twin
-    ms = medians(calls, args.rounds, args.seconds)
-
-    print(f"1 x {' x '.join(map(str, args.size))}, one thread; np.copy {ms['np.copy']:.4f} ms")
-    print(f"{'':24s}{'ms':>9s}{'slow ms':>9s}{'ratio':>8s}{'np.copies':>11s}")
-    for name in pairs:
-        slow = ms[f"{name} slow"]
-        print(f"{name:24s}{ms[name]:9.2f}{slow:9.2f}{slow / ms[name]:8.1f}{ms[name] / ms['np.copy']:11.0f}")
+    compiled = backend._compiled() is not None and not args.fallback
+    print(f"On the processor the kernels are {'compiled by numba' if compiled else 'those in torch: no numba'}")
+    tables = {}
+    for size in args.sizes:
+        shape = tuple(int(side) for side in size.split("x"))
+        tables[shape] = one_cube_at_a_time(shape, args.seconds, args.fallback)
+        tables[shape].show()
+    print("* (published ms / its np.copy) / (ms / np.copy): 37.9 / 0.012 and so on, from peers.md 1.1")
+    speed, memory = batches(args.device, args.batch, args.seconds / 3, args.fallback)
+    if not args.fallback:
+        first_calls()
+    show_targets(tables, speed if args.device.type == "cuda" else NAN, memory, args.fallback)
 
 
 if __name__ == "__main__":
