@@ -76,6 +76,20 @@ def test_fractions_and_bounded_numbers_are_uniform_and_in_range():
     assert stats.chisquare(np.bincount(below, minlength=7)).pvalue > 1e-4 and below.max() == 6
 
 
+@pytest.mark.parametrize("seed", [0, 3, 2**31, 2**32 - 1])
+def test_compiled_code_gives_the_same_words_and_numbers(seed):
+    hashing = pytest.importorskip("medgenesis.transforms.functional.compiled.hashing")
+    for stream in Stream:
+        keys = hashing.hash_keys(seed, int(stream))
+        for counter in (0, 1, 1000, 2**31 - 1, 2**31, 2**32 - 1):
+            bits = random_bits(np.array([counter]), np.array([seed]), stream)
+            word = hashing.hash_word(counter, keys)
+            assert int(word) == bits_by_hand(counter, seed, stream)
+            assert hashing.fraction(word) == uniform_fraction(bits)[0]
+            for bound in (1, 7, 2**20):
+                assert hashing.below(word, bound) == uniform_below(bits, bound)[0]
+
+
 def test_inputs_are_left_as_they_are():
     counters, seeds = np.arange(10, dtype=np.int32), np.array([1])
     random_bits(counters, seeds, Stream.NOISE)

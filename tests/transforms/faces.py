@@ -1,0 +1,57 @@
+"""Every transform in each of its faces, called alike: what the contract and the citizenship tests run over."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import medgenesis.transforms as library
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransformd
+
+IDEAS = [name.removeprefix("Batched") for name in library.__all__ if name.startswith("Batched")]
+SUBJECTS = {name: {} for name in IDEAS} | {"SemanticGenesis": {"preset": "semantic"}}
+FACES = {"array": "Rand{}", "dictionary": "Rand{}d", "batched": "Batched{}"}
+COMPOSITES = ("Genesis", "SemanticGenesis")
+AFFINE = np.array([[2.0, 0.3, 0, 5], [0, 3, 0, 6], [-0.2, 0, 4, 7], [0, 0, 0, 1]])  # no axis like another
+
+every_subject = pytest.mark.parametrize("subject", SUBJECTS)
+every_face = pytest.mark.parametrize("face", FACES)
+
+
+def face_class(subject: str, face: str) -> type:
+    return getattr(library, FACES[face].format("Genesis" if subject in COMPOSITES else subject))
+
+
+def build(subject: str, face: str = "array", **settings: Any):
+    """A transform; the dictionary face works on "image"."""
+    first = ("image",) if face == "dictionary" else ()
+    return face_class(subject, face)(*first, **SUBJECTS[subject], **settings)
+
+
+def outputs(transform, volume) -> tuple:
+    """What a face makes of one volume (C, *spatial): one output, or corrupted and target."""
+    if isinstance(transform, RandVolumeTransformd):
+        out = transform({"image": volume})
+        return tuple(out[name] for name in ("image", "target") if name in out)
+    batched = isinstance(transform, BatchedVolumeTransform)
+    out = transform(volume[None] if batched else volume)
+    out = out if isinstance(out, tuple) else (out,)
+    return tuple(o[0] for o in out) if batched else out
+
+
+def call(transform, volume) -> torch.Tensor:
+    """The same as one plain tensor (outputs, C, *spatial)."""
+    return stacked(outputs(transform, volume))
+
+
+def stacked(result) -> torch.Tensor:
+    """One result or a tuple of results as one plain tensor."""
+    results = result if isinstance(result, tuple) else (result,)
+    return torch.stack([torch.as_tensor(one).as_subclass(torch.Tensor) for one in results])
+
+
+def cube(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Uniform values in [0, 1), multiples of 1/256: every floating type holds them exactly."""
+    values = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed))
+    return (values / 256).to(dtype)

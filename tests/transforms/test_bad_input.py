@@ -1,0 +1,143 @@
+"""What no transform can work on, and settings that make no sense: an error names argument, rule, value and remedy."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import medgenesis.transforms as library
+from medgenesis.errors import VolumeError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from faces import COMPOSITES, FACES, SUBJECTS, build, call, cube, every_face, every_subject
+
+ONES = [subject for subject in SUBJECTS if subject not in COMPOSITES]
+
+
+def spoiled(value):
+    volume = cube(1, 6, 6, 6)
+    volume[0, 3, 2, 1] = value
+    return volume
+
+
+BAD_VOLUMES = {
+    "image without channel": (cube(8, 8), r"has shape \(8, 8\).*EnsureChannelFirst"),
+    "rank 5": (cube(1, 1, 8, 8, 8, 8)[0], r"has shape \(1, 8, 8, 8, 8\)|has shape \(1, 1, 8, 8, 8, 8\)"),
+    "no voxel": (cube(1, 0, 8, 8), r"at least one voxel, but has shape \(1, 0, 8, 8\)"),
+    "no channel": (cube(0, 8, 8, 8), r"at least one voxel, but has shape \(0, 8, 8, 8\)"),
+    "integers": (
+        torch.zeros(1, 8, 8, 8, dtype=torch.int16),
+        r"floating point, but is torch.int16.*ScaleIntensityRange",
+    ),
+    "bool": (torch.zeros(1, 8, 8, 8, dtype=torch.bool), "floating point, but is torch.bool"),
+    "complex": (torch.zeros(1, 8, 8, 8, dtype=torch.complex64), "floating point, but is torch.complex64"),
+    "NaN": (spoiled(float("nan")), "finite, but holds NaN or infinity"),
+    "inf": (spoiled(float("inf")), "finite, but holds NaN or infinity"),
+    "-inf": (spoiled(-float("inf")), "finite, but holds NaN or infinity"),
+}
+
+
+@every_subject
+@every_face
+@pytest.mark.parametrize("volume, words", BAD_VOLUMES.values(), ids=BAD_VOLUMES)
+def test_bad_volumes_are_named(subject, face, volume, words):
+    words = words.replace(r"shape \(", r"shape \(1, ") if face == "batched" and "shape" in words else words
+    with pytest.raises(VolumeError, match=words):
+        call(build(subject, face), volume)
+
+
+@every_subject
+def test_bad_batches_are_named(subject):
+    with pytest.raises(VolumeError, match=r"at least one voxel, but has shape \(0, 1, 8, 8, 8\)"):
+        build(subject, "batched")(torch.zeros(0, 1, 8, 8, 8))
+    with pytest.raises(VolumeError, match=r"\(B, C, X, Y, Z\), but has shape \(8, 8, 8\)"):
+        build(subject, "batched")(torch.zeros(8, 8, 8))
+    with pytest.raises(
+        VolumeError, match=r"\(C, X, Y, Z\), but has shape \(2, 1, 8, 8, 8\).*a batch goes to the Batched"
+    ):
+        build(subject)(torch.zeros(2, 1, 8, 8, 8))
+
+
+@every_subject
+def test_a_refused_volume_moves_no_generator_and_leaves_the_last_draw(subject):
+    volume, transform = cube(1, 12, 12, 12), build(subject).set_random_state(0)
+    call(transform, volume)
+    params = transform.params
+    with pytest.raises(VolumeError):
+        transform(spoiled(float("nan")))
+    assert transform.params is params
+    other = build(subject).set_random_state(0)
+    call(other, volume)
+    assert torch.equal(call(transform, volume), call(other, volume))
+
+
+@every_subject
+@every_face
+def test_numpy_integers_are_refused_too(subject, face):
+    with pytest.raises(VolumeError, match="floating point"):
+        call(build(subject, face), np.zeros((1, 8, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("subject", ONES)
+@every_face
+@pytest.mark.parametrize("prob", [-0.1, 1.5, float("nan")])
+def test_a_probability_outside_0_to_1_is_named(subject, face, prob):
+    with pytest.raises(ValueError, match=rf"prob must be a probability in \[0, 1\], but is {prob}"):
+        build(subject, face, prob=prob)
+
+
+IMPOSSIBLE = [
+    ("LocalShuffle", {"windows": 0}, "windows must be a whole number of at least 1, but is 0"),
+    ("LocalShuffle", {"windows": 2.5}, "windows must be .* but is 2.5"),
+    ("LocalShuffle", {"windows": float("nan")}, "windows must be .* but is nan"),
+    ("LocalShuffle", {"windows": float("inf")}, "windows must be .* but is inf"),
+    ("LocalShuffle", {"max_side_fraction": 0}, r"max_side_fraction must be .*\(0, 1\], but is 0"),
+    ("LocalShuffle", {"max_side_fraction": 1.01}, "max_side_fraction must be .* but is 1.01"),
+    ("LocalShuffle", {"max_side_fraction": float("nan")}, "max_side_fraction must be .* but is nan"),
+    ("InPaint", {"blocks": 0}, "blocks must be a whole number of at least 1, but is 0"),
+    ("InPaint", {"blocks": 2.5}, "blocks must be .* but is 2.5"),
+    ("InPaint", {"side_fraction": (0.5, 0.2)}, r"side_fraction must be two rising .* but is \(0.5, 0.2\)"),
+    ("InPaint", {"side_fraction": (0.5, 1.0)}, "side_fraction must be"),
+    ("InPaint", {"side_fraction": (-0.1, 0.5)}, "side_fraction must be"),
+    ("InPaint", {"margin": -1}, "margin must be a whole number of at least 0, but is -1"),
+    ("InPaint", {"p_continue": 2}, r"p_continue must be a probability in \[0, 1\], but is 2"),
+    ("OutPaint", {"blocks": 0}, "blocks must be"),
+    ("OutPaint", {"removed_fraction": (0.5, 1.0)}, r"removed_fraction must be .* but is \(0.5, 1.0\)"),
+    ("OutPaint", {"margin": 1.5}, "margin must be .* but is 1.5"),
+    ("OutPaint", {"p_continue": -1}, "p_continue must be"),
+    ("InPlaneElastic", {"alpha": -1.0}, "alpha must be a finite number of at least 0, but is -1"),
+    ("InPlaneElastic", {"sigma": 0}, "sigma must be a finite number above 0, but is 0"),
+    ("InPlaneElastic", {"sigma": float("inf")}, "sigma must be .* but is inf"),
+    ("NonlinearIntensity", {"p_decreasing": -1}, r"p_decreasing must be a probability in \[0, 1\], but is -1"),
+    ("Genesis", {"rates": {"flip": 1.2}}, r"rates\['flip'\] must be a probability in \[0, 1\], but is 1.2"),
+    (
+        "Genesis",
+        {"rates": {"elastic": 1.0}},
+        "rates of the preset 'models' must be among .*'flip'.* but name .*elastic",
+    ),
+    ("SemanticGenesis", {"rates": {"flip": 0.4}}, "rates of the preset 'semantic' must be among .* but name .*flip"),
+    ("SemanticGenesis", {"rates": {"shuffle": 0.5}}, "sum to at most 1, .* they sum to 1.25"),
+]
+
+
+@every_face
+@pytest.mark.parametrize("subject, settings, words", IMPOSSIBLE)
+def test_impossible_settings_are_named(face, subject, settings, words):
+    with pytest.raises(ValueError, match=words):
+        build(subject, face, **settings)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_an_unknown_preset_is_named_beside_the_known_ones(face):
+    make = getattr(library, FACES[face].format("Genesis"))
+    with pytest.raises(ValueError, match=r"preset must be one of \['models', 'semantic'\], but is 'semantics'"):
+        make(preset="semantics")
+
+
+@pytest.mark.parametrize("names", [("target", "target"), "image", ("a", "b"), ("a",) * 2])
+def test_target_keys_that_do_not_fit_the_keys_are_named(names):
+    keys = ("image", "other") if isinstance(names, tuple) and names != ("a", "b") else "image"
+    with pytest.raises(ValueError, match="target_key must name one new key for each of keys=.* but is"):
+        library.RandGenesisd(keys, names)
