@@ -15,12 +15,12 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
+from monai.utils import TransformBackends, convert_to_tensor
 
-from medgenesis.errors import IntensityRangeError, VolumeError
+from medgenesis.errors import VolumeError
+from medgenesis.transforms.checks import check_batch, check_probability, check_range, rescaled
 
 Generator = np.random.RandomState | np.random.Generator
-_TOLERANCE = 1e-3  # of the range's width: the rounding of a resampling or of half precision is no other intensity scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,81 +57,6 @@ def check_shape(params: Params, volume: torch.Tensor, batch: int, spatial_shape:
             f"{type(params).__name__} were drawn for {batch} cubes of {tuple(spatial_shape)} voxels, but the volume "
             f"has shape {tuple(volume.shape)}: draw again, or give all keys the same spatial shape"
         )
-
-
-def check_probability(name: str, value: float) -> float:
-    """Return a probability, or say what is wrong with it."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a probability in [0, 1], but is {value}")
-    return float(value)
-
-
-def check_fractions(name: str, value: tuple[float, float]) -> tuple[float, float]:
-    """Return a (least, greatest) pair of fractions of a side, or say what is wrong with it."""
-    low, high = value
-    if not 0 <= low <= high < 1:
-        raise ValueError(f"{name} must be two rising fractions of a side in [0, 1), but is {tuple(value)}")
-    return float(low), float(high)
-
-
-def check_count(name: str, value: int, least: int = 1) -> int:
-    """Return a whole number, or say what is wrong with it."""
-    if int(value) != value or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, but is {value}")
-    return int(value)
-
-
-def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    """Return an intensity range as floats, or say what is wrong with it."""
-    low, high = value_range
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"value_range must be two finite numbers, low < high, but is {tuple(value_range)}")
-    return float(low), float(high)
-
-
-def check_batch(batch: torch.Tensor, axes: str, value_range: tuple[float, float] | None) -> None:
-    """Refuse what no transform here can work on.
-
-    Args:
-        batch: (B, C, *spatial).
-        axes: how the caller's volume is laid out, "C" or "B, C", for the message.
-        value_range: where the intensities must lie; None where they do not matter.
-    """
-    shape = tuple(batch.shape if axes == "B, C" else batch.shape[1:])
-    if batch.ndim not in (4, 5):
-        raise VolumeError(
-            f"the volume must be ({axes}, H, W) or ({axes}, X, Y, Z), but has shape {shape}: add the channel axis "
-            "first (EnsureChannelFirst); a batch goes to the Batched… form"
-        )
-    if batch.numel() == 0:
-        raise VolumeError(f"the volume must hold at least one voxel, but has shape {shape}")
-    if not batch.is_floating_point():
-        raise VolumeError(
-            f"the volume must be floating point, but is {batch.dtype}: convert and scale it (ScaleIntensityRange)"
-        )
-    least, greatest = (float(bound) for bound in torch.aminmax(batch))
-    if not (np.isfinite(least) and np.isfinite(greatest)):
-        raise VolumeError("the volume must be finite, but holds NaN or infinity: repair or skip it before")
-    if value_range is None:
-        return
-    low, high = value_range
-    slack = _TOLERANCE * (high - low)
-    if least < low - slack or greatest > high + slack:
-        raise IntensityRangeError(
-            f"the volume must lie in value_range=({low:g}, {high:g}), but spans {least:g} to {greatest:g}: scale it "
-            "first (ScaleIntensityRange with clip=True), give the transform the value_range that the data have, or "
-            "have each volume rescaled by its own least and greatest value (rescale=True)"
-        )
-
-
-def rescaled(batch: torch.Tensor, value_range: tuple[float, float]) -> torch.Tensor:
-    """Bring each cube's own least .. greatest value linearly to the range; a constant cube becomes its lower end."""
-    low, high = value_range
-    least, greatest = torch.aminmax(batch.flatten(1), dim=1)
-    width = torch.where(greatest > least, greatest - least, torch.ones_like(least))
-    each = (-1,) + (1,) * (batch.ndim - 1)
-    fraction = (batch - least.view(each)) / width.view(each)
-    return (fraction * (high - low) + low).clamp_(low, high)
 
 
 class RandVolumeTransform(RandomizableTransform, ABC):
@@ -176,7 +101,7 @@ class RandVolumeTransform(RandomizableTransform, ABC):
         return rescaled(batch, self.value_range) if self.rescale else batch
 
     def __call__(self, img: Any, randomize: bool = True) -> torch.Tensor:
-        volume = convert_to_tensor(img, track_meta=get_track_meta())
+        volume = as_volume(img)
         batch = self.checked(plain(volume)[None], "C")
         if randomize:
             self.randomize(batch[0])
@@ -186,21 +111,37 @@ class RandVolumeTransform(RandomizableTransform, ABC):
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
         """Apply what was drawn to `batch`, the checked form of `volume`, and give it that one's type and meta data."""
-        if self._do_transform:
+        if self.params is not None:
             batch = self.apply(batch, self.params)
         elif not self.rescale:
             return volume
         return like(batch[0], volume)
 
 
+_WITHOUT_META = MetaTensor(torch.zeros(1, 1, 1, 1))  # what MONAI assumes; made once, as it costs as much as a kernel
+
+
+def as_volume(img: Any) -> torch.Tensor:
+    """A tensor as MONAI's transforms return it: a MetaTensor if meta data are tracked."""
+    if type(img) is MetaTensor and get_track_meta():
+        return img
+    volume = convert_to_tensor(img, track_meta=False)
+    if get_track_meta():
+        volume = like(volume, _WITHOUT_META)
+        volume.affine = _WITHOUT_META.affine.clone()  # one matrix for all would let a user change it for all
+    return volume
+
+
 def plain(volume: torch.Tensor) -> torch.Tensor:
-    """The same without meta data."""
-    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    """The same without meta data and gradient: no kernel here has one to pass on."""
+    return (volume.as_tensor() if isinstance(volume, MetaTensor) else volume).detach()
 
 
 def like(result: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
     """The result with the type, affine and meta data of `volume`."""
-    return convert_to_dst_type(result, dst=volume)[0] if isinstance(volume, MetaTensor) else result
+    if not isinstance(volume, MetaTensor):
+        return result
+    return result.as_subclass(MetaTensor).copy_meta_from(volume)
 
 
 def nothing_drawn(transform: Transform) -> RuntimeError:
@@ -211,15 +152,22 @@ def nothing_drawn(transform: Transform) -> RuntimeError:
     )
 
 
-def apply_where(active: np.ndarray, part: RandVolumeTransform, batch: torch.Tensor, params: Params) -> torch.Tensor:
-    """Apply a transform to the cubes of the batch for which `active` (B,) holds; the batch itself if there are none."""
+def apply_where(
+    active: np.ndarray, part: RandVolumeTransform, batch: torch.Tensor, params: Params, source: torch.Tensor
+) -> torch.Tensor:
+    """Apply a transform to the cubes of a batch for which `active` (B,) holds.
+
+    The batch is changed IN PLACE, unless it is `source`, which stays as it is; it is returned itself if there are none.
+    """
     cubes = np.flatnonzero(active)
     if len(cubes) == 0:
         return batch
     if len(cubes) == len(active):
         return part.apply(batch, params)
     where = torch.from_numpy(cubes).to(batch.device)
-    return batch.index_copy(0, where, part.apply(batch[where], params.select(cubes)))
+    changed = batch.clone() if batch is source else batch
+    changed[where] = part.apply(batch[where], params.select(cubes))
+    return changed
 
 
 class RandVolumeTransformd(RandomizableTransform, MapTransform):
@@ -261,8 +209,8 @@ class BatchedVolumeTransform(Randomizable, Transform):
     """The batched face: (B, C, *spatial) on any device in, the same out. A subclass names the array face in `array`.
 
     Each cube has a draw of its own; what was drawn last stands in `params` and, where the transform has a `prob`, the
-    cubes that it was applied to in `active`, bool (B,). Calling with `randomize=False` replays both. Tensors stay plain
-    tensors; a MetaTensor, as MONAI's loaders collate, keeps its meta data and can be decollated.
+    cubes that it was applied to in `active`, bool (B,), or None for all. Calling with `randomize=False` replays both.
+    Tensors stay plain tensors; a MetaTensor, as MONAI's loaders collate, keeps its meta data and can be decollated.
 
     Args:
         settings: those of the array face; `prob` is that of each cube.
@@ -305,8 +253,8 @@ class BatchedVolumeTransform(Randomizable, Transform):
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
         """Apply what was drawn to `batch`, the checked form of `volume`, and give it that one's type and meta data."""
-        result = apply_where(self.active, self.transform, batch, self.params)
-        return like(result, volume)
+        active = np.ones(len(batch), bool) if self.active is None else self.active
+        return like(apply_where(active, self.transform, batch, self.params, source=batch), volume)
 
 
 def _joined_signature(face: type, array: type) -> inspect.Signature:

@@ -32,26 +32,28 @@ class GenesisParams(Params):
     """What was drawn for a batch.
 
     Attributes:
+        spatial_shape: the cubes' sides, voxels.
         flips: (B, n) bool, which spatial axes are reversed in the end.
         applied: (B, 5) bool, which of elastic, shuffle, nonlinear, inpaint, outpaint are applied, in this order.
-        elastic: parameters of the part, also for cubes that it is not applied to; likewise the following.
+        elastic: parameters of the part for all cubes; None if it is applied to none. Likewise the following.
         shuffle: see `elastic`.
         nonlinear: see `elastic`.
         inpaint: see `elastic`.
         outpaint: see `elastic`.
     """
 
+    spatial_shape: tuple[int, ...]
     flips: np.ndarray
     applied: np.ndarray
-    elastic: InPlaneElasticParams
-    shuffle: LocalShuffleParams
-    nonlinear: NonlinearIntensityParams
-    inpaint: PaintParams
-    outpaint: PaintParams
+    elastic: InPlaneElasticParams | None
+    shuffle: LocalShuffleParams | None
+    nonlinear: NonlinearIntensityParams | None
+    inpaint: PaintParams | None
+    outpaint: PaintParams | None
 
     def expand(self) -> dict[str, Any]:
-        """What each part's parameters stand for, by name of the part (also of parts that are not applied)."""
-        return {name: getattr(self, name).expand() for name in PARTS}
+        """What the parameters of each part that is applied stand for, by its name."""
+        return {name: part.expand() for name in PARTS if (part := getattr(self, name)) is not None}
 
 
 class RandGenesis(RandVolumeTransform):
@@ -100,15 +102,19 @@ class RandGenesis(RandVolumeTransform):
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> GenesisParams:
         flips, applied = self.rates.draw(rng, shape[0], len(shape) - 2)
-        return GenesisParams(flips, applied, **{name: getattr(self, name).sample(rng, shape) for name in PARTS})
+        used = applied.any(axis=0)
+        parts = {
+            n: getattr(self, n).sample(rng, shape) if drawn else None for n, drawn in zip(PARTS, used, strict=True)
+        }
+        return GenesisParams(tuple(shape[2:]), flips, applied, **parts)
 
     def apply(self, volume: torch.Tensor, params: GenesisParams) -> tuple[torch.Tensor, torch.Tensor]:
         """The kernel: (B, C, *spatial) -> corrupted and target of the same shape, not in place."""
-        check_shape(params, volume, len(params.flips), params.shuffle.spatial_shape)
+        check_shape(params, volume, len(params.flips), params.spatial_shape)
         target = _flip(volume, params.flips)
         corrupted = target
         for name, applied in zip(PARTS, params.applied.T, strict=True):
-            corrupted = apply_where(applied, getattr(self, name), corrupted, getattr(params, name))
+            corrupted = apply_where(applied, getattr(self, name), corrupted, getattr(params, name), source=target)
         return corrupted.clone() if corrupted is target else corrupted, target
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,21 +124,27 @@ class RandGenesis(RandVolumeTransform):
 
 def _flip(batch: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
     """Reverse the spatial axes (B, n) of each cube; a new tensor also where there are none."""
+    patterns = {tuple(pattern) for pattern in flips.tolist()}
+    if len(patterns) == 1:
+        return batch.flip(_axes(patterns.pop()))
     flipped = batch.clone(memory_format=torch.contiguous_format)
-    for pattern in np.unique(flips, axis=0):
-        axes = (np.flatnonzero(pattern) + 2).tolist()
-        cubes = np.flatnonzero((flips == pattern).all(axis=1))
-        if axes:
-            where = torch.from_numpy(cubes).to(batch.device)
-            flipped[where] = batch[where].flip(axes)
+    for pattern in sorted(patterns - {(False,) * flips.shape[1]}):
+        cubes = torch.from_numpy(np.flatnonzero((flips == pattern).all(axis=1))).to(batch.device)
+        flipped[cubes] = batch[cubes].flip(_axes(pattern))
     return flipped
+
+
+def _axes(pattern: tuple[bool, ...]) -> list[int]:
+    """The axes of (B, C, *spatial) to reverse."""
+    return [axis + 2 for axis, reverse in enumerate(pattern) if reverse]
 
 
 def _with_flipped_affine(volume: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
     """Move the affine of a flipped MetaTensor: (C, *spatial) with flips (n,), or a batch of those with flips (B, n)."""
     if isinstance(volume, MetaTensor) and flips.any():
         sides = volume.shape[-flips.shape[-1] :]
-        affine = volume.affine.clone()
+        # a stack of single MetaTensors has one affine, of which each cube now needs its own
+        affine = volume.affine.expand(*flips.shape[:-1], -1, -1).clone()
         for axis, side in enumerate(sides):
             there = torch.from_numpy(flips[..., axis]).to(affine.device)[..., None]
             affine[..., -1] = torch.where(there, affine[..., -1] + (side - 1) * affine[..., axis], affine[..., -1])

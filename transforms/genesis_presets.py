@@ -4,7 +4,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from medgenesis.transforms.base import Generator, check_probability
+from medgenesis.transforms.base import (
+    Generator,
+)
+from medgenesis.transforms.checks import check_probability
 from medgenesis.transforms.functional.blocks import count_while
 
 PARTS = ("elastic", "shuffle", "nonlinear", "inpaint", "outpaint")  # in the order in which they are applied

@@ -11,10 +11,10 @@ from medgenesis.transforms.base import (
     Params,
     RandVolumeTransform,
     RandVolumeTransformd,
-    check_count,
     check_shape,
     draw_seeds,
 )
+from medgenesis.transforms.checks import check_count
 from medgenesis.transforms.functional.blocks import whole_voxels
 from medgenesis.transforms.functional.windows import Windows, expand_windows, shuffle_voxels
 

@@ -11,8 +11,8 @@ from medgenesis.transforms.base import (
     Params,
     RandVolumeTransform,
     RandVolumeTransformd,
-    check_probability,
 )
+from medgenesis.transforms.checks import check_probability
 from medgenesis.transforms.functional.curves import bezier_curve, bezier_map
 
 

@@ -11,12 +11,10 @@ from medgenesis.transforms.base import (
     Params,
     RandVolumeTransform,
     RandVolumeTransformd,
-    check_count,
-    check_fractions,
-    check_probability,
     check_shape,
     draw_seeds,
 )
+from medgenesis.transforms.checks import check_count, check_fractions, check_probability
 from medgenesis.transforms.functional.blocks import (
     block_mask,
     count_while,

@@ -17,13 +17,13 @@ def _compiled() -> ModuleType | None:
     """The compiled kernels; imported when first needed, because importing numba takes half a second."""
     try:
         import numba
-
-        if numba.config.DISABLE_JIT:
-            return None
-        from medgenesis.transforms.functional import compiled
     except ImportError as error:
         _logger.warning("numba cannot be imported (%s): the transforms run in torch, several times slower", error)
         return None
+    if numba.config.DISABLE_JIT:
+        return None
+    from medgenesis.transforms.functional import compiled
+
     return compiled
 
 

@@ -37,18 +37,21 @@ def place_blocks(
         int64 (B, K, 2, n): first voxel, and one past the last.
     """
     low, high = side_range
+    blocks = np.empty(uniforms.shape, np.int64)
+    starts, ends = blocks[:, :, 0], blocks[:, :, 1]
     sides = low + (uniforms[:, :, 0] * (high - low + 1)).astype(np.int64)
     room = shape - sides
     border = np.minimum(margin, room // 2)
-    starts = border + (uniforms[:, :, 1] * (room - 2 * border + 1)).astype(np.int64)
+    starts[:] = border + (uniforms[:, :, 1] * (room - 2 * border + 1)).astype(np.int64)
     sides[np.arange(sides.shape[1]) >= counts[:, None]] = 0
-    return np.stack([starts, starts + sides], axis=2)
+    np.add(starts, sides, out=ends)
+    return blocks
 
 
 def block_mask(blocks: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Which voxels lie in a block: (B, K, 2, n) -> bool (B, *spatial)."""
     mask = torch.zeros(len(blocks), *shape, dtype=torch.bool, device=blocks.device)
-    for first, end in blocks.transpose(0, 1).unbind(2):  # one block of every cube
+    for first, end in (block.unbind(1) for block in blocks.unbind(1)):  # one block of every cube
         inside = torch.ones_like(mask[:, :1, :1, :1] if len(shape) == 3 else mask[:, :1, :1])
         for axis, side in enumerate(shape):
             places = torch.arange(side, device=blocks.device)

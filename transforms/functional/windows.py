@@ -23,6 +23,7 @@ _logger = logging.getLogger(__name__)
 # of the cube's voxels, on a device of the batch's. It keeps temporary memory within 6 times the batch.
 _AT_ONCE = 50_000
 _SHARE_AT_ONCE = 1 / 8
+_LARGEST_TRACED = 2**13  # voxels of a window; Triton's kernel takes so many steps for each voxel
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,13 +212,17 @@ def gather_voxels(volume: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 
 
 @functools.cache
-def _source_finder(device: str) -> Callable[..., torch.Tensor]:
-    """What finds the sources on a kind of device: Triton's kernels where they work, or else `shuffle_sources`."""
-    if device == "cuda":
+def _source_finder(device: torch.device) -> Callable[..., torch.Tensor]:
+    """What finds the sources on a device: Triton's kernels where they work there, or else `shuffle_sources`."""
+    if device.type == "cuda":
         try:
             from medgenesis.transforms.functional import triton_shuffle
-        except ImportError as error:
-            _logger.warning("triton cannot be imported (%s): local shuffling is several times slower", error)
+
+            trial = torch.arange(2, device=device), (9, 8, 7), 50, (3, 4, 2)
+            if not torch.equal(triton_shuffle.shuffle_sources(*trial), shuffle_sources(*trial)):
+                raise RuntimeError("its result differs from that of torch")
+        except Exception as error:  # whatever a compiler and a driver may raise: a slower transform stops no training
+            _logger.warning("local shuffling on %s runs in torch, slower, because Triton failed: %s", device, error)
         else:
             return triton_shuffle.shuffle_sources
     return shuffle_sources
@@ -252,5 +257,6 @@ def shuffle_voxels(volume: torch.Tensor, seeds: np.ndarray, windows: int, max_si
         return _shuffle_compiled(kernels, volume, seeds, windows, max_sides)
     if volume.device.type != "cpu":
         seeds = torch.from_numpy(seeds).to(volume.device)
-    find_sources = _source_finder(volume.device.type)
+    traced = math.prod(max_sides) <= _LARGEST_TRACED
+    find_sources = _source_finder(volume.device) if traced else shuffle_sources
     return gather_voxels(volume, find_sources(seeds, tuple(volume.shape[2:]), windows, max_sides))

@@ -8,12 +8,13 @@ import numpy as np
 from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import fraction, hash_keys, hash_word, word
+from medgenesis.transforms.functional.compiled.jit import kernel
 from medgenesis.transforms.functional.random_bits import Stream
 
 _ELASTIC = int(Stream.ELASTIC)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_elastic_noise(noise, seed):
     """Fill a flat float32 array with one cube's uniform numbers in [-1, 1), both fields one after the other."""
     keys = hash_keys(seed, _ELASTIC)
@@ -69,7 +70,7 @@ def _read_plane(voxels, warped, nearest, steps, weights):
         warped[j] = on_near + weights[0, j] * (on_far - on_near)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def warp_in_plane(cube, warped, field, side_y):
     """Read a cube at displaced places, all channels alike.
 

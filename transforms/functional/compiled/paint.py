@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import fraction, hash_keys, hash_word, word
+from medgenesis.transforms.functional.compiled.jit import kernel
 from medgenesis.transforms.functional.random_bits import Stream
 
 _NOISE = int(Stream.NOISE)
@@ -16,7 +17,7 @@ def _noise(counter, keys, width, low, high):
     return value if value < high else high
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def paint_blocks(cube, blocks, seed, low, high):
     """Fill blocks (K, 2, 3) of a cube (C, X, Y, Z) with noise, the same in all channels, IN PLACE."""
     keys, width = hash_keys(seed, _NOISE), np.float32(high - low)
@@ -31,7 +32,7 @@ def paint_blocks(cube, blocks, seed, low, high):
                         cube[channel, x, y, z] = _noise(word(row + z), keys, width, low, high)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def paint_around(cube, blocks, painted, seed, low, high):
     """Noise for each voxel of `painted` (C, X, Y, Z), but the blocks (K, 2, 3) of the cube."""
     keys, width = hash_keys(seed, _NOISE), np.float32(high - low)

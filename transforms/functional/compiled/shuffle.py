@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import below, hash_keys, hash_word, word
+from medgenesis.transforms.functional.compiled.jit import kernel
 from medgenesis.transforms.functional.random_bits import Stream
 
 _SIDE, _START, _PERMUTATION = int(Stream.WINDOW_SIDE), int(Stream.WINDOW_START), int(Stream.WINDOW_PERMUTATION)
@@ -20,7 +21,7 @@ def _offset_table(max_sides, strides):
     return _fill_offset_table(max_sides, strides)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_offset_table(max_sides, strides):
     a, b, c = max_sides
     first = np.empty((a, b, c), np.int64)
@@ -43,7 +44,7 @@ def _place(counter, side_keys, start_keys, space, greatest):
     return below(hash_word(counter, start_keys), space - side + 1), side
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets):
     """For each voxel the flat voxel that it is read from; indices are unsigned, so that none is checked for a minus."""
     side_keys, start_keys = hash_keys(seed, _SIDE), hash_keys(seed, _START)
@@ -70,7 +71,7 @@ def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets
     return sources
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather(cube, shuffled, sources):
     for channel in range(cube.shape[0]):
         for voxel in range(cube.shape[1]):
