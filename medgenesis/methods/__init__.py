@@ -6,5 +6,7 @@ scalars beside the loss; "restored" (B, C, *spatial) is optional and feeds pictu
 """
 
 from medgenesis.methods.models_genesis import ModelsGenesis
+from medgenesis.methods.semantic_genesis import SemanticGenesis
+from medgenesis.methods.transvw import TransVW
 
-__all__ = ["ModelsGenesis"]
+__all__ = ["ModelsGenesis", "SemanticGenesis", "TransVW"]

@@ -18,6 +18,11 @@ class DynUNetEncoder(nn.Module):
         self.bottleneck = network.bottleneck
         self.out_channels = network.filters[-1]
 
+    @property
+    def deepest(self) -> nn.Module:
+        """The network's own module whose output is the deepest map."""
+        return self.bottleneck
+
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         features = []
         for block in (self.input_block, *self.downsamples, self.bottleneck):
@@ -34,6 +39,11 @@ class SegResNetEncoder(nn.Module):
         self.convInit, self.down_layers = network.convInit, network.down_layers
         self.dropout = nn.Identity() if network.dropout_prob is None else network.dropout
         self.out_channels = network.init_filters * 2 ** (len(network.down_layers) - 1)
+
+    @property
+    def deepest(self) -> nn.Module:
+        """The network's own module whose output is the deepest map."""
+        return self.down_layers[-1]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         x = self.dropout(self.convInit(x))
@@ -57,6 +67,11 @@ class SwinUNETREncoder(nn.Module):
         self.swinViT, self.encoder10 = network.swinViT, network.encoder10
         self.normalize = network.normalize
         self.out_channels = 16 * network.swinViT.embed_dim
+
+    @property
+    def deepest(self) -> nn.Module:
+        """The network's own module whose output is the deepest map."""
+        return self.encoder10
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         *shallow, deepest = self.swinViT(x, self.normalize)
@@ -106,6 +121,20 @@ class NetworkParts:
         name = self.head_name or _known(self.network)[1]
         _submodule(self.network, "head", name)
         return name or "head"
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        """Dotted names of all heads: the one, or those that the network itself lists in ``head_names`` (`YNet3D`)."""
+        listed = getattr(self.network, "head_names", None)
+        return listed if listed and self.head_name is None else (self.head,)
+
+    @property
+    def deepest(self) -> nn.Module:
+        """The module of the network that gives the deepest map, alone or last of several, whenever the network runs.
+
+        It is the encoder, or, where that is gathered here and not a module of the network, a stage of it.
+        """
+        return getattr(self.encoder, "deepest", self.encoder)
 
 
 def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:

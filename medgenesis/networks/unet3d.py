@@ -13,7 +13,7 @@ LEVELS = 4
 MULTIPLE = 2 ** (LEVELS - 1)  # three poolings
 
 
-class _ConvNormReLU(nn.Module):
+class ConvNormReLU(nn.Module):
     """3x3x3 convolution, normalisation, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: str):
@@ -49,7 +49,7 @@ class UNetEncoder(nn.Module):
         for out in self.feature_channels:
             # the first convolution of a level has half the channels of the second
             self.levels.append(
-                nn.Sequential(_ConvNormReLU(in_channels, out // 2, norm), _ConvNormReLU(out // 2, out, norm))
+                nn.Sequential(ConvNormReLU(in_channels, out // 2, norm), ConvNormReLU(out // 2, out, norm))
             )
             in_channels = out
 
@@ -87,8 +87,8 @@ class _UpLevel(nn.Module):
         super().__init__()
         self.up = nn.ConvTranspose3d(deep_channels, deep_channels, kernel_size=2, stride=2)
         self.convs = nn.Sequential(
-            _ConvNormReLU(deep_channels + skip_channels, skip_channels, norm),
-            _ConvNormReLU(skip_channels, skip_channels, norm),
+            ConvNormReLU(deep_channels + skip_channels, skip_channels, norm),
+            ConvNormReLU(skip_channels, skip_channels, norm),
         )
 
     def forward(self, deep: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -154,14 +154,17 @@ class UNet3D(nn.Module):
         self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        sides = x.shape[2:]
-        excess = [-side % MULTIPLE for side in sides]
-        if any(excess):
-            x = self._pad(x, excess)
-        out = self.head(self.decoder(self.encoder(x)))
-        return out[(..., *(slice(side) for side in sides))] if any(excess) else out
+        return self._decoded(self.encoder(self._padded(x)), x.shape[2:])
 
-    def _pad(self, x: torch.Tensor, excess: list[int]) -> torch.Tensor:
+    def _decoded(self, features: list[torch.Tensor], sides: torch.Size) -> torch.Tensor:
+        """From the encoder's maps to the output, cropped to the sides of the volume."""
+        out = self.head(self.decoder(features))
+        return out if out.shape[2:] == sides else out[(..., *(slice(side) for side in sides))]
+
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
+        excess = [-side % MULTIPLE for side in x.shape[2:]]
+        if not any(excess):
+            return x
         if not self.pad_to_multiple:
             raise ValueError(
                 f"input: sides must divide by {MULTIPLE}; found {tuple(x.shape[2:])}. Cut cubes whose sides divide by "

@@ -5,6 +5,7 @@ from medgenesis.weights.models_genesis import models_genesis_keys
 from medgenesis.weights.pretrained import initialise, load_pretrained
 from medgenesis.weights.published import LoadedWeights, load_published
 from medgenesis.weights.report import WeightsReport
+from medgenesis.weights.semantic_genesis import semantic_genesis_keys, ynet3d_settings
 
 __all__ = [
     "LoadedWeights",
@@ -15,4 +16,6 @@ __all__ = [
     "models_genesis_keys",
     "read_checkpoint",
     "save_checkpoint",
+    "semantic_genesis_keys",
+    "ynet3d_settings",
 ]

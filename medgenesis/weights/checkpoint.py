@@ -3,13 +3,33 @@
 import os
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from medgenesis.atomic import replacing
 from medgenesis.errors import CheckpointError
+
+
+def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
+    """What builds a pickled NumPy scalar in place of NumPy's own function: a plain number comes out."""
+
+    def scalar(dtype: np.dtype, data: bytes) -> float | int:
+        return np.frombuffer(data, dtype).item()
+
+    scalar.__module__, scalar.__qualname__ = module, "scalar"  # torch compares these names with those in the file
+    return scalar
+
+
+# published checkpoints hold their best loss as a NumPy scalar; NumPy 1 and 2 name its module otherwise
+_NUMPY_SCALARS = [
+    *(_scalar_of(module) for module in ("numpy.core.multiarray", "numpy._core.multiarray")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
+]
 
 
 def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
@@ -39,6 +59,8 @@ def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
 def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = "cpu") -> Any:
     """What ``save_checkpoint`` (or ``torch.save``) wrote, read with ``weights_only=True``.
 
+    NumPy scalars become plain numbers.
+
     Raises:
         CheckpointError: the file is missing, truncated, no checkpoint, or holds objects other than tensors, numbers,
             strings, lists and dictionaries.
@@ -47,7 +69,10 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file. Check the path, or train first.")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        # only what is not allowed already: on leaving, torch would take away what the user has allowed
+        allowed = torch.serialization.get_safe_globals()
+        with torch.serialization.safe_globals([known for known in _NUMPY_SCALARS if known not in allowed]):
+            return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))  # torch names the class that it refused to build
         if foreign:

@@ -25,7 +25,7 @@ def _key_map() -> dict[str, str]:
     return keys | {f"out_tr.final_conv.{name}": f"head.conv.{name}" for name in _CONV}
 
 
-_KEYS = _key_map()
+MODELS_GENESIS_KEYS = _key_map()
 
 
 def strip_module(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -36,7 +36,7 @@ def strip_module(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
 def is_models_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
     """Whether the keys are those of the published Models Genesis network, all of them known and none but them."""
     keys = strip_module(state_dict).keys()
-    return bool(keys) and keys <= _KEYS.keys()
+    return bool(keys) and keys <= MODELS_GENESIS_KEYS.keys()
 
 
 def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -48,4 +48,4 @@ def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, tor
     Raises:
         KeyError: a key is not of that layout.
     """
-    return {_KEYS[key]: value for key, value in strip_module(state_dict).items()}
+    return {MODELS_GENESIS_KEYS[key]: value for key, value in strip_module(state_dict).items()}

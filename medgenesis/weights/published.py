@@ -1,6 +1,7 @@
 """Published checkpoints, recognised by their keys and brought onto the keys of our networks."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +14,34 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights.checkpoint import read_checkpoint
 from medgenesis.weights.models_genesis import is_models_genesis, models_genesis_keys
 from medgenesis.weights.report import WeightsReport, compare, first_keys
+from medgenesis.weights.semantic_genesis import foreign_heads, is_semantic_genesis, semantic_genesis_keys
 
 StateDict = Mapping[str, torch.Tensor]
-_NETWORK = "network."  # what a method keeps for transfer is its module `network`
+# what a method keeps for transfer is its module `network`, or that of the method to which it adds (TransVW)
+_NETWORK = re.compile(r"^(method\.)*network\.")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One published layout: how to recognise a state dict of it, and the pure function that converts its keys."""
+    """One published layout: how to recognise a state dict of it, and the pure function that converts its keys.
+
+    Args:
+        name: for people.
+        recognise: whether the keys are of it.
+        convert: the entries under our keys.
+        dropped: the published keys that ``convert`` leaves out.
+    """
 
     name: str
     recognise: Callable[[StateDict], bool]
     convert: Callable[[StateDict], dict[str, torch.Tensor]]
+    dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
 
 
-LAYOUTS = (Layout("Models Genesis", is_models_genesis, models_genesis_keys),)
+LAYOUTS = (
+    Layout("Models Genesis", is_models_genesis, models_genesis_keys),
+    Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads),
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ def load_published(path: str | os.PathLike, network: nn.Module | None = None) ->
     """Read a published checkpoint under the keys of our networks; no network is changed.
 
     Args:
-        path: the published file, for instance ``Genesis_Chest_CT.pt``.
+        path: the published file, ``Genesis_Chest_CT.pt``, ``semantic_genesis_chest_ct.pt`` or ``TransVW_chest_ct.pt``.
         network: one whose keys and shapes the report compares with those of the file.
 
     Raises:
@@ -58,10 +72,11 @@ def load_published(path: str | os.PathLike, network: nn.Module | None = None) ->
         )
     weights = layout.convert(published)
     check_finite(weights, str(path))
+    dropped = layout.dropped(published)
     if network is None:
-        report = WeightsReport(source=name, layout=layout.name, entries=len(weights))
+        report = WeightsReport(name, layout.name, len(published), dropped=dropped)
     else:
-        report = compare(weights, network.state_dict(), source=name, layout=layout.name)
+        report = compare(weights, network.state_dict(), source=name, layout=layout.name, dropped=dropped)
     return LoadedWeights(weights, report)
 
 
@@ -80,7 +95,7 @@ def tensors_of(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
     if isinstance(checkpoint, Mapping):
         method = checkpoint.get("method")
         if isinstance(method, Mapping):
-            checkpoint = {k.removeprefix(_NETWORK): v for k, v in method.items() if k.startswith(_NETWORK)}
+            checkpoint = {_NETWORK.sub("", key): value for key, value in method.items() if _NETWORK.match(key)}
         elif isinstance(checkpoint.get("state_dict"), Mapping):
             checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, Mapping):

@@ -18,7 +18,9 @@ class WeightsReport:
         missing: keys of the network that the file lacks.
         unexpected: keys of the file that the network lacks.
         mismatched: keys that both have in different shapes, as (key, shape in the file, shape in the network).
-        fresh: keys of the network that were left newly initialised by intention (its head).
+        fresh: keys of the network that were left newly initialised by intention (its head, or a part that the file
+            has nothing of).
+        dropped: keys of the file that were left out by intention (of a part that the network has not).
     """
 
     source: str
@@ -29,6 +31,7 @@ class WeightsReport:
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
     fresh: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     @property
     def compared(self) -> bool:
@@ -37,13 +40,14 @@ class WeightsReport:
 
     @property
     def complete(self) -> bool:
-        """Whether file and network have the same keys and shapes (but for a head left new by intention)."""
+        """Whether file and network have the same keys and shapes (but for what was left out by intention)."""
         return self.compared and not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
         head = f"{self.source} ({self.layout}, {self.entries} entries)"
+        dropped = [_counted("dropped", self.dropped)] if self.dropped else []
         if not self.compared:
-            return f"{head}: not compared with a network."
+            return f"{head}: " + "; ".join(["not compared with a network", *dropped]) + "."
         shapes = (f"{key} {found} instead of {wanted}" for key, found, wanted in self.mismatched)
         parts = [
             f"{len(self.matched)} matched",
@@ -53,7 +57,7 @@ class WeightsReport:
         ]
         if self.fresh:
             parts.append(_counted("left newly initialised", self.fresh))
-        return f"{head}: " + "; ".join(parts) + "."
+        return f"{head}: " + "; ".join(parts + dropped) + "."
 
 
 def _counted(what: str, keys: Iterable[str]) -> str:
@@ -74,15 +78,19 @@ def compare(
     source: str,
     layout: str,
     fresh: tuple[str, ...] = (),
+    dropped: tuple[str, ...] = (),
 ) -> WeightsReport:
-    """Compare keys and shapes of a file's ``weights`` with the state dict ``wanted``, but for the keys ``fresh``."""
+    """Compare keys and shapes of a file's ``weights`` with the state dict ``wanted``, but for the keys ``fresh``.
+
+    The entries ``dropped`` of the file are not among ``weights`` any more; they count as entries of the file.
+    """
     expected = {key: value for key, value in wanted.items() if key not in fresh}
     common = [key for key in expected if key in weights]
     same = [key for key in common if weights[key].shape == expected[key].shape]
     return WeightsReport(
         source=source,
         layout=layout,
-        entries=len(weights),
+        entries=len(weights) + len(dropped),
         matched=tuple(same),
         missing=tuple(key for key in expected if key not in weights),
         unexpected=tuple(key for key in weights if key not in wanted),
@@ -92,4 +100,5 @@ def compare(
             if weights[key].shape != expected[key].shape
         ),
         fresh=fresh,
+        dropped=dropped,
     )

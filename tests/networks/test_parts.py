@@ -29,9 +29,13 @@ def test_encoder_gives_the_map_that_the_network_itself_decodes(name):
     module, argument = CONSUMERS[name]
     seen = []
     network.get_submodule(module).register_forward_pre_hook(lambda _, args: seen.append(args[argument]))
-    encoder = network_parts(network).encoder
+    parts = network_parts(network)
+    stage = []
+    parts.deepest.register_forward_hook(lambda _, args, out: stage.append(out))
+    encoder = parts.encoder
     with torch.no_grad():
         network(X)
+        assert (stage[0] if isinstance(stage[0], torch.Tensor) else stage[0][-1]) is seen[0]
         features = encoder(X)
     assert torch.equal(features[-1], seen[0])
     assert features[-1].shape[1] == encoder.out_channels

@@ -102,3 +102,51 @@ def test_objects_are_not_built(tmp_path, zipped):
     with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.linear\.Linear.*state_dict") as caught:
         read_checkpoint(tmp_path / "o.pt")
     assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.int64])
+def test_numpy_scalars_become_plain_numbers(tmp_path, kind, zipped):
+    """Published checkpoints hold their best loss so."""
+    allowed = set(torch.serialization.get_safe_globals())
+    content = {"best": kind(3.25), "state_dict": {"a": torch.arange(3.0)}}
+    torch.save(content, tmp_path / "o.pt", _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(tmp_path / "o.pt")
+    assert found["best"] == kind(3.25).item() and type(found["best"]) is type(kind(0).item())
+    assert torch.equal(found["state_dict"]["a"], torch.arange(3.0))
+    assert set(torch.serialization.get_safe_globals()) == allowed  # for this read alone
+
+
+def test_what_the_user_allows_stays_allowed(tmp_path):
+    save_checkpoint(CONTENT, tmp_path / "o.pt")
+    with torch.serialization.safe_globals([np.dtype]):
+        read_checkpoint(tmp_path / "o.pt")
+        assert np.dtype in torch.serialization.get_safe_globals()
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_numpy_scalars_of_either_numpy(tmp_path, module):
+    torch.save({"best": np.float64(0.125)}, tmp_path / "o.pt", _use_new_zipfile_serialization=False)
+    raw = (tmp_path / "o.pt").read_bytes()
+    assert raw.count(b"core.multiarray\nscalar") == 1
+    raw = raw.replace(b"numpy._core.multiarray", module).replace(b"numpy.core.multiarray", module)
+    (tmp_path / "o.pt").write_bytes(raw)
+    assert read_checkpoint(tmp_path / "o.pt") == {"best": 0.125}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("foreign", "words"),
+    [
+        (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
+        (np.zeros(3), r"numpy\._?core\.(multiarray|numeric)\."),
+        (print, r"\(print\)"),
+        (np.str_("x"), "o.pt"),
+        (np.datetime64(3, "s"), "o.pt"),
+    ],
+)
+def test_other_objects_beside_numpy_scalars_are_not_built(tmp_path, foreign, words, zipped):
+    content = {"best": np.float64(1), "a": torch.zeros(2), "foreign": foreign}
+    torch.save(content, tmp_path / "o.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=words):
+        read_checkpoint(tmp_path / "o.pt")

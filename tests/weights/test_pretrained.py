@@ -9,7 +9,7 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import ModelsGenesis
-from medgenesis.networks import UNet3D, network_parts
+from medgenesis.networks import AutoEncoder3D, EncoderClassifier, UNet3D, YNet3D, network_parts
 from medgenesis.weights import initialise, load_pretrained, save_checkpoint
 
 NETWORKS = {
@@ -158,3 +158,84 @@ def test_head_of_an_unknown_network_by_name():
         load_pretrained(target, source.state_dict())
     assert load_pretrained(target, source.state_dict(), head="last").fresh == ("last.weight", "last.bias")
     assert torch.equal(target["trunk"].weight, source["trunk"].weight)
+
+
+def ynet(classes=5, decoder=True, outputs=1):
+    return YNet3D(1, outputs, 2, classes, decoder=decoder)
+
+
+def keys_of(network, *parts):
+    return {key for key in network.state_dict() if key.startswith(parts)}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "dropped", "fresh"),
+    [
+        (lambda: ynet(), lambda: UNet3D(width=2), ("classifier.",), ()),
+        (lambda: ynet(), lambda: UNet3D(out_channels=3, width=2), ("classifier.",), ("head.",)),
+        (lambda: ynet(decoder=False), lambda: UNet3D(width=2), ("classifier.",), ("decoder.", "head.")),
+        (lambda: ynet(decoder=False), lambda: ynet(), (), ("decoder.", "head.")),
+        (lambda: ynet(decoder=False), lambda: ynet(7), (), ("decoder.", "head.", "classifier.")),
+        (lambda: ynet(), lambda: ynet(7), (), ("classifier.",)),
+        (lambda: ynet(), lambda: ynet(outputs=2), (), ("head.",)),
+        (lambda: ynet(), lambda: ynet(decoder=False), ("decoder.", "head."), ()),
+        (lambda: ynet(decoder=False), lambda: ynet(decoder=False), (), ()),
+        (lambda: UNet3D(width=2), lambda: ynet(), (), ("classifier.",)),
+        (lambda: UNet3D(width=2), lambda: ynet(decoder=False), ("decoder.", "head."), ("classifier.",)),
+    ],
+)
+def test_parts_that_only_one_side_has(source, target, dropped, fresh, caplog):
+    source, target = source(), target()
+    before, given = copy_of(target), source.state_dict()
+    report = load_pretrained(target, given)
+    assert report.complete and report.entries == len(given)
+    assert set(report.dropped) == (keys_of(source, *dropped) if dropped else set())
+    assert set(report.fresh) == (keys_of(target, *fresh) if fresh else set())
+    after = target.state_dict()
+    assert all(torch.equal(after[key], before[key] if key in report.fresh else given[key]) for key in after)
+    for word, keys in (("left newly initialised", report.fresh), ("dropped", report.dropped)):
+        assert (f"{len(keys)} {word} (" in str(report)) == bool(keys)
+    assert ("has no decoder: that of" in caplog.text) == ("decoder." in fresh)
+
+
+def test_never_leaves_nothing_newly_initialised():
+    """As for restoring: the decoder must be there, and the class head may go."""
+    target = UNet3D(width=2)
+    before = copy_of(target)
+    with pytest.raises(CheckpointError, match="50 missing in the file .decoder"):
+        load_pretrained(target, ynet(decoder=False).state_dict(), skip_head="never")
+    assert same(target.state_dict(), before)
+    source = ynet()
+    assert len(load_pretrained(target, source.state_dict(), skip_head="never").dropped) == 9
+    assert same(target.state_dict(), {key: value for key, value in source.state_dict().items() if key in before})
+
+
+def test_always_leaves_every_head_new():
+    report = load_pretrained(ynet(), ynet().state_dict(), skip_head="always")
+    assert set(report.fresh) == keys_of(ynet(), "head.", "classifier.")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (lambda: EncoderClassifier(UNet3D(width=2), 3).state_dict(), lambda: UNet3D(width=2)),
+        (lambda: AutoEncoder3D(width=2).state_dict(), lambda: UNet3D(width=2)),
+        (lambda: {k: v for k, v in ynet().state_dict().items() if "levels.1" not in k}, lambda: ynet()),
+        (lambda: {k: v for k, v in ynet().state_dict().items() if "encoder" not in k}, lambda: UNet3D(width=2)),
+    ],
+)
+def test_parts_that_differ_are_no_parts_that_are_absent(source, target):
+    target = target()
+    before = copy_of(target)
+    with pytest.raises(CheckpointError, match="checkpoint of another network"):
+        load_pretrained(target, source())
+    assert same(target.state_dict(), before)
+
+
+def test_initialise_en_de_from_en(tmp_path, caplog):
+    source = ynet(decoder=False)
+    save_checkpoint(source.state_dict(), tmp_path / "en.pt")
+    target = initialise(ynet(), tmp_path / "en.pt")
+    assert "en.pt has no decoder: that of YNet3D starts newly initialised" in caplog.text
+    assert same(target.encoder.state_dict(), source.encoder.state_dict())
+    assert same(target.classifier.state_dict(), source.classifier.state_dict())

@@ -139,7 +139,7 @@ def test_unknown_layout_names_the_first_keys(tmp_path):
 
 
 def test_published_keys_among_others_are_not_taken_for_the_layout(published, reference):
-    entries = {**reference.state_dict(), "clc_out.fc1.weight": torch.zeros(2, 2)}
+    entries = {**reference.state_dict(), "clc_in.fc1.weight": torch.zeros(2, 2)}
     with pytest.raises(CheckpointError, match="its 107 keys"):
         load_published(published(entries))
 

@@ -1,0 +1,94 @@
+"""TransVW: self-classification added to another pretext method."""
+
+import torch
+from torch import Tensor, nn
+
+from medgenesis.methods.self_classification import self_classification
+from medgenesis.networks import PatternHead, network_parts
+
+
+class TransVW(nn.Module):
+    """Let any pretext method also name the anatomical pattern of each cube, as a module whose forward is its loss.
+
+    loss = loss of the method + weight * cross_entropy(head(deepest map of its encoder), class)
+
+    The deepest map is the one that the method's own network computes, caught in the same forward pass; nothing is
+    computed twice, and nothing is kept between batches.
+
+    Args:
+        method: a pretext method; `network_parts` must know the encoder of its `network`.
+        num_classes: number of patterns.
+        weight: of the cross-entropy (published: 0.01).
+        norm: of the class head, see `UNet3D`.
+
+    Shape:
+        batch: what the method takes, and `class` (B,), whole numbers.
+        returns: what the method returns, with the new "loss", and "classification" and "accuracy" (the share of right
+            classes), scalars. Where a forward of the method runs the encoder several times on maps of the same
+            B cubes (two views, say), each is classified, and these are means over them.
+
+    Raises:
+        ValueError: a method that classifies already, or whose encoder does not say its channels; (on call) a batch
+            without `class` or with classes outside 0 to num_classes - 1, or a network that goes round its encoder.
+
+    References:
+        Haghighi et al., TransVW, IEEE Transactions on Medical Imaging 2021 (arXiv 2102.10680).
+
+    Notes:
+        `network` is the method's, for transfer; the class head stays with this module. `SemanticGenesis` is the
+        published combination in one network, whose class head is kept.
+    """
+
+    def __init__(self, method: nn.Module, num_classes: int, weight: float = 0.01, norm: str = "batch") -> None:
+        super().__init__()
+        self.parts = (*method.parts, "classification", "accuracy")
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError(
+                f"method: must not classify patterns itself; found {type(method).__name__} with the parts "
+                f"{', '.join(method.parts)}. Use it without TransVW."
+            )
+        encoder = network_parts(method.network).encoder
+        channels = getattr(encoder, "out_channels", None)
+        if channels is None:
+            raise ValueError(
+                f"method: the encoder of its network must have out_channels, those of its deepest map; found "
+                f"{type(encoder).__name__} without. Set the attribute."
+            )
+        self.method, self.weight = method, weight
+        self.classifier = PatternHead(channels, num_classes, norm)
+
+    @property
+    def network(self) -> nn.Module:
+        """What is kept for transfer: the network of the method."""
+        return self.method.network
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        output, maps = self._with_deepest_maps(batch)
+        results = [self_classification(self.classifier(deepest), batch) for deepest in maps]
+        classification, accuracy = (torch.stack(values).mean() for values in zip(*results, strict=True))
+        loss = output["loss"] + self.weight * classification
+        return {**output, "loss": loss, "classification": classification.detach(), "accuracy": accuracy}
+
+    def _with_deepest_maps(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The method's output, and each deepest map that its encoder gave meanwhile."""
+        maps: list[Tensor] = []
+
+        def catch(module: nn.Module, args: tuple, features: Tensor | list[Tensor]) -> None:
+            maps.append(features if isinstance(features, Tensor) else features[-1])
+
+        # for this pass only: a lasting hook would hold the graph, and be copied along with a momentum encoder
+        hook = network_parts(self.network).deepest.register_forward_hook(catch)
+        try:
+            output = self.method(batch)
+        finally:
+            hook.remove()
+        if not maps:
+            raise ValueError(
+                f"network: must call its encoder as a module; {type(self.network).__name__} did not. Write "
+                "`self.encoder(x)` in its forward, not a method of the encoder or its stages one by one."
+            )
+        return output, maps
+
+    def restore(self, image: Tensor) -> Tensor:
+        """The method's restored version of `image`, both (B, C, *spatial), where it has one."""
+        return self.method.restore(image)
