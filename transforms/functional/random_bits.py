@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 Words = np.ndarray | torch.Tensor
+_AT_ONCE = 2**15  # words that the processor's nearest cache holds with a copy of them
 
 
 class Stream(enum.IntEnum):
@@ -25,12 +26,28 @@ class Stream(enum.IntEnum):
 
 def _mix(word: Words) -> Words:
     """Scramble 32-bit words IN PLACE by an invertible hash, each input bit reaching each output bit."""
+    if isinstance(word, np.ndarray) or word.device.type == "cpu":
+        _mix_unsigned(np.asarray(word).view(np.uint32))
+        return word
     word ^= (word >> 16) & 0xFFFF
     word *= 0x7FEB352D
     word ^= (word >> 15) & 0x1FFFF
     word *= -0x7B935975  # 0x846CA68B as a signed word
     word ^= (word >> 16) & 0xFFFF
     return word
+
+
+def _mix_unsigned(word: np.ndarray) -> None:
+    """The same on unsigned words, a cache's worth at a time: twice as fast."""
+    flat, shifted = word.ravel(order="K"), np.empty(min(word.size, _AT_ONCE), np.uint32)
+    for start in range(0, flat.size, _AT_ONCE):
+        part = flat[start : start + _AT_ONCE]
+        spare = shifted[: len(part)]
+        part ^= np.right_shift(part, 16, out=spare)
+        part *= 0x7FEB352D
+        part ^= np.right_shift(part, 15, out=spare)
+        part *= 0x846CA68B
+        part ^= np.right_shift(part, 16, out=spare)
 
 
 def _as_type(values: Words, name: str) -> Words:
@@ -63,9 +80,16 @@ def random_bits(counters: Words, seeds: Words, stream: Stream) -> Words:
 
 def uniform_fraction(bits: Words) -> Words:
     """Turn words into float32 fractions in [0, 1), all multiples of 2^-24 and so exact."""
-    return _as_type((bits >> 8) & 0xFFFFFF, "float32") * 2.0**-24
+    whole = bits >> 8
+    whole &= 0xFFFFFF
+    fractions = _as_type(whole, "float32")
+    fractions *= 2.0**-24
+    return fractions
 
 
 def uniform_below(bits: Words, bound: Words | int) -> Words:
     """Turn words into int64 numbers in 0 .. bound - 1, each likely alike to within bound / 2^32."""
-    return ((_as_type(bits, "int64") & 0xFFFFFFFF) * bound) >> 32
+    numbers = _as_type(bits, "int64") & 0xFFFFFFFF  # a new array, whatever the type was before
+    numbers = numbers * bound
+    numbers >>= 32
+    return numbers

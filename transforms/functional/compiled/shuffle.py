@@ -1,6 +1,7 @@
 """Local shuffling, compiled; see `functional.windows` for what it does."""
 
 import functools
+import math
 
 import numpy as np
 from numba import njit
@@ -9,6 +10,7 @@ from medgenesis.transforms.functional.compiled.hashing import below, hash_keys, 
 from medgenesis.transforms.functional.compiled.jit import kernel
 from medgenesis.transforms.functional.random_bits import Stream
 
+_LARGEST_TABLE = 2**22  # offsets: 16 MB
 _SIDE, _START, _PERMUTATION = int(Stream.WINDOW_SIDE), int(Stream.WINDOW_START), int(Stream.WINDOW_PERMUTATION)
 
 
@@ -16,8 +18,11 @@ _SIDE, _START, _PERMUTATION = int(Stream.WINDOW_SIDE), int(Stream.WINDOW_START),
 def _offset_table(max_sides, strides):
     """Flat offsets of a window's voxels from its first one, for every size up to the greatest, and where each begins.
 
-    One flat loop over a window's voxels is much faster than three nested ones of a few rounds each.
+    One flat loop over a window's voxels is much faster than three nested ones of a few rounds each. Of large windows
+    there are too many sizes: their table is empty, and has room for the offsets of one window.
     """
+    if math.prod(side * (side + 1) // 2 for side in max_sides) > _LARGEST_TABLE:
+        return np.empty((0, 0, 0), np.int64), np.empty(math.prod(max_sides), np.uint32)
     return _fill_offset_table(max_sides, strides)
 
 
@@ -29,12 +34,19 @@ def _fill_offset_table(max_sides, strides):
     k = 0
     for i, j, m in np.ndindex(max_sides):
         first[i, j, m] = k
-        for x in range(i + 1):
-            for y in range(j + 1):
-                for z in range(m + 1):
-                    offsets[k] = x * strides[0] + y * strides[1] + z * strides[2]
-                    k += 1
+        k = _fill_offsets(offsets, k, (i + 1, j + 1, m + 1), strides)
     return first, offsets
+
+
+@njit
+def _fill_offsets(offsets, k, sides, strides):
+    """Write the offsets of one window from place k on; return where they end."""
+    for x in range(sides[0]):
+        for y in range(sides[1]):
+            for z in range(sides[2]):
+                offsets[k] = x * strides[0] + y * strides[1] + z * strides[2]
+                k += 1
+    return k
 
 
 @njit
@@ -50,6 +62,7 @@ def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets
     side_keys, start_keys = hash_keys(seed, _SIDE), hash_keys(seed, _START)
     draw_keys = hash_keys(seed, _PERMUTATION)
     greatest = max_sides[0] * max_sides[1] * max_sides[2]
+    tabled = first.size > 0
     draws, items = np.empty(greatest, np.uint32), np.empty(greatest, np.uint32)
     sources = np.arange(shape[0] * shape[1] * shape[2]).astype(np.uint32)
     for window in range(windows):
@@ -58,7 +71,11 @@ def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets
         y, b = _place(word(c + 1), side_keys, start_keys, shape[1], max_sides[1])
         z, d = _place(word(c + 2), side_keys, start_keys, shape[2], max_sides[2])
         voxel, length = np.uint64(x * strides[0] + y * strides[1] + z), np.uint64(a * b * d)
-        begin, counter = np.uint64(first[a - 1, b - 1, d - 1]), word(window * greatest)
+        begin, counter = np.uint64(0), word(window * greatest)
+        if tabled:
+            begin = np.uint64(first[a - 1, b - 1, d - 1])
+        else:
+            _fill_offsets(offsets, 0, (a, b, d), strides)
         for k in range(length):  # a loop of its own, because it is vectorised
             bits = hash_word(word(counter + word(k)), draw_keys)
             draws[k] = (np.uint64(bits) * (k + np.uint64(1))) >> np.uint64(32)
@@ -91,5 +108,7 @@ def shuffle(cube, shuffled, seed, shape, rank, windows, max_sides):
         max_sides: greatest side of a window on each axis.
     """
     strides = (shape[1] * shape[2], shape[2], 1)
-    sources = _find_sources(seed, shape, rank, windows, max_sides, strides, *_offset_table(max_sides, strides))
+    first, offsets = _offset_table(max_sides, strides)
+    offsets = offsets if first.size else offsets.copy()  # threads share the table, but not what they write to
+    sources = _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets)
     _gather(cube, shuffled, sources)
