@@ -1,0 +1,121 @@
+"""The same place in another patient: by the same voxel, or relative to the body."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medgenesis.errors import VolumeError
+from medgenesis.mining.volumes import VolumeInfo
+
+logger = logging.getLogger(__name__)
+
+MODES = ("auto", "voxel", "body")
+_SPACING_RATIO = 1.05
+
+
+@dataclass(frozen=True)
+class CoordinateSystem:
+    """How the place of a cube in one volume becomes its place in another.
+
+    Args:
+        mode: "voxel": the shared coordinate is the cube's first voxel itself. "body": it is the cube's centre, as a
+            fraction of the body box along each axis.
+        size: voxels of the cube (X, Y, Z).
+    """
+
+    mode: str
+    size: tuple[int, ...]
+
+    def share(self, origin: Sequence[int], volume: VolumeInfo) -> tuple[float, ...]:
+        """The shared coordinate of the cube whose first voxel is `origin` in `volume`."""
+        if self.mode == "voxel":
+            return tuple(origin)
+        first, behind = volume.body_box
+        axes = zip(origin, self.size, first, behind, strict=True)
+        return tuple((start + side / 2 - low) / (high - low) for start, side, low, high in axes)
+
+    def place(self, shared: Sequence[float], volume: VolumeInfo) -> tuple[tuple[int, ...], bool]:
+        """First voxel of the cube at a shared coordinate in `volume`, and whether it was moved to lie inside."""
+        origin = shared
+        if self.mode == "body":
+            first, behind = volume.body_box
+            axes = zip(shared, self.size, first, behind, strict=True)
+            # floor(x + 1/2): halves go one way, where `round` would send them to the even side
+            origin = [math.floor(low + part * (high - low) - side / 2 + 0.5) for part, side, low, high in axes]
+        room = [side - wanted for side, wanted in zip(volume.shape, self.size, strict=True)]
+        inside = tuple(min(max(int(start), 0), free) for start, free in zip(origin, room, strict=True))
+        return inside, inside != tuple(origin)
+
+
+def choose_coordinates(volumes: Sequence[VolumeInfo], size: Sequence[int], mode: str = "auto") -> CoordinateSystem:
+    """The coordinate system that fits the volumes, or an error that says why none does.
+
+    - "voxel", the published rule: all shapes must be equal, and the spacings agree within 5 % along each axis (largest
+      over smallest). That the volumes are aligned (the same field of view in each) cannot be seen from their geometry:
+      it is the user's promise.
+    - "body": any shapes. Spacings that differ by more than 5 % are accepted with a warning: a cube has the same number
+      of voxels everywhere, so it then shows more millimetres of one patient than of another.
+    - "auto": "voxel" if all shapes are equal, else "body"; never with spacings that differ by more than 5 %.
+
+    Args:
+        volumes: all that cubes are cut from.
+        size: voxels of the cube (X, Y, Z).
+        mode: one of the above.
+
+    Raises:
+        ValueError: another `mode`.
+        VolumeError: two volumes that do not go together (both are named), or a volume without body box.
+    """
+    if mode not in MODES:
+        raise ValueError(f"`coordinates` must be one of {', '.join(MODES)}, got {mode!r}")
+    odd = next((volume for volume in volumes if volume.shape != volumes[0].shape), None)
+    if mode == "auto":
+        chosen = "voxel" if odd is None else "body"
+        logger.info("coordinates: %s, for the shapes are %s", chosen, "equal" if odd is None else "different")
+    else:
+        chosen = mode
+    if chosen == "voxel" and odd is not None:
+        raise VolumeError(
+            f"{volumes[0].image} has shape {volumes[0].shape}, {odd.image} {odd.shape}: the same voxel is another "
+            'place in volumes of different shapes: choose `coordinates="body"`'
+        )
+    _compare_spacings(volumes, forgive=mode == "body")
+    if chosen == "body":
+        _check_boxes(volumes)
+    return CoordinateSystem(chosen, tuple(int(side) for side in size))
+
+
+def _compare_spacings(volumes: Sequence[VolumeInfo], forgive: bool) -> None:
+    for axis in range(3):
+        least = min(volumes, key=lambda volume: volume.spacing_mm[axis])
+        most = max(volumes, key=lambda volume: volume.spacing_mm[axis])
+        if not most.spacing_mm[axis] > _SPACING_RATIO * least.spacing_mm[axis]:
+            continue
+        found = (
+            f"{least.image} has voxels of {least.spacing_mm} mm, {most.image} of {most.spacing_mm} mm: cubes of as "
+            "many voxels show more of one patient than of another"
+        )
+        if not forgive:
+            raise VolumeError(
+                f"{found}: resample them (`spacing_mm` of the preprocessing), leave one out, or accept it by "
+                '`coordinates="body"`'
+            )
+        logger.warning("%s", found)
+        return
+
+
+def _check_boxes(volumes: Sequence[VolumeInfo]) -> None:
+    for volume in volumes:
+        if volume.body_box is None:
+            raise VolumeError(
+                f"{volume.image}: its body box is not known, which coordinates relative to the body need: compute the "
+                'volume features anew, or choose `coordinates="voxel"`'
+            )
+        first, behind = volume.body_box
+        sides = zip(first, behind, volume.shape, strict=True)
+        if not all(0 <= low < high <= side for low, high, side in sides):
+            raise VolumeError(
+                f"{volume.image}: its body box {volume.body_box} is empty or leaves the volume of {volume.shape}: "
+                "compute the volume features anew"
+            )

@@ -1,0 +1,84 @@
+"""The cube of a discovered pattern, cut from its volume."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Resize, SpatialCrop
+
+from medgenesis.data.intensity import volume_name
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.mining.whole import three_sides
+
+
+class CutPatternd(MapTransform):
+    """Cut the cube that an item of a `PatternTable` describes; deterministic.
+
+    The item has `origin` (first voxel) and `size` (voxels cut) beside the loaded volumes, and its `class`.
+
+    Args:
+        keys: keys of the volumes (C, X, Y, Z), of which all are cut alike.
+        size: voxels (X, Y, Z) of the result: what was cut in another size is resized linearly.
+        class_key: key that receives the number of the class, an int, which collates to int64 (B,).
+
+    Raises:
+        ValueError: a side below 1 voxel.
+        DatalistError: when called, for an item without one of the fields, or with one that is no whole number.
+        VolumeError: when called, for a cube that leaves its volume.
+
+    Notes:
+        Only the cube's voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
+    """
+
+    def __init__(
+        self, keys: KeysCollection = "image", size: int | Sequence[int] = (64, 64, 32), class_key: str = "class"
+    ) -> None:
+        super().__init__(keys)
+        self.size, self.class_key = three_sides(size, "size"), class_key
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        item = dict(data)
+        name = volume_name(item[self.keys[0]])
+        origin, region = (_whole_numbers(item, field, name, least) for field, least in (("origin", 0), ("size", 1)))
+        for key in self.key_iterator(item):
+            item[key] = cut_pattern(item[key], origin, region, self.size)
+        (item[self.class_key],) = _whole_numbers(item, "class", name, 0)
+        return item
+
+
+def cut_pattern(
+    volume: torch.Tensor, origin: Sequence[int], region: Sequence[int], size: Sequence[int]
+) -> torch.Tensor:
+    """The cube of `region` voxels from `origin` on of a volume (C, X, Y, Z), as (C, *size), in memory of its own.
+
+    Raises:
+        VolumeError: the cube leaves the volume.
+    """
+    end = [start + side for start, side in zip(origin, region, strict=True)]
+    sides = tuple(volume.shape[1:])
+    if len(sides) != len(end) or any(stop > side for stop, side in zip(end, sides, strict=True)):
+        raise VolumeError(
+            f"{volume_name(volume)}: the cube from {list(origin)} of {list(region)} voxels leaves the volume of {sides}: "
+            "the file or the preprocessing is another than when patterns were mined: undo that, or mine again"
+        )
+    cube = SpatialCrop(roi_start=origin, roi_end=end)(volume)
+    if tuple(region) != tuple(size):
+        return Resize(size, mode="trilinear")(cube)
+    return cube.clone(memory_format=torch.contiguous_format)  # a view would drag the volume along to the trainer
+
+
+def _whole_numbers(item: Mapping[str, Any], field: str, name: str, least: int) -> list[int]:
+    found = item.get(field)
+    values = [found] if field == "class" else found
+    try:
+        numbers = [int(value) for value in values]
+        good = numbers == list(values) and min(numbers) >= least
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise DatalistError(
+            f'{name}: the item\'s "{field}" must be whole numbers from {least}, got {found!r}: give items of a pattern '
+            "table (`medgenesis mine`), or add the field"
+        )
+    return numbers

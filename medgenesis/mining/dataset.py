@@ -1,0 +1,78 @@
+"""Discovered patterns as training samples: cut and corrupted on the fly."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.transforms import Compose
+
+from medgenesis.data.datasets import SeededDataset
+from medgenesis.data.screening import screen_volumes
+from medgenesis.errors import DatalistError
+from medgenesis.mining.cut import CutPatternd
+from medgenesis.mining.loading import VolumeLoader
+from medgenesis.mining.patterns import PatternTable
+
+
+class PatternDataset(SeededDataset):
+    """The cubes of a pattern table with their classes, each corrupted into a pretext pair.
+
+    Every volume that cubes come from is read once when the data set is made, so that one that cannot be read, or has
+    changed since it was mined, is known before hours are spent; this pass fills the cache, which holds each volume
+    once, however many cubes it gives.
+
+    Args:
+        table: the patterns.
+        preprocessing: the one that they were mined with.
+        transform: random transform of a cube, as `RandGenesisd("image", preset="semantic")`; None returns the plain
+            cube.
+        section: "training" or "validation".
+        seed: with the epoch and the index, the only source of randomness.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+        keys: what a sample keeps; `class` is an int, which collates to int64 (B,).
+
+    Returns:
+        `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary; sample `index` is item `index`
+        of the section.
+
+    Raises:
+        ValueError: another section, an unknown `cache`, or a disk cache without folder.
+        DatalistError: a section without items.
+        VolumeError: a volume that cannot be read or prepared, or whose shape is no longer the table's.
+        IntensityRangeError: a volume whose values do not fit the preset.
+    """
+
+    def __init__(
+        self,
+        table: PatternTable,
+        preprocessing: Callable,
+        transform: Callable | None = None,
+        section: str = "training",
+        *,
+        seed: int = 0,
+        cache: str = "disk",
+        cache_dir: str | Path | None = None,
+        keys: Sequence[str] = ("image", "target", "class"),
+    ) -> None:
+        self.items, self.num_classes = table.items(section), table.num_classes
+        if not self.items:
+            raise DatalistError(
+                f"the pattern table has no items in section {section!r}: choose the other section, or mine again with "
+                "patients there"
+            )
+        cut = CutPatternd("image", table.settings["cube_size"])
+        super().__init__(Compose([cut] if transform is None else [cut, transform]), seed, keys)
+        images = {item["image"] for item in self.items}
+        volumes = [volume for volume in table.volumes if volume.image in images]
+        self.load = VolumeLoader(volumes, preprocessing, cache=cache, cache_dir=cache_dir)
+        self.place_of = {volume.image: i for i, volume in enumerate(volumes)}
+        screen_volumes([{"image": one.image} for one in volumes], load=lambda i: {"image": self.load(i)}, seed=seed)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def source(self, index: int) -> dict[str, Any]:
+        """Item `index` with its volume in place of the file name."""
+        item = self.items[index]
+        return {**item, "image": self.load(self.place_of[item["image"]])}

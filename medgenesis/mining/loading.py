@@ -1,0 +1,88 @@
+"""The volumes that are mined: which they are, and how to get one by its number."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medgenesis.data.datalists import load_datalist, read_datalist
+from medgenesis.data.datasets import cached_volumes
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.mining.patterns import MINED_SECTIONS
+from medgenesis.mining.volumes import VolumeInfo
+
+
+def records_to_mine(datalist: str | Path, on_error: str = "stop") -> list[dict[str, str]]:
+    """The training and validation records of a datalist, as `mined_record` makes them.
+
+    Args:
+        datalist: the list; a validation section may be absent or empty.
+        on_error: "stop" at absent files, or "skip" the records that name them, with a warning.
+
+    Raises:
+        DatalistError: as `load_datalist`; a record that cannot be mined.
+    """
+    present = read_datalist(datalist)
+    sections = [section for section in MINED_SECTIONS if present.get(section) or section == "training"]
+    return [
+        mined_record({**record, "section": section})
+        for section in sections
+        for record in load_datalist(datalist, section, on_error)
+    ]
+
+
+def mined_record(record: Mapping[str, Any]) -> dict[str, str]:
+    """What mining keeps of a record: `image`, `patient` (absent: the file itself) and `section` (absent: training).
+
+    Records of the same file are then equal, so that all steps of mining share one disk cache.
+
+    Raises:
+        DatalistError: several files as channels, or a row of a stack.
+    """
+    image = record.get("image")
+    if not isinstance(image, (str, Path)) or "cube" in record:
+        raise DatalistError(
+            f"the record {dict(record)} cannot be mined, which takes whole volumes of one file each: leave out rows of "
+            "stacks (`cube`), and save channels in one file"
+        )
+    patient = str(record.get("patient", Path(image).as_posix()))
+    return {"image": str(image), "patient": patient, "section": record.get("section", "training")}
+
+
+class VolumeLoader:
+    """Gives volume i of a list, prepared, as (C, X, Y, Z): the `load` of discovery and of what looks at its result.
+
+    Args:
+        volumes: as in `VolumeFeatures.volumes` or `PatternTable.volumes`.
+        preprocessing: the one that their features were computed with.
+        cache: "none", "disk" (memory-mapped; the cache of the features is used again) or "memory".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+        VolumeError: (on call) a file that cannot be used, or whose shape is no longer the listed one.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[VolumeInfo],
+        preprocessing: Callable,
+        *,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.volumes = list(volumes)
+        self.prepared = cached_volumes([mined_record(vars(one)) for one in volumes], preprocessing, cache, cache_dir)
+
+    def __len__(self) -> int:
+        return len(self.volumes)
+
+    def __call__(self, i: int) -> torch.Tensor:
+        volume, listed = self.prepared[i]["image"], self.volumes[i]
+        if tuple(volume.shape[1:]) != listed.shape:
+            raise VolumeError(
+                f"{listed.image}: its shape is {tuple(volume.shape[1:])}, but was {listed.shape} when it was mined: "
+                "the file or the preprocessing has changed: undo that, or mine again"
+            )
+        return volume

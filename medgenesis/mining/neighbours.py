@@ -1,0 +1,160 @@
+"""Who resembles whom: the nearest feature vectors, and the nearest patients."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+INDEXES = ("exact", "faiss")
+_WORKING_MEMORY = 64  # MiB of distances at a time
+
+
+def nearest(
+    features: np.ndarray, references: np.ndarray, k: int, index: str = "exact"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k vectors nearest to each reference by Euclidean distance, nearest first, ties by index.
+
+    Args:
+        features: (N, F), finite.
+        references: (R, F), finite.
+        k: neighbours of each, 1 to N.
+        index: "exact", or "faiss": a graph that finds nearly all of them (needs `pip install medgenesis[faiss]`).
+
+    Returns:
+        Indices (R, k), int64, and distances (R, k), float64.
+
+    Raises:
+        ValueError: a row that is not finite, sizes that do not fit, k out of its range, or an unknown index.
+        ImportError: "faiss" is not installed.
+
+    Notes:
+        Distances are computed anew in float64 for what the index proposes, so that both indexes give the same numbers
+        for the same neighbour. The graph is built by one thread, or it would not be the same twice. 200 neighbours of
+        200 references among 10^5 vectors of 512, one busy core: "exact" 2.4 s; "faiss" 44 s to build the graph, then
+        0.5 s, 98 % of the neighbours. So the graph pays for thousands of references, far more than mining has.
+    """
+    return NeighbourIndex(features, index).nearest(references, k)
+
+
+class NeighbourIndex:
+    """An index that is built once and asked many times.
+
+    Args:
+        features: as in `nearest`.
+        index: as in `nearest`.
+    """
+
+    def __init__(self, features: np.ndarray, index: str = "exact") -> None:
+        if index not in INDEXES:
+            raise ValueError(f"`index` must be one of {', '.join(INDEXES)}, got {index!r}")
+        self.features = _checked(features, "features")
+        self.graph = _build_graph(self.features) if index == "faiss" else None
+
+    def nearest(self, references: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As the function `nearest`."""
+        references = _checked(references, "references")
+        count, width = self.features.shape
+        if references.shape[1] != width:
+            raise ValueError(f"`references` must have {width} columns as the features, got {references.shape[1]}")
+        if not 1 <= k <= count:
+            raise ValueError(f"`k` must be from 1 to the number of feature vectors, {count}, got {k}: ask for fewer")
+        if self.graph is None:
+            return self._exact(references, k)
+        return self._approximate(references, k)
+
+    def _exact(self, references: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.metrics import pairwise_distances_chunked
+
+        # what rounding leaves of the distance of a vector to itself, in sklearn's ||x||^2 - 2xy + ||y||^2
+        slack = 1e-6 * np.linalg.norm(references, axis=1).max(initial=0)
+
+        def reduce(distances: np.ndarray, start: int) -> list:
+            # all that tie with the k-th, up to rounding: choosing among them needs the true distances
+            limits = np.partition(distances, k - 1, axis=1)[:, k - 1] * (1 + 1e-5) + slack
+            pairs = zip(references[start:], distances, limits, strict=False)
+            return [self._ranked(reference, np.flatnonzero(row <= limit), k) for reference, row, limit in pairs]
+
+        chunks = pairwise_distances_chunked(
+            references, self.features, reduce_func=reduce, metric="euclidean", working_memory=_WORKING_MEMORY
+        )
+        return _stacked([row for chunk in chunks for row in chunk], k)
+
+    def _approximate(self, references: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        import faiss
+
+        search = faiss.SearchParametersHNSW(efSearch=max(2 * k, 64))
+        _, found = self.graph.search(references.astype(np.float32), k, params=search)
+        if (found < 0).any():  # equal vectors can cut a graph into pieces, of which one has fewer than k
+            return self._exact(references, k)
+        return _stacked([self._ranked(*pair, k) for pair in zip(references, found, strict=True)], k)
+
+    def _ranked(self, reference: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        differences = self.features[candidates].astype(np.float64) - reference
+        distances = np.sqrt(np.square(differences).sum(axis=1))
+        order = np.lexsort((candidates, distances))[:k]
+        return candidates[order], distances[order]
+
+
+class PatientNeighbours:
+    """The patients nearest to a volume, each by its nearest volume.
+
+    Args:
+        features: (N, F), finite, one row a volume.
+        patients: key of each volume's patient.
+        index: as in `nearest`.
+    """
+
+    def __init__(self, features: np.ndarray, patients: Sequence[str], index: str = "exact") -> None:
+        self.patients = list(patients)
+        volumes = Counter(self.patients)
+        self.count, self.most = len(volumes), max(volumes.values(), default=0)
+        self.index = NeighbourIndex(features, index)
+
+    def nearest(self, reference: np.ndarray, k: int) -> list[tuple[int, float]]:
+        """Row and distance of the nearest volume of each of the k patients nearest to a vector (F,), nearest first."""
+        wanted = min(k * self.most, len(self.patients))  # no k - 1 patients have as many volumes
+        rows, distances = self.index.nearest(reference[None], wanted)
+        chosen: dict[str, tuple[int, float]] = {}
+        for row, distance in zip(rows[0].tolist(), distances[0].tolist(), strict=True):
+            chosen.setdefault(self.patients[row], (row, distance))
+        return list(chosen.values())[:k]
+
+
+def _checked(vectors: np.ndarray, name: str) -> np.ndarray:
+    vectors = np.asarray(vectors)
+    if vectors.ndim != 2 or vectors.size == 0:
+        raise ValueError(f"`{name}` must be a table (rows, features) that is not empty, got shape {vectors.shape}")
+    if vectors.dtype not in (np.float32, np.float64):
+        vectors = vectors.astype(np.float32)
+    bad = not_finite(vectors)
+    if bad is not None:
+        raise ValueError(f"`{name}` must be finite, row {bad} is not: leave it out, or look at the network's weights")
+    return vectors
+
+
+def not_finite(vectors: np.ndarray) -> int | None:
+    """The first row of (N, F) with a value that is not finite, or None."""
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    return int(bad[0]) if bad.size else None
+
+
+def _build_graph(features: np.ndarray):
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(
+            'index "faiss" needs the package faiss-cpu: `pip install medgenesis[faiss]`, or choose index "exact"'
+        ) from error
+    graph = faiss.IndexHNSWFlat(features.shape[1], 16)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        graph.add(np.ascontiguousarray(features, dtype=np.float32))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return graph
+
+
+def _stacked(rows: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    indices = np.array([indices for indices, _ in rows], dtype=np.int64).reshape(-1, k)
+    return indices, np.array([distances for _, distances in rows], dtype=np.float64).reshape(-1, k)

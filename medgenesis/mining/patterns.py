@@ -1,0 +1,201 @@
+"""The table of discovered patterns: where each cube lies, and which class it belongs to."""
+
+import json
+import os.path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medgenesis.atomic import write_text
+from medgenesis.errors import DatalistError
+from medgenesis.mining.volumes import VolumeInfo
+
+FORMAT = 1
+MINED_SECTIONS = ("training", "validation")
+
+
+@dataclass
+class PatternTable:
+    """Cubes of discovered patterns, as places in volumes.
+
+    An item is a dictionary that stands alone as a record of a MONAI datalist: `image` (file), `patient`, `class` (from
+    0), `resolution` (1, 2 or 3), `origin` (first voxel), `size` (voxels cut, to be resized to the setting `cube_size`),
+    `distance` (of the features to the reference's), `reference` (True for one item of each class: the cube that the
+    class was found in).
+
+    Args:
+        settings: what the table was made with, as `discover` was told.
+        volumes: all that took part, also those that no cube came from.
+        training: items; file names are absolute in memory.
+        validation: items.
+
+    Notes:
+        Origins are voxels of the preprocessed volume: a table belongs to one preprocessing.
+    """
+
+    settings: dict[str, Any]
+    volumes: list[VolumeInfo]
+    training: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the training items have: 0 to `num_classes` - 1."""
+        return 1 + max((item["class"] for item in self.training), default=-1)
+
+    @property
+    def references(self) -> list[dict[str, Any]]:
+        """The reference items, by class."""
+        return sorted((item for item in self.training if item["reference"]), key=lambda item: item["class"])
+
+    def items(self, section: str) -> list[dict[str, Any]]:
+        """The items of "training" or "validation" (ValueError for another section)."""
+        if section not in MINED_SECTIONS:
+            raise ValueError(f"`section` must be one of {', '.join(MINED_SECTIONS)}, got {section!r}")
+        return getattr(self, section)
+
+    def class_counts(self, section: str = "training") -> dict[int, int]:
+        """How many items each class has in a section; 0 where it has none."""
+        counts = dict.fromkeys(range(self.num_classes), 0)
+        for item in self.items(section):
+            counts[item["class"]] += 1
+        return counts
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PatternTable":
+        """Read a table; file names become absolute.
+
+        Args:
+            path: as written by `save`, or by hand.
+
+        Raises:
+            DatalistError: unreadable, malformed, of a newer format, or volumes that are absent (how many, and the
+                first three).
+        """
+        path = Path(path)
+        table = cls(**_read(path))
+        table.validate(path)
+        names = [volume.image for volume in table.volumes]
+        absent = [name for name in names if not Path(name).exists()]
+        if absent:
+            raise DatalistError(
+                f"{path}: {len(absent)} of {len(names)} volumes are absent, the first {', '.join(absent[:3])}: is the "
+                "disk mounted? Paths are relative to the table's folder: move it along with the volumes"
+            )
+        return table
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as JSON, whole or not at all; file names become relative to its folder.
+
+        Raises:
+            DatalistError: the table breaks a rule, or cannot be written.
+        """
+        path = Path(path)
+        self.validate(path)
+        try:
+            write_text(path, self._text(path.parent.absolute()))
+        except OSError as error:
+            raise DatalistError(
+                f"{path}: cannot be written ({error}): choose another folder, or free the disk"
+            ) from error
+
+    def validate(self, path: str | Path = "pattern table") -> None:
+        """Refuse a table that breaks a rule (DatalistError).
+
+        Args:
+            path: what errors call the table.
+        """
+        shapes = {volume.image: volume.shape for volume in self.volumes}
+        if len(shapes) < len(self.volumes):
+            raise DatalistError(f"{path}: {len(self.volumes) - len(shapes)} volumes are listed twice: take them out")
+        for section in MINED_SECTIONS:
+            for i, item in enumerate(self.items(section)):
+                broken = _broken_rule(item, shapes)
+                if broken:
+                    raise DatalistError(f"{path}: item {i} of {section!r} {broken}: mine the table anew")
+        known = {item["class"] for item in self.training}
+        lacking = sorted((set(range(self.num_classes)) | {item["class"] for item in self.validation}) - known)
+        if lacking or not known:
+            what = f"class {lacking[0]} has no training item" if lacking else "it has no training items"
+            raise DatalistError(f"{path}: {what}: mine the table anew")
+        classes = [item["class"] for item in self.references]
+        if len(classes) > len(set(classes)):
+            raise DatalistError(f"{path}: a class has two references: mine the table anew")
+
+    def _text(self, folder: Path) -> str:
+        """One line an item: a table of 30 000 stays readable, and small."""
+        rows = {"volumes": [asdict(volume) for volume in self.volumes]}
+        rows |= {section: self.items(section) for section in MINED_SECTIONS}
+        # a folder is asked for once a volume, not once an item
+        relative = {volume.image: _relative(volume.image, folder) for volume in self.volumes}
+        parts = [f'"format": {FORMAT}', f'"settings": {json.dumps(self.settings)}']
+        for name, listed in rows.items():
+            lines = ",\n".join(json.dumps({**row, "image": relative[row["image"]]}) for row in listed)
+            parts.append(f'"{name}": [\n{lines}\n]')
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatalistError(
+            f"{path}: no such table of patterns, looked for from {Path.cwd()}: check the path; "
+            "`medgenesis mine` makes one"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DatalistError(f"{path}: cannot be read as a table of patterns ({error}): mine it anew") from error
+    parts = ("settings", "volumes", *MINED_SECTIONS)
+    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+        raise DatalistError(f'{path}: a table of patterns must be an object with a whole number "format": mine it anew')
+    if found["format"] > FORMAT:
+        raise DatalistError(
+            f"{path}: its format is {found['format']}, this version reads up to {FORMAT}: update medgenesis"
+        )
+    for part in parts:
+        kind = dict if part == "settings" else list
+        if not isinstance(found.get(part), kind):
+            raise DatalistError(
+                f"{path}: {part!r} must be a {kind.__name__}, got {found.get(part)!r:.40}: mine it anew"
+            )
+    folder = path.parent.absolute()
+    try:
+        located = {part: [_located(row, folder) for row in found[part]] for part in parts[1:]}
+        volumes = [VolumeInfo(**row) for row in located["volumes"]]
+    except (TypeError, KeyError, ValueError) as error:
+        raise DatalistError(f"{path}: a volume or an item is malformed ({error}): mine it anew") from error
+    return {**located, "settings": found["settings"], "volumes": volumes}
+
+
+def _located(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {**row, "image": os.path.normpath(folder / row["image"])}
+
+
+def _relative(image: str, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(image, folder)).as_posix()
+    except ValueError:  # another drive
+        return Path(image).as_posix()
+
+
+def _broken_rule(item: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> str | None:
+    """What is wrong with an item, or None."""
+    image = item.get("image")
+    if image not in shapes:
+        return f"is of {image}, which is not among the volumes"
+    if not _whole(item.get("class")) or item["class"] < 0:
+        return f'has "class" {item.get("class")!r}, which must be a whole number from 0'
+    if item.get("resolution") not in (1, 2, 3) or not isinstance(item.get("reference"), bool) or "distance" not in item:
+        return 'needs a "resolution" of 1, 2 or 3, a "reference" (true or false) and a "distance"'
+    shape, origin, size = shapes[image], item.get("origin"), item.get("size")
+    for name, place in (("origin", origin), ("size", size)):
+        if not isinstance(place, list) or len(place) != len(shape) or not all(map(_whole, place)):
+            return f'has "{name}" {place!r}, which must be {len(shape)} whole numbers'
+    if min(origin) < 0 or min(size) < 1 or any(a + b > c for a, b, c in zip(origin, size, shape, strict=True)):
+        return f"(of {image}) leaves its volume: origin {origin}, size {size}, shape {list(shape)}"
+    return None
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,75 @@
+"""What mining knows of a volume without holding it."""
+
+import logging
+import os.path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medgenesis.errors import DatalistError, VolumeError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VolumeInfo:
+    """A preprocessed volume: its file, its patient and its geometry.
+
+    Args:
+        image: file name; made absolute.
+        patient: key of the patient; one patient may have several volumes.
+        section: of the datalist: "training" or "validation".
+        shape: voxels (X, Y, Z) after preprocessing.
+        spacing_mm: voxel size after preprocessing, in mm.
+        body_box: first voxel of the body and the voxel behind its last, ((x, y, z), (x, y, z)), as from `body_box`;
+            None where coordinates are never relative to the body.
+    """
+
+    image: str
+    patient: str
+    section: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    body_box: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        box = self.body_box
+        plain = {
+            "image": os.path.normpath(Path(self.image).absolute()),
+            "patient": str(self.patient),
+            "shape": tuple(int(side) for side in self.shape),
+            "spacing_mm": tuple(float(side) for side in self.spacing_mm),
+            "body_box": None if box is None else tuple(tuple(int(voxel) for voxel in corner) for corner in box),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+
+def large_enough(volumes: Sequence[VolumeInfo], cube_size: Sequence[int], on_error: str = "stop") -> list[int]:
+    """Indices of the volumes that a cube fits into.
+
+    Args:
+        volumes: to choose from.
+        cube_size: voxels (X, Y, Z).
+        on_error: "stop" at the first that is too small, or "skip" such volumes with a warning.
+
+    Raises:
+        VolumeError: a volume smaller than the cube (`on_error="stop"`).
+        DatalistError: the same file twice.
+        ValueError: another `on_error`.
+    """
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
+    good, seen = [], set()
+    for i, volume in enumerate(volumes):
+        if volume.image in seen:
+            raise DatalistError(f"{volume.image}: is in the list twice: leave one out")
+        seen.add(volume.image)
+        if all(side >= wanted for side, wanted in zip(volume.shape, cube_size, strict=True)):
+            good.append(i)
+            continue
+        found = f"{volume.image}: its shape {volume.shape} is smaller than the cube {tuple(cube_size)}"
+        if on_error == "stop":
+            raise VolumeError(f'{found}: choose a smaller `cube_size`, `on_error="skip"`, or leave the file out')
+        logger.warning("skipped: %s", found)
+    return good
