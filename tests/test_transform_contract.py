@@ -18,8 +18,8 @@ from medgenesis.transforms.functional import backend as dispatch
 sys.path.insert(0, str(Path(__file__).parent / "transforms"))
 from faces import COMPOSITES, FACES, IDEAS, SUBJECTS, build, call, cube, every_face, every_subject, face_class, stacked
 
-SHAPES = [(side,) * 3 for side in range(1, 18)]
-SHAPES += [(64, 64, 3), (3, 40, 33), (5, 3, 12), (1, 1, 50), (21, 6, 11), (1, 1), (2, 5), (17, 16), (64, 33), (1, 90)]
+SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
+SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17, 16), (64, 33)]
 ONES = [name for name in SUBJECTS if name not in COMPOSITES]
 TOLERANCE = dict.fromkeys(SUBJECTS, 2e-6) | {"LocalShuffle": 0.0, "InPaint": 0.0, "OutPaint": 0.0}
 BENT = {
@@ -67,11 +67,12 @@ def test_what_was_drawn_for_a_batch_does_the_same_to_each_cube_in_every_face(sub
         assert torch.isfinite(together).all() and together.min() >= 0 and together.max() <= 1
         assert torch.equal(batch, before)
         for b in range(2):
-            array, dictionary = build(subject), build(subject, "dictionary")
+            array = build(subject)
             array.params = batched.params.select(np.array([b]))
             agree(subject, stacked(array(batch[b], randomize=False)), together[:, b])
-            dictionary.transform.sample = lambda *_, drawn=array.params: drawn
-            agree(subject, call(dictionary, batch[b]), together[:, b])
+        dictionary = build(subject, "dictionary")
+        dictionary.transform.sample = lambda *_, drawn=array.params: drawn
+        agree(subject, call(dictionary, batch[1]), together[:, 1])
 
 
 @every_subject
@@ -95,7 +96,7 @@ def test_with_a_probability_too(subject):
 
 @every_subject
 def test_both_backends_give_the_same(subject, monkeypatch):
-    cases = [(1, 64, 64, 32), (3, 17, 19, 23), (2, 40, 33), (1, 5, 64, 3), (20, 9, 7, 11)]
+    cases = [(1, 44, 64, 30), (3, 17, 19, 23), (2, 40, 33), (1, 5, 64, 3), (20, 9, 7, 11)]
     for dtype, tolerance in ((torch.float32, TOLERANCE | BENT), (torch.float64, TOLERANCE)):
         compiled = [call(build(subject).set_random_state(i), cube(*s, dtype=dtype)) for i, s in enumerate(cases)]
         with monkeypatch.context() as patch:
@@ -103,6 +104,17 @@ def test_both_backends_give_the_same(subject, monkeypatch):
             for number, shape in enumerate(cases):
                 found = call(build(subject).set_random_state(number), cube(*shape, dtype=dtype))
                 agree(subject, found, compiled[number], tolerance)
+
+
+@pytest.mark.gpu
+@every_subject
+def test_a_gpu_gives_the_same(subject):
+    batch = cube(6, 2, 33, 20, 17)
+    batched = build(subject, "batched").set_random_state(0)
+    expected = stacked(batched(batch))
+    found = batched(batch.cuda(), randomize=False)
+    assert all(out.device.type == "cuda" for out in (found if isinstance(found, tuple) else (found,)))
+    agree(subject, stacked(found).cpu(), expected, TOLERANCE | BENT)
 
 
 # ---- types and layouts
@@ -120,7 +132,7 @@ def test_dtype_is_kept_and_the_result_is_that_of_double_precision_rounded(subjec
 
 
 @every_subject
-@every_face
+@pytest.mark.parametrize("face", ["array", "batched"])
 def test_memory_layouts(subject, face, backend):
     """Strided, expanded, and (NumPy) reversed volumes give what a contiguous copy gives, and stay as they are."""
     base = cube(10, 12, 9, 2)
@@ -171,17 +183,16 @@ def test_cubes_of_a_batch_are_drawn_independently(subject):
 @pytest.mark.parametrize("subject", ONES)
 @every_face
 def test_the_probability_is_that_of_each_cube_and_what_is_left_out_is_untouched(subject, face):
-    batch = cube(1, 20, 20, 20).expand(200, -1, -1, -1, -1)
-    seldom = build(subject, face, prob=0.3).set_random_state(0)
+    batch = cube(1, 20, 20, 20).expand(150, -1, -1, -1, -1)
+    some = {"LocalShuffle": {"windows": 300}, "InPaint": {"p_continue": 1.0}}.get(subject, {})
+    seldom = build(subject, face, prob=0.3, **some).set_random_state(0)
     outs = seldom(batch) if face == "batched" else [call(seldom, volume)[0] for volume in batch]
     done = np.array([not torch.equal(out, volume) for out, volume in zip(outs, batch, strict=True)])
-    rate = 0.3 * (0.95 if subject == "InPaint" else 1.0)  # 5 % of in-paintings draw no block
-    assert stats.binomtest(int(done.sum()), 200, rate).pvalue > 1e-4
+    assert stats.binomtest(int(done.sum()), 150, 0.3).pvalue > 1e-4
     if face == "batched":
-        assert (seldom.active | ~done).all() and seldom.active.sum() - done.sum() <= 12
-        assert torch.equal(seldom(batch, randomize=False), outs)
+        assert (seldom.active == done).all() and torch.equal(seldom(batch, randomize=False), outs)
     for prob in (0, 1):
-        transform = build(subject, face, prob=prob, **({"p_continue": 1.0} if subject == "InPaint" else {}))
+        transform = build(subject, face, prob=prob, **some)
         assert all(torch.equal(call(transform, batch[0])[0], batch[0]) == (prob == 0) for _ in range(6))
 
 
@@ -198,7 +209,7 @@ def test_what_was_drawn_can_be_taken_out_logged_pickled_and_replayed(subject, fa
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(pickle.loads(pickle.dumps(params)).record()))
     assert list(record) == list(params.__dataclass_fields__) and params.expand() is not None
     for other in (build(subject), build(subject, "batched")):
-        other.params, other.active = pickle.loads(pickle.dumps(params)), np.array([True])
+        other.params = pickle.loads(pickle.dumps(params))
         batched = isinstance(other, face_class(subject, "batched"))
         again = stacked(other(volume[None] if batched else volume, randomize=False))
         assert torch.equal(again[:, 0] if batched else again, made)

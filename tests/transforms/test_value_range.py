@@ -25,12 +25,12 @@ def test_all_but_those_that_move_voxels_have_a_range():
 
 @every_ranged
 @every_face
-@pytest.mark.parametrize("value_range", [(-1000, 1000), (0, 255), (-3.5, -0.25), (0, 1e-3)], ids=str)
+@pytest.mark.parametrize("value_range", [(-1000, 1000), (-3.5, -0.25), (0, 1e-3)], ids=str)
 def test_another_range_gives_the_result_of_0_to_1_mapped_linearly(subject, face, value_range):
     low, high = value_range
     volume = cube(2, 15, 20, 12, dtype=torch.float64)
     moved = volume * (high - low) + low
-    for seed in range(4):
+    for seed in range(2):
         expected = call(build(subject, face).set_random_state(seed), volume) * (high - low) + low
         found = call(build(subject, face, value_range=value_range).set_random_state(seed), moved)
         assert (found - expected).abs().max() <= 2e-6 * (high - low)
@@ -63,7 +63,7 @@ def test_rescale_equals_rescaling_by_hand(subject, face, value_range):
     volume = torch.randn(2, 15, 20, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 70 - 300
     before = volume.clone()
     by_hand = torch.from_numpy(np.interp(volume, (volume.min(), volume.max()), value_range))
-    for seed in range(4):
+    for seed in range(2):
         asked = build(subject, face, value_range=value_range, rescale=True).set_random_state(seed)
         expected = call(build(subject, face, value_range=value_range).set_random_state(seed), by_hand)
         torch.testing.assert_close(call(asked, volume), expected, rtol=0, atol=2e-6 * (value_range[1] - value_range[0]))

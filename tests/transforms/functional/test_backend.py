@@ -24,6 +24,7 @@ torch.save({"compiled": compiled_for(torch.zeros(1)) is not None, "results": res
 """
 
 
+@pytest.mark.slow
 def test_numba_switched_off_by_its_own_variable_gives_the_same(tmp_path):
     file = tmp_path / "results.pt"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
@@ -35,16 +36,26 @@ def test_numba_switched_off_by_its_own_variable_gives_the_same(tmp_path):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 if subject == "SemanticGenesis" else 2e-5)
 
 
-def test_without_numba_torch_serves_and_says_so_once(monkeypatch, caplog):
+@pytest.fixture
+def asked_anew():
+    """The choice is made once; the tests here have it made again."""
+    backend._compiled.cache_clear()
+    yield
+    backend._compiled.cache_clear()
+
+
+def test_numba_switched_off_serves_torch_without_a_word(monkeypatch, caplog, asked_anew):
+    monkeypatch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", True)  # what the variable sets
+    assert backend.compiled_for(torch.zeros(1)) is None and not caplog.records
+
+
+def test_without_numba_torch_serves_and_says_so_once(monkeypatch, caplog, asked_anew):
     expected = call(build("Genesis").set_random_state(1), cube(1, 12, 12, 12))
     monkeypatch.setitem(sys.modules, "numba", None)  # what Python does for a module that is not there
     backend._compiled.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING):
-            found = [call(build("Genesis").set_random_state(1), cube(1, 12, 12, 12)) for _ in range(2)]
-        assert backend.compiled_for(torch.zeros(1)) is None
-    finally:
-        backend._compiled.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        found = [call(build("Genesis").set_random_state(1), cube(1, 12, 12, 12)) for _ in range(2)]
+    assert backend.compiled_for(torch.zeros(1)) is None
     assert [record.levelname for record in caplog.records if "numba" in record.message] == ["WARNING"]
     assert all((one - expected).abs().max() <= 2e-6 for one in found)
 
