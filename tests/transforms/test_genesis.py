@@ -205,6 +205,16 @@ def test_without_any_part_the_pair_is_equal_but_not_the_same_memory():
         assert len({corrupted.data_ptr(), target.data_ptr(), volume.data_ptr()}) == 3
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (9, 8, 7), (20, 20, 20)])
+def test_what_is_done_to_some_cubes_reaches_no_target(shape):
+    """The first part is done to all cubes, the others to some, which the composite may do in place."""
+    for preset, rates in (("models", {"flip": 0.0, "shuffle": 1.0, "nonlinear": 0.5}), ("semantic", {})):
+        batch = torch.rand(12, 1, *shape)
+        before = batch.clone()
+        corrupted, target = BatchedGenesis(preset, rates=rates).set_random_state(0)(batch)
+        assert torch.equal(batch, before) and torch.equal(target, before) and not torch.equal(corrupted, before)
+
+
 @pytest.mark.parametrize("shape", [(9, 8, 7), (9, 8)])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_flip_moves_both_and_both_affines_as_monai_does(seed, shape):
