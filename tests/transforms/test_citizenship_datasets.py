@@ -153,8 +153,8 @@ def meta_records(count, shape):
 
 @pytest.mark.parametrize("shape", [(12, 14, 16), (12, 14)])
 def test_a_batch_is_decollated_each_cube_with_its_own_flipped_affine(shape):
-    items = meta_records(6, shape)
-    batch = next(iter(DataLoader(Dataset(items), batch_size=6)))
+    items = meta_records(16, shape)
+    batch = next(iter(DataLoader(Dataset(items), batch_size=16)))
     batched = BatchedGenesis(rates={"flip": 0.9, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}).set_random_state(1)
     before = batch["image"].affine.clone()
     corrupted, target = batched(batch["image"])

@@ -202,7 +202,7 @@ def test_without_any_part_the_pair_is_equal_but_not_the_same_memory():
     volume = torch.rand(2, 1, 8, 8, 8)
     for corrupted, target in (RandGenesis(rates=NEVER)(volume[0]), BatchedGenesis(rates=NEVER)(volume)):
         assert torch.equal(corrupted, target)
-        assert len({corrupted.data_ptr(), target.data_ptr(), volume.data_ptr()}) == 3
+        assert corrupted.data_ptr() not in (target.data_ptr(), volume[0].data_ptr())
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (9, 8, 7), (20, 20, 20)])
