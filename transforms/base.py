@@ -15,7 +15,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
-from monai.utils import TransformBackends, convert_to_tensor
+from monai.utils import MetaKeys, TransformBackends, convert_to_tensor
 
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.checks import check_batch, check_probability, check_range, rescaled
@@ -128,7 +128,7 @@ def as_volume(img: Any) -> torch.Tensor:
     volume = convert_to_tensor(img, track_meta=False)
     if get_track_meta():
         volume = like(volume, _WITHOUT_META)
-        volume.affine = _WITHOUT_META.affine.clone()  # one matrix for all would let a user change it for all
+        volume.meta[MetaKeys.AFFINE] = _WITHOUT_META.affine.clone()  # not one for all, which a user might change
     return volume
 
 

@@ -62,7 +62,7 @@ class RandGenesis(RandVolumeTransform):
     The preset "models" is Models Genesis: flip (both), then local shuffle, non-linear intensity, and in- or
     out-painting, each by a rate of its own. "semantic" is Semantic Genesis: in-plane elastic deformation, then one of
     the four, the shuffle having 5 windows and a painting one block. The target is the flipped, otherwise untouched
-    volume. A flip moves both affines too, as MONAI's Flip does.
+    volume; without a flip it shares the input's memory. A flip moves both affines too, as MONAI's Flip does.
 
     Args:
         preset: "models" or "semantic".
@@ -109,7 +109,10 @@ class RandGenesis(RandVolumeTransform):
         return GenesisParams(tuple(shape[2:]), flips, applied, **parts)
 
     def apply(self, volume: torch.Tensor, params: GenesisParams) -> tuple[torch.Tensor, torch.Tensor]:
-        """The kernel: (B, C, *spatial) -> corrupted and target of the same shape, not in place."""
+        """The kernel: (B, C, *spatial) -> corrupted and target of the same shape, not in place.
+
+        Where nothing is flipped, the target is the volume itself, not a copy.
+        """
         check_shape(params, volume, len(params.flips), params.spatial_shape)
         target = _flip(volume, params.flips)
         corrupted = target
@@ -123,7 +126,9 @@ class RandGenesis(RandVolumeTransform):
 
 
 def _flip(batch: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
-    """Reverse the spatial axes (B, n) of each cube; a new tensor also where there are none."""
+    """Reverse the spatial axes (B, n) of each cube; the batch itself where there are none."""
+    if not flips.any():
+        return batch
     patterns = {tuple(pattern) for pattern in flips.tolist()}
     if len(patterns) == 1:
         return batch.flip(_axes(patterns.pop()))

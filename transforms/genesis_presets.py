@@ -8,7 +8,6 @@ from medgenesis.transforms.base import (
     Generator,
 )
 from medgenesis.transforms.checks import check_probability
-from medgenesis.transforms.functional.blocks import count_while
 
 PARTS = ("elastic", "shuffle", "nonlinear", "inpaint", "outpaint")  # in the order in which they are applied
 _MAX_FLIPS = 3
@@ -37,15 +36,15 @@ class ModelsRates:
 
     def draw(self, rng: Generator, batch: int, axes: int) -> tuple[np.ndarray, np.ndarray]:
         """Which spatial axes are reversed, bool (B, n), and which of PARTS are applied, bool (B, 5)."""
-        rates = np.array([0.0, self.shuffle, self.nonlinear, self.paint, self.inpaint])
-        count = count_while(rng.random((batch, _MAX_FLIPS)), self.flip)
-        axis = (rng.random((batch, _MAX_FLIPS)) * axes).astype(np.int64)
-        applied = rng.random((batch, len(rates))) < rates
+        uniforms = rng.random((batch, 2 * _MAX_FLIPS + len(PARTS)))
+        more, axis, part = np.split(uniforms, [_MAX_FLIPS, 2 * _MAX_FLIPS], axis=1)
+        applied = part < (0.0, self.shuffle, self.nonlinear, self.paint, self.inpaint)
         painted, inpainted = applied[:, 3].copy(), applied[:, 4].copy()
-        applied[:, 3], applied[:, 4] = painted & inpainted, painted & ~inpainted
-        done = np.arange(_MAX_FLIPS) < count[:, None]
-        times = ((axis[..., None] == np.arange(axes)) & done[..., None]).sum(axis=1)
-        return times % 2 == 1, applied
+        np.logical_and(painted, inpainted, out=applied[:, 3])
+        np.greater(painted, inpainted, out=applied[:, 4])
+        done = np.logical_and.accumulate(more < self.flip, axis=1)
+        chosen = (axis * axes).astype(np.int64)[..., None] == np.arange(axes)
+        return np.logical_xor.reduce(chosen & done[..., None], axis=1), applied
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class RandInPaint(RandVolumeTransform):
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
         sides = np.array(shape[2:])
-        low, high = (np.maximum(1, whole_voxels(sides, fraction)) for fraction in self.side_fraction)
+        low, high = np.maximum(1, whole_voxels(sides, self.side_fraction))
         counts = count_while(rng.random((shape[0], self.blocks)), self.p_continue)
         places = rng.random((shape[0], self.blocks, 2, len(sides)))
         blocks = place_blocks(places, counts, sides, (low, high), self.margin)
@@ -150,7 +150,7 @@ class RandOutPaint(RandVolumeTransform):
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
         sides = np.array(shape[2:])
-        high, low = (sides - whole_voxels(sides, fraction) for fraction in self.removed_fraction)
+        high, low = sides - whole_voxels(sides, self.removed_fraction)
         counts = 1 + count_while(rng.random((shape[0], self.blocks - 1)), self.p_continue)
         places = rng.random((shape[0], self.blocks, 2, len(sides)))
         blocks = place_blocks(places, counts, sides, (low, high), self.margin)

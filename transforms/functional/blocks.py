@@ -1,5 +1,7 @@
 """Rectangular blocks of a cube: where they may lie, which voxels they cover, and the noise that fills them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -7,14 +9,14 @@ from medgenesis.transforms.functional.backend import as_float, compiled_for
 from medgenesis.transforms.functional.random_bits import Stream, random_bits, uniform_fraction
 
 
-def whole_voxels(shape: np.ndarray, fraction: float) -> np.ndarray:
-    """A fraction of each side in whole voxels, rounded down (1/6 of 48 is 8 whatever the floats say)."""
-    return np.floor(shape * fraction + 1e-9).astype(np.int64)
+def whole_voxels(shape: np.ndarray, fractions: float | Sequence[float]) -> np.ndarray:
+    """Fractions of each side (n,) in whole voxels, rounded down (1/6 of 48 is 8 whatever the floats say)."""
+    return (np.multiply.outer(fractions, shape) + 1e-9).astype(np.int64)
 
 
 def count_while(uniforms: np.ndarray, probability: float) -> np.ndarray:
     """How often (B,) one goes on: each of the tries (B, K) succeeds with a probability, the first failure ends it."""
-    return np.cumprod(uniforms < probability, axis=1).sum(axis=1)
+    return np.logical_and.accumulate(uniforms < probability, axis=1).sum(axis=1)
 
 
 def place_blocks(
