@@ -49,7 +49,43 @@ class PaintParams(Params):
         return block_mask(torch.from_numpy(self.blocks), self.spatial_shape).numpy(), noise.numpy()
 
 
-class RandInPaint(RandVolumeTransform):
+class _RandPaint(RandVolumeTransform):
+    """What both have in common: a number of blocks, inside or outside of which there will be noise."""
+
+    inside: bool
+
+    def __init__(
+        self,
+        blocks: int,
+        p_continue: float,
+        margin: int,
+        value_range: tuple[float, float],
+        rescale: bool,
+        prob: float,
+    ) -> None:
+        super().__init__(prob, value_range, rescale)
+        self.blocks = check_count("blocks", blocks)
+        self.p_continue = check_probability("p_continue", p_continue)
+        self.margin = check_count("margin", margin, least=0)
+
+    def _side_range(self, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest side (n,) of a block in a cube with sides (n,), voxels."""
+        raise NotImplementedError
+
+    def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
+        sides = np.array(shape[2:])
+        certain = 0 if self.inside else 1  # where all outside becomes noise, something must stay
+        counts = certain + count_while(rng.random((shape[0], self.blocks - certain)), self.p_continue)
+        places = rng.random((shape[0], self.blocks, 2, len(sides)))
+        blocks = place_blocks(places, counts, sides, self._side_range(sides), self.margin)
+        return PaintParams(blocks, draw_seeds(rng, shape[0]), tuple(shape[2:]))
+
+    def apply(self, volume: torch.Tensor, params: PaintParams) -> torch.Tensor:
+        check_shape(params, volume, len(params.seeds), params.spatial_shape)
+        return paint(volume, params.blocks, params.seeds, inside=self.inside, value_range=self.value_range)
+
+
+class RandInPaint(_RandPaint):
     """Fill up to `blocks` inner blocks with uniform noise over the range, the same for all channels.
 
     Args:
@@ -74,6 +110,8 @@ class RandInPaint(RandVolumeTransform):
         fails on sides shorter than 8 voxels. It also writes into its input; this does not.
     """
 
+    inside = True
+
     def __init__(
         self,
         blocks: int = 5,
@@ -85,26 +123,14 @@ class RandInPaint(RandVolumeTransform):
         rescale: bool = False,
         prob: float = 1.0,
     ) -> None:
-        super().__init__(prob, value_range, rescale)
-        self.blocks = check_count("blocks", blocks)
-        self.p_continue = check_probability("p_continue", p_continue)
+        super().__init__(blocks, p_continue, margin, value_range, rescale, prob)
         self.side_fraction = check_fractions("side_fraction", side_fraction)
-        self.margin = check_count("margin", margin, least=0)
 
-    def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
-        sides = np.array(shape[2:])
-        low, high = np.maximum(1, whole_voxels(sides, self.side_fraction))
-        counts = count_while(rng.random((shape[0], self.blocks)), self.p_continue)
-        places = rng.random((shape[0], self.blocks, 2, len(sides)))
-        blocks = place_blocks(places, counts, sides, (low, high), self.margin)
-        return PaintParams(blocks, draw_seeds(rng, shape[0]), tuple(shape[2:]))
-
-    def apply(self, volume: torch.Tensor, params: PaintParams) -> torch.Tensor:
-        check_shape(params, volume, len(params.seeds), params.spatial_shape)
-        return paint(volume, params.blocks, params.seeds, inside=True, value_range=self.value_range)
+    def _side_range(self, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(np.maximum(1, whole_voxels(sides, self.side_fraction)))
 
 
-class RandOutPaint(RandVolumeTransform):
+class RandOutPaint(_RandPaint):
     """Keep the inside of one to `blocks` blocks and fill the rest with uniform noise over the range.
 
     The noise is independent for each channel.
@@ -131,6 +157,8 @@ class RandOutPaint(RandVolumeTransform):
         A cube of one voxel is kept as it is.
     """
 
+    inside = False
+
     def __init__(
         self,
         blocks: int = 5,
@@ -142,23 +170,12 @@ class RandOutPaint(RandVolumeTransform):
         rescale: bool = False,
         prob: float = 1.0,
     ) -> None:
-        super().__init__(prob, value_range, rescale)
-        self.blocks = check_count("blocks", blocks)
-        self.p_continue = check_probability("p_continue", p_continue)
+        super().__init__(blocks, p_continue, margin, value_range, rescale, prob)
         self.removed_fraction = check_fractions("removed_fraction", removed_fraction)
-        self.margin = check_count("margin", margin, least=0)
 
-    def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
-        sides = np.array(shape[2:])
+    def _side_range(self, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         high, low = sides - whole_voxels(sides, self.removed_fraction)
-        counts = 1 + count_while(rng.random((shape[0], self.blocks - 1)), self.p_continue)
-        places = rng.random((shape[0], self.blocks, 2, len(sides)))
-        blocks = place_blocks(places, counts, sides, (low, high), self.margin)
-        return PaintParams(blocks, draw_seeds(rng, shape[0]), tuple(shape[2:]))
-
-    def apply(self, volume: torch.Tensor, params: PaintParams) -> torch.Tensor:
-        check_shape(params, volume, len(params.seeds), params.spatial_shape)
-        return paint(volume, params.blocks, params.seeds, inside=False, value_range=self.value_range)
+        return low, high
 
 
 class RandInPaintd(RandVolumeTransformd):
