@@ -14,7 +14,41 @@ from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import screen_volumes
 
 
-class CubeDataset(torch.utils.data.Dataset):
+class SeededDataset(torch.utils.data.Dataset):
+    """Samples made on the fly, each a function of (seed, epoch, index): what the data sets of cubes have in common.
+
+    A subclass says how many there are (`__len__`), and what sample `index` is made of (`source`).
+
+    Args:
+        transform: random transform, from what `source` gives to a sample.
+        seed: with the epoch and the index, the only source of randomness.
+        keys: what a sample keeps; plain tensors, so that any two samples collate.
+    """
+
+    weights: list[float] | None = None
+
+    def __init__(self, transform: Compose, seed: int, keys: Sequence[str]) -> None:
+        self.random_transform, self.seed, self.keys = transform, seed, tuple(keys)
+
+    def source(self, index: int) -> dict[str, Any]:
+        """The item that sample `index` is made of, the same in every epoch; not to be changed."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: SampleKey | tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        source = self.source(index)
+        state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
+        self.random_transform.set_random_state(seed=int(state))
+        sample = self.random_transform(source)
+        return {name: _plain(sample[name]) for name in self.keys if name in sample}
+
+    def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
+        """The sampler that belongs to this data set: same seed, its weights when shuffling."""
+        weights = self.weights if shuffle else None
+        return SeededSampler(len(self), seed=self.seed, shuffle=shuffle, weights=weights, fixed=fixed)
+
+
+class CubeDataset(SeededDataset):
     """Random cubes of volumes, each corrupted into a pretext pair.
 
     Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
@@ -55,25 +89,21 @@ class CubeDataset(torch.utils.data.Dataset):
         report: str | Path | None = None,
         keys: Sequence[str] = ("image", "target"),
     ) -> None:
-        self.seed, self.cubes_per_volume, self.keys = seed, cubes_per_volume, tuple(keys)
-        volumes = _cached(list(data), preprocessing, cache, cache_dir)
+        super().__init__(Compose([cut] if transform is None else [cut, transform]), seed, keys)
+        self.cubes_per_volume = cubes_per_volume
+        volumes = cached_volumes(list(data), preprocessing, cache, cache_dir)
         good = screen_volumes(data, load=volumes.__getitem__, cut=cut, on_error=on_error, seed=seed, report=report)
         kept = {id(record) for record in good}
         self.positions = [i for i, record in enumerate(data) if id(record) in kept]
         self.volumes = volumes
         self.data = list(good)
-        self.random_transform = Compose([cut] if transform is None else [cut, transform])
 
     def __len__(self) -> int:
         return len(self.positions) * self.cubes_per_volume
 
-    def __getitem__(self, key: SampleKey | tuple[int, int] | int) -> dict[str, Any]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        volume = self.volumes[self.positions[index // self.cubes_per_volume]]
-        state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
-        self.random_transform.set_random_state(seed=int(state))
-        sample = self.random_transform(volume)
-        return {name: _plain(sample[name]) for name in self.keys if name in sample}
+    def source(self, index: int) -> dict[str, Any]:
+        """The volume that cube `index` is cut from."""
+        return self.volumes[self.positions[index // self.cubes_per_volume]]
 
     @property
     def weights(self) -> list[float] | None:
@@ -82,13 +112,21 @@ class CubeDataset(torch.utils.data.Dataset):
             return None
         return [float(record.get("weight", 1.0)) for record in self.data for _ in range(self.cubes_per_volume)]
 
-    def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
-        """The sampler that belongs to this data set: same seed, the records' weights when shuffling."""
-        weights = self.weights if shuffle else None
-        return SeededSampler(len(self), seed=self.seed, shuffle=shuffle, weights=weights, fixed=fixed)
 
+def cached_volumes(
+    data: list[dict], preprocessing: Callable, cache: str = "none", cache_dir: str | Path | None = None
+) -> Dataset:
+    """The prepared volumes of records, as a data set.
 
-def _cached(data: list[dict], preprocessing: Callable, cache: str, cache_dir: str | Path | None) -> Dataset:
+    Args:
+        data: records with file names.
+        preprocessing: deterministic preparation of a volume.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+    """
     if cache == "none":
         return Dataset(data, preprocessing)
     if cache == "memory":  # "threads" keeps a plain list that fills on first access: the screening pass fills it

@@ -35,7 +35,7 @@ class MappedDataset(PersistentDataset):
             data=data,
             transform=transform,
             cache_dir=cache_dir,
-            hash_func=_hash_record,
+            hash_func=hash_record,
             hash_transform=pickle_hashing,
         )
         self._names: dict[bytes, str] = {}
@@ -63,7 +63,7 @@ def _without_trace(item: dict) -> dict:
     return plain
 
 
-def _hash_record(record: dict) -> bytes:
+def hash_record(record: dict) -> bytes:
     """Hash of a record and of the size and time of change of every file (or folder of files) that it names."""
     stamps = []
     for value in record.values():

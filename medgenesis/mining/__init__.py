@@ -1,21 +1,42 @@
 """Pseudo labels without annotation: which anatomical patterns recur in many patients, and where."""
 
 from medgenesis.mining.body import body_box
+from medgenesis.mining.contact_sheet import draw_contact_sheet, save_picture
 from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
+from medgenesis.mining.cut import CutPatternd
+from medgenesis.mining.dataset import PatternDataset
 from medgenesis.mining.discovery import discover
+from medgenesis.mining.feature_map import draw_feature_map
+from medgenesis.mining.feature_table import VolumeFeatures
+from medgenesis.mining.features import volume_features
+from medgenesis.mining.loading import VolumeLoader, records_to_mine
 from medgenesis.mining.neighbours import nearest
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.mining.published import export_published, import_published
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.whole import ResizeWholed
 
 __all__ = [
     "CoordinateSystem",
+    "CutPatternd",
+    "PatternDataset",
     "PatternSimilarity",
     "PatternTable",
+    "ResizeWholed",
+    "VolumeFeatures",
     "VolumeInfo",
+    "VolumeLoader",
     "body_box",
     "choose_coordinates",
     "discover",
+    "draw_contact_sheet",
+    "draw_feature_map",
+    "export_published",
+    "import_published",
     "nearest",
     "pattern_similarity",
+    "records_to_mine",
+    "save_picture",
+    "volume_features",
 ]

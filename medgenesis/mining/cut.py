@@ -40,10 +40,10 @@ class CutPatternd(MapTransform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
         name = volume_name(item[self.keys[0]])
-        origin, region = (_whole_numbers(item, field, name, least) for field, least in (("origin", 0), ("size", 1)))
+        origin, region = _whole_numbers(item, "origin", name), _whole_numbers(item, "size", name, least=1)
         for key in self.key_iterator(item):
             item[key] = cut_pattern(item[key], origin, region, self.size)
-        (item[self.class_key],) = _whole_numbers(item, "class", name, 0)
+        (item[self.class_key],) = _whole_numbers(item, "class", name, count=1)
         return item
 
 
@@ -59,7 +59,7 @@ def cut_pattern(
     sides = tuple(volume.shape[1:])
     if len(sides) != len(end) or any(stop > side for stop, side in zip(end, sides, strict=True)):
         raise VolumeError(
-            f"{volume_name(volume)}: the cube from {list(origin)} of {list(region)} voxels leaves the volume of {sides}: "
+            f"{volume_name(volume)}: the cube from {list(origin)} of {list(region)} voxels leaves its shape {sides}: "
             "the file or the preprocessing is another than when patterns were mined: undo that, or mine again"
         )
     cube = SpatialCrop(roi_start=origin, roi_end=end)(volume)
@@ -68,17 +68,18 @@ def cut_pattern(
     return cube.clone(memory_format=torch.contiguous_format)  # a view would drag the volume along to the trainer
 
 
-def _whole_numbers(item: Mapping[str, Any], field: str, name: str, least: int) -> list[int]:
+def _whole_numbers(item: Mapping[str, Any], field: str, name: str, count: int = 3, least: int = 0) -> list[int]:
     found = item.get(field)
-    values = [found] if field == "class" else found
     try:
+        values = [found] if count == 1 else list(found)
         numbers = [int(value) for value in values]
-        good = numbers == list(values) and min(numbers) >= least
+        good = numbers == values and len(numbers) == count and min(numbers) >= least
     except (TypeError, ValueError):
         good = False
     if not good:
+        what = f"{count} whole numbers" if count > 1 else "a whole number"
         raise DatalistError(
-            f'{name}: the item\'s "{field}" must be whole numbers from {least}, got {found!r}: give items of a pattern '
-            "table (`medgenesis mine`), or add the field"
+            f'{name}: the "{field}" of its item must be {what} from {least}, got {found!r}: give items of a pattern '
+            "table (`medgenesis mine` makes one)"
         )
     return numbers

@@ -24,7 +24,7 @@ class ResizeWholed(MapTransform):
 
         CubeDataset(
             records,
-            Compose([preprocessing(), ResizeWholed("image")]),
+            Preprocessing([*preprocessing().transforms, ResizeWholed("image")]),
             cut=RandCubed("image", (128, 128, 64), rule="any"),  # of the whole volume: there is one place
             transform=CopyItemsd("image", names="target"),
             cubes_per_volume=1,
@@ -57,8 +57,8 @@ class ResizeWholed(MapTransform):
             resized = resize_whole(volume, self.size)
             if isinstance(volume, MetaTensor):
                 scale = torch.as_tensor(scale_affine(tuple(volume.shape[1:]), self.size), dtype=volume.affine.dtype)
-                # a copy of the dictionary: it receives the new affine
-                resized = MetaTensor(resized, affine=volume.affine @ scale, meta=dict(volume.meta))
+                resized = MetaTensor(resized, meta=dict(volume.meta))  # a copy: it receives the new affine
+                resized.affine = volume.affine @ scale
             item[key] = resized
         return item
 

@@ -1,0 +1,227 @@
+"""One feature vector a volume, and what else mining has to know of it; computed once."""
+
+import copy
+import hashlib
+import logging
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import Dataset, MetaTensor
+from monai.data.utils import pickle_hashing
+from monai.transforms import Compose
+from torch import nn
+from tqdm import tqdm
+
+from medgenesis.data.disk_cache import hash_record
+from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.mining.body import body_box
+from medgenesis.mining.feature_table import VolumeFeatures
+from medgenesis.mining.loading import mined_record
+from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.whole import resize_whole, three_sides
+from medgenesis.networks import deepest_map, network_parts
+
+logger = logging.getLogger(__name__)
+
+_SAVE_EVERY = 60.0  # seconds: what a killed run loses at most
+
+
+class _Row(NamedTuple):
+    vector: np.ndarray
+    volume: VolumeInfo
+    stamp: str
+
+
+class _Shrunk(NamedTuple):
+    position: int
+    stamp: str
+    volume: VolumeInfo
+    tensor: torch.Tensor
+
+
+def volume_features(
+    network: nn.Module,
+    dataset: Dataset,
+    size: int | Sequence[int] = (128, 128, 64),
+    *,
+    path: str | Path | None = None,
+    batch_size: int = 1,
+    on_error: str = "stop",
+) -> VolumeFeatures:
+    """The mean of the encoder's deepest map over each volume, resized as a whole to one size.
+
+    Args:
+        network: one whose encoder `network_parts` knows; it is not changed. On the device of its weights, in
+            evaluation mode.
+        dataset: MONAI data set of whole volumes, `image` (C, X, Y, Z) in [0, 1]: a `Dataset` or `MappedDataset` of
+            `records_to_mine` and a preprocessing. Of its records `data` the `patient` and the `section` are noted,
+            see `mined_record`; of the volumes shape, spacing and body box.
+        size: voxels (X, Y, Z) that a volume is resized to, see `ResizeWholed`.
+        path: file of the features, written at the end, every minute, and when the run is stopped. Rows that it has
+            already, of unchanged files and by the same settings, are not computed again. None keeps no file.
+        batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
+        on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
+
+    Returns:
+        The features in the order of the data set, without the volumes that were skipped.
+
+    Raises:
+        ValueError: a setting out of its range, or (with `path`) a preprocessing that cannot be pickled.
+        DatalistError: a record that cannot be mined, or a `path` that cannot be written.
+        VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can; it may be the file, or that
+            its features are not finite.
+        IntensityRangeError: likewise, for values that do not fit the preset.
+
+    References:
+        Haghighi et al., Semantic Genesis, arXiv 2007.06959, section 2: the bottleneck, globally average-pooled.
+
+    Notes:
+        One volume of full size is in memory at a time.
+    """
+    size = three_sides(size, "size")
+    if batch_size < 1 or on_error not in ("stop", "skip"):
+        raise ValueError(
+            f'`batch_size` must be at least 1 and `on_error` "stop" or "skip", got {batch_size} and {on_error!r}'
+        )
+    encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
+    records = [mined_record(record) for record in dataset.data]
+    settings = {"size": list(size), "batch_size": batch_size, "weights": _checksum(encoder)}
+    rows: dict[int, _Row] = {}
+    if path is not None:
+        settings["preprocessing"] = _preprocessing_hash(dataset)
+        rows = _known_rows(path, settings, records)
+    left, saved = [i for i in range(len(records)) if i not in rows], time.monotonic()
+    logger.info("features of %d volumes, of which %d are known", len(records), len(rows))
+    bar = tqdm(total=len(records), initial=len(rows), desc="features", unit="volume", disable=None)
+    try:
+        for batch in _batches(dataset, records, left, size, batch_size, on_error):
+            rows |= _encode(encoder, batch, on_error)
+            bar.update(len(batch))
+            if path is not None and time.monotonic() - saved > _SAVE_EVERY:
+                _gathered(rows, settings).save(path)
+                saved = time.monotonic()
+    finally:
+        bar.close()
+        if path is not None and rows:
+            _gathered(rows, settings).save(path)
+    if not rows:
+        raise VolumeError(f"none of {len(records)} volumes can be used: see the warnings above, or give other volumes")
+    return _gathered(rows, settings)
+
+
+def _gathered(rows: Mapping[int, _Row], settings: dict[str, Any]) -> VolumeFeatures:
+    vectors, volumes, stamps = zip(*(rows[i] for i in sorted(rows)), strict=True)
+    return VolumeFeatures(np.stack(vectors), list(volumes), settings, list(stamps))
+
+
+def _known_rows(path: str | Path, settings: Mapping[str, Any], records: Sequence[Mapping]) -> dict[int, _Row]:
+    """Rows of an earlier run, by the number of the record now."""
+    if not Path(path).exists():
+        return {}
+    try:
+        earlier = VolumeFeatures.load(path)
+    except DatalistError as error:
+        logger.warning("%s", error)
+        return {}
+    differing = [name for name, value in settings.items() if earlier.settings.get(name) != value]
+    if differing:
+        logger.warning("%s: made with other %s, computed anew", path, " and ".join(differing))
+        return {}
+    row_of = {stamp: row for row, stamp in enumerate(earlier.stamps)}
+    known = {}
+    for i, record in enumerate(records):
+        stamp = _stamp(record)
+        if stamp in row_of:
+            row = row_of[stamp]
+            # patient and section are the list's affair: a new split needs no new features
+            volume = replace(earlier.volumes[row], patient=record["patient"], section=record["section"])
+            known[i] = _Row(earlier.vectors[row], volume, stamp)
+    return known
+
+
+def _batches(
+    dataset: Dataset, records: Sequence[Mapping], positions: Sequence[int], size: tuple, batch_size: int, on_error: str
+) -> Iterator[list[_Shrunk]]:
+    batch = []
+    for i in positions:
+        shrunk = _shrunk(dataset, i, records[i], size, on_error)
+        batch += [] if shrunk is None else [shrunk]
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _shrunk(dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, on_error: str) -> _Shrunk | None:
+    """What is kept of volume i; a function of its own, so that the volume is gone when the next one is read."""
+    try:
+        stamp = _stamp(record)  # before reading: a file that changes meanwhile must not pass for the read one
+        volume = dataset[i]["image"]
+        resized = resize_whole(volume, size)
+        if not torch.isfinite(resized).all():
+            raise VolumeError(f"{record['image']}: has voxels that are not finite: leave the file out, or repair it")
+        spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else (1.0, 1.0, 1.0)
+        info = VolumeInfo(**record, shape=volume.shape[1:], spacing_mm=spacing, body_box=body_box(volume))
+        return _Shrunk(i, stamp, info, resized)
+    except Exception as error:
+        # not kept by a name: an error holds the frames that it passed, and with them the volume
+        if on_error == "stop" or find_domain_error(error) is None:
+            raise (find_domain_error(error) or error) from None
+        logger.warning("skipped: %s", find_domain_error(error))
+        return None
+
+
+@torch.no_grad()
+def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict[int, _Row]:
+    device = next(encoder.parameters()).device
+    volumes = torch.stack([shrunk.tensor for shrunk in batch]).to(device)
+    vectors = deepest_map(encoder, volumes).flatten(2).mean(dim=2).float().cpu().numpy()
+    rows = {}
+    for shrunk, vector in zip(batch, vectors, strict=True):
+        if np.isfinite(vector).all():
+            rows[shrunk.position] = _Row(vector, shrunk.volume, shrunk.stamp)
+            continue
+        found = f"{shrunk.volume.image}: its features are not finite: look at the network's weights, or leave it out"
+        if on_error == "stop":
+            raise VolumeError(found)
+        logger.warning("skipped: %s", found)
+    return rows
+
+
+def _stamp(record: Mapping[str, str]) -> str:
+    return hash_record({"image": record["image"]}).decode()
+
+
+def _checksum(encoder: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _preprocessing_hash(dataset: Dataset) -> str:
+    try:
+        return pickle_hashing(list(_steps(dataset.transform))).decode()[:16]
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"the preprocessing of `dataset` must be transforms that can be pickled, to be told from others ({error}): "
+            "use `medgenesis.data.preprocessing` and no lambda, or give no `path`"
+        ) from error
+
+
+def _steps(transform: Callable) -> Iterator[Callable]:
+    """The single steps: a `Compose` itself has a random state, which is never the same."""
+    if not isinstance(transform, Compose):
+        yield transform
+        return
+    for step in transform.transforms:
+        yield from _steps(step)
