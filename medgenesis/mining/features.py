@@ -172,10 +172,10 @@ def _shrunk(dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, on
         info = VolumeInfo(**record, shape=volume.shape[1:], spacing_mm=spacing, body_box=body_box(volume))
         return _Shrunk(i, stamp, info, resized)
     except Exception as error:
-        # not kept by a name: an error holds the frames that it passed, and with them the volume
+        # an error holds the frames that it passed, and with them the volume: no name and no log record may keep it
         if on_error == "stop" or find_domain_error(error) is None:
             raise (find_domain_error(error) or error) from None
-        logger.warning("skipped: %s", find_domain_error(error))
+        logger.warning("skipped: %s", str(find_domain_error(error)))
         return None
 
 

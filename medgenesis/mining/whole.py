@@ -57,7 +57,7 @@ class ResizeWholed(MapTransform):
             resized = resize_whole(volume, self.size)
             if isinstance(volume, MetaTensor):
                 scale = torch.as_tensor(scale_affine(tuple(volume.shape[1:]), self.size), dtype=volume.affine.dtype)
-                resized = MetaTensor(resized, meta=dict(volume.meta))  # a copy: it receives the new affine
+                resized = MetaTensor(resized, meta=volume.meta)  # of a plain tensor MONAI makes a copy of them
                 resized.affine = volume.affine @ scale
             item[key] = resized
         return item

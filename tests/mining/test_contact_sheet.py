@@ -61,6 +61,8 @@ def in_order(table, section, number):
 
 @pytest.mark.parametrize("section,columns", [("training", 5), ("validation", 2)])
 def test_each_cell_is_the_middle_slice_of_its_cube(table, arrays, loader, section, columns):
+    for item in table.training[-5:]:  # a patient may be as near as the reference itself
+        item["distance"] = 0.0
     sheet = draw_contact_sheet(table, loader(arrays), section=section)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
     for (r, c), picture in cells(sheet, 4, columns).items():

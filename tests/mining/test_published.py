@@ -188,9 +188,10 @@ def test_resolutions_2_and_3_unless_they_hold_zeros(tmp_path):
     folder = tmp_path / "published"
     for resolution in (1, 2, 3):
         cubes = write_published(folder, resolution=resolution, classes=5)
-        if resolution == 3:
-            np.save(folder / NAME.format("train", "data", 3, 1), np.zeros_like(cubes))
-            np.save(folder / NAME.format("train", "label", 3, 1), np.zeros((len(cubes), 1)))
+    cubes[:-1] = 0
+    np.save(folder / NAME.format("train", "data", 2, 1), cubes)
+    np.save(folder / NAME.format("train", "data", 3, 1), np.zeros_like(cubes))
+    np.save(folder / NAME.format("train", "label", 3, 1), np.zeros((len(cubes), 1)))
     records = import_published(folder, classes=5)["training"]
     assert [record["resolution"] for record in records] == [1] * 19 + [2] * 19
 
