@@ -12,7 +12,7 @@ import sys
 from medgenesis import __version__
 from medgenesis.errors import cause_of
 
-COMMANDS = ("phantom", "datalist", "bundle", "demo", "compare")
+COMMANDS = ("phantom", "datalist", "bundle", "mine", "demo", "compare")
 
 
 def main(argv: list[str] | None = None) -> int:

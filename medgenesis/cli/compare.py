@@ -40,12 +40,12 @@ def run(args: argparse.Namespace) -> None:
         counts=args.labels,
         seeds=range(args.seeds),
         iterations=args.iterations,
-        overrides=dict(_setting(text) for text in args.set),
+        overrides=dict(setting(text) for text in args.set),
     )
     logger.info("%s\n%s", Path(args.out) / "table.md", table)
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
     """`id=value` as the bundle's command line reads it: a Python literal where it is one, else a string."""
     name, separator, value = text.partition("=")
     if not separator:

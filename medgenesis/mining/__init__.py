@@ -16,10 +16,12 @@ from medgenesis.mining.published import export_published, import_published
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.volumes import VolumeInfo
 from medgenesis.mining.whole import ResizeWholed
+from medgenesis.mining.workflow import MiningRun
 
 __all__ = [
     "CoordinateSystem",
     "CutPatternd",
+    "MiningRun",
     "PatternDataset",
     "PatternSimilarity",
     "PatternTable",

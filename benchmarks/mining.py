@@ -1,0 +1,147 @@
+"""Mining: which auto-encoder finds patients of like anatomy, and what discovery and neighbours cost.
+
+    python benchmarks/mining.py [--phantoms 24] [--epochs 30] [--width 8] [--seeds 1] [--folder DIR]
+    python benchmarks/mining.py --only costs
+
+Retrieval: each variant of the auto-encoder is trained on phantoms by the bundle's mine.yaml, beside a network that was
+not trained. Of each phantom the k nearest by feature are compared with the others by what their label maps hold: the
+volume and the extent of every organ, as fractions of the field of view, standardised over the phantoms. 0 is chance, 1
+would be the k nearest by anatomy itself; the interval is what 95 % of 1000 random features (phantoms exchanged) get.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import run as run_bundle
+from scipy.spatial.distance import cdist
+
+from medgenesis import bundles
+from medgenesis.data.phantom import LABELS, write_phantoms
+from medgenesis.mining import VolumeFeatures, VolumeInfo, discover, nearest
+from medgenesis.networks import YNet3D
+from medgenesis.weights import save_checkpoint
+
+SIDE = 128
+
+
+def anatomy(label: np.ndarray) -> np.ndarray:
+    """Volume and extents of each organ, as fractions of the field of view; zeros where it is absent."""
+    numbers = []
+    for value in list(LABELS)[1:]:
+        where = np.argwhere(label == value)
+        extents = np.ptp(where, axis=0) / label.shape if len(where) else np.zeros(3)
+        numbers += [len(where) / label.size, *extents]
+    return np.array(numbers)
+
+
+def retrieval(features: np.ndarray, anatomies: np.ndarray, k: int, draws: int = 1000) -> tuple[float, float, float]:
+    """Score of the k nearest by feature, 0 chance and 1 perfect, and the interval of random features."""
+    spread = anatomies.std(axis=0)
+    apart = cdist(*[anatomies[:, spread > 0] / spread[spread > 0]] * 2)
+    apart_by_feature = cdist(features, features)
+    np.fill_diagonal(apart_by_feature, np.inf)  # nobody is his own neighbour
+    chance = apart.sum() / (len(apart) * (len(apart) - 1))
+    best = np.sort(apart, axis=1)[:, 1 : k + 1].mean()
+
+    def score(by_feature: np.ndarray) -> float:
+        found = np.argsort(by_feature, axis=1)[:, :k]
+        return (chance - np.take_along_axis(apart, found, axis=1).mean()) / (chance - best)
+
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(len(apart)) for _ in range(draws)]
+    low, high = np.quantile([score(apart_by_feature[np.ix_(order, order)]) for order in orders], [0.025, 0.975])
+    return score(apart_by_feature), low, high
+
+
+def mined_features(datalist: Path, folder: Path, features: str, args: argparse.Namespace, seed: int) -> VolumeFeatures:
+    """The features that the bundle's mine.yaml computes."""
+    root = bundles.root("semantic_genesis_ct")
+    settings = {"width": args.width, "autoencoder_epochs": args.epochs, "volume_size": args.size, "seed": seed}
+    settings |= {"volumes_per_batch": args.batch, "cache": "memory", "num_workers": 0, "features": features}
+    few = {"classes": 2, "train_patients": 2, "validation_patients": 0, "cube_rule": "any", "cube_size": [16, 16, 16]}
+    paths = {"bundle_root": root, "datalist": str(datalist), "output_dir": str(folder)}
+    run_bundle(config_file=f"{root}/configs/mine.yaml", **paths, **settings, **few)
+    return VolumeFeatures.load(folder / "features.npz")
+
+
+def compare_variants(folder: Path, args: argparse.Namespace) -> None:
+    """Print the table of retrieval."""
+    datalist = write_phantoms(folder / "phantoms", args.phantoms, 0, shape=args.shape, split=(0.8, 0.2, 0.0))
+    listed = json.loads(datalist.read_text())
+    labels = {r["patient"]: datalist.parent / r["label"] for s in ("training", "validation") for r in listed[s]}
+    anatomies = {patient: anatomy(np.asarray(nib.load(path).dataobj)) for patient, path in labels.items()}
+    untrained = folder / "untrained.pt"
+    rows = []
+    for seed in range(args.seeds):
+        torch.manual_seed(seed)
+        save_checkpoint(YNet3D(width=args.width, decoder=False).state_dict(), untrained)
+        for kind, features in (("unet", "unet"), ("bottleneck", "bottleneck"), ("untrained", str(untrained))):
+            found = mined_features(datalist, folder / f"{kind}_{seed}", features, args, seed)
+            truth = np.stack([anatomies[volume.patient] for volume in found.volumes])
+            rows.append((kind, seed, *retrieval(found.vectors, truth, args.k)))
+    print(f"\n{args.phantoms} phantoms of {args.shape}, seen at {args.size}, width {args.width}, {args.epochs} epochs")
+    print(f"| features | seed | retrieval of {args.k} nearest | random features, 95 % |\n|---|---|---|---|")
+    for kind, seed, score, low, high in rows:
+        print(f"| {kind} | {seed} | {score:.2f} | {low:.2f} to {high:.2f} |")
+
+
+def time_mining() -> None:
+    """Print the cost of discovery in 200 volumes of 128^3, features given; 44 classes, 50 patients each."""
+    shape = (SIDE,) * 3
+    sections = ["training"] * 160 + ["validation"] * 40
+    volumes = [VolumeInfo(f"/{i}.nii", str(i), s, shape, (1, 1, 1), ((0,) * 3, shape)) for i, s in enumerate(sections)]
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(len(volumes), 512)).astype(np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    table = discover(
+        volumes,
+        features,
+        lambda i: torch.rand(1, *shape, generator=torch.Generator().manual_seed(i)),
+        classes=44,
+        train_patients=50,
+        validation_patients=30,
+        rule="foreground",
+        multi_resolution=True,
+    )
+    seconds = time.perf_counter() - began
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(
+        f"\n{table.num_classes} classes in 200 volumes of {SIDE}^3: {seconds:.1f} s, peak {peak:.0f} MiB over the start"
+    )
+
+
+def time_neighbours() -> None:
+    """Print the seconds of 200 references among 10^5 vectors of 512."""
+    features = np.random.default_rng(0).normal(size=(100_000, 512)).astype(np.float32)
+    began = time.perf_counter()
+    nearest(features, features[:200], 200)
+    print(f"200 nearest of 200 references among 10^5 vectors of 512, exact: {time.perf_counter() - began:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, default in {"phantoms": 24, "epochs": 30, "width": 8, "seeds": 1, "batch": 4, "k": 5}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--shape", type=int, nargs=3, default=[48, 48, 48], help="voxels of a phantom")
+    parser.add_argument("--size", type=int, nargs=3, default=[32, 32, 32], help="voxels that the network sees")
+    parser.add_argument("--folder", type=Path, help="receives phantoms and runs (default: a temporary folder)")
+    parser.add_argument("--only", choices=("retrieval", "costs"))
+    args = parser.parse_args()
+    if args.only != "costs":
+        with tempfile.TemporaryDirectory() as temporary:
+            compare_variants(args.folder or Path(temporary), args)
+    if args.only != "retrieval":
+        time_mining()
+        time_neighbours()
+
+
+if __name__ == "__main__":
+    main()

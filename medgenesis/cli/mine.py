@@ -1,0 +1,64 @@
+"""Discover anatomical patterns in unlabelled scans: a table of cubes with pseudo labels, pictures and numbers.
+
+It runs the config mine.yaml of a bundle. Typed again, a stopped run goes on, and a finished one computes nothing.
+"""
+
+import argparse
+import logging
+
+from medgenesis.cli.compare import setting
+
+HELP = "discover anatomical patterns in unlabelled scans"
+BUNDLE = "semantic_genesis_ct"
+
+logger = logging.getLogger(__name__)
+
+_OWN = ("command", "bundle", "overlay", "set")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments; what they are stored as is the setting of mine.yaml."""
+    sides = {"type": int, "nargs": 3, "metavar": ("X", "Y", "Z")}
+    parser.add_argument("--datalist", required=True, help="datalist with sections training and validation")
+    parser.add_argument("--out", required=True, dest="output_dir", help="folder for the results")
+    parser.add_argument("--classes", type=int, metavar="N", help="patterns to find (default 44)")
+    parser.add_argument("--train-patients", type=int, metavar="N", help="training cubes of a class (default 200)")
+    parser.add_argument("--validation-patients", type=int, metavar="N", help="validation cubes of a class (default 30)")
+    parser.add_argument("--cube-size", **sides, help="voxels of a cube (default 64 64 32)")
+    parser.add_argument(
+        "--rule", dest="cube_rule", choices=("lung", "foreground", "any"), help="cubes worth a class (default lung)"
+    )
+    parser.add_argument(
+        "--features",
+        metavar="KIND",
+        help="unet or bottleneck: an auto-encoder to train; or the file of a checkpoint (default unet)",
+    )
+    parser.add_argument("--size", dest="volume_size", **sides, help="voxels of a whole volume (default 128 128 64)")
+    parser.add_argument(
+        "--epochs", dest="autoencoder_epochs", type=int, metavar="N", help="of the auto-encoder (default 10000)"
+    )
+    parser.add_argument("--multi-resolution", action="store_true", default=None, help="also cut two other resolutions")
+    parser.add_argument(
+        "--coordinates", choices=("auto", "voxel", "body"), help="how places are shared by patients (default auto)"
+    )
+    parser.add_argument("--index", choices=("exact", "faiss"), help="how neighbours are found (default exact)")
+    parser.add_argument("--seed", type=int, metavar="S", help="of all draws (default 0)")
+    parser.add_argument("--bundle", metavar="DIR", help=f"copy of a bundle with configs/mine.yaml (default: {BUNDLE})")
+    parser.add_argument("--overlay", action="append", default=[], help="config overlay of the bundle, quick say")
+    parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="any other setting of mine.yaml")
+
+
+def run(args: argparse.Namespace) -> None:
+    """What `python -m monai.bundle run --config_file <bundle>/configs/mine.yaml …` does, in this process."""
+    from pathlib import Path
+
+    from monai.bundle import run as run_bundle
+
+    from medgenesis import bundles
+
+    root = Path(args.bundle or bundles.root(BUNDLE)).absolute()
+    settings = {name: value for name, value in vars(args).items() if name not in _OWN and value is not None}
+    settings |= dict(setting(text) for text in args.set)
+    configs = [str(root / "configs" / f"{name}.yaml") for name in ("mine", *args.overlay)]
+    run_bundle(config_file=configs, bundle_root=str(root), **settings)
+    logger.info("%s", Path(args.output_dir) / "patterns.json")
