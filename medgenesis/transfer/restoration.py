@@ -19,12 +19,12 @@ _MEAN_OF = 512  # training cubes: more would not move their mean by much, and al
 
 @torch.no_grad()
 def restoration_errors(
-    network: nn.Module, training: Dataset, held_out: Dataset, batch_size: int = 8
+    method: nn.Module, training: Dataset, held_out: Dataset, batch_size: int = 8
 ) -> dict[str, float]:
-    """Mean squared errors on held-out pretext pairs: of the network and of three trivial answers.
+    """Mean squared errors on held-out pretext pairs: of a method's network and of three trivial answers.
 
     Args:
-        network: (B, C, *spatial) corrupted -> restored, on whatever device it is.
+        method: a pretext method with `restore`, (B, C, *spatial) corrupted -> restored, on whatever device it is.
         training: pairs (`image`, `target`); the mean training cube is that of 512 of them, evenly spaced, at most.
         held_out: pairs of other volumes, all of one size.
         batch_size: pairs at a time.
@@ -33,16 +33,16 @@ def restoration_errors(
         "network", "corrupted cube" (answer what was shown), "mean training cube" (the voxel-wise mean of the training
         targets) and "own mean" (each corrupted cube's mean everywhere), over all held-out voxels.
     """
-    device = next(network.parameters()).device
+    device = next(method.parameters()).device
     mean_cube = _mean_target(training, batch_size).to(device)
     sums: dict[str, float] = {}
     count = 0
-    with eval_mode(network):
+    with eval_mode(method):
         for batch in DataLoader(held_out, batch_size):
             image, target = batch["image"].to(device), batch["target"].to(device)
             spatial = tuple(range(1, image.ndim))
             answers = {
-                "network": network(image),
+                "network": method.restore(image),
                 "corrupted cube": image,
                 "mean training cube": mean_cube.expand_as(target),
                 "own mean": image.mean(dim=spatial, keepdim=True).expand_as(target),
@@ -68,16 +68,16 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file.
 
     Args:
-        trainer: the run; nothing happens on ranks other than 0.
+        trainer: the run, of a method with `restore`; nothing happens on ranks other than 0.
         held_out: validation pairs.
         weights: the exported network weights; loaded into the method's network.
         path: the CSV file.
     """
     if trainer.state.rank != 0:
         return
-    network = trainer.method.network
-    network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
-    errors = restoration_errors(network, trainer.data_loader.dataset, held_out)
+    method = trainer.method
+    method.network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
+    errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
     lines = [f"{name},{error:.6f},{error / max(errors['network'], 1e-12):.2f}" for name, error in errors.items()]
     write_text(path, "\n".join(["answer,mean squared error,times the network's", *lines]) + "\n")
     for name, error in errors.items():

@@ -1,4 +1,4 @@
-"""A tiny run of the whole bundle, made once: phantoms, pre-training, fine-tuning."""
+"""Bundles run on tiny phantoms; of models_genesis_ct the pre-training and fine-tuning, made once."""
 
 import json
 
@@ -7,6 +7,7 @@ from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
 from medgenesis.data.phantom import write_phantoms
+from medgenesis.mining import PatternTable, VolumeInfo
 
 TINY = {
     "width": 2,
@@ -24,10 +25,10 @@ TINY = {
 
 
 class Bundle:
-    """A copy of the bundle in a temporary folder, and how to run its configs."""
+    """A copy of a bundle in a temporary folder, and how to run its configs."""
 
-    def __init__(self, folder, datalist):
-        self.root = bundles.copy("models_genesis_ct", folder)
+    def __init__(self, name, folder, datalist):
+        self.root = bundles.copy(name, folder)
         self.datalist = datalist
 
     def config(self, name):
@@ -62,8 +63,8 @@ def phantoms(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory, phantoms):
-    """The bundle, pre-trained and fine-tuned for two epochs."""
-    bundle = Bundle(tmp_path_factory.mktemp("bundle"), phantoms)
+    """models_genesis_ct, pre-trained and fine-tuned for two epochs."""
+    bundle = Bundle("models_genesis_ct", tmp_path_factory.mktemp("bundle"), phantoms)
     bundle.run("pretrain")
     bundle.run("finetune")
     return bundle
@@ -71,5 +72,30 @@ def bundle(tmp_path_factory, phantoms):
 
 @pytest.fixture
 def fresh_bundle(tmp_path, phantoms):
-    """The bundle without weights."""
-    return Bundle(tmp_path / "bundle", phantoms)
+    """models_genesis_ct without weights."""
+    return Bundle("models_genesis_ct", tmp_path / "bundle", phantoms)
+
+
+@pytest.fixture(scope="session")
+def copied(phantoms):
+    """copied(name, folder) -> a copy of that bundle, whose configs run on the phantoms."""
+    return lambda name, folder: Bundle(name, folder, phantoms)
+
+
+@pytest.fixture(scope="session")
+def patterns(phantoms):
+    """A table of two patterns made by hand, one at each end of the thorax; in training at two resolutions."""
+    datalist, side = json.loads(phantoms.read_text()), 32
+    volumes, items = [], {"training": [], "validation": []}
+    for section, listed in items.items():
+        for number, record in enumerate(datalist[section]):
+            image = str(phantoms.parent / record["image"])
+            volumes.append(VolumeInfo(image, record["patient"], section, (side,) * 3, (1.0,) * 3))
+            for resolution, in_plane in ((1, 16), (2, 20))[: 2 if section == "training" else 1]:
+                cube = {"resolution": resolution, "size": [in_plane, in_plane, 16]}
+                reference = section == "training" and number == 0 and resolution == 1
+                common = {"image": image, "patient": record["patient"], "distance": 0.0, "reference": reference}
+                listed += [{**common, **cube, "class": label, "origin": [6, 6, 16 * label]} for label in (0, 1)]
+    path = phantoms.with_name("patterns.json")
+    PatternTable({"cube_size": [16, 16, 16]}, volumes, **items).save(path)
+    return path

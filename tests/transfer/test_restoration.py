@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from medgenesis.methods import ModelsGenesis, SemanticGenesis
+from medgenesis.networks import YNet3D
 from medgenesis.transfer import report_restoration, restoration_errors
 
 ANSWERS = ["network", "corrupted cube", "mean training cube", "own mean"]
@@ -45,7 +47,7 @@ def slowly(net, training, held_out):
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_errors_are_those_of_a_loop_over_voxels(batch_size):
     training, held_out = pairs(5, 0), pairs(7, 1)
-    found = restoration_errors(network(), training, held_out, batch_size)
+    found = restoration_errors(ModelsGenesis(network()), training, held_out, batch_size)
     assert list(found) == ANSWERS
     assert found == pytest.approx(slowly(network(), training, held_out), rel=1e-5)
 
@@ -56,16 +58,26 @@ def test_answers_that_are_known():
     mean = torch.stack([pair["target"] for pair in training]).mean(0)
     identity = nn.Sequential(nn.Conv3d(1, 1, 1, bias=False))
     nn.init.ones_(identity[0].weight)
-    found = restoration_errors(identity, training, [{"image": mean, "target": mean}])
+    found = restoration_errors(ModelsGenesis(identity), training, [{"image": mean, "target": mean}])
     assert found["network"] == found["corrupted cube"] == 0
     assert found["mean training cube"] < 1e-13
     assert found["own mean"] == pytest.approx(mean.double().var(correction=0).item())
 
 
+def test_a_network_that_also_classifies_is_asked_for_its_restoration():
+    torch.manual_seed(0)
+    net = YNet3D(width=2, num_classes=2)
+    training, held_out = pairs(2, 0, (1, 8, 8, 8)), pairs(3, 1, (1, 8, 8, 8))
+    found = restoration_errors(SemanticGenesis(net), training, held_out)
+    with torch.no_grad():
+        errors = [(net.eval()(pair["image"][None])[0][0] - pair["target"]).square().mean() for pair in held_out]
+    assert found["network"] == pytest.approx(torch.stack(errors).mean().item(), rel=1e-5)
+
+
 def test_evaluation_mode_for_the_time_and_no_gradient():
     net = network(dropout=0.9).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    first, second = (restoration_errors(net, pairs(2, 0), pairs(3, 1)) for _ in range(2))
+    first, second = (restoration_errors(ModelsGenesis(net), pairs(2, 0), pairs(3, 1)) for _ in range(2))
     assert first == second
     assert net.training
     for name, value in net.state_dict().items():
@@ -74,7 +86,7 @@ def test_evaluation_mode_for_the_time_and_no_gradient():
 
 def trainer(net, training, **state):
     state = {"interrupted": False, "rank": 0, "device": torch.device("cpu"), **state}
-    method, loader = SimpleNamespace(network=net), SimpleNamespace(dataset=training)
+    method, loader = ModelsGenesis(net), SimpleNamespace(dataset=training)
     return SimpleNamespace(state=SimpleNamespace(**state), method=method, data_loader=loader)
 
 
@@ -88,7 +100,7 @@ def test_the_report_is_of_the_exported_weights(tmp_path):
     report_restoration(trainer(last, training), held_out, tmp_path / "best.pt", tmp_path / "out" / "table.csv")
     with (tmp_path / "out" / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    wanted = restoration_errors(best, training, held_out)
+    wanted = restoration_errors(ModelsGenesis(best), training, held_out)
     assert {row["answer"]: float(row["mean squared error"]) for row in rows} == pytest.approx(wanted, abs=1e-6)
     for row in rows:
         ratio = wanted[row["answer"]] / wanted["network"]
