@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _SUBPACKAGES = (
     *("bundles", "data", "engines", "errors", "handlers", "methods"),
-    *("networks", "report", "transfer", "transforms", "weights"),
+    *("mining", "networks", "report", "transfer", "transforms", "weights"),
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]
