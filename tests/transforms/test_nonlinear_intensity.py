@@ -1,10 +1,12 @@
 """What RandNonlinearIntensity draws, and that the map is the curve it shows."""
 
 import numpy as np
+import pytest
 import torch
 from scipy import stats
 
 from medgenesis.transforms import RandNonlinearIntensity
+from medgenesis.transforms.functional import backend as dispatch
 
 
 def test_control_points_are_uniform_and_half_of_the_curves_fall():
@@ -15,7 +17,10 @@ def test_control_points_are_uniform_and_half_of_the_curves_fall():
     assert RandNonlinearIntensity(p_decreasing=0.0).sample(np.random.RandomState(0), (50, 1, 4)).decreasing.sum() == 0
 
 
-def test_the_map_is_the_curve_that_expand_shows():
+@pytest.mark.parametrize("backend", ["compiled", "torch"])
+def test_the_map_is_the_curve_that_expand_shows(backend, monkeypatch):
+    if backend == "torch":
+        monkeypatch.setattr(dispatch, "_compiled", lambda: None)
     transform = RandNonlinearIntensity(value_range=(-5, 15))
     params = transform.sample(np.random.RandomState(1), (6, 2, 8, 8, 8))
     volume = torch.rand(6, 2, 8, 8, 8, dtype=torch.float64) * 20 - 5

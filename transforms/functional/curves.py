@@ -1,15 +1,19 @@
 """The monotone cubic Bezier curve as a map of intensities."""
 
+import functools
 from types import ModuleType
 
+import numpy as np
 import torch
 
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.functional.backend import as_float, compiled_for
 
 _CELLS = 2048  # cells of each half of a curve's table: the lines between its nodes are off the curve by up to 3.5e-5
-_NEWTON_STEPS = 4  # from a start at most half too far; the nodes are then exact to 3e-8
+_NEWTON_STEPS = 4  # from a start twice too far at most; the nodes are then exact to 3e-8
 _STRAIGHT = 1e-12  # a smaller cubic term of x(t) does not show
+_TINY = 1e-300  # rather than a division by zero
+_ENDS = np.array([0.0, 1.0])
 
 
 def bezier_curve(control_points: torch.Tensor, decreasing: bool, segments: int) -> torch.Tensor:
@@ -23,100 +27,129 @@ def bezier_curve(control_points: torch.Tensor, decreasing: bool, segments: int) 
     Returns:
         float64 (2, segments + 1): x, rising, and y.
     """
-    (x1, y1), (x2, y2) = control_points.tolist()
     t = torch.linspace(0, 1, segments + 1, dtype=torch.float64, device=control_points.device)
-    y = _bernstein(t, 1, y2, y1, 0) if decreasing else _bernstein(t, 0, y1, y2, 1)
-    return torch.stack([_bernstein(t, 0, x1, x2, 1), y])
-
-
-def _bernstein(t, first, second, third, last):
-    """Cubic with four control values at the parameters t (sums of positive terms: no cancellation)."""
+    first, second = control_points.to(torch.float64)[..., None]
     s = 1 - t
-    return s * s * (s * first + t * (3 * second)) + t * t * (s * (3 * third) + t * last)
+    x, y = s * t * (3 * s * first + 3 * t * second) + t**3  # a sum of positive terms: no cancellation
+    return torch.stack([x, y.flip(0) if decreasing else y])
 
 
-def _tabulate(control_points: torch.Tensor, decreasing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut each curve in two halves and tabulate y over the fourth root of the distance from where a half begins.
+def _halves(control_points: np.ndarray, decreasing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut curves, (B, 2, 2) and (B,), in two halves that begin where they can be vertical.
 
-    A curve is vertical, or nearly so, in one place at most, the inflection of x(t), or else at its ends only. There the
-    halves begin. With tau = the distance in t from such a place, that in x is d = slope tau + bend tau^2 + cubic tau^3,
-    rising and, as far as the inflection, convex.
-
-    Args:
-        control_points: (B, 2, 2), float64.
-        decreasing: (B,) bool.
+    Both begin at the inflection of x(t) where x' is least there (at the end next to it if it lies outside), else at
+    the ends. tau away in t, x is slope tau + bend tau^2 + cube tau^3 away: rising, and convex up to the inflection.
+    NumPy does this, because with so few numbers it takes half of torch's time; on a GPU, one transfer is left.
 
     Returns:
-        x (B, 2) at which the lower and the upper half begin, and y (B, 2, _CELLS + 1) at the distances
-        (k / _CELLS)^4 from there.
+        Whether both halves begin at the inflection (B, 1), its x (B, 1), and (11, B, 2, 1) numbers of the halves:
+        slope, bend, cube; three bounds of tau, see `_tabulate`; where the half begins in t, and the sign of tau, both
+        mirrored if the map decreases; and the factors of t, t^2, t^3 in y(t).
     """
-    (x1, x2), (y1, y2) = control_points.permute(2, 1, 0)[..., None, None]
-    falls = decreasing[:, None, None]
-    cubic, quadratic = 1 + 3 * (x1 - x2), 3 * (x2 - 2 * x1)
-    inside = cubic > _STRAIGHT  # x' is least at the inflection, so both halves begin there; else at 0 and 1
-    inflection = (quadratic / torch.where(inside, cubic, cubic.clamp(max=-_STRAIGHT)) / -3).clamp_(0, 1)
-    ends = torch.arange(2, dtype=x1.dtype, device=x1.device)[:, None]
-    begin = torch.where(inside, inflection, ends)
-    away = torch.where(inside, 2 * ends - 1, 1 - 2 * ends)
-    slope = (3 * x1 + begin * (2 * quadratic + begin * (3 * cubic))).clamp_(min=1e-300)
-    bend = away * (quadratic + 3 * cubic * begin)
-    bend = torch.where(inside, bend.clamp(min=0), bend)  # < 0 by rounding, or in a half that is empty
+    first, second = control_points.transpose(1, 2, 0)[..., None]
+    linears, squares, cubes = 3 * first, 3 * (second - 2 * first), 1 + 3 * (first - second)
+    linear, square, cube = linears[0], squares[0], cubes[0]
+    centred = cube > _STRAIGHT
+    inflection = square / np.where(centred, cube, np.minimum(cube, -_STRAIGHT)) / -3
+    inflection = np.minimum(np.maximum(inflection, 0), 1)
+    before = 1 - inflection
+    x = before * before * (inflection * linear) + inflection * inflection * (before * (3 * second[0]) + inflection)
 
-    root = torch.linspace(0, 1, _CELLS + 1, dtype=x1.dtype, device=x1.device)
-    distance = root**4
-    # Each bound is what one term alone would give; at the inflection, Newton's method converges from either side.
-    tau = torch.minimum(distance / slope, root**2 * (1.5 / bend.clamp(min=1e-300)).sqrt())
-    tau = tau.minimum(root ** (4 / 3) * cubic.clamp(min=1e-300) ** (-1 / 3))
-    tau = tau.minimum(torch.where(inside, 1.0, (inflection - begin).abs()))
-    distance = torch.where(inside, distance, distance.clamp(max=0.51))  # such halves meet at x = 1/2
+    begin = np.where(centred, inflection, _ENDS)
+    away = np.where(centred, 2 * _ENDS - 1, 1 - 2 * _ENDS)
+    turn = 3 * cube * begin
+    slope = np.maximum((turn + 2 * square) * begin + linear, _TINY)
+    bend = (turn + square) * away
+    bend = np.where(centred, np.maximum(bend, 0), bend)  # negative by rounding, or in a half that is empty
+    bounds = np.sqrt(1.5 / np.maximum(bend, _TINY)), np.maximum(cube, _TINY) ** (-1 / 3)
+    farthest = np.where(centred, 1.0, np.abs(inflection - _ENDS))
+    falls = decreasing[:, None]
+    begin, away = np.where(falls, 1 - begin, begin), np.where(falls, -away, away)
+    numbers = np.empty((11, *begin.shape, 1))
+    rows = slope, bend, cube, *bounds, farthest, begin, away, linears[1], squares[1], cubes[1]
+    for number, row in zip(numbers[..., 0], rows, strict=True):
+        number[:] = row
+    return centred, x, numbers
+
+
+@functools.lru_cache(maxsize=8)
+def _distances(device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Distances of the nodes from where a half begins, (k / _CELLS)^4; their square and cube roots."""
+    root = torch.arange(_CELLS + 2, dtype=torch.float64) / _CELLS
+    return tuple((root**power).to(device) for power in (4, 2, 4 / 3))
+
+
+def _tabulate(numbers: torch.Tensor) -> torch.Tensor:
+    """Tabulate y over the fourth root of the distance in x from where a half begins: there it is smooth.
+
+    Newton's method starts from the least of what one term of the distance alone would give, and of the inflection;
+    it then closes in from one side, where x is convex and where it is concave.
+
+    Args:
+        numbers: (11, B, 2, 1) as from `_halves`, float64.
+
+    Returns:
+        (B, 2, _CELLS + 2) at the distances (k / _CELLS)^4, one beyond the last: a half may end within a cell.
+    """
+    slope, bend, cube, by_bend, by_cube, farthest, begin, away, linear, square, cubic = numbers.unbind()
+    distance, square_root, cube_root = _distances(numbers.device)
+    tau = (distance / slope).minimum(square_root * by_bend).minimum(cube_root * by_cube).minimum(farthest)
+    double = 2 * bend
     for _ in range(_NEWTON_STEPS):
-        steep = cubic * tau
-        rise = torch.add(bend, steep, alpha=2).mul_(tau).mul_(tau).add_(distance)
-        tau = rise.div_(torch.add(2 * bend, steep, alpha=3).mul_(tau).add_(slope))
+        top = torch.addcmul(bend, cube, tau, value=2).mul_(tau).mul_(tau).add_(distance)
+        tau = top.div_(torch.addcmul(double, cube, tau, value=3).mul_(tau).add_(slope))
     t = tau.mul_(away).add_(begin)
-    first, second, third = falls.to(t.dtype), torch.where(falls, y2, y1), torch.where(falls, y1, y2)
-    y = _bernstein(t, first, second, third, 1 - first)
-    return _bernstein(begin, 0, x1, x2, 1)[..., 0], y
+    return (t * cubic).add_(square).mul_(t).add_(linear).mul_(t)
 
 
-def _look_up(
-    cubes: torch.Tensor, begins: torch.Tensor, table: torch.Tensor, value_range: tuple[float, float]
-) -> torch.Tensor:
-    """Read intensities (B, V) from the tables (B, 2, _CELLS + 1) of halves that begin at (B, 2)."""
+def _places(
+    cubes: torch.Tensor, centred: np.ndarray, x: np.ndarray, value_range: tuple[float, float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far voxels (B, V) are from where their half begins, in cells, and in which half they are: 0 or 1."""
     low, high = value_range
-    near = begins.to(cubes.dtype)
-    rest = (begins - near).to(cubes.dtype)  # where a curve is vertical, the rounding of its place would show
-    values = table.to(cubes.dtype)
-    rises = torch.zeros_like(values)
-    torch.sub(values[..., 1:], values[..., :-1], out=rises[..., :-1])
+    begin = np.where(centred, x * (high - low) + low, low)
+    anchors = np.empty((4, len(x), 1))
+    anchors[0] = begin.astype(np.float32 if cubes.dtype == torch.float32 else np.float64)
+    anchors[1] = begin - anchors[0]  # where a curve is vertical, the rounding of its place would show
+    anchors[2] = np.where(centred, 0, (high - low) / 2)
+    anchors[3] = np.where(centred, np.inf, high)
+    near, rest, border, end = torch.from_numpy(anchors).to(cubes.device, cubes.dtype).unbind()
+    place = cubes.clamp(low, high)
+    beyond = None if centred.all() else (end - place).abs_()
+    place.sub_(near).sub_(rest)
+    half = torch.gt(place, border, out=torch.empty_like(place))
+    place.abs_()
+    if beyond is not None:
+        torch.minimum(place, beyond, out=place)
+    return place.sqrt_().sqrt_().mul_(_CELLS * (high - low) ** -0.25), half
 
-    above = cubes.clamp(low, high)
-    below = (near[:, 1:] - above).add_(rest[:, 1:])
-    above.sub_(near[:, :1]).sub_(rest[:, :1])
-    upper = (above - below).gt_(0)
-    place = torch.minimum(above, below, out=above).abs_().sqrt_().sqrt_().mul_(_CELLS * (high - low) ** -0.25)
-    cell = torch.floor(place, out=below)
+
+def _look_up(place: torch.Tensor, half: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Read the tables (B, 2, _CELLS + 2) between two nodes along the line; `place` and `half` are used up."""
+    values = table.to(place.dtype).view(-1)
+    rises = values[1:] - values[:-1]
+    cell = place.floor()
     place.sub_(cell)
-    node = cell.add_(upper, alpha=_CELLS + 1).to(torch.int32)
-    del above, below, cell, upper
-    node.add_(torch.arange(len(table), dtype=torch.int32, device=table.device)[:, None], alpha=2 * (_CELLS + 1))
+    node = cell.add_(half, alpha=_CELLS + 2).to(torch.int32)
+    del cell
+    if len(table) > 1:
+        first = torch.arange(0, table.numel(), 2 * (_CELLS + 2), dtype=torch.int32, device=table.device)
+        node.add_(first[:, None])
     node = node.view(-1)
-    mapped = values.view(-1).index_select(0, node)
-    mapped.addcmul_(rises.view(-1).index_select(0, node), place.view(-1))
-    return mapped.clamp_(low, high)
+    risen = torch.index_select(rises, 0, node, out=half.view(-1)).mul_(place.view(-1))
+    return torch.index_select(values, 0, node, out=place.view(-1)).add_(risen)
 
 
 def _map_compiled(
     kernels: ModuleType,
     cubes: torch.Tensor,
-    control_points: torch.Tensor,
-    decreasing: torch.Tensor,
+    control_points: np.ndarray,
+    decreasing: np.ndarray,
     value_range: tuple[float, float],
 ) -> torch.Tensor:
     mapped = torch.empty_like(cubes)
-    curves = zip(control_points.to(torch.float64).numpy(), decreasing.tolist(), strict=True)
-    for cube, out, (points, falls) in zip(cubes.numpy(), mapped.numpy(), curves, strict=True):
-        kernels.map_intensity(cube, out, points, falls, value_range, (_CELLS, _NEWTON_STEPS, _STRAIGHT))
+    for cube in zip(cubes.numpy(), mapped.numpy(), control_points, decreasing.tolist(), strict=True):
+        kernels.map_intensity(*cube, value_range, (_CELLS, _NEWTON_STEPS, _STRAIGHT))
     return mapped
 
 
@@ -136,7 +169,7 @@ def bezier_map(
         volume: (B, C, *spatial), floating point, within `value_range`; what lies outside becomes the end values.
         control_points: (B, 2, 2) the inner points (x, y), fractions in [0, 1].
         decreasing: (B,) bool.
-        value_range: the intensities that stand for 0 and 1.
+        value_range: the intensities that stand for 0 and 1, as the volume's type holds them (halves: float32).
 
     Returns:
         A new tensor of the same shape and dtype.
@@ -160,9 +193,12 @@ def bezier_map(
         )
     cubes = as_float(volume).flatten(1)
     low, high = value_range = tuple(torch.tensor(value_range, dtype=cubes.dtype).tolist())
+    points, falls = control_points.to("cpu", torch.float64).numpy(), decreasing.cpu().numpy()
     if (kernels := compiled_for(volume)) is not None:
-        mapped = _map_compiled(kernels, cubes, control_points, decreasing, value_range)
+        mapped = _map_compiled(kernels, cubes, points, falls, value_range)
     else:
-        begins, y = _tabulate(control_points.to(volume.device, torch.float64), decreasing.to(volume.device))
-        mapped = _look_up(cubes, begins.mul_(high - low).add_(low), y.mul_(high - low).add_(low), value_range)
+        centred, x, numbers = _halves(points, falls)
+        numbers[8:] *= high - low
+        table = _tabulate(torch.from_numpy(numbers).to(cubes.device)).add_(low)
+        mapped = _look_up(*_places(cubes, centred, x, value_range), table).clamp_(low, high)
     return mapped.view(volume.shape).to(volume.dtype)
