@@ -57,14 +57,13 @@ def _place(counter, side_keys, start_keys, space, greatest):
 
 
 @kernel
-def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets):
-    """For each voxel the flat voxel that it is read from; indices are unsigned, so that none is checked for a minus."""
+def _shuffle_windows(cube, shuffled, seed, shape, rank, windows, max_sides, strides, first, offsets):
+    """Write every window of `shuffled`, a copy of the cube; unsigned indices are not checked for a minus sign."""
     side_keys, start_keys = hash_keys(seed, _SIDE), hash_keys(seed, _START)
     draw_keys = hash_keys(seed, _PERMUTATION)
     greatest = max_sides[0] * max_sides[1] * max_sides[2]
     tabled = first.size > 0
-    draws, items = np.empty(greatest, np.uint32), np.empty(greatest, np.uint32)
-    sources = np.arange(shape[0] * shape[1] * shape[2]).astype(np.uint32)
+    draws, sources = np.empty(greatest, np.uint32), np.empty(greatest, np.uint32)
     for window in range(windows):
         c = window * rank + rank - 3  # the flat first axis of an image has a side of 1 whatever is drawn
         x, a = _place(word(c), side_keys, start_keys, shape[0], max_sides[0])
@@ -81,18 +80,11 @@ def _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets
             draws[k] = (np.uint64(bits) * (k + np.uint64(1))) >> np.uint64(32)
         for k in range(length):
             chosen = draws[k]
-            items[k] = items[chosen]
-            items[chosen] = voxel + offsets[begin + k]
-        for k in range(length):
-            sources[voxel + offsets[begin + k]] = items[k]
-    return sources
-
-
-@kernel
-def _gather(cube, shuffled, sources):
-    for channel in range(cube.shape[0]):
-        for voxel in range(cube.shape[1]):
-            shuffled[channel, voxel] = cube[channel, sources[voxel]]
+            sources[k] = sources[chosen]
+            sources[chosen] = voxel + offsets[begin + k]
+        for channel in range(cube.shape[0]):
+            for k in range(length):
+                shuffled[channel, voxel + offsets[begin + k]] = cube[channel, sources[k]]
 
 
 def shuffle(cube, shuffled, seed, shape, rank, windows, max_sides):
@@ -110,5 +102,5 @@ def shuffle(cube, shuffled, seed, shape, rank, windows, max_sides):
     strides = (shape[1] * shape[2], shape[2], 1)
     first, offsets = _offset_table(max_sides, strides)
     offsets = offsets if first.size else offsets.copy()  # threads share the table, but not what they write to
-    sources = _find_sources(seed, shape, rank, windows, max_sides, strides, first, offsets)
-    _gather(cube, shuffled, sources)
+    shuffled[:] = cube
+    _shuffle_windows(cube, shuffled, seed, shape, rank, windows, max_sides, strides, first, offsets)
