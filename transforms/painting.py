@@ -1,5 +1,6 @@
 """In-painting fills a few inner blocks with noise; out-painting keeps a few large blocks and fills the rest."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +69,9 @@ class _RandPaint(RandVolumeTransform):
         self.p_continue = check_probability("p_continue", p_continue)
         self.margin = check_count("margin", margin, least=0)
 
+    @abstractmethod
     def _side_range(self, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest side (n,) of a block in a cube with sides (n,), voxels."""
-        raise NotImplementedError
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> PaintParams:
         sides = np.array(shape[2:])

@@ -212,7 +212,9 @@ def test_training_goes_on_where_it_was_stopped(datalist, mined, tmp_path, monkey
     with pytest.raises(ValueError, match="autoencoder/pretrained.pt: was made with width = 2, now it is 4"):
         mine(datalist, tmp_path, width=4)
     mine(datalist, tmp_path)
-    found, wanted = (torch.load(folder / "autoencoder" / "pretrained.pt") for folder in (tmp_path, mined))
+    found, wanted = (
+        torch.load(folder / "autoencoder" / "pretrained.pt", weights_only=True) for folder in (tmp_path, mined)
+    )
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     tables = [PatternTable.load(folder / "patterns.json") for folder in (tmp_path, mined)]
     assert tables[0].training == tables[1].training
@@ -287,7 +289,7 @@ def test_other_settings_overwrite_nothing(datalist, mined, settings, file):
 
 def test_other_weights_are_other_settings(datalist, mined, described, tmp_path):
     mine(datalist, tmp_path, **described)
-    weights = torch.load(described["features"])
+    weights = torch.load(described["features"], weights_only=True)
     weights["encoder.levels.0.0.conv.weight"] *= 2
     torch.save(weights, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"features.npz: was made with weights \(checksum\)"):

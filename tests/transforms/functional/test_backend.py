@@ -29,7 +29,7 @@ def test_numba_switched_off_by_its_own_variable_gives_the_same(tmp_path):
     file = tmp_path / "results.pt"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", RUN_ALL, Path(__file__).parent.parent, file], env=environment, check=True)
-    saved = torch.load(file)
+    saved = torch.load(file, weights_only=True)
     assert not saved["compiled"] and set(saved["results"]) == set(SUBJECTS)
     for subject, found in saved["results"].items():
         expected = call(build(subject).set_random_state(1), cube(2, 20, 33, 12))

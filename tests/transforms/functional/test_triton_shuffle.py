@@ -94,7 +94,7 @@ def run(script, **environment):
 def interpreted(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("interpreted") / "sources.pt")
     run(INTERPRET % (CASES, path), TRITON_INTERPRET="1")
-    return torch.load(path)
+    return torch.load(path, weights_only=True)
 
 
 @pytest.mark.parametrize("name", CASES)
