@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import mmap
 import resource
 from pathlib import Path
 
@@ -184,10 +185,10 @@ def read_rows_limited(path, rows):
     with Path("/proc/self/statm").open() as file:
         used = int(file.read().split()[5]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_DATA, (used + 2**26, -1))
-    try:
-        torch.zeros(2**28, dtype=torch.uint8)
+    try:  # asks the system, not malloc: what tests before this one freed may still lie in its heap
+        mmap.mmap(-1, 2**28, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         return None
-    except RuntimeError:
+    except OSError:
         pass
     cut = RandCubed("image", (64, 64, 32), rule="any")
     records = [{"image": path, "cube": row} for row in rows]
@@ -204,7 +205,10 @@ def test_one_row_is_read_at_a_time(tmp_path, in_child):
         stack[row] = np.linspace(0, 1, 64 * 64 * 32).reshape(64, 64, 32)
         stack[row, 0, 0, 0] = 1 / row
     del stack
-    np.testing.assert_allclose(in_child(read_rows_limited, str(path), rows), [1, 1 / 30_000], rtol=1e-6)
+    first = in_child(read_rows_limited, str(path), rows)
+    if first is None:
+        pytest.skip("this system does not enforce RLIMIT_DATA")
+    np.testing.assert_allclose(first, [1, 1 / 30_000], rtol=1e-6)
 
 
 # ---- volumes that cannot be used
