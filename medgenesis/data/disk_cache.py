@@ -11,6 +11,8 @@ from monai.utils import ensure_tuple
 
 from medgenesis.weights import save_checkpoint
 
+_FILE_KEYS = ("image", "label")
+
 
 class MappedDataset(PersistentDataset):
     """MONAI's `PersistentDataset`, with cache files that are memory-mapped and never stale.
@@ -64,11 +66,15 @@ def _without_trace(item: dict) -> dict:
 
 
 def hash_record(record: dict) -> bytes:
-    """Hash of a record and of the size and time of change of every file (or folder of files) that it names."""
+    """Hash of a record and of the size and time of change of every file (or folder of files) that it names.
+
+    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key say,
+    may be the name of something in the current folder by chance.
+    """
     stamps = []
-    for value in record.values():
+    for key, value in record.items():
         for name in ensure_tuple(value):
-            if isinstance(name, str) and Path(name).exists():
+            if isinstance(name, str) and (key in _FILE_KEYS or Path(name).is_absolute()) and Path(name).exists():
                 path = Path(name)
                 files = sorted(path.iterdir()) if path.is_dir() else [path]
                 stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
