@@ -33,9 +33,10 @@ def draw_contact_sheet(
     """Draw the cubes of each class in a row; where patterns are anatomy, the pictures of a row show the same.
 
     The columns are patients in the order of their features' distance to the class's reference, from the nearest to the
-    farthest in even steps: each row has its own. Above each stands its place in that order; the reference itself comes
-    first in training. Drawn is the middle slice of the last axis of resolution 1 (axial on the standard grid), the
-    first axis to the right and the second downwards, so that the patient's right is at the left.
+    farthest in even steps: each row has its own. Above each stands its place in that order (in the longest row, where
+    a table made by hand has rows of different lengths); the reference itself comes first in training. Drawn is the
+    middle slice of the last axis of resolution 1 (axial on the standard grid), the first axis to the right and the
+    second downwards, so that the patient's right is at the left.
 
     Args:
         table: the patterns.
@@ -115,7 +116,8 @@ def _slices(
 
 def _slices_of(volume: torch.Tensor, items: Sequence[Mapping], size: Sequence[int]) -> dict[int, np.ndarray]:
     cubes = {id(item): cut_pattern(volume, item["origin"], item["size"], size) for item in items}
-    return {key: np.asarray(cube[0, :, :, cube.shape[-1] // 2]).T for key, cube in cubes.items()}
+    # copies: a view would keep its whole cube
+    return {key: np.asarray(cube[0, :, :, cube.shape[-1] // 2]).T.copy() for key, cube in cubes.items()}
 
 
 class _Sheet:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medgenesis.errors import VolumeError
-from medgenesis.mining import draw_contact_sheet, save_picture
+from medgenesis.mining import contact_sheet, draw_contact_sheet, save_picture
 from medgenesis.report import Report
 from medgenesis.report.planes import MARGIN_GREY
 
@@ -114,6 +114,18 @@ def test_each_volume_is_loaded_once_and_one_held_at_a_time(table, arrays, loader
     load = loader(arrays)
     draw_contact_sheet(table, load, patients=1, classes=[2])
     assert load.asked == [2]
+
+
+def test_of_a_cube_only_its_slice_is_kept(table, arrays, loader, monkeypatch):
+    """What is kept does not change with the cubes: it shares no memory with them."""
+    cut, cubes = contact_sheet.cut_pattern, []
+    monkeypatch.setattr(contact_sheet, "cut_pattern", lambda *args: cubes.append(cut(*args)) or cubes[-1])
+    kept = contact_sheet._slices(table, loader(arrays), table.training)
+    before = {key: picture.copy() for key, picture in kept.items()}
+    for cube in cubes:
+        cube.zero_()
+    assert len(cubes) == len(kept) == 20
+    assert all(np.array_equal(kept[key], before[key]) and before[key].any() for key in kept)
 
 
 def test_rescaled_cubes_are_not_drawn(scans, table_of, arrays, loader):
