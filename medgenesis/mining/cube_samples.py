@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from medgenesis.data.cube_rules import CubeRule
 from medgenesis.data.cubes import draw_cube
 from medgenesis.mining.coordinates import CoordinateSystem
+from medgenesis.mining.cut import cut_pattern
 from medgenesis.mining.patterns import PatternTable
 
 
@@ -98,8 +99,8 @@ def _cut_volume(volume, origins, cube_size, size, rule, rng, tries) -> np.ndarra
     cubes = []
     for origin in origins:
         origin = draw_cube(volume, cube_size, rule, rng, tries=tries)[0] if origin is None else origin
-        x, y, z = (slice(start, start + side) for start, side in zip(origin, cube_size, strict=True))
-        cubes.append(adaptive_avg_pool3d(volume[:, x, y, z].float(), size).flatten())
+        cube = cut_pattern(volume, origin, cube_size, cube_size)
+        cubes.append(adaptive_avg_pool3d(torch.as_tensor(cube).float(), size).flatten())
     table = torch.stack(cubes).double()
     table -= table.mean(dim=1, keepdim=True)
     lengths = table.norm(dim=1, keepdim=True)

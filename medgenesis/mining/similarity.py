@@ -25,7 +25,8 @@ class PatternSimilarity:
         random_coordinates: in the same patients, but each cube at a place of its own, drawn by the same rule: what
             `within` is above it, sharing the coordinate has gained.
         between: two cubes of different classes: where it is as high as `within`, the classes say nothing.
-        retrieval: share of cubes whose most similar cube of another patient is of their own class.
+        retrieval: share of cubes whose most similar cube of another patient is of their own class; where n are equally
+            similar, each counts 1/n.
         chance: `retrieval` if any cube of another patient were as likely the most similar.
         per_class: `within` of each class that has cubes, in their order.
     """
@@ -105,9 +106,10 @@ def _compare(
     alike = labels[:, None] == labels
     per = tuple(_mean(similar[np.outer(labels == label, labels == label) & apart]) for label in np.unique(labels))
     between = _mean(similar[~alike & apart])
-    best = np.where(apart, similar, -np.inf).argmax(axis=1)
     asked = apart.any(axis=1)
-    retrieval = _mean((labels[best] == labels)[asked])
+    ranked = np.where(apart, similar, -np.inf)
+    best = apart & (ranked == ranked.max(axis=1, keepdims=True))  # a constant cube is as like one as any other
+    retrieval = _mean((alike & best).sum(axis=1)[asked] / best.sum(axis=1)[asked])
     chance = _mean((alike & apart).sum(axis=1)[asked] / apart.sum(axis=1)[asked])
     return per, between, retrieval, chance
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medgenesis.data.cube_rules import ForegroundRule
+from medgenesis.errors import VolumeError
 from medgenesis.mining import discover, pattern_similarity
 
 SIZE = (8, 8, 4)
@@ -49,30 +50,38 @@ def small(array, origin, size):
     ])  # fmt: skip
 
 
+def correlation(one, other):
+    """0 with a constant cube."""
+    return 0.0 if np.ptp(one) == 0 or np.ptp(other) == 0 else np.corrcoef(one, other)[0, 1]
+
+
 def by_loop(table, arrays, section, size):
     number = {volume.image: i for i, volume in enumerate(table.volumes)}
     items = [item for item in table.items(section) if item["resolution"] == 1]
     cubes = [small(arrays[number[item["image"]]], item["origin"], size) for item in items]
     within, between = {}, []
-    best = [(-2.0, None)] * len(items)
+    retrieval = []
     chance = []
     for i, one in enumerate(items):
         others = 0
         same = 0
+        best, winners = -2.0, []
         for j, other in enumerate(items):
             if one["patient"] == other["patient"]:
                 continue
-            value = np.corrcoef(cubes[i], cubes[j])[0, 1]
-            best[i] = max(best[i], (value, other["class"]), key=lambda pair: pair[0])
+            value = correlation(cubes[i], cubes[j])
+            if value >= best:
+                winners = [*winners, other["class"]] if value == best else [other["class"]]
+                best = value
             others, same = others + 1, same + (one["class"] == other["class"])
             if one["class"] == other["class"]:
                 within.setdefault(one["class"], []).append(value)
             else:
                 between.append(value)
         chance.append(same / others)
+        retrieval.append(winners.count(one["class"]) / len(winners))
     per = [float(np.mean(values)) for _, values in sorted(within.items())]
-    retrieval = np.mean([label == item["class"] for (_, label), item in zip(best, items, strict=True)])
-    return per, float(np.mean(between)), float(retrieval), float(np.mean(chance))
+    return per, float(np.mean(between)), float(np.mean(retrieval)), float(np.mean(chance))
 
 
 @pytest.mark.parametrize("section", ["training", "validation"])
@@ -160,6 +169,33 @@ def test_constant_cubes_are_like_nothing(mined):
     table, load = mined(np.full((16, 24, 24, 12), 0.7, np.float32))
     found = pattern_similarity(table, load)
     assert found.within == found.between == found.other_patients == 0
+    assert found.retrieval == pytest.approx(found.chance)
+
+
+def test_retrieval_does_not_depend_on_how_classes_are_numbered(mined):
+    """One class of air, one of tissue: to find air by air is luck, whichever class has the lower number."""
+    arrays = anatomy(10)
+    table, load = mined(arrays, classes=2, train_patients=8, validation=0, validation_patients=0, min_distance=12)
+    place_of = {volume.image: i for i, volume in enumerate(table.volumes)}
+    for item in table.training:
+        if item["class"] == 0:
+            x, y, z = (slice(a, a + b) for a, b in zip(item["origin"], SIZE, strict=True))
+            load.arrays[place_of[item["image"]]][x, y, z] = 0
+    found = []
+    for _ in range(2):
+        measured = pattern_similarity(table, load)
+        assert measured.retrieval == pytest.approx(by_loop(table, load.arrays, "training", SIZE)[2])
+        found.append(measured.retrieval)
+        for item in table.training:
+            item["class"] = 1 - item["class"]
+    assert found[0] == pytest.approx(found[1]) and 0.5 < found[0] < 0.9
+
+
+def test_a_volume_that_has_become_smaller_is_no_number(mined, loader):
+    arrays = anatomy(16)
+    table, _ = mined(arrays)
+    with pytest.raises(VolumeError, match="leaves its shape"):
+        pattern_similarity(table, loader(arrays[:, :12]))
 
 
 def test_a_section_without_cubes(mined):
