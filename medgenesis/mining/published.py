@@ -115,7 +115,8 @@ def export_published(table: PatternTable, load: Callable[[int], torch.Tensor], f
         The files.
 
     Raises:
-        DatalistError: classes of different numbers of patients, or too little room on the disk.
+        DatalistError: classes of different numbers of patients, files of another export in the folder that this one
+            does not replace, or too little room on the disk.
         VolumeError: a volume that does not fit the table, or has more than one channel.
 
     Notes:
@@ -126,6 +127,14 @@ def export_published(table: PatternTable, load: Callable[[int], torch.Tensor], f
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plan, size = _plan(table), tuple(table.settings["cube_size"])
+    strange = sorted(
+        path.name for path in folder.glob("*.npy") if _PATTERN.fullmatch(path.name) and path.name not in plan
+    )
+    if strange:
+        raise DatalistError(
+            f"{folder}: holds {len(strange)} files of another export, the first {strange[0]}, which would be read as "
+            "part of this one: choose another folder, or remove them"
+        )
     cubes = sum(item is not None for items in plan.values() for item in items)
     needed, free = cubes * math.prod(size) * np.dtype(np.float64).itemsize, shutil.disk_usage(folder).free
     if needed > free:  # known beforehand, because a mapped file that the disk has no room for kills the process

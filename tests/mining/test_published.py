@@ -214,6 +214,22 @@ def test_what_is_exported_is_imported(volumes, arrays, table_of, tmp_path, few_a
         assert sorted(found) == expected
 
 
+def test_an_export_is_not_mixed_with_an_earlier_one(volumes, table_of, tmp_path, few_a_fold):
+    table = table_of(volumes, SIZE, classes=6)
+    export_published(table, load_of(table), tmp_path)
+    export_published(table, load_of(table), tmp_path)  # the same files: replaced
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    table.validation.clear()
+    with pytest.raises(
+        DatalistError, match=r"holds 2 files.*val_data1_vwGen_ex_ref_fold1\.0\.npy.*another export.*remove"
+    ):
+        export_published(table, load_of(table), tmp_path)
+    fewer = table_of(volumes, SIZE, classes=2)
+    with pytest.raises(DatalistError, match=r"fold2\.0\.npy"):
+        export_published(fewer, load_of(fewer), tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
 def test_the_pipeline_of_the_docstring(tmp_path):
     folder = tmp_path / "published"
     cubes = write_published(folder, classes=5)
