@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Resize, SpatialCrop
+from monai.utils import ensure_tuple
 
 from medgenesis.data.intensity import volume_name
 from medgenesis.errors import DatalistError, VolumeError
@@ -18,9 +19,10 @@ class CutPatternd(MapTransform):
     The item has `origin` (first voxel) and `size` (voxels cut) beside the loaded volumes, and its `class`.
 
     Args:
-        keys: keys of the volumes (C, X, Y, Z), of which all are cut alike.
+        keys: keys of the images (C, X, Y, Z), of which all are cut alike.
         size: voxels (X, Y, Z) of the result: what was cut in another size is resized linearly.
         class_key: key that receives the number of the class, an int, which collates to int64 (B,).
+        label_keys: keys of label maps, cut alike and resized by the nearest voxel.
 
     Raises:
         ValueError: a side below 1 voxel.
@@ -32,25 +34,32 @@ class CutPatternd(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection = "image", size: int | Sequence[int] = (64, 64, 32), class_key: str = "class"
+        self,
+        keys: KeysCollection = "image",
+        size: int | Sequence[int] = (64, 64, 32),
+        class_key: str = "class",
+        label_keys: KeysCollection = (),
     ) -> None:
         super().__init__(keys)
+        self.label_keys = ensure_tuple(label_keys)
         self.size, self.class_key = three_sides(size, "size"), class_key
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
         name = volume_name(item[self.keys[0]])
         origin, region = _whole_numbers(item, "origin", name), _whole_numbers(item, "size", name, least=1)
-        for key in self.key_iterator(item):
-            item[key] = cut_pattern(item[key], origin, region, self.size)
+        for key in (*self.keys, *self.label_keys):
+            item[key] = cut_pattern(item[key], origin, region, self.size, nearest=key in self.label_keys)
         (item[self.class_key],) = _whole_numbers(item, "class", name, count=1)
         return item
 
 
 def cut_pattern(
-    volume: torch.Tensor, origin: Sequence[int], region: Sequence[int], size: Sequence[int]
+    volume: torch.Tensor, origin: Sequence[int], region: Sequence[int], size: Sequence[int], nearest: bool = False
 ) -> torch.Tensor:
     """The cube of `region` voxels from `origin` on of a volume (C, X, Y, Z), as (C, *size), in memory of its own.
+
+    What was cut in another size is resized linearly, or by the nearest voxel.
 
     Raises:
         VolumeError: the cube leaves the volume.
@@ -64,7 +73,7 @@ def cut_pattern(
         )
     cube = SpatialCrop(roi_start=origin, roi_end=end)(volume)
     if tuple(region) != tuple(size):
-        return Resize(size, mode="trilinear")(cube)
+        return Resize(size, mode="nearest-exact" if nearest else "trilinear")(cube)
     return cube.clone(memory_format=torch.contiguous_format)  # a view would drag the volume along to the trainer
 
 

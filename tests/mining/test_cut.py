@@ -60,6 +60,18 @@ def test_several_keys_and_another_class_key(volume):
     assert found["pattern"] == 7 and found["class"] == 7
 
 
+@pytest.mark.parametrize("size", [(8, 8, 4), (5, 4, 4), (6, 5, 4)])
+def test_a_label_map_keeps_its_labels(volume, size):
+    label = MetaTensor(torch.randint(0, 9, volume.shape, generator=torch.Generator().manual_seed(1)).float() * 30)
+    cut = CutPatternd("image", size, label_keys="label")
+    found = cut({**ITEM, "image": volume, "label": label})
+    whole = label.numpy()[:, 2:8, 3:8, 1:5]
+    middles = [[int((j + 0.5) * old / side) for j in range(side)] for old, side in zip((6, 5, 4), size, strict=True)]
+    np.testing.assert_array_equal(found["label"].numpy(), whole[np.ix_(range(2), *middles)])
+    alone = CutPatternd("image", size)({**ITEM, "image": volume})
+    assert torch.equal(found["image"].as_tensor(), alone["image"].as_tensor())
+
+
 def test_a_plain_tensor_and_a_mapped_volume_give_the_same(tmp_path):
     array = np.random.default_rng(0).random((14, 12, 9), dtype=np.float32)
     np.save(tmp_path / "a.npy", array)

@@ -221,7 +221,7 @@ def test_an_export_is_not_mixed_with_an_earlier_one(volumes, table_of, tmp_path,
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     table.validation.clear()
     with pytest.raises(
-        DatalistError, match=r"holds 2 files.*val_data1_vwGen_ex_ref_fold1\.0\.npy.*another export.*remove"
+        DatalistError, match=r"holds 2 files of another export, the first val_data1_vwGen_ex_ref_fold1\.0\.npy.*remove"
     ):
         export_published(table, load_of(table), tmp_path)
     fewer = table_of(volumes, SIZE, classes=2)
