@@ -1,5 +1,7 @@
 """What a transform refuses: settings out of their range, and volumes that it cannot work on."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -38,6 +40,14 @@ def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _extent(batch: torch.Tensor) -> tuple[float, float]:
+    """Least and greatest value, NaN if there is one."""
+    if batch.device.type == "cpu" and batch.dtype in (torch.float32, torch.float64):
+        values = batch.numpy()  # takes half of torch's time
+        return float(values.min()), float(values.max())
+    return tuple(float(bound) for bound in torch.aminmax(batch))
+
+
 def check_batch(batch: torch.Tensor, axes: str, value_range: tuple[float, float] | None) -> None:
     """Refuse what no transform here can work on.
 
@@ -58,8 +68,8 @@ def check_batch(batch: torch.Tensor, axes: str, value_range: tuple[float, float]
         raise VolumeError(
             f"the volume must be floating point, but is {batch.dtype}: convert and scale it (ScaleIntensityRange)"
         )
-    least, greatest = (float(bound) for bound in torch.aminmax(batch))
-    if not (np.isfinite(least) and np.isfinite(greatest)):
+    least, greatest = _extent(batch)
+    if not (math.isfinite(least) and math.isfinite(greatest)):
         raise VolumeError("the volume must be finite, but holds NaN or infinity: repair or skip it before")
     if value_range is None:
         return

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.utils import ensure_tuple
+from monai.utils import MetaKeys, ensure_tuple
 
 from medgenesis.transforms.base import (
     BatchedVolumeTransform,
@@ -122,7 +122,7 @@ class RandGenesis(RandVolumeTransform):
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.apply(batch, self.params)
-        return tuple(_with_flipped_affine(like(result[0], volume), self.params.flips[0]) for result in pair)
+        return _with_flipped_affine([like(result[0], volume) for result in pair], self.params.flips[0])
 
 
 def _flip(batch: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
@@ -144,18 +144,22 @@ def _axes(pattern: tuple[bool, ...]) -> list[int]:
     return [axis + 2 for axis, reverse in enumerate(pattern) if reverse]
 
 
-def _with_flipped_affine(volume: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
-    """Move the affine of a flipped MetaTensor: (C, *spatial) with flips (n,), or a batch of those with flips (B, n)."""
-    if isinstance(volume, MetaTensor) and flips.any():
-        sides = volume.shape[-flips.shape[-1] :]
-        # a stack of single MetaTensors has one affine, of which each cube now needs its own
-        affine = volume.affine.expand(*flips.shape[:-1], -1, -1).clone()
-        for axis, side in enumerate(sides):
-            there = torch.from_numpy(flips[..., axis]).to(affine.device)[..., None]
-            affine[..., -1] = torch.where(there, affine[..., -1] + (side - 1) * affine[..., axis], affine[..., -1])
-            affine[..., axis] = torch.where(there, -affine[..., axis], affine[..., axis])
-        volume.affine = affine
-    return volume
+def _with_flipped_affine(pair: list[torch.Tensor], flips: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move the affine of two flipped MetaTensors: (C, *spatial) with flips (n,), or a batch of those with flips (B, n).
+
+    A stack of single MetaTensors has one affine, of which each cube then needs its own.
+    """
+    first, second = pair
+    if isinstance(first, MetaTensor) and flips.any():
+        affine = first.affine
+        axes = np.arange(flips.shape[-1])
+        moves = np.zeros((*flips.shape[:-1], *affine.shape[-2:]))
+        moves[...] = np.eye(affine.shape[-1])
+        moves[..., axes, axes] -= 2 * flips
+        moves[..., axes, -1] = flips * np.subtract(first.shape[-len(axes) :], 1)
+        moved = affine @ torch.from_numpy(moves).to(affine)
+        first.meta[MetaKeys.AFFINE], second.meta[MetaKeys.AFFINE] = moved, moved.clone()
+    return first, second
 
 
 class RandGenesisd(RandVolumeTransformd):
@@ -201,4 +205,4 @@ class BatchedGenesis(BatchedVolumeTransform):
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.transform.apply(batch, self.params)
-        return tuple(_with_flipped_affine(like(result, volume), self.params.flips) for result in pair)
+        return _with_flipped_affine([like(result, volume) for result in pair], self.params.flips)

@@ -4,9 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from medgenesis.transforms.base import (
-    Generator,
-)
+from medgenesis.transforms.base import Generator
 from medgenesis.transforms.checks import check_probability
 
 PARTS = ("elastic", "shuffle", "nonlinear", "inpaint", "outpaint")  # in the order in which they are applied
@@ -36,15 +34,22 @@ class ModelsRates:
 
     def draw(self, rng: Generator, batch: int, axes: int) -> tuple[np.ndarray, np.ndarray]:
         """Which spatial axes are reversed, bool (B, n), and which of PARTS are applied, bool (B, 5)."""
+        flips, applied = np.zeros((batch, axes), bool), np.zeros((batch, len(PARTS)), bool)
         uniforms = rng.random((batch, 2 * _MAX_FLIPS + len(PARTS)))
-        more, axis, part = np.split(uniforms, [_MAX_FLIPS, 2 * _MAX_FLIPS], axis=1)
-        applied = part < (0.0, self.shuffle, self.nonlinear, self.paint, self.inpaint)
-        painted, inpainted = applied[:, 3].copy(), applied[:, 4].copy()
-        np.logical_and(painted, inpainted, out=applied[:, 3])
-        np.greater(painted, inpainted, out=applied[:, 4])
-        done = np.logical_and.accumulate(more < self.flip, axis=1)
-        chosen = (axis * axes).astype(np.int64)[..., None] == np.arange(axes)
-        return np.logical_xor.reduce(chosen & done[..., None], axis=1), applied
+        for cube, drawn in enumerate(uniforms.tolist()):  # for one cube a fifth of the time of array operations
+            for more, axis in zip(drawn[:_MAX_FLIPS], drawn[_MAX_FLIPS:], strict=False):
+                if more >= self.flip:
+                    break
+                flips[cube, int(axis * axes)] ^= True
+            _, shuffle, nonlinear, paint, inside = drawn[2 * _MAX_FLIPS :]
+            painted, inside = paint < self.paint, inside < self.inpaint
+            applied[cube, 1:] = (
+                shuffle < self.shuffle,
+                nonlinear < self.nonlinear,
+                painted and inside,
+                painted and not inside,
+            )
+        return flips, applied
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,7 @@ class RandNonlinearIntensity(RandVolumeTransform):
         return NonlinearIntensityParams(rng.random((shape[0], 2, 2)), rng.random(shape[0]) < self.p_decreasing)
 
     def apply(self, volume: torch.Tensor, params: NonlinearIntensityParams) -> torch.Tensor:
-        points, decreasing = torch.from_numpy(params.control_points), torch.from_numpy(params.decreasing)
-        return bezier_map(volume, points, decreasing, self.value_range)
+        return bezier_map(volume, params.control_points, params.decreasing, self.value_range)
 
 
 class RandNonlinearIntensityd(RandVolumeTransformd):

@@ -90,15 +90,15 @@ def paint(
     """
     low, high = value_range
     if (kernels := compiled_for(volume)) is not None:
-        source = as_float(volume)
-        painted = source.clone() if inside else torch.empty_like(source)
-        for old, new, cube_blocks, seed in zip(source, painted, _in_space(blocks), seeds.tolist(), strict=True):
-            old, new = (cube.view(len(cube), *(1, *cube.shape[1:])[-3:]).numpy() for cube in (old, new))
+        sides = (1, *volume.shape[2:])[-3:]  # an image is a volume of one slice
+        cubes = as_float(volume).numpy().reshape(*volume.shape[:2], *sides)
+        painted = cubes.copy() if inside else np.empty_like(cubes)
+        for cube, new, cube_blocks, seed in zip(cubes, painted, _in_space(blocks), seeds.tolist(), strict=True):
             if inside:
                 kernels.paint_blocks(new, cube_blocks, seed, low, high)
             else:
-                kernels.paint_around(old, cube_blocks, new, seed, low, high)
-        return painted.to(volume.dtype)
+                kernels.paint_around(cube, cube_blocks, new, seed, low, high)
+        return torch.from_numpy(painted).view(volume.shape).to(volume.dtype)
     mask = block_mask(torch.from_numpy(blocks).to(volume.device), tuple(volume.shape[2:]))[:, None]
     channels = 1 if inside else volume.shape[1]
     noise = noise_volume(torch.from_numpy(seeds).to(volume.device), channels, tuple(volume.shape[2:]))

@@ -9,9 +9,9 @@ import torch
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.functional.backend import as_float, compiled_for
 
-_CELLS = 2048  # cells of each half of a curve's table: the lines between its nodes are off the curve by up to 3.5e-5
-_NEWTON_STEPS = 4  # from a start twice too far at most; the nodes are then exact to 3e-8
-_STRAIGHT = 1e-12  # a smaller cubic term of x(t) does not show
+CELLS = 2048  # cells of each half of a curve's table: the lines between its nodes are off the curve by up to 3.5e-5
+NEWTON_STEPS = 4  # from a start twice too far at most; the nodes are then exact to 3e-8
+STRAIGHT = 1e-12  # a smaller cubic term of x(t) does not show
 _TINY = 1e-300  # rather than a division by zero
 _ENDS = np.array([0.0, 1.0])
 
@@ -49,8 +49,8 @@ def _halves(control_points: np.ndarray, decreasing: np.ndarray) -> tuple[np.ndar
     first, second = control_points.transpose(1, 2, 0)[..., None]
     linears, squares, cubes = 3 * first, 3 * (second - 2 * first), 1 + 3 * (first - second)
     linear, square, cube = linears[0], squares[0], cubes[0]
-    centred = cube > _STRAIGHT
-    inflection = square / np.where(centred, cube, np.minimum(cube, -_STRAIGHT)) / -3
+    centred = cube > STRAIGHT
+    inflection = square / np.where(centred, cube, np.minimum(cube, -STRAIGHT)) / -3
     inflection = np.minimum(np.maximum(inflection, 0), 1)
     before = 1 - inflection
     x = before * before * (inflection * linear) + inflection * inflection * (before * (3 * second[0]) + inflection)
@@ -74,8 +74,8 @@ def _halves(control_points: np.ndarray, decreasing: np.ndarray) -> tuple[np.ndar
 
 @functools.lru_cache(maxsize=8)
 def _distances(device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Distances of the nodes from where a half begins, (k / _CELLS)^4; their square and cube roots."""
-    root = torch.arange(_CELLS + 2, dtype=torch.float64) / _CELLS
+    """Distances of the nodes from where a half begins, (k / CELLS)^4; their square and cube roots."""
+    root = torch.arange(CELLS + 2, dtype=torch.float64) / CELLS
     return tuple((root**power).to(device) for power in (4, 2, 4 / 3))
 
 
@@ -89,13 +89,13 @@ def _tabulate(numbers: torch.Tensor) -> torch.Tensor:
         numbers: (11, B, 2, 1) as from `_halves`, float64.
 
     Returns:
-        (B, 2, _CELLS + 2) at the distances (k / _CELLS)^4, one beyond the last: a half may end within a cell.
+        (B, 2, CELLS + 2) at the distances (k / CELLS)^4, one beyond the last: a half may end within a cell.
     """
     slope, bend, cube, by_bend, by_cube, farthest, begin, away, linear, square, cubic = numbers.unbind()
     distance, square_root, cube_root = _distances(numbers.device)
     tau = (distance / slope).minimum(square_root * by_bend).minimum(cube_root * by_cube).minimum(farthest)
     double = 2 * bend
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         top = torch.addcmul(bend, cube, tau, value=2).mul_(tau).mul_(tau).add_(distance)
         tau = top.div_(torch.addcmul(double, cube, tau, value=3).mul_(tau).add_(slope))
     t = tau.mul_(away).add_(begin)
@@ -121,19 +121,19 @@ def _places(
     place.abs_()
     if beyond is not None:
         torch.minimum(place, beyond, out=place)
-    return place.sqrt_().sqrt_().mul_(_CELLS * (high - low) ** -0.25), half
+    return place.sqrt_().sqrt_().mul_(CELLS * (high - low) ** -0.25), half
 
 
 def _look_up(place: torch.Tensor, half: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Read the tables (B, 2, _CELLS + 2) between two nodes along the line; `place` and `half` are used up."""
+    """Read the tables (B, 2, CELLS + 2) between two nodes along the line; `place` and `half` are used up."""
     values = table.to(place.dtype).view(-1)
     rises = values[1:] - values[:-1]
     cell = place.floor()
     place.sub_(cell)
-    node = cell.add_(half, alpha=_CELLS + 2).to(torch.int32)
+    node = cell.add_(half, alpha=CELLS + 2).to(torch.int32)
     del cell
     if len(table) > 1:
-        first = torch.arange(0, table.numel(), 2 * (_CELLS + 2), dtype=torch.int32, device=table.device)
+        first = torch.arange(0, table.numel(), 2 * (CELLS + 2), dtype=torch.int32, device=table.device)
         node.add_(first[:, None])
     node = node.view(-1)
     risen = torch.index_select(rises, 0, node, out=half.view(-1)).mul_(place.view(-1))
@@ -149,15 +149,19 @@ def _map_compiled(
 ) -> torch.Tensor:
     mapped = torch.empty_like(cubes)
     for cube in zip(cubes.numpy(), mapped.numpy(), control_points, decreasing.tolist(), strict=True):
-        kernels.map_intensity(*cube, value_range, (_CELLS, _NEWTON_STEPS, _STRAIGHT))
+        kernels.map_intensity(*cube, value_range)
     return mapped
+
+
+def _array(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    return values.cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
 @torch.no_grad()
 def bezier_map(
     volume: torch.Tensor,
-    control_points: torch.Tensor,
-    decreasing: torch.Tensor,
+    control_points: np.ndarray | torch.Tensor,
+    decreasing: np.ndarray | torch.Tensor,
     value_range: tuple[float, float] = (0.0, 1.0),
 ) -> torch.Tensor:
     """Map intensities by a monotone cubic Bezier curve from (0, 0) over two control points to (1, 1).
@@ -192,8 +196,9 @@ def bezier_map(
             f"{tuple(control_points.shape)} and {tuple(decreasing.shape)}: give one curve a cube"
         )
     cubes = as_float(volume).flatten(1)
-    low, high = value_range = tuple(torch.tensor(value_range, dtype=cubes.dtype).tolist())
-    points, falls = control_points.to("cpu", torch.float64).numpy(), decreasing.cpu().numpy()
+    held = np.float64 if cubes.dtype == torch.float64 else np.float32
+    low, high = value_range = tuple(float(held(end)) for end in value_range)
+    points, falls = _array(control_points).astype(np.float64, copy=False), _array(decreasing)
     if (kernels := compiled_for(volume)) is not None:
         mapped = _map_compiled(kernels, cubes, points, falls, value_range)
     else:

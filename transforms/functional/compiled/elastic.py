@@ -5,10 +5,9 @@ and a step back is one of 2^32 - 1.
 """
 
 import numpy as np
-from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import fraction, hash_keys, hash_word, word
-from medgenesis.transforms.functional.compiled.jit import kernel
+from medgenesis.transforms.functional.compiled.jit import kernel, part
 from medgenesis.transforms.functional.random_bits import Stream
 
 _ELASTIC = int(Stream.ELASTIC)
@@ -22,7 +21,7 @@ def fill_elastic_noise(noise, seed):
         noise[i] = fraction(hash_word(word(i), keys)) * np.float32(2) - np.float32(1)
 
 
-@njit
+@part
 def _neighbours(place, side):
     """The voxel nearest to a place on an axis, the step to the second nearest, and that one's weight, 0 .. 1/2.
 
@@ -42,7 +41,7 @@ def _neighbours(place, side):
     return word(nearest), step, abs(beyond)
 
 
-@njit
+@part
 def _look_up_plane(field, x, sides, columns, depths, nearest, steps, weights):
     """For each voxel of plane x: the flat voxel nearest to its place, and step and weight along both axes."""
     real = field.dtype.type
@@ -55,7 +54,7 @@ def _look_up_plane(field, x, sides, columns, depths, nearest, steps, weights):
         steps[0, j], steps[1, j] = step_x * stride_x, step_y * stride_y
 
 
-@njit
+@part
 def _read_plane(voxels, warped, nearest, steps, weights):
     """Interpolate one plane (J,) of one channel (V,).
 

@@ -7,12 +7,13 @@ numba does not see when a function that a cached kernel calls has changed: remov
 """
 
 import numpy as np
-from numba import njit
+
+from medgenesis.transforms.functional.compiled.jit import part
 
 word = np.uint32
 
 
-@njit
+@part
 def _mix(bits):
     bits = word(bits ^ word(bits >> word(16)))
     bits = word(bits * word(0x7FEB352D))
@@ -21,26 +22,26 @@ def _mix(bits):
     return word(bits ^ word(bits >> word(16)))
 
 
-@njit
+@part
 def hash_keys(seed, stream):
     """The two keys of a stream."""
     key = _mix(word(np.uint64(seed) + np.uint64(stream) * np.uint64(0x9E3779B9)))
     return key, _mix(word(~key))
 
 
-@njit
+@part
 def hash_word(counter, keys):
     """32 random bits."""
     return _mix(word(_mix(word(word(counter) ^ keys[0])) + keys[1]))
 
 
-@njit
+@part
 def below(bits, bound):
     """A number in 0 .. bound - 1."""
     return np.int64((np.uint64(bits) * np.uint64(bound)) >> np.uint64(32))
 
 
-@njit
+@part
 def fraction(bits):
     """A float32 fraction in [0, 1)."""
     return np.float32(bits >> word(8)) * np.float32(2.0**-24)

@@ -1,16 +1,15 @@
 """Painting with noise, compiled; see `functional.blocks` for what it does."""
 
 import numpy as np
-from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import fraction, hash_keys, hash_word, word
-from medgenesis.transforms.functional.compiled.jit import kernel
+from medgenesis.transforms.functional.compiled.jit import kernel, part
 from medgenesis.transforms.functional.random_bits import Stream
 
 _NOISE = int(Stream.NOISE)
 
 
-@njit
+@part
 def _noise(counter, keys, width, low, high):
     value = np.float32(fraction(hash_word(counter, keys)) * width) + low
     value = value if value > low else low

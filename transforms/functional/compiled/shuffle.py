@@ -4,10 +4,9 @@ import functools
 import math
 
 import numpy as np
-from numba import njit
 
 from medgenesis.transforms.functional.compiled.hashing import below, hash_keys, hash_word, word
-from medgenesis.transforms.functional.compiled.jit import kernel
+from medgenesis.transforms.functional.compiled.jit import kernel, part
 from medgenesis.transforms.functional.random_bits import Stream
 
 _LARGEST_TABLE = 2**22  # offsets: 16 MB
@@ -38,7 +37,7 @@ def _fill_offset_table(max_sides, strides):
     return first, offsets
 
 
-@njit
+@part
 def _fill_offsets(offsets, k, sides, strides):
     """Write the offsets of one window from place k on; return where they end."""
     for x in range(sides[0]):
@@ -49,7 +48,7 @@ def _fill_offsets(offsets, k, sides, strides):
     return k
 
 
-@njit
+@part
 def _place(counter, side_keys, start_keys, space, greatest):
     """Start and side of a window on one axis."""
     side = 1 + below(hash_word(counter, side_keys), greatest)
