@@ -2,6 +2,7 @@
 
 import json
 import os.path
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,13 +71,13 @@ class PatternTable:
             path: as written by `save`, or by hand.
 
         Raises:
-            DatalistError: unreadable, malformed, of a newer format, or volumes that are absent (how many, and the
-                first three).
+            DatalistError: unreadable, malformed, of a newer format, or volumes that cubes come from are absent (how
+                many, and the first three).
         """
         path = Path(path)
         table = cls(**_read(path))
         table.validate(path)
-        names = [volume.image for volume in table.volumes]
+        names = dict.fromkeys(item["image"] for item in (*table.training, *table.validation))
         absent = [name for name in names if not Path(name).exists()]
         if absent:
             raise DatalistError(
@@ -109,9 +110,10 @@ class PatternTable:
         shapes = {volume.image: volume.shape for volume in self.volumes}
         if len(shapes) < len(self.volumes):
             raise DatalistError(f"{path}: {len(self.volumes) - len(shapes)} volumes are listed twice: take them out")
+        cube_size = _checked_size(self.settings, path)
         for section in MINED_SECTIONS:
             for i, item in enumerate(self.items(section)):
-                broken = _broken_rule(item, shapes)
+                broken = _broken_rule(item, shapes, cube_size)
                 if broken:
                     raise DatalistError(f"{path}: item {i} of {section!r} {broken}: mine the table anew")
         known = {item["class"] for item in self.training}
@@ -119,9 +121,12 @@ class PatternTable:
         if lacking or not known:
             what = f"class {lacking[0]} has no training item" if lacking else "it has no training items"
             raise DatalistError(f"{path}: {what}: mine the table anew")
-        classes = [item["class"] for item in self.references]
-        if len(classes) > len(set(classes)):
-            raise DatalistError(f"{path}: a class has two references: mine the table anew")
+        references = Counter(item["class"] for item in self.references)
+        odd = next((number for number in range(self.num_classes) if references[number] != 1), None)
+        if odd is not None:
+            raise DatalistError(
+                f"{path}: class {odd} has {references[odd]} references, must have 1: mine the table anew"
+            )
 
     def _text(self, folder: Path) -> str:
         """One line an item: a table of 30 000 stays readable, and small."""
@@ -179,7 +184,20 @@ def _relative(image: str, folder: Path) -> str:
         return Path(image).as_posix()
 
 
-def _broken_rule(item: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> str | None:
+def _checked_size(settings: Mapping[str, Any], path: str | Path) -> list[int]:
+    """The setting `cube_size`; refuses settings that lack what is needed to cut cubes and to compare them."""
+    size = settings.get("cube_size")
+    sides = isinstance(size, list) and len(size) == 3 and all(_whole(side) and side > 0 for side in size)
+    if not sides or settings.get("coordinates") not in ("voxel", "body") or not isinstance(settings.get("rule"), str):
+        found = {name: settings.get(name) for name in ("cube_size", "coordinates", "rule")}
+        raise DatalistError(
+            f'{path}: its settings must have a "cube_size" (three whole numbers from 1), "coordinates" (voxel or body) '
+            f'and a "rule" (its name), got {found}: mine the table anew'
+        )
+    return size
+
+
+def _broken_rule(item: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], cube_size: Sequence[int]) -> str | None:
     """What is wrong with an item, or None."""
     image = item.get("image")
     if image not in shapes:
@@ -194,6 +212,8 @@ def _broken_rule(item: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -
             return f'has "{name}" {place!r}, which must be {len(shape)} whole numbers'
     if min(origin) < 0 or min(size) < 1 or any(a + b > c for a, b, c in zip(origin, size, shape, strict=True)):
         return f"(of {image}) leaves its volume: origin {origin}, size {size}, shape {list(shape)}"
+    if item["resolution"] == 1 and size != cube_size:
+        return f'has "size" {size}, which at resolution 1 must be the setting "cube_size", {cube_size}'
     return None
 
 

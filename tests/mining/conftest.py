@@ -82,7 +82,7 @@ def table_of():
     """
 
     def make(volumes, size, classes, rescaled=False):
-        rng = np.random.RandomState(5)
+        rng, first = np.random.RandomState(5), sum(volume.section == "training" for volume in volumes)
         table = PatternTable({"cube_size": list(size), "coordinates": "voxel", "rule": "any"}, volumes, [], [])
         for number in range(classes):
             for i, volume in enumerate(volumes):
@@ -100,7 +100,7 @@ def table_of():
                             "origin": origin,
                             "size": region,
                             "distance": float((i - number) % len(volumes)),
-                            "reference": training and resolution == 1 and i == number,
+                            "reference": training and resolution == 1 and i == number % first,
                         }
                     )
         table.validate()

@@ -98,6 +98,14 @@ def test_absent_volumes_are_named(table, tmp_path):
         PatternTable.load(path)
 
 
+def test_a_volume_that_no_cube_comes_from_may_be_absent(table, tmp_path):
+    path = tmp_path / "data" / "patterns.json"
+    table.training = [item for item in table.training if item["image"] != table.volumes[1].image]
+    table.save(path)
+    Path(table.volumes[1].image).unlink()
+    assert PatternTable.load(path) == table
+
+
 def written(table, path, change):
     table.save(path)
     found = json.loads(path.read_text())
@@ -126,7 +134,17 @@ def written(table, path, change):
         (lambda t: t["training"][3].update({"class": 3}), "class 1 has no training item"),
         (lambda t: t["training"].clear(), "class 0 has no training item"),
         (lambda t: (t["training"].clear(), t["validation"].clear()), "no training items"),
-        (lambda t: t["training"][2].update(reference=True), "two references"),
+        (lambda t: t["training"][2].update(reference=True), "class 0 has 2 references"),
+        (lambda t: t["training"][3].update(reference=False), "class 1 has 0 references, must have 1"),
+        (
+            lambda t: t["training"][2].update(size=[8, 7, 4]),
+            r"\[8, 7, 4\], which at resolution 1 must be .* \[8, 8, 4\]",
+        ),
+        (lambda t: t["settings"].pop("cube_size"), '"cube_size".*None'),
+        (lambda t: t["settings"].update(cube_size=[8, 8]), '"cube_size".*three whole numbers'),
+        (lambda t: t["settings"].update(cube_size=[8, 8, 0]), '"cube_size".*three whole numbers'),
+        (lambda t: t["settings"].update(coordinates="auto"), "voxel or body.*auto"),
+        (lambda t: t["settings"].pop("rule"), '"rule"'),
         (lambda t: t["training"][2].update(resolution=4), '"resolution" of 1, 2 or 3'),
         (lambda t: t["training"][2].pop("distance"), '"distance"'),
         (lambda t: t["training"][2].update(origin=[13, 0, 0]), r"1\.nii\.gz\) leaves its volume: origin \[13, 0, 0\]"),
@@ -161,7 +179,7 @@ def test_a_wrong_table_is_not_written(table, tmp_path):
     with pytest.raises(DatalistError, match="leaves its volume"):
         wrong.save(path)
     wrong = copy.deepcopy(table)
-    wrong.settings["rule"] = object()
+    wrong.settings["seed"] = object()
     with pytest.raises(TypeError):
         wrong.save(path)
     assert path.read_bytes() == before
