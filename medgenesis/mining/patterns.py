@@ -185,14 +185,12 @@ def _relative(image: str, folder: Path) -> str:
 
 
 def _checked_size(settings: Mapping[str, Any], path: str | Path) -> list[int]:
-    """The setting `cube_size`; refuses settings that lack what is needed to cut cubes and to compare them."""
+    """The setting `cube_size`, which cubes are cut or resized to."""
     size = settings.get("cube_size")
-    sides = isinstance(size, list) and len(size) == 3 and all(_whole(side) and side > 0 for side in size)
-    if not sides or settings.get("coordinates") not in ("voxel", "body") or not isinstance(settings.get("rule"), str):
-        found = {name: settings.get(name) for name in ("cube_size", "coordinates", "rule")}
+    if not (isinstance(size, list) and len(size) == 3 and all(_whole(side) and side > 0 for side in size)):
         raise DatalistError(
-            f'{path}: its settings must have a "cube_size" (three whole numbers from 1), "coordinates" (voxel or body) '
-            f'and a "rule" (its name), got {found}: mine the table anew'
+            f'{path}: its settings must have a "cube_size" of three whole numbers from 1, got {size!r}: mine the table '
+            "anew"
         )
     return size
 

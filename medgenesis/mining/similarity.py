@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from medgenesis.data.cube_rules import CubeRule, get_rule
+from medgenesis.errors import DatalistError
 from medgenesis.mining.cube_samples import Sample, cut_small, found_cubes, in_other_patients
 from medgenesis.mining.patterns import PatternTable
 
@@ -69,10 +70,16 @@ def pattern_similarity(
 
     Raises:
         ValueError: another section, one without cubes, or a rule without a name.
+        DatalistError: a table whose settings do not say how coordinates are shared.
     """
-    rule = get_rule(table.settings["rule"] if rule is None else rule)
+    rule = get_rule(table.settings.get("rule") if rule is None else rule)
     rng = np.random.RandomState(seed)
     found = found_cubes(table, section, per_class, rng)
+    if table.settings.get("coordinates") not in ("voxel", "body"):
+        raise DatalistError(
+            'the settings of the table must say how its "coordinates" are shared, voxel or body, got '
+            f"{table.settings.get('coordinates')!r}: mine the table anew"
+        )
     if not found:
         raise ValueError(f"the table has no cubes of resolution 1 in section {section!r}: choose the other section")
     others = in_other_patients(table, section, found, rng)

@@ -143,8 +143,6 @@ def written(table, path, change):
         (lambda t: t["settings"].pop("cube_size"), '"cube_size".*None'),
         (lambda t: t["settings"].update(cube_size=[8, 8]), '"cube_size".*three whole numbers'),
         (lambda t: t["settings"].update(cube_size=[8, 8, 0]), '"cube_size".*three whole numbers'),
-        (lambda t: t["settings"].update(coordinates="auto"), "voxel or body.*auto"),
-        (lambda t: t["settings"].pop("rule"), '"rule"'),
         (lambda t: t["training"][2].update(resolution=4), '"resolution" of 1, 2 or 3'),
         (lambda t: t["training"][2].pop("distance"), '"distance"'),
         (lambda t: t["training"][2].update(origin=[13, 0, 0]), r"1\.nii\.gz\) leaves its volume: origin \[13, 0, 0\]"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medgenesis.data.cube_rules import ForegroundRule
-from medgenesis.errors import VolumeError
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining import discover, pattern_similarity
 
 SIZE = (8, 8, 4)
@@ -196,6 +196,16 @@ def test_a_volume_that_has_become_smaller_is_no_number(mined, loader):
     table, _ = mined(arrays)
     with pytest.raises(VolumeError, match="leaves its shape"):
         pattern_similarity(table, loader(arrays[:, :12]))
+
+
+def test_a_table_by_hand_that_does_not_say_enough(mined):
+    table, load = mined(anatomy(16))
+    del table.settings["coordinates"]
+    with pytest.raises(DatalistError, match='"coordinates".*None'):
+        pattern_similarity(table, load)
+    del table.settings["rule"]
+    with pytest.raises(ValueError, match="`rule` must be one of"):
+        pattern_similarity(table, load)
 
 
 def test_a_section_without_cubes(mined):
