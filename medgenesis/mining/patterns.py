@@ -136,7 +136,7 @@ class PatternTable:
         relative = {volume.image: _relative(volume.image, folder) for volume in self.volumes}
         parts = [f'"format": {FORMAT}', f'"settings": {json.dumps(self.settings)}']
         for name, listed in rows.items():
-            lines = ",\n".join(json.dumps({**row, "image": relative[row["image"]]}) for row in listed)
+            lines = ",\n".join(json.dumps(_renamed(row, relative[row["image"]])) for row in listed)
             parts.append(f'"{name}": [\n{lines}\n]')
         return "{\n" + ",\n".join(parts) + "\n}\n"
 
@@ -174,7 +174,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _located(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    return {**row, "image": os.path.normpath(folder / row["image"])}
+    return _renamed(row, os.path.normpath(folder / row["image"]))
+
+
+def _renamed(row: Mapping[str, Any], image: str) -> dict[str, Any]:
+    """With another name of its file, which also stands for the patient where none is known."""
+    patient = {"patient": image} if row.get("patient") == row["image"] else {}
+    return {**row, "image": image, **patient}
 
 
 def _relative(image: str, folder: Path) -> str:

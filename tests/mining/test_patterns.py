@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ def test_names_are_relative_and_move_along(table, tmp_path):
     table.save(tmp_path / "tables" / "patterns.json")
     found = json.loads((tmp_path / "tables" / "patterns.json").read_text())
     assert found["training"][0]["image"] == "../data/scans/0.nii.gz"
+
+
+def test_a_file_that_stands_for_its_patient_moves_along(table, tmp_path):
+    volume = replace(table.volumes[1], patient=table.volumes[1].image)
+    table.volumes[1] = volume
+    table.training[2]["patient"] = volume.image
+    table.save(tmp_path / "data" / "patterns.json")
+    assert str(tmp_path) not in (tmp_path / "data" / "patterns.json").read_text()
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    loaded = PatternTable.load(tmp_path / "moved" / "patterns.json")
+    moved = str(tmp_path / "moved" / "scans" / "1.nii.gz")
+    assert loaded.volumes[1].patient == loaded.training[2]["patient"] == moved
+    assert loaded.volumes[0].patient == "p0"
 
 
 @pytest.mark.parametrize("section", ["training", "validation"])
