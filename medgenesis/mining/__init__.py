@@ -13,6 +13,7 @@ from medgenesis.mining.loading import VolumeLoader, records_to_mine
 from medgenesis.mining.neighbours import nearest
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.mining.published import export_published, import_published
+from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.volumes import VolumeInfo
 from medgenesis.mining.whole import ResizeWholed
@@ -21,6 +22,7 @@ from medgenesis.mining.workflow import MiningRun
 __all__ = [
     "CoordinateSystem",
     "CutPatternd",
+    "DiscoverySettings",
     "MiningRun",
     "PatternDataset",
     "PatternSimilarity",

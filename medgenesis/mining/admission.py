@@ -1,4 +1,4 @@
-"""What discovery may start with: settings, patients, features, and a table to go on from."""
+"""What discovery may start with: volumes, patients, features, and a table to go on from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,26 +7,32 @@ import numpy as np
 
 from medgenesis.data.splits import check_disjoint
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
 from medgenesis.mining.neighbours import not_finite
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
-from medgenesis.mining.volumes import VolumeInfo
-
-_LEAST = {"classes": 1, "train_patients": 1, "validation_patients": 0, "min_distance": 0, "tries": 1, "seed": 0}
-
-
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of `discover` that are out of their range (ValueError)."""
-    for name, least in _LEAST.items():
-        if not settings[name] >= least:
-            raise ValueError(f"`{name}` must be at least {least}, got {settings[name]}")
-    if settings["seed"] >= 2**32:
-        raise ValueError(f"`seed` must be below 2^32, got {settings['seed']}")
-    size = settings["cube_size"]
-    if len(size) != 3 or min(size) < 1:
-        raise ValueError(f"`cube_size` must be three sides of at least 1 voxel, got {size}")
+from medgenesis.mining.settings import DiscoverySettings
+from medgenesis.mining.volumes import VolumeInfo, large_enough
 
 
-def check_patients(volumes: Sequence[VolumeInfo], settings: Mapping[str, Any]) -> None:
+def admit(
+    volumes: Sequence[VolumeInfo], settings: DiscoverySettings, on_error: str = "stop"
+) -> tuple[list[int], CoordinateSystem]:
+    """Indices of the volumes that take part in discovery, and how they share coordinates.
+
+    Raises:
+        ValueError: another `on_error`.
+        DatalistError: too few patients, or a patient (or file) in both sections.
+        VolumeError: a volume that is smaller than the cube (`on_error="stop"`), or does not go with the others.
+    """
+    mined = [i for i, volume in enumerate(volumes) if volume.section in MINED_SECTIONS]
+    fitting = large_enough([volumes[i] for i in mined], settings.cube_size, on_error)
+    kept = [mined[i] for i in fitting]
+    chosen = [volumes[i] for i in kept]
+    check_patients(chosen, settings)
+    return kept, choose_coordinates(chosen, settings.cube_size, settings.coordinates)
+
+
+def check_patients(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -> None:
     """Refuse too few patients, and patients in both sections (DatalistError)."""
     sections = {name: [volume for volume in volumes if volume.section == name] for name in MINED_SECTIONS}
     patients = {name: len({volume.patient for volume in own}) for name, own in sections.items()}
@@ -36,10 +42,10 @@ def check_patients(volumes: Sequence[VolumeInfo], settings: Mapping[str, Any]) -
         "classes": ("training", "each class takes one of its own as reference"),
     }
     for name, (section, what) in wanted.items():
-        if patients[section] < settings[name]:
+        if patients[section] < getattr(settings, name):
             raise DatalistError(
-                f"`{name}` is {settings[name]} ({what}), but the section {section!r} has {patients[section]} patients "
-                f"with volumes that the cube fits into: ask for {patients[section]} or fewer, or add patients"
+                f"`{name}` is {getattr(settings, name)} ({what}), but the section {section!r} has {patients[section]} "
+                f"patients that can be used: ask for {patients[section]} or fewer, or add patients"
             )
     check_disjoint(
         {name: [{"image": one.image, "patient": one.patient} for one in own] for name, own in sections.items()}
@@ -51,14 +57,15 @@ def checked_features(features: np.ndarray, volumes: Sequence[VolumeInfo], kept: 
     features = np.asarray(features)
     if features.ndim != 2 or len(features) != len(volumes) or features.shape[1] == 0:
         raise ValueError(f"`features` must have one row a volume, {len(volumes)}, got shape {features.shape}")
-    bad = not_finite(features[kept])
+    own = features if len(kept) == len(features) else features[kept]  # the same: no copy
+    bad = not_finite(own)
     if bad is not None:
         row = kept[bad]
         raise VolumeError(
             f"{volumes[row].image}: its feature vector (row {row}) is not finite: leave the file out, or look at the "
             "weights that the features were computed with"
         )
-    return features[kept]
+    return own
 
 
 def check_resumed(table: PatternTable, volumes: Sequence[VolumeInfo], settings: Mapping[str, Any]) -> None:

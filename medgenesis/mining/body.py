@@ -22,7 +22,7 @@ def body_box(volume: torch.Tensor, threshold: float = 0.1) -> tuple[tuple[int, .
     Args:
         volume: (C, X, Y, Z) in [0, 1]; its first channel is looked at.
         threshold: above it a block is body: the default is -800 HU on the `ct` scale, which lungs may fall below,
-            but no skin does. For MR with a bright background take more.
+            but no skin does. For MR with a bright background take more, for dark scans less.
 
     Raises:
         VolumeError: nothing lies above the threshold.
@@ -36,8 +36,8 @@ def body_box(volume: torch.Tensor, threshold: float = 0.1) -> tuple[tuple[int, .
     pieces, count = ndimage.label(opened if opened.any() else body)
     if count == 0:
         raise VolumeError(
-            f"{volume_name(volume)}: no voxel lies above {threshold}, so it shows no body: lower `threshold`, check "
-            "the intensity preset, or leave the file out"
+            f"{volume_name(volume)}: no voxel lies above {threshold}, so it shows no body: lower the threshold "
+            "(`body_threshold`), check the intensity preset, or leave the file out"
         )
     largest = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     spans = ndimage.find_objects(pieces)[largest - 1]

@@ -109,8 +109,8 @@ def _check_boxes(volumes: Sequence[VolumeInfo]) -> None:
     for volume in volumes:
         if volume.body_box is None:
             raise VolumeError(
-                f"{volume.image}: its body box is not known, which coordinates relative to the body need: compute the "
-                'volume features anew, or choose `coordinates="voxel"`'
+                f"{volume.image}: its body box is not known, which coordinates relative to the body need: lower "
+                '`body_threshold` if none was found, choose `coordinates="voxel"`, or leave the file out'
             )
         first, behind = volume.body_box
         sides = zip(first, behind, volume.shape, strict=True)

@@ -55,7 +55,7 @@ class PatternDataset(SeededDataset):
         cache_dir: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "class"),
     ) -> None:
-        self.items, self.num_classes = table.items(section), table.num_classes
+        self.items = table.items(section)
         if not self.items:
             raise DatalistError(
                 f"the pattern table has no items in section {section!r}: choose the other section, or mine again with "

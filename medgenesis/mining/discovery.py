@@ -1,21 +1,22 @@
 """Discovery of anatomical patterns: the same place in the patients who resemble each other."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from medgenesis.data.cube_rules import CubeRule, get_rule
-from medgenesis.mining.admission import check_patients, check_resumed, check_settings, checked_features
-from medgenesis.mining.coordinates import choose_coordinates
+from medgenesis.data.cube_rules import get_rule
+from medgenesis.mining.admission import admit, check_resumed, checked_features
+from medgenesis.mining.checksums import checksum
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.references import ReferenceSearch
 from medgenesis.mining.resolutions import RESOLUTIONS, draw_rescaled
-from medgenesis.mining.volumes import VolumeInfo, large_enough
+from medgenesis.mining.settings import DiscoverySettings
+from medgenesis.mining.volumes import VolumeInfo
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +28,10 @@ def discover(
     features: np.ndarray,
     load: Callable[[int], torch.Tensor],
     *,
-    classes: int = 44,
-    train_patients: int = 200,
-    validation_patients: int = 30,
-    cube_size: Sequence[int] = (64, 64, 32),
-    rule: str | CubeRule = "lung",
-    min_distance: float = 5,
-    tries: int = 200,
-    multi_resolution: bool = False,
-    coordinates: str = "auto",
-    seed: int = 0,
-    index: str = "exact",
     on_error: str = "stop",
     resume: PatternTable | None = None,
     on_class: Callable[[PatternTable], None] | None = None,
+    **settings: Any,
 ) -> PatternTable:
     """Find patterns: for each class a reference patient, a coordinate in it, and that place in its nearest patients.
 
@@ -55,31 +46,20 @@ def discover(
         features: (N, F), one row a volume, finite.
         load: gives volume i, counted as in `volumes`, as (C, X, Y, Z) in [0, 1]. References alone are loaded, one held
             at a time.
-        classes: patterns to find; each needs a training patient of its own.
-        train_patients: cubes of a class for training.
-        validation_patients: cubes of a class for validation; 0 for none.
-        cube_size: voxels (X, Y, Z).
-        rule: "lung", "foreground", "any", or a `CubeRule`: which cubes of a reference are worth a class.
-        min_distance: voxels, Euclidean. Where coordinates are relative to the body, earlier ones are first mapped into
-            the new reference, and the distance is measured there.
-        tries: positions drawn in one reference, and draws for one rescaled cube, at most.
-        multi_resolution: also cut resolutions 2 and 3 of each training cube, see `draw_rescaled`; what fits into a
-            volume nowhere is left out.
-        coordinates: "voxel", "body" or "auto", see `choose_coordinates`.
-        seed: 0 to 2^32 - 1. Class c is a function of the seed, c and the references of the earlier classes.
-        index: "exact" or "faiss", see `nearest`.
         on_error: "stop" at a volume smaller than the cube, or "skip" it with a warning.
         resume: a table of the first classes, as `on_class` received it: its classes are kept, the rest is found. The
             result is that of an uninterrupted run.
         on_class: called with the table so far after each class, to save it.
+        **settings: fields of `DiscoverySettings` that are not to be the defaults.
 
     Raises:
+        TypeError: a setting that does not exist.
         ValueError: a setting out of its range, or one that differs from those of `resume`.
         DatalistError: fewer patients than asked for, or a patient (or file) in both sections.
         VolumeError: a volume that is too small, does not go with the others or is not what its features were computed
             from; features that are not finite; no admissible coordinate left (the classes found by then are safe with
             `on_class`).
-        IntensityRangeError: a reference outside [0, 1].
+        IntensityRangeError: a reference with values outside [0, 1] (its voxels are sampled).
         ImportError: `index="faiss"` without the package.
 
     References:
@@ -89,24 +69,10 @@ def discover(
         In the published program one collision with an earlier coordinate rejects a reference for good; here another
         position is drawn, and a patient that failed may be drawn again for a later class.
     """
-    settings = {
-        "classes": int(classes),
-        "train_patients": int(train_patients),
-        "validation_patients": int(validation_patients),
-        "cube_size": [int(side) for side in cube_size],
-        "rule": rule if isinstance(rule, str) else repr(rule),
-        "min_distance": float(min_distance),
-        "tries": int(tries),
-        "multi_resolution": bool(multi_resolution),
-        "coordinates": coordinates,
-        "seed": int(seed),
-        "index": index,
-    }
-    check_settings(settings)
-    search = _Discovery(volumes, features, load, settings, get_rule(rule), on_error)
-    table = PatternTable(settings, search.volumes, [], []) if resume is None else search.resumed(resume)
-    while table.num_classes < classes:
-        search.add_class(table)
+    search = _Discovery(volumes, features, load, DiscoverySettings(**settings), on_error)
+    table = search.begun(resume)
+    while table.num_classes < search.settings.classes:
+        table = search.with_next_class(table)
         if on_class is not None:
             on_class(table)
     return table
@@ -115,68 +81,70 @@ def discover(
 class _Discovery:
     """What finding one class after another needs: the volumes that take part, and who is near whom among them."""
 
-    def __init__(self, volumes, features, load, settings: dict, rule: CubeRule, on_error: str) -> None:
-        mined = [i for i, volume in enumerate(volumes) if volume.section in MINED_SECTIONS]
-        fitting = large_enough([volumes[i] for i in mined], settings["cube_size"], on_error)
-        kept = [mined[i] for i in fitting]
-        self.settings = settings
-        self.volumes = [volumes[i] for i in kept]
-        check_patients(self.volumes, settings)
-        self.features = checked_features(features, volumes, kept)
-        self.coordinates = choose_coordinates(self.volumes, settings["cube_size"], settings["coordinates"])
-        settings["coordinates"] = self.coordinates.mode
-        settings["features"] = hashlib.sha256(self.features.tobytes()).hexdigest()[:16]
+    def __init__(self, volumes, features, load, settings: DiscoverySettings, on_error: str) -> None:
+        kept, self.coordinates = admit(volumes, settings, on_error)
+        features = checked_features(features, volumes, kept)
+        self.settings, self.volumes = settings, [volumes[i] for i in kept]
+        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}
         self.members = {
             section: [i for i, volume in enumerate(self.volumes) if volume.section == section]
             for section in MINED_SECTIONS
         }
+        self.row_of = {i: row for row, i in enumerate(self.members["training"])}
         self.neighbours = {
-            section: PatientNeighbours(self.features[own], [self.volumes[i].patient for i in own], settings["index"])
+            section: PatientNeighbours(features[own], [self.volumes[i].patient for i in own], settings.index)
             for section, own in self.members.items()
-            if settings[_WANTED[section]]
+            if getattr(settings, _WANTED[section])
         }
         self.search = ReferenceSearch(
             {i: self.volumes[i] for i in self.members["training"]},
             lambda i: load(kept[i]),
             self.coordinates,
-            rule,
-            settings["min_distance"],
-            settings["tries"],
+            get_rule(settings.rule),
+            settings.min_distance,
+            settings.tries,
         )
 
-    def resumed(self, table: PatternTable) -> PatternTable:
-        """A copy of a partial table, to go on with."""
-        check_resumed(table, self.volumes, self.settings)
-        logger.info("resumed: %d of %d classes were found before", table.num_classes, self.settings["classes"])
-        return PatternTable(self.settings, self.volumes, list(table.training), list(table.validation))
+    def begun(self, resume: PatternTable | None) -> PatternTable:
+        """The table to start with: empty, or a partial one to go on from."""
+        if resume is None:
+            return PatternTable(self.said, self.volumes, [], [])
+        check_resumed(resume, self.volumes, self.said)
+        logger.info("resumed: %d of %d classes were found before", resume.num_classes, self.settings.classes)
+        return PatternTable(self.said, self.volumes, resume.training, resume.validation)
 
-    def add_class(self, table: PatternTable) -> None:
-        """Find the next class and append its cubes to the table."""
+    def with_next_class(self, table: PatternTable) -> PatternTable:
+        """Another table, with the cubes of the next class; the given one stays whole, whenever this is stopped."""
         begun, number = time.perf_counter(), table.num_classes
-        rng = np.random.RandomState([self.settings["seed"], number])
+        rng = np.random.RandomState([self.settings.seed, number])
         place_of = {self.volumes[i].image: i for i in self.members["training"]}
         earlier = [(place_of[item["image"]], tuple(item["origin"])) for item in table.references]
         reference, origin = self.search.draw(earlier, rng)
         shared = self.coordinates.share(origin, self.volumes[reference])
+        found: dict[str, list[dict]] = {section: [] for section in MINED_SECTIONS}
         moved, left_out = 0, 0
         for section in self.neighbours:
             for i, distance in self._nearest(section, reference):
                 start, was_moved = self.coordinates.place(shared, self.volumes[i])
                 cubes = self._cubes(i, start, section, rng)
                 moved, left_out = moved + was_moved, left_out + cubes.count(None)
-                table.items(section).extend(
+                found[section].extend(
                     self._item(i, number, resolution, cube, distance, resolution == 1 and i == reference)
                     for resolution, cube in enumerate(cubes, start=1)
                     if cube is not None
                 )
         said = "class %d of %d: first voxel %s of volume %d; %d cubes moved inside, %d rescaled fit nowhere; %.1f s"
         seconds = time.perf_counter() - begun
-        logger.info(said, number + 1, self.settings["classes"], origin, reference, moved, left_out, seconds)
+        logger.info(said, number + 1, self.settings.classes, origin, reference, moved, left_out, seconds)
+        return PatternTable(
+            self.said, self.volumes, table.training + found["training"], table.validation + found["validation"]
+        )
 
     def _nearest(self, section: str, reference: int) -> list[tuple[int, float]]:
         """Volume and distance of the patients of a class, the reference first in training."""
-        count, own = self.settings[_WANTED[section]], self.members[section]
-        found = self.neighbours[section].nearest(self.features[reference], count)
+        count, own = getattr(self.settings, _WANTED[section]), self.members[section]
+        vector = self.neighbours["training"].index.features[self.row_of[reference]]
+        found = self.neighbours[section].nearest(vector, count)
         found = [(own[row], distance) for row, distance in found]
         if section != "training":
             return found
@@ -188,8 +156,8 @@ class _Discovery:
         """First voxel and size at each resolution."""
         size = self.coordinates.size
         cubes: list[tuple | None] = [(start, size)]
-        if self.settings["multi_resolution"] and section == "training":
-            shape, tries = self.volumes[i].shape, self.settings["tries"]
+        if self.settings.multi_resolution and section == "training":
+            shape, tries = self.volumes[i].shape, self.settings.tries
             cubes += [draw_rescaled(start, size, shape, rng, tries) for _ in RESOLUTIONS[1:]]
         return cubes
 

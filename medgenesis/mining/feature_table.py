@@ -30,6 +30,11 @@ class VolumeFeatures:
     settings: dict[str, Any] = field(default_factory=dict)
     stamps: list[str] = field(default_factory=list)
 
+    @property
+    def equal(self) -> bool:
+        """Whether several vectors are all the same, but for rounding: then any patient would be the nearest."""
+        return len(self.vectors) > 1 and bool(np.ptp(self.vectors, axis=0).max() <= 1e-6 * np.abs(self.vectors).max())
+
     def save(self, path: str | Path) -> None:
         """Write the features as `.npz` (no pickle in it), whole or not at all.
 

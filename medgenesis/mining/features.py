@@ -1,30 +1,25 @@
 """One feature vector a volume, and what else mining has to know of it; computed once."""
 
 import copy
-import hashlib
 import logging
-import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from monai.data import Dataset, MetaTensor
-from monai.data.utils import pickle_hashing
-from monai.transforms import Compose
+from monai.data import Dataset
 from torch import nn
 from tqdm import tqdm
 
 from medgenesis.data.disk_cache import hash_record
-from medgenesis.data.preprocessing import find_domain_error
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.body import body_box
+from medgenesis.mining.checksums import preprocessing_checksum, weights_checksum
 from medgenesis.mining.feature_table import VolumeFeatures
-from medgenesis.mining.loading import mined_record
-from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.loading import mined_record, skip
+from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
 from medgenesis.networks import deepest_map, network_parts
 
@@ -53,6 +48,7 @@ def volume_features(
     *,
     path: str | Path | None = None,
     batch_size: int = 1,
+    body_threshold: float = 0.1,
     on_error: str = "stop",
 ) -> VolumeFeatures:
     """The mean of the encoder's deepest map over each volume, resized as a whole to one size.
@@ -67,6 +63,7 @@ def volume_features(
         path: file of the features, written at the end, every minute, and when the run is stopped. Rows that it has
             already, of unchanged files and by the same settings, are not computed again. None keeps no file.
         batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
+        body_threshold: above it is body, see `body_box`; a volume that shows none has no box, and a warning.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
 
     Returns:
@@ -92,18 +89,19 @@ def volume_features(
         )
     encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
     records = [mined_record(record) for record in dataset.data]
-    settings = {"size": list(size), "batch_size": batch_size, "weights": _checksum(encoder)}
+    settings = {"size": list(size), "batch_size": batch_size, "body_threshold": body_threshold}
+    settings["weights"] = weights_checksum(encoder)
     rows: dict[int, _Row] = {}
     if path is not None:
-        settings["preprocessing"] = _preprocessing_hash(dataset)
+        settings["preprocessing"] = preprocessing_checksum(dataset.transform)
         rows = _known_rows(path, settings, records)
     left, saved = [i for i in range(len(records)) if i not in rows], time.monotonic()
     logger.info("features of %d volumes, of which %d are known", len(records), len(rows))
-    bar = tqdm(total=len(records), initial=len(rows), desc="features", unit="volume", disable=None)
+    bar = tqdm(left, total=len(records), initial=len(rows), desc="features", unit="volume", disable=None)
+    shrunk = (_shrunk(dataset, i, records[i], size, body_threshold, on_error) for i in bar)
     try:
-        for batch in _batches(dataset, records, left, size, batch_size, on_error):
+        for batch in _batches(shrunk, batch_size):
             rows |= _encode(encoder, batch, on_error)
-            bar.update(len(batch))
             if path is not None and time.monotonic() - saved > _SAVE_EVERY:
                 _gathered(rows, settings).save(path)
                 saved = time.monotonic()
@@ -146,13 +144,10 @@ def _known_rows(path: str | Path, settings: Mapping[str, Any], records: Sequence
     return known
 
 
-def _batches(
-    dataset: Dataset, records: Sequence[Mapping], positions: Sequence[int], size: tuple, batch_size: int, on_error: str
-) -> Iterator[list[_Shrunk]]:
+def _batches(shrunk: Iterable[_Shrunk | None], batch_size: int) -> Iterator[list[_Shrunk]]:
     batch = []
-    for i in positions:
-        shrunk = _shrunk(dataset, i, records[i], size, on_error)
-        batch += [] if shrunk is None else [shrunk]
+    for one in shrunk:
+        batch += [] if one is None else [one]
         if len(batch) == batch_size:
             yield batch
             batch = []
@@ -160,7 +155,9 @@ def _batches(
         yield batch
 
 
-def _shrunk(dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, on_error: str) -> _Shrunk | None:
+def _shrunk(
+    dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, body_threshold: float, on_error: str
+) -> _Shrunk | None:
     """What is kept of volume i; a function of its own, so that the volume is gone when the next one is read."""
     try:
         stamp = _stamp(record)  # before reading: a file that changes meanwhile must not pass for the read one
@@ -168,14 +165,9 @@ def _shrunk(dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, on
         resized = resize_whole(volume, size)
         if not torch.isfinite(resized).all():
             raise VolumeError(f"{record['image']}: has voxels that are not finite: leave the file out, or repair it")
-        spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else (1.0, 1.0, 1.0)
-        info = VolumeInfo(**record, shape=volume.shape[1:], spacing_mm=spacing, body_box=body_box(volume))
-        return _Shrunk(i, stamp, info, resized)
+        return _Shrunk(i, stamp, volume_info(volume, record, body_threshold), resized)
     except Exception as error:
-        # an error holds the frames that it passed, and with them the volume: no name and no log record may keep it
-        if on_error == "stop" or find_domain_error(error) is None:
-            raise (find_domain_error(error) or error) from None
-        logger.warning("skipped: %s", str(find_domain_error(error)))
+        skip(error, on_error)
         return None
 
 
@@ -198,30 +190,3 @@ def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict
 
 def _stamp(record: Mapping[str, str]) -> str:
     return hash_record({"image": record["image"]}).decode()
-
-
-def _checksum(encoder: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
-
-
-def _preprocessing_hash(dataset: Dataset) -> str:
-    try:
-        return pickle_hashing(list(_steps(dataset.transform))).decode()[:16]
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"the preprocessing of `dataset` must be transforms that can be pickled, to be told from others ({error}): "
-            "use `medgenesis.data.preprocessing` and no lambda, or give no `path`"
-        ) from error
-
-
-def _steps(transform: Callable) -> Iterator[Callable]:
-    """The single steps: a `Compose` itself has a random state, which is never the same."""
-    if not isinstance(transform, Compose):
-        yield transform
-        return
-    for step in transform.transforms:
-        yield from _steps(step)

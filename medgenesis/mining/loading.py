@@ -1,5 +1,6 @@
 """The volumes that are mined: which they are, and how to get one by its number."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ import torch
 
 from medgenesis.data.datalists import load_datalist, read_datalist
 from medgenesis.data.datasets import cached_volumes
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.errors import DatalistError
 from medgenesis.mining.patterns import MINED_SECTIONS
 from medgenesis.mining.volumes import VolumeInfo
+
+logger = logging.getLogger(__name__)
 
 
 def records_to_mine(datalist: str | Path, on_error: str = "stop") -> list[dict[str, str]]:
@@ -35,7 +39,7 @@ def records_to_mine(datalist: str | Path, on_error: str = "stop") -> list[dict[s
 def mined_record(record: Mapping[str, Any]) -> dict[str, str]:
     """What mining keeps of a record: `image`, `patient` (absent: the file itself) and `section` (absent: training).
 
-    Records of the same file are then equal, so that all steps of mining share one disk cache.
+    Records of the same file and section are then equal, so that all steps of mining share one disk cache.
 
     Raises:
         DatalistError: several files as channels, or a row of a stack.
@@ -75,14 +79,15 @@ class VolumeLoader:
         self.volumes = list(volumes)
         self.prepared = cached_volumes([mined_record(vars(one)) for one in volumes], preprocessing, cache, cache_dir)
 
-    def __len__(self) -> int:
-        return len(self.volumes)
-
     def __call__(self, i: int) -> torch.Tensor:
-        volume, listed = self.prepared[i]["image"], self.volumes[i]
-        if tuple(volume.shape[1:]) != listed.shape:
-            raise VolumeError(
-                f"{listed.image}: its shape is {tuple(volume.shape[1:])}, but was {listed.shape} when it was mined: "
-                "the file or the preprocessing has changed: undo that, or mine again"
-            )
-        return volume
+        return self.volumes[i].check(self.prepared[i]["image"])
+
+
+def skip(error: Exception, on_error: str) -> None:
+    """Say by a warning that a volume is left out; or raise, unless `on_error` is "skip" and it is the volume's fault.
+
+    An error holds the frames that it passed, and with them the volume: no name and no log record may keep it.
+    """
+    if on_error == "stop" or find_domain_error(error) is None:
+        raise (find_domain_error(error) or error) from None
+    logger.warning("skipped: %s", str(find_domain_error(error)))

@@ -45,8 +45,7 @@ class NeighbourIndex:
     """
 
     def __init__(self, features: np.ndarray, index: str = "exact") -> None:
-        if index not in INDEXES:
-            raise ValueError(f"`index` must be one of {', '.join(INDEXES)}, got {index!r}")
+        check_index(index)
         self.features = _checked(features, "features")
         self.graph = _build_graph(self.features) if index == "faiss" else None
 
@@ -66,7 +65,7 @@ class NeighbourIndex:
         from sklearn.metrics import pairwise_distances_chunked
 
         # what rounding leaves of the distance of a vector to itself, in sklearn's ||x||^2 - 2xy + ||y||^2
-        slack = 1e-6 * np.linalg.norm(references, axis=1).max(initial=0)
+        slack = 1e-6 * np.linalg.norm(references, axis=1).max()
 
         def reduce(distances: np.ndarray, start: int) -> list:
             # all that tie with the k-th, up to rounding: choosing among them needs the true distances
@@ -106,8 +105,7 @@ class PatientNeighbours:
 
     def __init__(self, features: np.ndarray, patients: Sequence[str], index: str = "exact") -> None:
         self.patients = list(patients)
-        volumes = Counter(self.patients)
-        self.count, self.most = len(volumes), max(volumes.values(), default=0)
+        self.most = max(Counter(self.patients).values())
         self.index = NeighbourIndex(features, index)
 
     def nearest(self, reference: np.ndarray, k: int) -> list[tuple[int, float]]:
@@ -118,6 +116,19 @@ class PatientNeighbours:
         for row, distance in zip(rows[0].tolist(), distances[0].tolist(), strict=True):
             chosen.setdefault(self.patients[row], (row, distance))
         return list(chosen.values())[:k]
+
+
+def check_index(index: str) -> None:
+    """Refuse an index that is unknown (ValueError) or not installed (ImportError)."""
+    if index not in INDEXES:
+        raise ValueError(f"`index` must be one of {', '.join(INDEXES)}, got {index!r}")
+    if index == "faiss":
+        try:
+            import faiss  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                'index "faiss" needs the package faiss-cpu: `pip install medgenesis[faiss]`, or choose index "exact"'
+            ) from error
 
 
 def _checked(vectors: np.ndarray, name: str) -> np.ndarray:
@@ -139,12 +150,8 @@ def not_finite(vectors: np.ndarray) -> int | None:
 
 
 def _build_graph(features: np.ndarray):
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(
-            'index "faiss" needs the package faiss-cpu: `pip install medgenesis[faiss]`, or choose index "exact"'
-        ) from error
+    import faiss
+
     graph = faiss.IndexHNSWFlat(features.shape[1], 16)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

@@ -93,12 +93,7 @@ class ReferenceSearch:
 
 
 def _checked(volume: torch.Tensor, info: VolumeInfo) -> torch.Tensor:
-    volume = torch.as_tensor(volume)
-    if tuple(volume.shape[1:]) != info.shape:
-        raise VolumeError(
-            f"{info.image}: its shape is {tuple(volume.shape[1:])}, but was {info.shape} when its features were "
-            "computed: compute the features anew, with the same preprocessing"
-        )
+    volume = info.check(torch.as_tensor(volume))
     some = volume[:, ::_STRIDE, ::_STRIDE, ::_STRIDE]
     least, most = float(some.min()), float(some.max())
     if not (least >= 0 and most <= 1):

@@ -1,6 +1,7 @@
 """Numbers that tell patterns from noise: how alike the cubes of a class are, beside what chance would give."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,11 @@ class PatternSimilarity:
     retrieval: float
     chance: float
     per_class: tuple[float, ...]
+
+    def plain(self) -> dict[str, float | None | list[float | None]]:
+        """The numbers as JSON holds them, which knows no NaN: None in its place."""
+        numbers = {name: _or_none(value) for name, value in vars(self).items() if name != "per_class"}
+        return {**numbers, "per_class": [_or_none(value) for value in self.per_class]}
 
 
 def pattern_similarity(
@@ -119,6 +125,10 @@ def _compare(
     retrieval = _mean((alike & best).sum(axis=1)[asked] / best.sum(axis=1)[asked])
     chance = _mean((alike & apart).sum(axis=1)[asked] / apart.sum(axis=1)[asked])
     return per, between, retrieval, chance
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

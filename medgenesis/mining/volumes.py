@@ -2,11 +2,16 @@
 
 import logging
 import os.path
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from monai.data import MetaTensor
+
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.mining.body import body_box
+from medgenesis.mining.whole import check_axes
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +27,7 @@ class VolumeInfo:
         shape: voxels (X, Y, Z) after preprocessing.
         spacing_mm: voxel size after preprocessing, in mm.
         body_box: first voxel of the body and the voxel behind its last, ((x, y, z), (x, y, z)), as from `body_box`;
-            None where coordinates are never relative to the body.
+            None where none was found, or coordinates are never relative to the body.
     """
 
     image: str
@@ -43,6 +48,40 @@ class VolumeInfo:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+
+    def check(self, volume: torch.Tensor) -> torch.Tensor:
+        """The volume (C, X, Y, Z), where it still has the shape that is noted here.
+
+        Raises:
+            VolumeError: another shape.
+        """
+        if tuple(volume.shape[1:]) != self.shape:
+            raise VolumeError(
+                f"{self.image}: its shape is {tuple(volume.shape[1:])}, but was {self.shape} when it was mined: the "
+                "file or the preprocessing has changed: undo that, or mine again"
+            )
+        return volume
+
+
+def volume_info(volume: torch.Tensor, record: Mapping[str, str], body_threshold: float = 0.1) -> VolumeInfo:
+    """What is noted of a prepared volume (C, X, Y, Z); without body box, and with a warning, where it shows no body.
+
+    Args:
+        volume: in [0, 1].
+        record: its `image`, `patient` and `section`.
+        body_threshold: see `body_box`.
+
+    Raises:
+        VolumeError: not (C, X, Y, Z).
+    """
+    check_axes(volume)
+    spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else (1.0, 1.0, 1.0)
+    try:
+        box = body_box(volume, body_threshold)
+    except VolumeError as error:
+        logger.warning("%s", str(error))  # an error itself holds the frames that it passed, and with them the volume
+        box = None
+    return VolumeInfo(**record, shape=volume.shape[1:], spacing_mm=spacing, body_box=box)
 
 
 def large_enough(volumes: Sequence[VolumeInfo], cube_size: Sequence[int], on_error: str = "stop") -> list[int]:

@@ -76,15 +76,20 @@ def resize_whole(volume: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         MONAI's `Resize(anti_aliasing=True)` smooths with zeros outside, which darkens the border by an amount that
         depends on the number of slices: a feature of the scanner, not of the patient.
     """
-    if volume.ndim != 4:
-        raise VolumeError(
-            f"{volume_name(volume)}: must be (C, X, Y, Z), has shape {tuple(volume.shape)}: leave the file out"
-        )
+    check_axes(volume)
     plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
     x, y, z = size
     # PyTorch's filter takes planes: first Y and Z of each x, then X of each y
     resized = interpolate(plain.float(), (y, z), **_LINEAR).transpose(1, 2)
     return interpolate(resized, (x, z), **_LINEAR).transpose(1, 2).contiguous()
+
+
+def check_axes(volume: torch.Tensor) -> None:
+    """Refuse what is not (C, X, Y, Z) (VolumeError)."""
+    if volume.ndim != 4:
+        raise VolumeError(
+            f"{volume_name(volume)}: must be (C, X, Y, Z), has shape {tuple(volume.shape)}: leave the file out"
+        )
 
 
 def three_sides(size: int | Sequence[int], name: str) -> tuple[int, int, int]:

@@ -1,38 +1,33 @@
 """The four steps of mining in one folder: what is done stays, what was stopped goes on."""
 
-import hashlib
-import inspect
 import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine
 from monai.data import Dataset
-from monai.data.utils import pickle_hashing
 from torch import nn
 
 from medgenesis.atomic import write_text
-from medgenesis.data.cube_rules import get_rule
 from medgenesis.data.disk_cache import hash_record
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.admission import check_patients, check_settings
+from medgenesis.mining.admission import admit, check_patients
+from medgenesis.mining.checksums import checksum, preprocessing_checksum
 from medgenesis.mining.contact_sheet import draw_contact_sheet, save_picture
-from medgenesis.mining.coordinates import MODES
 from medgenesis.mining.discovery import discover
 from medgenesis.mining.feature_map import draw_feature_map
 from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.features import volume_features
-from medgenesis.mining.neighbours import nearest
+from medgenesis.mining.loading import skip
+from medgenesis.mining.partial import PartialTable
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
+from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import pattern_similarity
 from medgenesis.mining.steps import Step, Steps
-from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.volumes import VolumeInfo, volume_info
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +39,7 @@ _STEPS = {
     "patterns": Step(("patterns.json",), ("patterns.partial.json",)),
     "pictures": Step(("similarity.json", "contact_sheet.png", "features.png")),
 }
-_DEFAULTS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(discover).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("on_error", "resume", "on_class")
-}
+_SIDES_DIVIDE_BY = 8  # of the cubes that UNet3D and YNet3D take
 
 
 class MiningRun:
@@ -66,10 +57,12 @@ class MiningRun:
             checkpoint whose encoder gives the features.
         volume_size: voxels (X, Y, Z) at which whole volumes are learnt from and described.
         autoencoder: the settings of its training, here only to be compared with those of an earlier run.
-        discovery: settings of `discover` that are not its defaults.
+        discovery: fields of `DiscoverySettings` that are not to be the defaults.
+        body_threshold: intensity above which is body, see `body_box`.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
 
     Raises:
+        TypeError: a setting of discovery that does not exist.
         ValueError: a setting out of its range, a `features` that is neither, or results of other settings.
         DatalistError: fewer patients than the classes take, or a patient in both sections.
         ImportError: index "faiss" without the package.
@@ -84,17 +77,18 @@ class MiningRun:
         volume_size: Sequence[int] = (128, 128, 64),
         autoencoder: Mapping[str, Any] | None = None,
         discovery: Mapping[str, Any] | None = None,
+        body_threshold: float = 0.1,
         on_error: str = "stop",
     ) -> None:
         self.volumes, self.folder, self.on_error = volumes, Path(folder), on_error
         self.features, self.volume_size = features, volume_size
-        self.discovery = {**_DEFAULTS, **(discovery or {})}
+        self.discovery, self.body_threshold = DiscoverySettings(**(discovery or {})), body_threshold
         known = [VolumeInfo(**record, shape=(), spacing_mm=()) for record in volumes.data]
         self.row_of = {volume.image: row for row, volume in enumerate(known)}
         _check(known, self.discovery)
         self.steps = Steps(self.folder, _STEPS)
         inputs = {"volumes (checksum)": _checksum_of(volumes), "volume_size": list(volume_size)}
-        self.inputs = {**inputs, "preprocessing (checksum)": _preprocessing_of(volumes)}
+        self.inputs = {**inputs, "preprocessing (checksum)": preprocessing_checksum(volumes.transform)}
         self.autoencoder = {"features": features, **self.inputs, **(autoencoder or {})}
         if features not in VARIANTS and not Path(features).is_file():
             raise ValueError(
@@ -111,22 +105,30 @@ class MiningRun:
     def records(self, section: str) -> list[dict]:
         """What the auto-encoder learns from ("training"), or is judged by; without validation that is the same.
 
-        Where it is not to be learnt one record stands for all, because a config builds its trainer all the same.
+        Where it is not to be learnt, one record that can be used stands for all, because a config builds its trainer
+        all the same.
         """
-        own = [record for record in self.volumes.data if record["section"] == section]
-        own = own or self.records("training")
-        return own if self.learns else own[:1]
+        if self.learns:
+            own = [record for record in self.volumes.data if record["section"] == section]
+            return own or self.records("training")
+        usable = (record for i, record in enumerate(self.volumes.data) if self._info(i) is not None)
+        return [next(usable, self.volumes.data[0])]
 
     def learn(self, trainer: Engine) -> None:
         """Step 1: let a trainer learn the auto-encoder; it exports the best network to `weights`.
 
+        Every volume is looked at before, so that what discovery would refuse is known before hours are spent.
+
         Raises:
             CheckpointError: it has run, but there are no weights.
+            DatalistError, VolumeError: volumes that discovery would refuse.
         """
         if not self.learns:
             logger.info("step 1 of 4, auto-encoder: %s is there", self.weights)
             return
         logger.info("step 1 of 4, auto-encoder: %s, in %s", self.features, self.weights.parent)
+        known = [self._info(i) for i in range(len(self.volumes.data))]
+        admit([info for info in known if info is not None], self.discovery, self.on_error)
         with self.steps.doing("autoencoder", self.autoencoder):
             trainer.run()
             if not self.weights.is_file():
@@ -142,39 +144,51 @@ class MiningRun:
 
         Raises:
             ValueError, DatalistError, VolumeError, IntensityRangeError: as `volume_features`; other settings.
+            CheckpointError: the network gives the same features of every volume.
         """
         path = self.folder / "features.npz"
-        settings = {**self.inputs, "weights (checksum)": _checksum(self.weights.read_bytes())}
+        weights = checksum(self.weights.read_bytes())
+        settings = {**self.inputs, "body_threshold": self.body_threshold, "weights (checksum)": weights}
         if self.steps.done("features", settings):
             logger.info("step 2 of 4, features: %s is there", path)
             return VolumeFeatures.load(path)
         logger.info("step 2 of 4, features: by %s", self.weights)
         with self.steps.doing("features", settings):
-            return volume_features(network, self.volumes, self.volume_size, path=path, on_error=self.on_error)
+            settings = {"body_threshold": self.body_threshold, "on_error": self.on_error}
+            features = volume_features(network, self.volumes, self.volume_size, path=path, **settings)
+            if features.equal:
+                raise CheckpointError(
+                    f"{self.weights}: gives {len(features.volumes)} volumes the same features, so it has learnt "
+                    "nothing that tells patients apart: train it longer or at a lower rate, take the other variant, or "
+                    "check the intensity preset"
+                )
+        return features
 
     def discover(self) -> PatternTable:
-        """Steps 3 and 4: nearest patients and shared coordinates; each class that is found is safe.
+        """Steps 3 and 4: nearest patients and shared coordinates; classes found are safe after a minute, or a stop.
 
         Raises:
             as `discover`; ValueError for other settings, DatalistError for volumes that have moved.
         """
         path, partial = self.folder / "patterns.json", self.folder / "patterns.partial.json"
         features = VolumeFeatures.load(self.folder / "features.npz")
-        settings = {**self.discovery, **self.inputs, "features (checksum)": _checksum(features.vectors.tobytes())}
+        settings = {**self.discovery.plain(), **self.inputs, "body_threshold": self.body_threshold}
+        settings["features (checksum)"] = checksum(features.vectors)
         if self.steps.done("patterns", settings):
             logger.info("steps 3 and 4 of 4, patterns: %s is there", path)
             return PatternTable.load(path)
-        logger.info("steps 3 and 4 of 4, patterns: %d classes", self.discovery["classes"])
+        logger.info("steps 3 and 4 of 4, patterns: %d classes", self.discovery.classes)
         with self.steps.doing("patterns", settings):
-            table = discover(
-                features.volumes,
-                features.vectors,
-                self._loader(features.volumes),
-                **self.discovery,
-                on_error=self.on_error,
-                resume=PatternTable.load(partial) if partial.exists() else None,
-                on_class=lambda found: found.save(partial),
-            )
+            with PartialTable(partial) as kept:
+                table = discover(
+                    features.volumes,
+                    features.vectors,
+                    self._loader(features.volumes),
+                    **vars(self.discovery),
+                    on_error=self.on_error,
+                    resume=PatternTable.load(partial) if partial.exists() else None,
+                    on_class=kept,
+                )
             partial.replace(path)
         return table
 
@@ -182,10 +196,10 @@ class MiningRun:
         """What shows whether the patterns are anatomy: two pictures, and numbers in `similarity.json`.
 
         Raises:
-            ValueError: other settings, or features that are all alike. DatalistError: volumes that have moved.
+            ValueError: other settings. DatalistError: volumes that have moved.
         """
         path = self.folder / "patterns.json"
-        settings = {"patterns (checksum)": _checksum(path.read_bytes())}
+        settings = {"patterns (checksum)": checksum(path.read_bytes())}
         if self.steps.done("pictures", settings):
             logger.info("pictures: %s is there", self.folder / "contact_sheet.png")
             return
@@ -200,43 +214,36 @@ class MiningRun:
 
     def _loader(self, volumes: Sequence[VolumeInfo]) -> Callable[[int], torch.Tensor]:
         rows = [self.row_of[volume.image] for volume in volumes]
-        return lambda i: self.volumes[rows[i]]["image"]
+        return lambda i: volumes[i].check(self.volumes[rows[i]]["image"])
+
+    def _info(self, i: int) -> VolumeInfo | None:
+        """What is noted of volume i, or None where it is left out; a function of its own, so that the volume goes."""
+        try:
+            return volume_info(self.volumes[i]["image"], self.volumes.data[i], self.body_threshold)
+        except Exception as error:
+            skip(error, self.on_error)
+            return None
 
     def _similarity(self, table: PatternTable, load: Callable[[int], torch.Tensor]) -> str:
-        rule, found = self.discovery["rule"], {}
-        for section in MINED_SECTIONS:
-            if table.items(section):
-                numbers = asdict(pattern_similarity(table, load, section=section, rule=rule))
-                numbers["per_class"] = [_or_none(value) for value in numbers["per_class"]]
-                found[section] = {
-                    name: value if name == "per_class" else _or_none(value) for name, value in numbers.items()
-                }
+        rule, sections = self.discovery.rule, [name for name in MINED_SECTIONS if table.items(name)]
+        found = {name: pattern_similarity(table, load, section=name, rule=rule).plain() for name in sections}
         return json.dumps(found, indent=1) + "\n"
 
 
-def _check(volumes: Sequence[VolumeInfo], settings: Mapping[str, Any]) -> None:
-    """What would else be known only after the auto-encoder has learnt for hours."""
-    check_settings(settings)
-    get_rule(settings["rule"])
-    if settings["coordinates"] not in MODES:
-        raise ValueError(f"`coordinates` must be one of {', '.join(MODES)}, got {settings['coordinates']!r}")
-    nearest(np.zeros((1, 1)), np.zeros((1, 1)), 1, settings["index"])
+def _check(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -> None:
+    """What settings and datalist say by themselves, before any volume is read."""
+    if settings.classes < 2:
+        raise ValueError(f"`classes` must be at least 2, for a network to tell them apart, got {settings.classes}")
+    if any(side % _SIDES_DIVIDE_BY for side in settings.cube_size):
+        logger.warning(
+            "cubes of %s voxels: UNet3D and YNet3D learn from cubes whose sides divide by %d: choose another "
+            "`cube_size`, unless you have a network that takes these",
+            list(settings.cube_size),
+            _SIDES_DIVIDE_BY,
+        )
     check_patients(volumes, settings)
 
 
 def _checksum_of(volumes: Dataset) -> str:
     """Of the records and of the size and time of change of their files."""
-    return _checksum(b"".join(hash_record(record) for record in volumes.data))
-
-
-def _preprocessing_of(volumes: Dataset) -> str:
-    return pickle_hashing(list(volumes.transform.flatten().transforms)).decode()[:16]
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _or_none(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return None if math.isnan(value) else value
+    return checksum(b"".join(hash_record(record) for record in volumes.data))

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import weakref
 from pathlib import Path
 
@@ -318,11 +319,24 @@ def test_settings_and_records_are_checked(dataset, network, tmp_path):
         volume_features(network, flat, SIZE)
 
 
-def test_a_volume_remembers_its_name(network, arrays):
+def test_a_volume_without_a_body_has_no_box_and_a_warning_with_its_name(network, arrays, caplog):
     held = Held(arrays[:1])
     held.__class__ = type("Named", (Held,), {"__getitem__": lambda self, i: {"image": _named(self.arrays[i])}})
-    with pytest.raises(VolumeError, match="/far/away.nii.*no body"):
-        volume_features(network, held, SIZE)
+    assert volume_features(network, held, SIZE).volumes[0].body_box is None
+    assert re.search("/far/away.nii.*no body.*body_threshold", caplog.text)
+
+
+def test_the_body_of_a_dark_volume_is_above_a_lower_threshold(dataset, network, arrays, tmp_path, caplog):
+    path, name = tmp_path / "f.npz", dataset().data[0]["image"]
+    np.save(name, 0.1 * arrays[0])
+    found = volume_features(network, dataset(), SIZE, path=path, body_threshold=0.02)
+    lowest = [min(axis) for axis in np.nonzero(arrays[0])]
+    highest = [max(axis) + 1 for axis in np.nonzero(arrays[0])]
+    np.testing.assert_allclose(found.volumes[0].body_box, (lowest, highest), atol=1)
+    assert not caplog.text
+    found = volume_features(network, dataset(), SIZE, path=path)
+    assert found.volumes[0].body_box is None and found.volumes[1].body_box is not None
+    assert "body_threshold, computed anew" in caplog.text and f"{name}: no voxel lies above 0.1" in caplog.text
 
 
 def _named(array):
@@ -335,6 +349,13 @@ def _named(array):
 @pytest.fixture
 def small(infos):
     return VolumeFeatures(np.eye(3, 5, dtype=np.float32), infos([(4, 5, 6)] * 3), {"size": [1, 2, 3]}, ["a", "b", "c"])
+
+
+def test_features_are_equal_but_for_rounding(small):
+    assert not small.equal
+    one = np.linspace(1, 9, 5, dtype=np.float32)
+    equal = np.stack([one, one * np.float32(1 + 1e-7), one])
+    assert VolumeFeatures(equal, small.volumes).equal and VolumeFeatures(0 * equal, small.volumes).equal
 
 
 def test_damaged_files_are_named(small, tmp_path, caplog, dataset, network):

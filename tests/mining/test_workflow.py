@@ -1,11 +1,12 @@
 """The four steps as the config mine.yaml chains them: what they leave, how they go on, what they refuse."""
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
+import sys
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -17,12 +18,13 @@ from medgenesis import bundles
 from medgenesis.data import preprocessing
 from medgenesis.data.phantom import write_phantoms
 from medgenesis.engines import PretextEvaluator, PretextTrainer
-from medgenesis.errors import CheckpointError, DatalistError, cause_of
+from medgenesis.errors import CheckpointError, DatalistError, VolumeError, cause_of
 from medgenesis.mining import (
     PatternTable,
     ResizeWholed,
     VolumeFeatures,
     VolumeLoader,
+    partial,
     pattern_similarity,
     records_to_mine,
     volume_features,
@@ -336,6 +338,8 @@ class Unread:
         ({"discovery": {"coordinates": "mm"}}, ValueError, "`coordinates` must be one of auto, voxel, body, got 'mm'"),
         ({"discovery": {"index": "tree"}}, ValueError, "`index` must be one of"),
         ({"discovery": {"cube_size": [8, 8]}}, ValueError, "`cube_size` must be three sides"),
+        ({"discovery": {"classes": 1}}, ValueError, "`classes` must be at least 2"),
+        ({"discovery": {"clases": 3}}, TypeError, "clases"),
         ({"features": "bottelneck"}, ValueError, "unet, bottleneck or the file of a checkpoint, got 'bottelneck'"),
     ],
     ids=lambda value: str(value)[:40],
@@ -348,11 +352,112 @@ def test_what_cannot_work_is_said_before_anything_is_read(datalist, tmp_path, se
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("faiss") is not None, reason="faiss is installed")
-def test_a_missing_index_is_said_before_anything_is_read(datalist, tmp_path):
+def test_a_missing_index_is_said_before_anything_is_read(datalist, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
     few = {"classes": 3, "train_patients": 3, "validation_patients": 2, "index": "faiss"}
     with pytest.raises(ImportError, match="pip install"):
         MiningRun(Dataset(records_to_mine(datalist), Unread()), tmp_path, discovery=few)
+
+
+def test_cubes_that_no_network_of_ours_takes_are_said(datalist, tmp_path, caplog):
+    few = {"classes": 3, "train_patients": 3, "validation_patients": 2}
+    MiningRun(Dataset(records_to_mine(datalist), Unread()), tmp_path, discovery={**few, "cube_size": [16, 16, 8]})
+    assert not caplog.text
+    MiningRun(Dataset(records_to_mine(datalist), Unread()), tmp_path, discovery={**few, "cube_size": [16, 16, 6]})
+    assert "[16, 16, 6] voxels: UNet3D and YNet3D learn from cubes whose sides divide by 8" in caplog.text
+
+
+def dark(path, of=0.05):
+    """What mining takes for air: the scan at a fraction of its range above air."""
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image((image.get_fdata() + 1000) * of - 1000, image.affine), path)
+
+
+@pytest.mark.parametrize(
+    "change, settings, said",
+    [
+        (lambda path: None, {"cube_size": [8, 8, 24]}, r"\(24, 24, 20\) is smaller than the cube \(8, 8, 24\)"),
+        (lambda path: rescale(path), {}, "more of one patient than of another: resample"),
+        (dark, {"coordinates": "body"}, "body box is not known.*lower `body_threshold`"),
+    ],
+    ids=["cube", "spacing", "body"],
+)
+def test_what_volumes_cannot_give_is_said_before_anything_is_learnt(
+    datalist, tmp_path, monkeypatch, change, settings, said
+):
+    monkeypatch.setattr(PretextTrainer, "run", lambda self: pytest.fail("learnt before the volumes were checked"))
+    copied = shutil.copytree(datalist.parent, tmp_path / "scans") / "datalist.json"
+    change(sorted((copied.parent / "images").iterdir())[3])
+    with pytest.raises(VolumeError, match=said):
+        mine(copied, tmp_path / "run", **settings)
+    assert not (tmp_path / "run" / "steps.json").exists()
+
+
+def rescale(path):
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), image.affine @ np.diag([1.2, 1, 1, 1])), path)
+
+
+def test_a_volume_without_body_is_mined_by_voxels(datalist, described, tmp_path, caplog):
+    copied = shutil.copytree(datalist.parent, tmp_path / "scans") / "datalist.json"
+    for path in (copied.parent / "images").iterdir():
+        dark(path)
+    mine(copied, tmp_path / "run", **described)
+    assert PatternTable.load(tmp_path / "run" / "patterns.json").num_classes == 3
+    assert "shows no body" in caplog.text
+    with pytest.raises(ValueError, match="features.npz: was made with body_threshold = 0.1, now it is 0.01"):
+        mine(copied, tmp_path / "run", **described, body_threshold=0.01)
+    mine(copied, tmp_path / "low", **described, body_threshold=0.01, coordinates="body")
+    assert PatternTable.load(tmp_path / "low" / "patterns.json").settings["coordinates"] == "body"
+
+
+@pytest.mark.parametrize("section", ["training", "validation"])
+@pytest.mark.parametrize("learnt", [True, False])
+def test_a_damaged_first_volume_is_skipped_again_and_again(datalist, described, tmp_path, section, learnt):
+    copied = shutil.copytree(datalist.parent, tmp_path / "scans") / "datalist.json"
+    listed = json.loads(copied.read_text())
+    first = copied.parent / listed[section][0]["image"]
+    first.write_bytes(b"no scan")
+    few = {"train_patients": 3, "validation_patients": 1, "autoencoder_epochs": 1, "on_error": "skip"}
+    features = {} if learnt else described
+    for _ in range(2):
+        mine(copied, tmp_path / "run", **few, **features)
+        (tmp_path / "run" / "similarity.json").unlink()  # so that the second run has something to do
+    table = PatternTable.load(tmp_path / "run" / "patterns.json")
+    assert len(table.volumes) == 5 and str(first) not in {volume.image for volume in table.volumes}
+    with pytest.raises(VolumeError, match=first.name):
+        mine(copied, tmp_path / "strict", **{**few, "on_error": "stop"}, **features)
+
+
+def test_the_folder_that_it_is_typed_in_does_not_matter(datalist, again, monkeypatch):
+    monkeypatch.setattr(PretextTrainer, "run", lambda self: pytest.fail("trained again"))
+    patient = json.loads(datalist.read_text())["training"][0]["patient"]
+    for name in ("training", patient):
+        (again / "elsewhere" / name).mkdir(parents=True)
+        (again / "elsewhere" / name / "a.txt").write_text("1")
+    monkeypatch.chdir(again / "elsewhere")
+    cached = len(list((again / "cache").iterdir()))
+    mine(datalist, again)
+    assert len(list((again / "cache").iterdir())) == cached
+
+
+def test_features_that_tell_nobody_apart_are_no_features(datalist, described, tmp_path):
+    weights = torch.load(described["features"], weights_only=True)
+    torch.save({name: torch.zeros_like(value) for name, value in weights.items()}, tmp_path / "zero.pt")
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="zero.pt: gives 6 volumes the same features.*learnt nothing"):
+            mine(datalist, tmp_path / "run", features=str(tmp_path / "zero.pt"))
+    assert not (tmp_path / "run" / "patterns.json").exists()
+
+
+def test_a_table_is_written_once_a_minute(datalist, described, tmp_path, monkeypatch):
+    seen, save = [], PatternTable.save
+    monkeypatch.setattr(PatternTable, "save", lambda self, path: (save(self, path), seen.append(self.num_classes)))
+    mine(datalist, tmp_path / "fast", **described)
+    assert seen == [3]
+    monkeypatch.setattr(partial, "_SAVE_EVERY", -1.0)
+    mine(datalist, tmp_path / "slow", **described)
+    assert seen == [3, 1, 2, 3, 3]
 
 
 def test_without_a_validation_section(datalist, described, tmp_path):
