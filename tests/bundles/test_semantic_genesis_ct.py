@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medgenesis.errors import CheckpointError, DatalistError, cause_of
+from medgenesis.mining import PatternTable
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,19 @@ def test_encoder_and_decoder_may_start_from_the_encoder_alone(trained, patterns,
     scratch = trained.workflow("pretrain", **{**settings, "init": "scratch"}).parser.get_parsed_content("network")
     weight = "encoder.levels.0.0.conv.weight"
     assert not torch.equal(scratch.state_dict()[weight], start[weight])
+
+
+def test_a_table_without_validation_is_judged_by_what_it_learns_from(trained, patterns, tmp_path):
+    table = PatternTable.load(patterns)
+    wanted = {"train": table.training, "validate": table.validation}
+    for path in (patterns, patterns.with_name("training_only.json")):
+        parser = trained.workflow("pretrain", patterns=str(path), output_dir=str(tmp_path)).parser
+        for part, items in wanted.items():
+            assert parser.get_parsed_content(f"{part}#dataset").items == items
+        table.validation, wanted["validate"] = [], table.training
+        table.save(patterns.with_name("training_only.json"))
+    trained.run("pretrain", patterns=str(path), output_dir=str(tmp_path), weights=str(tmp_path / "w.pt"))
+    assert float(table_of(tmp_path / "metrics.csv")[-1]["val_loss"]) > 0
 
 
 def test_finetuning_takes_encoder_and_decoder(trained):
