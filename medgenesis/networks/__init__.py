@@ -1,21 +1,28 @@
-"""Networks: the 3D U-Net of Models Genesis and its kin, and what makes any encoder-decoder transferable."""
+"""Networks: the 3D U-Net of Models Genesis and its kin, the 2.5D ones of CAiD and Adam, and what transfers any."""
 
 from medgenesis.networks.activations import activation_layer
 from medgenesis.networks.autoencoder3d import AutoEncoder3D
 from medgenesis.networks.classifier import EncoderClassifier
 from medgenesis.networks.parts import NetworkParts, deepest_map, network_parts
 from medgenesis.networks.pattern_head import PatternHead
+from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
+from medgenesis.networks.stem import inflate_stem
 from medgenesis.networks.unet3d import UNet3D
+from medgenesis.networks.unet25d import UNet25D
 from medgenesis.networks.ynet3d import YNet3D
 
 __all__ = [
     "AutoEncoder3D",
+    "Encoder25D",
     "EncoderClassifier",
     "NetworkParts",
     "PatternHead",
+    "ResNet25D",
+    "UNet25D",
     "UNet3D",
     "YNet3D",
     "activation_layer",
     "deepest_map",
+    "inflate_stem",
     "network_parts",
 ]

@@ -1,4 +1,4 @@
-"""A classifier (and an embedding) on the encoder of any encoder-decoder."""
+"""A classifier (and an embedding) on the encoder of any network."""
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ class EncoderClassifier(nn.Module):
     the encoder's ``out_channels``.
 
     Args:
-        network: the encoder-decoder, pre-trained or not, as ``network_parts`` finds its encoder.
+        network: the encoder-decoder, or the ``ResNet25D``, pre-trained or not; ``network_parts`` finds its encoder.
         num_classes: number of logits (B, num_classes).
         hidden: units of a dense layer with ReLU before the last one (published: 1024), or None for no such layer.
         dropout: probability of dropping a pooled value or hidden unit, before each dense layer.
@@ -55,7 +55,7 @@ class EncoderClassifier(nn.Module):
         self.head = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(channels, num_classes))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """The pooled deepest map (B, channels) of a volume (B, C, X, Y, Z)."""
+        """The pooled deepest map (B, channels) of volumes (B, C, X, Y, Z) or slabs (B, slices, H, W)."""
         deepest = deepest_map(self.encoder, x)
         return deepest.mean(dim=tuple(range(2, deepest.ndim)))
 

@@ -8,6 +8,8 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR
 from torch import nn
 
+from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
+
 
 class DynUNetEncoder(nn.Module):
     """The contracting path of MONAI's DynUNet, under the network's own keys."""
@@ -78,9 +80,10 @@ class SwinUNETREncoder(nn.Module):
         return [*shallow, self.encoder10(deepest)]
 
 
-# MONAI networks that keep no module `encoder`: how to gather it, and the name of their head
-_KNOWN: dict[type[nn.Module], tuple[Callable[..., nn.Module], str]] = {
+# networks that keep no module `encoder`: how to gather it, and the name of their head
+_KNOWN: dict[type[nn.Module], tuple[Callable[..., nn.Module], str | None]] = {
     DynUNet: (DynUNetEncoder, "output_block"),
+    ResNet25D: (Encoder25D, None),
     SegResNet: (SegResNetEncoder, "conv_final.2"),
     SwinUNETR: (SwinUNETREncoder, "out"),
 }
@@ -124,9 +127,10 @@ class NetworkParts:
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
-        """Dotted names of all heads: the one, or those that the network itself lists in ``head_names`` (`YNet3D`)."""
+        """Dotted names of all heads: the one, or those that the network itself lists in ``head_names``, two of `YNet3D`
+        and none of `ResNet25D`."""
         listed = getattr(self.network, "head_names", None)
-        return listed if listed and self.head_name is None else (self.head,)
+        return (self.head,) if listed is None or self.head_name is not None else listed
 
     @property
     def deepest(self) -> nn.Module:
@@ -140,8 +144,9 @@ class NetworkParts:
 def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:
     """Where the encoder and the head of a network are.
 
-    Known are ``UNet3D`` (and any network with modules ``encoder`` and ``head``) and MONAI's DynUNet, SegResNet and
-    SwinUNETR. Of another network say it, by dotted names: ``network_parts(net, encoder="vit", head="out")``.
+    Known are ``UNet3D`` and ``UNet25D`` (any network with modules ``encoder`` and ``head``), ``ResNet25D``, which is an
+    encoder alone, and MONAI's DynUNet, SegResNet and SwinUNETR. Of another network say it, by dotted names:
+    ``network_parts(net, encoder="vit", head="out")``.
     """
     return NetworkParts(network, encoder, head)
 

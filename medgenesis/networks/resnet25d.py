@@ -1,0 +1,137 @@
+"""Trunks that look at a slab, neighbouring slices as channels, under the keys of the published 2D networks."""
+
+from collections import OrderedDict
+
+import torch
+from monai.networks.nets import DenseNet121, resnet18, resnet34, resnet50, resnet101
+from torch import nn
+
+_RESNETS = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50, "resnet101": resnet101}
+# channels of the maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the slab's sides
+FEATURE_CHANNELS = {
+    "resnet18": (64, 64, 128, 256, 512),
+    "resnet34": (64, 64, 128, 256, 512),
+    "resnet50": (64, 256, 512, 1024, 2048),
+    "resnet101": (64, 256, 512, 1024, 2048),
+    "densenet121": (64, 256, 512, 1024, 1024),
+}
+_GIVE_A_MAP = {  # modules whose output is one of the five maps
+    *("act", "layer1", "layer2", "layer3", "layer4"),
+    *("relu0", "denseblock1", "denseblock2", "denseblock3", "relu5"),
+}
+REDUCTION = 32
+
+
+class _DenseLayer(nn.Sequential):
+    """A dense layer whose keys lack the ``layers.`` of MONAI's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, super().forward(x)], dim=1)
+
+
+def _densenet_modules(slices: int) -> OrderedDict[str, nn.Module]:
+    features = DenseNet121(spatial_dims=2, in_channels=slices, out_channels=1).features
+    for name, block in features.named_children():
+        if name.startswith("denseblock"):
+            for layer_name, layer in list(block.named_children()):
+                setattr(block, layer_name, _DenseLayer(OrderedDict(layer.layers.named_children())))
+    features.add_module("relu5", nn.ReLU())  # published outside of `features`; it has no keys
+    return OrderedDict(features=features)
+
+
+def _resnet_modules(name: str, slices: int) -> OrderedDict[str, nn.Module]:
+    # MONAI's defaults differ from the published network in stride, shortcuts and their bias, without any error
+    published = dict(conv1_t_stride=2, shortcut_type="B", bias_downsample=False, feed_forward=False)
+    network = _RESNETS[name](pretrained=False, spatial_dims=2, n_input_channels=slices, **published)
+    return OrderedDict((key, module) for key, module in network.named_children() if key != "avgpool")
+
+
+class ResNet25D(nn.Module):
+    """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's trunk, key by key.
+
+    Called with slabs (B, slices, H, W) it returns pooled features (B, out_channels). ``maps(x)`` are the feature maps
+    that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
+
+    Args:
+        name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121".
+        slices: neighbouring slices of a slab; a chest X-ray is a slab of equal slices.
+
+    Raises:
+        ValueError: another name, fewer than 1 slice; on calling it: a slab of other than ``slices`` channels, with a
+            side under 32 pixels, or, in training, one that leaves the deepest map one value a channel.
+
+    References:
+        He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385); the stride of a bottleneck sits on its 3x3
+        convolution, as in torchvision. Huang et al., Densely connected networks, CVPR 2017 (arXiv 1608.06993).
+    """
+
+    head_names = ()  # nothing of it depends on a task
+
+    def __init__(self, name: str = "resnet50", slices: int = 3):
+        super().__init__()
+        if name not in FEATURE_CHANNELS:
+            raise ValueError(f"name: must be one of {', '.join(FEATURE_CHANNELS)}; found {name!r}.")
+        if slices < 1:
+            raise ValueError(f"slices: must be at least 1; found {slices}. Give the number of slices of a slab.")
+        for key, module in (_resnet_modules(name, slices) if name in _RESNETS else _densenet_modules(slices)).items():
+            self.add_module(key, module)
+        self.name, self.slices = name, slices
+        self.feature_channels = FEATURE_CHANNELS[name]
+        self.out_channels = self.feature_channels[-1]
+
+    def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The five feature maps of slabs (B, slices, H, W), the stem's (half the sides) to the deepest (1/32)."""
+        return _maps(self, x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.maps(x)[-1].mean(dim=(2, 3))
+
+
+class Encoder25D(nn.Module):
+    """The same trunk, which returns the five feature maps when called; the modules are the trunk's own, under its keys.
+
+    Args:
+        trunk: the network whose modules these are.
+    """
+
+    def __init__(self, trunk: ResNet25D):
+        super().__init__()
+        for key, module in trunk.named_children():
+            self.add_module(key, module)
+        self.slices, self.feature_channels, self.out_channels = trunk.slices, trunk.feature_channels, trunk.out_channels
+
+    @property
+    def deepest(self) -> nn.Module:
+        """The trunk's own module whose output is the deepest map."""
+        return list(_steps(self).children())[-1]
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return _maps(self, x)
+
+
+def _steps(network: ResNet25D | Encoder25D) -> nn.Module:
+    """The module whose children are run one after the other."""
+    return getattr(network, "features", network)
+
+
+def _maps(network: ResNet25D | Encoder25D, x: torch.Tensor) -> list[torch.Tensor]:
+    _check(network, x)
+    maps = []
+    for name, step in _steps(network).named_children():
+        x = step(x)
+        if name in _GIVE_A_MAP:
+            maps.append(x)
+    return maps
+
+
+def _check(network: ResNet25D | Encoder25D, x: torch.Tensor) -> None:
+    if x.ndim != 4 or x.shape[1] != network.slices or min(x.shape[2:]) < REDUCTION:
+        raise ValueError(
+            f"input: must be slabs (B, {network.slices}, H, W) with sides of {REDUCTION} pixels or more; found "
+            f"{tuple(x.shape)}. Cut slabs of {network.slices} slices, or build the network with other slices."
+        )
+    if network.training and x.shape[0] == 1 and max(x.shape[2:]) <= REDUCTION:
+        raise ValueError(
+            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves the deepest map one value a channel, which "
+            "batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
+        )

@@ -1,0 +1,71 @@
+"""The 2D U-Net of CAiD, on slabs: the trunk as encoder, the decoder of MONAI's FlexibleUNet, a head."""
+
+from collections import OrderedDict
+
+import torch
+from monai.networks.nets.flexible_unet import UNetDecoder
+from torch import nn
+
+from medgenesis.networks.activations import activation_layer
+from medgenesis.networks.resnet25d import REDUCTION, Encoder25D, ResNet25D
+
+DECODER_CHANNELS = (256, 128, 64, 32, 16)
+
+
+class UNet25D(nn.Module):
+    """A U-Net whose encoder is a ``ResNet25D``, ``head(decoder(encoder(x)))``.
+
+    Called with slabs (B, slices, H, W) it returns (B, out_channels, H, W). ``encoder(x)`` are the five feature maps
+    from half the sides to 1/32; its keys after ``encoder.`` are torchvision's.
+
+    Args:
+        name: the encoder, see ``ResNet25D`` (published: "resnet50").
+        slices: see ``ResNet25D``.
+        out_channels: channels of the output.
+        activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
+
+    Raises:
+        ValueError: as ``ResNet25D``; or H or W does not divide by 32.
+
+    References:
+        Hosseinzadeh Taher et al., CAiD, MIDL 2022 (arXiv 2204.07344).
+
+    Notes:
+        The published decoder joins [upsampled, skip], MONAI's [skip, upsampled]: ``medgenesis.weights`` turns the
+        weights of published files (``load_published``) and of ours (``unet25d_to_smp``).
+    """
+
+    def __init__(
+        self, name: str = "resnet50", slices: int = 3, out_channels: int = 1, *, activation: str | None = None
+    ):
+        super().__init__()
+        self.encoder = Encoder25D(ResNet25D(name, slices))
+        self.decoder = UNetDecoder(
+            spatial_dims=2,
+            encoder_channels=(slices, *self.encoder.feature_channels),
+            decoder_channels=DECODER_CHANNELS,
+            act=("relu", {"inplace": True}),
+            norm=("batch", {"eps": 1e-5, "momentum": 0.1}),
+            dropout=0.0,
+            bias=False,
+            upsample="nontrainable",
+            pre_conv=None,  # MONAI's default halves the channels first: another network
+            interp_mode="nearest",
+            align_corners=None,
+            is_pad=False,
+        )
+        convolution = nn.Conv2d(DECODER_CHANNELS[-1], out_channels, kernel_size=3, padding=1)
+        self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
+        for module in self.decoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")
+        nn.init.xavier_uniform_(convolution.weight)
+        nn.init.zeros_(convolution.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if any(side % REDUCTION for side in x.shape[2:]):
+            raise ValueError(
+                f"input: sides must divide by {REDUCTION}; found {tuple(x.shape[2:])}. Resize or pad the slabs, to "
+                f"{tuple(side + -side % REDUCTION for side in x.shape[2:])} say."
+            )
+        return self.head(self.decoder(self.encoder(x)))
