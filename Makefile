@@ -1,9 +1,10 @@
 # One environment (.venv), made on first use and again only when what it is made from has changed; offline afterwards.
-# Settings:  PYTHON (what .venv is made with)   OUT and DATA (demo)   ARGS (more arguments for pytest)
+# Settings:  PYTHON (what .venv is made with)   OUT, DATA and BUNDLE (demo)   ARGS (more arguments for pytest)
 
 PYTHON ?= python3
 OUT ?= demo_output
 DATA ?=
+BUNDLE ?= models_genesis_ct
 ARGS ?=
 
 VENV := .venv
@@ -15,6 +16,7 @@ INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg pyproject.toml 
 
 help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
+	@echo "  … BUNDLE=semantic_genesis_ct          likewise, with the discovery of anatomical patterns; or transvw_ct"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
 	@echo "make check                               formatting and lint, then the suite"
 	@echo "make bench                               every program in benchmarks/ but real_scans.py, which takes an hour"
@@ -29,7 +31,7 @@ $(INSTALLED):
 	@touch $@
 
 demo: $(INSTALLED)
-	$(RUN) -m medgenesis demo "$(OUT)" $(if $(DATA),--data "$(DATA)")
+	$(RUN) -m medgenesis demo "$(OUT)" --bundle $(BUNDLE) $(if $(DATA),--data "$(DATA)")
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
@@ -43,7 +45,7 @@ check: $(INSTALLED)
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
 
 bench: $(INSTALLED)
-	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/slow_twins.py benchmarks/transforms_memory.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/slow_twins.py benchmarks/transforms_memory.py benchmarks/retrieval.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -14,12 +14,14 @@ class Demo:
 
     Attributes:
         folder: everything lies below it.
+        method: the bundle that it shows.
         scans: datalist of real scans to pre-train on in place of the phantoms, or None.
         dice: (test subjects, organs).
         seconds: of each step.
     """
 
     folder: Path
+    method: str = "models_genesis_ct"
     scans: Path | None = None
     dice: np.ndarray = field(default_factory=lambda: np.empty((0, len(ORGANS))))
     seconds: dict[str, float] = field(default_factory=dict)
@@ -27,6 +29,16 @@ class Demo:
     @property
     def bundle(self) -> Path:
         return self.folder / "bundle"
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the method discovers patterns before it learns from them."""
+        return (self.bundle / "configs" / "mine.yaml").exists()
+
+    @property
+    def patterns(self) -> Path:
+        """Folder of what was discovered."""
+        return self.bundle / "runs" / "mine"
 
     @property
     def phantoms(self) -> Path:

@@ -1,6 +1,7 @@
 """The demonstration's `report.html`."""
 
 import csv
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -23,6 +24,8 @@ def write_report(demo: Demo) -> Path:
     report.paragraph(
         f"Pre-trained on {source}, fine-tuned on phantoms. Research software: not for diagnosis or treatment."
     )
+    if demo.discovers:
+        _patterns(report, demo)
     _pretraining(report, demo)
     _segmentation(report, demo)
     report.heading("Time")
@@ -33,6 +36,23 @@ def write_report(demo: Demo) -> Path:
     return report.write(demo.folder / "report.html")
 
 
+def _patterns(report: Report, demo: Demo) -> None:
+    report.heading("Discovery: anatomical patterns")
+    sheet = np.asarray(Image.open(demo.patterns / "contact_sheet.png").convert("RGB"))
+    report.gallery([(sheet, "a row a pattern, a column a patient: each row should show one part of the body")])
+    similarity = json.loads((demo.patterns / "similarity.json").read_text())
+    names = ("within", "between", "other_patients", "random_coordinates")
+    rows = [
+        (section, *(_number(numbers[name]) for name in names)) for section, numbers in similarity.items() if numbers
+    ]
+    header = ["section", "within a pattern", "between patterns", "same places, other patients", "places at random"]
+    report.table(header, rows, "Correlation of cubes of different patients")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _pretraining(report: Report, demo: Demo) -> None:
     run = demo.bundle / "runs" / "pretrain"
     report.heading("Pre-training: restore the corrupted cube")
@@ -41,8 +61,11 @@ def _pretraining(report: Report, demo: Demo) -> None:
     gallery = [(np.asarray(Image.open(path)), f"{name}: original, corrupted, restored") for name, path in shown.items()]
     report.gallery(gallery, scale=2)
     curves = read_curves(run / "metrics.csv")
-    lines = {"training": curves["loss"], "validation": curves["val_loss"]}
+    lines = {"training": curves["restoration"], "validation": curves["val_restoration"]}
     report.curves(lines, "epoch", "mean squared error", "Restoration loss", log_y=True)
+    if demo.discovers:
+        lines = {"training": curves["accuracy"], "validation": curves["val_accuracy"]}
+        report.curves(lines, "epoch", "share of right patterns", "Classification of the patterns")
     with (run / "restoration.csv").open(newline="") as file:
         header, *rows = list(csv.reader(file))
     report.table(header, rows, "Held-out cubes: the network against three answers that need no network")
@@ -83,13 +106,11 @@ def _on_standard_grid(path: str | Path) -> np.ndarray:
 
 def _commands(demo: Demo) -> str:
     """The bundle's commands, to be typed in the demonstration's folder, on the lists that lie there."""
-    steps = {
-        "pretrain": demo.pretraining_list,
-        "finetune": demo.few_labels_list,
-        "inference": demo.few_labels_list,
-    }
+    steps = {"pretrain": demo.pretraining_list, "finetune": demo.few_labels_list, "inference": demo.few_labels_list}
+    if demo.discovers:  # then pre-training takes the patterns
+        steps = {"mine": demo.pretraining_list, **steps, "pretrain": None}
     return "\n".join(
-        f"python -m monai.bundle run --config_file \"['bundle/configs/{name}.yaml','bundle/configs/quick.yaml']\" "
-        f"--datalist {datalist.relative_to(demo.folder)}"
+        f"python -m monai.bundle run --config_file \"['bundle/configs/{name}.yaml','bundle/configs/quick.yaml']\""
+        + ("" if datalist is None else f" --datalist {datalist.relative_to(demo.folder)}")
         for name, datalist in steps.items()
     )

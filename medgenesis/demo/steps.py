@@ -20,29 +20,33 @@ from medgenesis.demo.report import write_report
 
 logger = logging.getLogger(__name__)
 
-BUNDLE = "models_genesis_ct"
 SHAPE = (96, 96, 96)
 SUBJECTS = 16
 SPLIT = (0.5, 0.125, 0.375)  # 8 to learn from, 2 to validate on, 6 never seen
 LABELLED = 3  # of the training subjects; a fourth chooses the checkpoint
 
 
-def run_demo(folder: str | Path, scans: str | Path | None = None) -> Path:
+def run_demo(folder: str | Path, scans: str | Path | None = None, method: str = "models_genesis_ct") -> Path:
     """Run the demonstration and return the path of its `report.html`.
 
     Args:
         folder: receives everything; a demonstration that was stopped in pre-training continues it there.
         scans: a folder of CT to pre-train on; None takes the phantoms. Fine-tuning is on the phantoms either way.
+        method: the bundle to show: models_genesis_ct, or one that discovers patterns first, semantic_genesis_ct or
+            transvw_ct.
 
     Raises:
         VolumeError, DatalistError: the scans cannot be used.
+        FileExistsError: the folder holds a demonstration of another method.
     """
-    demo = Demo(Path(folder).absolute())
+    demo = Demo(Path(folder).absolute(), method)
+    _take_bundle(demo)
     logging.getLogger("ignite").setLevel(logging.WARNING)
     if scans is not None:  # first, so that an error does not wait for the phantoms
         _timed(demo, "reading the scans", lambda demo: _list_scans(demo, scans))
     for name, step in {
         "phantoms": _make_phantoms,
+        **({"discovery": _mine} if demo.discovers else {}),
         "pre-training": _pretrain,
         "fine-tuning": _finetune,
         "segmentation": _segment,
@@ -60,11 +64,20 @@ def _timed(demo: Demo, name: str, step: Callable[[Demo], None]) -> None:
     logger.info("— %s: %.0f s", name, demo.seconds[name])
 
 
+def _take_bundle(demo: Demo) -> None:
+    metadata = demo.bundle / "configs" / "metadata.json"
+    if not metadata.exists():
+        bundles.copy(demo.method, demo.bundle)
+    elif metadata.read_bytes() != (Path(bundles.root(demo.method)) / "configs" / "metadata.json").read_bytes():
+        raise FileExistsError(
+            f"{demo.folder}: must be new or hold a demonstration of {demo.method}, but its bundle is another: name "
+            "another folder, or remove this one"
+        )
+
+
 def _make_phantoms(demo: Demo) -> None:
     write_phantoms(demo.phantoms, SUBJECTS, seed=0, shape=SHAPE, split=SPLIT)
     _choose_labels(demo)
-    if not demo.bundle.exists():
-        bundles.copy(BUNDLE, demo.bundle)
 
 
 def _list_scans(demo: Demo, scans: str | Path) -> None:
@@ -93,8 +106,13 @@ def _run(demo: Demo, *names: str, **settings) -> None:
     run_bundle(config_file=_configs(demo, *names), bundle_root=str(demo.bundle), **settings)
 
 
+def _mine(demo: Demo) -> None:
+    _run(demo, "mine", "quick", datalist=str(demo.pretraining_list))
+
+
 def _pretrain(demo: Demo) -> None:
-    _run(demo, "pretrain", "quick", datalist=str(demo.pretraining_list))
+    source = {} if demo.discovers else {"datalist": str(demo.pretraining_list)}  # else the discovered patterns
+    _run(demo, "pretrain", "quick", **source)
 
 
 def _finetune(demo: Demo) -> None:

@@ -18,6 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_scans.py"
 @pytest.fixture
 def real_scans(real_data, monkeypatch):
     monkeypatch.setenv("MEDGENESIS_DATA", str(real_data))
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as where it runs as a program
     spec = importlib.util.spec_from_file_location("real_scans", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
