@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from monai.bundle import run as run_bundle
 from monai.data import Dataset
-from scipy.spatial.distance import cdist
+from retrieval import anatomy, retrieval
 
 from medgenesis import bundles
 from medgenesis.data.phantom import LABELS, write_phantoms
@@ -32,35 +32,6 @@ from medgenesis.networks import YNet3D
 from medgenesis.weights import save_checkpoint
 
 SIDE = 128
-
-
-def anatomy(label: np.ndarray) -> np.ndarray:
-    """Volume and extents of each organ, as fractions of the field of view; zeros where it is absent."""
-    numbers = []
-    for value in list(LABELS)[1:]:
-        where = np.argwhere(label == value)
-        extents = np.ptp(where, axis=0) / label.shape if len(where) else np.zeros(3)
-        numbers += [len(where) / label.size, *extents]
-    return np.array(numbers)
-
-
-def retrieval(features: np.ndarray, anatomies: np.ndarray, k: int, draws: int = 1000) -> tuple[float, float, float]:
-    """Score of the k nearest by feature, 0 chance and 1 perfect, and the interval of random features."""
-    spread = anatomies.std(axis=0)
-    apart = cdist(*[anatomies[:, spread > 0] / spread[spread > 0]] * 2)
-    apart_by_feature = cdist(features, features)
-    np.fill_diagonal(apart_by_feature, np.inf)  # nobody is his own neighbour
-    chance = apart.sum() / (len(apart) * (len(apart) - 1))
-    best = np.sort(apart, axis=1)[:, 1 : k + 1].mean()
-
-    def score(by_feature: np.ndarray) -> float:
-        found = np.argsort(by_feature, axis=1)[:, :k]
-        return (chance - np.take_along_axis(apart, found, axis=1).mean()) / (chance - best)
-
-    rng = np.random.default_rng(0)
-    orders = [rng.permutation(len(apart)) for _ in range(draws)]
-    low, high = np.quantile([score(apart_by_feature[np.ix_(order, order)]) for order in orders], [0.025, 0.975])
-    return score(apart_by_feature), low, high
 
 
 def mined_features(datalist: Path, folder: Path, features: str, args: argparse.Namespace, seed: int) -> VolumeFeatures:
@@ -79,7 +50,9 @@ def compare_variants(folder: Path, args: argparse.Namespace) -> None:
     datalist = write_phantoms(folder / "phantoms", args.phantoms, 0, shape=args.shape, split=(0.8, 0.2, 0.0))
     listed = json.loads(datalist.read_text())
     labels = {r["patient"]: datalist.parent / r["label"] for s in ("training", "validation") for r in listed[s]}
-    anatomies = {patient: anatomy(np.asarray(nib.load(path).dataobj)) for patient, path in labels.items()}
+    anatomies = {
+        patient: anatomy(np.asarray(nib.load(path).dataobj), list(LABELS)[1:]) for patient, path in labels.items()
+    }
     untrained = folder / "untrained.pt"
     rows = []
     for seed in range(args.seeds):

@@ -36,7 +36,7 @@ PATTERNS = {
     "validation_patients": 15,
     "cube_size": [24, 24, 24],
     "cube_rule": "any",
-    "volume_size": [32, 48, 32],
+    "volume_size": [16, 24, 16],
     "autoencoder_epochs": 15,
 }
 
