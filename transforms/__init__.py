@@ -1,8 +1,17 @@
-"""Transforms that break a volume so that a network can learn to repair it; at home in any MONAI pipeline.
+"""Transforms that break or vary a volume so that a network can learn from it; at home in any MONAI pipeline.
 
 Each has three faces: `RandX` for an array (C, *spatial), `RandXd` for a dictionary, `BatchedX` for (B, C, *spatial).
+`RandSlab(d)` and `RandTwoViewsd` with its presets, which make samples for 2.5D methods, have no batched face.
 """
 
+from medgenesis.transforms.anatomy_cell import BatchedAnatomyCell, RandAnatomyCell, RandAnatomyCelld
+from medgenesis.transforms.blur import BatchedBlur, RandBlur, RandBlurd
+from medgenesis.transforms.brightness_contrast import (
+    BatchedBrightnessContrast,
+    RandBrightnessContrast,
+    RandBrightnessContrastd,
+)
+from medgenesis.transforms.caid_distortion import BatchedCAiDDistortion, RandCAiDDistortion, RandCAiDDistortiond
 from medgenesis.transforms.genesis import BatchedGenesis, RandGenesis, RandGenesisd
 from medgenesis.transforms.inplane_elastic import BatchedInPlaneElastic, RandInPlaneElastic, RandInPlaneElasticd
 from medgenesis.transforms.local_shuffle import BatchedLocalShuffle, RandLocalShuffle, RandLocalShuffled
@@ -19,14 +28,30 @@ from medgenesis.transforms.painting import (
     RandOutPaint,
     RandOutPaintd,
 )
+from medgenesis.transforms.resized_crop import BatchedResizedCrop, RandResizedCrop, RandResizedCropd
+from medgenesis.transforms.slab import RandSlab, RandSlabd
+from medgenesis.transforms.two_views import RandTwoViewsd, adam_views, caid_views
 
 __all__ = [
+    "BatchedAnatomyCell",
+    "BatchedBlur",
+    "BatchedBrightnessContrast",
+    "BatchedCAiDDistortion",
     "BatchedGenesis",
     "BatchedInPaint",
     "BatchedInPlaneElastic",
     "BatchedLocalShuffle",
     "BatchedNonlinearIntensity",
     "BatchedOutPaint",
+    "BatchedResizedCrop",
+    "RandAnatomyCell",
+    "RandAnatomyCelld",
+    "RandBlur",
+    "RandBlurd",
+    "RandBrightnessContrast",
+    "RandBrightnessContrastd",
+    "RandCAiDDistortion",
+    "RandCAiDDistortiond",
     "RandGenesis",
     "RandGenesisd",
     "RandInPaint",
@@ -39,4 +64,11 @@ __all__ = [
     "RandNonlinearIntensityd",
     "RandOutPaint",
     "RandOutPaintd",
+    "RandResizedCrop",
+    "RandResizedCropd",
+    "RandSlab",
+    "RandSlabd",
+    "RandTwoViewsd",
+    "adam_views",
+    "caid_views",
 ]

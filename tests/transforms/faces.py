@@ -10,9 +10,19 @@ import medgenesis.transforms as library
 from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransformd
 
 IDEAS = [name.removeprefix("Batched") for name in library.__all__ if name.startswith("Batched")]
-SUBJECTS = {name: {} for name in IDEAS} | {"SemanticGenesis": {"preset": "semantic"}}
+# settings that do something to any volume, however small, in every call
+SUBJECTS = {name: {} for name in IDEAS} | {
+    "SemanticGenesis": {"preset": "semantic"},
+    "AnatomyCell": {"level": 9, "least_side": 1},
+    "Blur": {"sigma": (0.5, 2.0), "prob": 1.0},
+    "BrightnessContrast": {"prob": 1.0},
+    "CAiDDistortion": {"rates": {"inner": 0.5, "outer": 0.1, "swap": 0.4}, "least_side": 1},
+    "ResizedCrop": {"size": 9},
+}
 FACES = {"array": "Rand{}", "dictionary": "Rand{}d", "batched": "Batched{}"}
 COMPOSITES = ("Genesis", "SemanticGenesis")
+CROPS = ("AnatomyCell", "ResizedCrop")  # what changes the shape, and so is applied always
+ONES = [name for name in SUBJECTS if name not in (*COMPOSITES, *CROPS)]  # what has a probability
 AFFINE = np.array([[2.0, 0.3, 0, 5], [0, 3, 0, 6], [-0.2, 0, 4, 7], [0, 0, 0, 1]])  # no axis like another
 
 every_subject = pytest.mark.parametrize("subject", SUBJECTS)
@@ -26,7 +36,15 @@ def face_class(subject: str, face: str) -> type:
 def build(subject: str, face: str = "array", **settings: Any):
     """A transform; the dictionary face works on "image"."""
     first = ("image",) if face == "dictionary" else ()
-    return face_class(subject, face)(*first, **SUBJECTS[subject], **settings)
+    return face_class(subject, face)(*first, **{**SUBJECTS[subject], **settings})
+
+
+def result_shape(subject: str, *shape: int) -> tuple[int, ...]:
+    """The spatial shape that a subject makes of one; a side of 0 where it cannot."""
+    if subject == "ResizedCrop":
+        return (9,) * len(shape)
+    cells = {2: (16, 32), 3: (8, 8, 8)}[len(shape)] if subject == "AnatomyCell" else (1,) * len(shape)
+    return tuple(side // count for side, count in zip(shape, cells, strict=True))
 
 
 def outputs(transform, volume) -> tuple:

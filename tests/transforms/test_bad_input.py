@@ -11,9 +11,7 @@ import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faces import COMPOSITES, FACES, SUBJECTS, build, call, cube, every_face, every_subject
-
-ONES = [subject for subject in SUBJECTS if subject not in COMPOSITES]
+from faces import FACES, ONES, build, call, cube, every_face, every_subject
 
 
 def spoiled(value):
@@ -111,6 +109,25 @@ IMPOSSIBLE = [
     ("InPlaneElastic", {"sigma": 0}, "sigma must be a finite number above 0, but is 0"),
     ("InPlaneElastic", {"sigma": float("inf")}, "sigma must be .* but is inf"),
     ("NonlinearIntensity", {"p_decreasing": -1}, r"p_decreasing must be a probability in \[0, 1\], but is -1"),
+    ("BrightnessContrast", {"brightness": (1.4, 0.6)}, r"brightness must be two rising .* but is \(1.4, 0.6\)"),
+    ("BrightnessContrast", {"contrast": (-0.1, 1)}, r"contrast must be two rising .* but is \(-0.1, 1\)"),
+    ("Blur", {"sigma": (0, 2)}, r"sigma must be two rising .* but is \(0, 2\)"),
+    ("Blur", {"sigma": (1, float("nan"))}, "sigma must be .*nan"),
+    ("ResizedCrop", {"size": 0}, "size must be a whole number of at least 1, but is 0"),
+    ("ResizedCrop", {"size": (64, 2.5)}, "size must be .* but is 2.5"),
+    ("ResizedCrop", {"scale": (0, 1)}, r"scale must be two rising shares in \(0, 1\], but is \(0, 1\)"),
+    ("ResizedCrop", {"scale": (0.2, 1.1)}, "scale must be"),
+    ("ResizedCrop", {"ratio": (2, 1)}, r"ratio must be two rising ratios above 0, but is \(2, 1\)"),
+    ("AnatomyCell", {"level": -1}, "level must be a whole number of at least 0, but is -1"),
+    ("AnatomyCell", {"level": 1.5}, "level must be .* but is 1.5"),
+    ("AnatomyCell", {"grid": "round"}, 'grid must be "binary" or "square", but is \'round\''),
+    ("AnatomyCell", {"least_side": 0}, "least_side must be"),
+    ("CAiDDistortion", {"rates": {"inner": 1.2}}, r"rates\['inner'\] must be a probability in \[0, 1\], but is 1.2"),
+    ("CAiDDistortion", {"rates": {"iner": 0.2}}, r"rates must be among \['inner', 'outer', 'swap'\].*\['iner'\]"),
+    ("CAiDDistortion", {"rates": {"inner": 0.7}}, "rates must sum to at most 1, .* sum to 1.05"),
+    ("CAiDDistortion", {"blocks": 0}, "blocks must be"),
+    ("CAiDDistortion", {"swaps": 0}, "swaps must be"),
+    ("CAiDDistortion", {"p_stop": 2}, "p_stop must be a probability"),
     ("Genesis", {"rates": {"flip": 1.2}}, r"rates\['flip'\] must be a probability in \[0, 1\], but is 1.2"),
     (
         "Genesis",

@@ -34,6 +34,11 @@ SETTINGS = {
     "InPaint": {"blocks": 2, "side_fraction": [0.1, 0.2], "margin": 1, "value_range": [-1, 3]},
     "OutPaint": {"blocks": 2, "removed_fraction": [0.1, 0.2], "margin": 1, "rescale": True},
     "InPlaneElastic": {"prob": 0.9},
+    "BrightnessContrast": {"brightness": [0.5, 2], "contrast": [1, 1], "value_range": [-1, 3], "prob": 0.9},
+    "Blur": {"sigma": [1, 1.5], "prob": 0.9},
+    "CAiDDistortion": {"rates": {"inner": 0.1}, "blocks": 2, "swaps": 3, "p_stop": 0.5, "value_range": [-1, 3]},
+    "AnatomyCell": {"level": 3, "grid": "square"},
+    "ResizedCrop": {"size": [5, 6, 7], "scale": [0.3, 0.4], "ratio": [0.5, 2]},
     "Genesis": {"rates": {"flip": 0.0, "shuffle": 1.0}, "rescale": True},
     "SemanticGenesis": {"rates": {"shuffle": 0.0}, "value_range": [-1, 3]},
 }
@@ -47,8 +52,7 @@ def test_made_by_a_config_parser(subject, face):
     config = {
         "_target_": f"medgenesis.transforms.{type(made).__name__}",
         **keys,
-        **SUBJECTS[subject],
-        **SETTINGS[subject],
+        **{**SUBJECTS[subject], **SETTINGS[subject]},
     }
     parser = ConfigParser({"chain": {"_target_": "Compose", "transforms": [config], "map_items": False}})
     configured = parser.get_parsed_content("chain").transforms[0].set_random_state(1)

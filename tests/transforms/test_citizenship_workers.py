@@ -17,7 +17,7 @@ from medgenesis.data.datasets import CubeDataset
 from medgenesis.transforms import RandGenesisd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faces import COMPOSITES, SUBJECTS, build, call, cube, every_subject
+from faces import COMPOSITES, ONES, build, call, cube, every_subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (20, 12, 14)
@@ -51,7 +51,7 @@ def cubes(tmp_path):
         if subject in COMPOSITES:
             transform = build(subject, "dictionary")
         else:  # all of them, one after another
-            transform = Compose([build(one, "dictionary", prob=0.7) for one in SUBJECTS if one not in COMPOSITES])
+            transform = Compose([build(one, "dictionary", prob=0.7) for one in ONES])
         cut = RandCubed("image", (20, 10, 12), rule="any")
         return CubeDataset(
             rows, preprocessing(intensity="unit"), cut, transform, cubes_per_volume=2, cache="memory", seed=3
@@ -106,7 +106,7 @@ def test_set_determinism_and_the_same_number_of_workers_give_the_same_samples(de
 def test_a_spawned_worker_draws_what_a_forked_one_draws_and_finds_the_cached_files(tmp_path, determinism):
     """The files hold another volume than the records: what comes from the worker was read, not made again."""
     items = [{"image": cube(1, *SHAPE, seed=i).numpy()} for i in range(2)]
-    steps = [ScaleIntensityd("image"), *(build(one, "dictionary") for one in SUBJECTS if one not in COMPOSITES)]
+    steps = [ScaleIntensityd("image"), *(build(one, "dictionary") for one in ONES)]
     results = []
     for context in ("fork", "spawn"):
         determinism(4)

@@ -19,8 +19,8 @@ every_ranged = pytest.mark.parametrize("subject", RANGED)
 ONES = [subject for subject in RANGED if subject not in COMPOSITES]
 
 
-def test_all_but_those_that_move_voxels_have_a_range():
-    assert set(SUBJECTS) - set(RANGED) == {"LocalShuffle", "InPlaneElastic"}
+def test_all_but_those_that_move_or_average_voxels_have_a_range():
+    assert set(SUBJECTS) - set(RANGED) == {"LocalShuffle", "InPlaneElastic", "AnatomyCell", "ResizedCrop", "Blur"}
 
 
 @every_ranged

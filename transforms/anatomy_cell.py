@@ -1,0 +1,124 @@
+"""Anatomy cell: one cell of a grid over the body, coarse grids first; what Adam takes for an instance."""
+
+import functools
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from medgenesis.errors import VolumeError
+from medgenesis.transforms.base import Generator, Params, RandVolumeTransformd, check_shape
+from medgenesis.transforms.checks import check_count
+from medgenesis.transforms.cropping import BatchedCroppingTransform, RandCroppingTransform
+from medgenesis.transforms.functional.crops import cut
+
+_logger = logging.getLogger(__name__)
+_SMALL = 64  # a cell's side that Adam was never trained below, pixels
+
+
+@dataclass(frozen=True, eq=False)
+class AnatomyCellParams(Params):
+    """Cells drawn for a batch.
+
+    Attributes:
+        cells: (B, n) int64, number of the cell on each axis, from 0.
+        counts: (n,) cells on each axis.
+        spatial_shape: the cubes' sides, voxels.
+    """
+
+    cells: np.ndarray
+    counts: tuple[int, ...]
+    spatial_shape: tuple[int, ...]
+
+    @property
+    def sides(self) -> np.ndarray:
+        """Sides (n,) of a cell, voxels."""
+        return np.array(self.spatial_shape) // self.counts
+
+    def expand(self) -> np.ndarray:
+        """The cells as boxes (B, 2, n): first voxel, and one past the last."""
+        return np.stack([self.cells * self.sides, (self.cells + 1) * self.sides], axis=1)
+
+
+class RandAnatomyCell(RandCroppingTransform):
+    """Take one cell of a grid, each alike in probability: (C, *spatial) -> (C, *cell); all channels alike.
+
+    A cell's side is floor(side / cells on this axis); what remains at the far end is never taken.
+
+    Args:
+        level: 0 is the whole volume. On the grid "binary" level n has 2^n cells: each level bisects the cells of the
+            one before, in an image left from right, then up from down, in turn; in a volume along X, Y, Z in turn.
+        grid: "binary", as in the paper, or "square", n cells on each axis, as in the published program (its level 1 is
+            the whole volume once more, its level 3 has 3 x 3 cells). In an image both agree at levels 0, 2 and 4.
+        least_side: of a cell, pixels.
+
+    Raises:
+        ValueError: a setting out of its range.
+        VolumeError: (on call) not (C, *spatial), empty, not floating point, not finite, or too small for the grid.
+
+    References:
+        Hosseinzadeh Taher et al., Towards foundation models learned from anatomy in medical imaging via
+        self-supervision (Adam), DART 2023, arXiv 2309.15358, section 2.
+
+    Notes:
+        Volumes and `least_side` are ours; a cell side below 64 is logged once. A MetaTensor's affine follows.
+    """
+
+    def __init__(self, level: int, grid: str = "binary", *, least_side: int = 32) -> None:
+        super().__init__()
+        self.level, self.least_side = check_count("level", level, least=0), check_count("least_side", least_side)
+        if grid not in ("binary", "square"):
+            raise ValueError(f'grid must be "binary" or "square", but is {grid!r}')
+        self.grid = grid
+
+    def counts(self, rank: int) -> tuple[int, ...]:
+        """Cells on each of so many axes."""
+        if self.grid == "square":
+            return (max(1, self.level),) * rank
+        bisections = [len(range(turn, self.level, rank)) for turn in range(rank)]
+        return tuple(2**times for times in (bisections[::-1] if rank == 2 else bisections))
+
+    def checked(self, batch: torch.Tensor, axes: str) -> torch.Tensor:
+        batch = super().checked(batch, axes)
+        shape, counts = tuple(batch.shape[2:]), self.counts(batch.ndim - 2)
+        sides = tuple(side // count for side, count in zip(shape, counts, strict=True))
+        if min(sides) < self.least_side:
+            raise VolumeError(
+                f"a cell of level {self.level} must have sides of at least {self.least_side} voxels, but a volume of "
+                f"{shape} has {counts} cells of {sides}: choose a lower level, larger volumes, or a lower least_side"
+            )
+        if min(sides) < _SMALL and self.level:
+            _warn_of_small_cells(self.level, sides)
+        return batch
+
+    def sample(self, rng: Generator, shape: tuple[int, ...]) -> AnatomyCellParams:
+        counts = self.counts(len(shape) - 2)
+        cells = (rng.random((shape[0], len(counts))) * counts).astype(np.int64)
+        return AnatomyCellParams(cells, counts, tuple(shape[2:]))
+
+    def apply(self, volume: torch.Tensor, params: AnatomyCellParams) -> torch.Tensor:
+        """The kernel: (B, C, *spatial) -> (B, C, *cell)."""
+        check_shape(params, volume, len(params.cells), params.spatial_shape)
+        starts, sides = self.placed(params)[0].tolist(), params.sides.tolist()
+        return torch.stack([cut(cube, start, sides) for cube, start in zip(volume, starts, strict=True)])
+
+    def placed(self, params: AnatomyCellParams) -> tuple[np.ndarray, np.ndarray]:
+        return params.cells * params.sides, np.ones(params.cells.shape)
+
+
+@functools.cache
+def _warn_of_small_cells(level: int, sides: tuple[int, ...]) -> None:
+    _logger.warning("cells of level %d have sides of %s voxels: below %d little anatomy is seen", level, sides, _SMALL)
+
+
+class RandAnatomyCelld(RandVolumeTransformd):
+    """Dictionary form of `RandAnatomyCell`; the same cell for all keys."""
+
+    array = RandAnatomyCell
+
+
+class BatchedAnatomyCell(BatchedCroppingTransform):
+    """Batched form of `RandAnatomyCell`: (B, C, *spatial) -> (B, C, *cell)."""
+
+    array = RandAnatomyCell

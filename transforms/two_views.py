@@ -1,0 +1,165 @@
+"""Two views of one slab that should mean the same, and the clean crop that the first of them was made from."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import radians
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose, LazyTrait, MapTransform, RandFlip, Randomizable, RandRotate
+from monai.utils import MAX_SEED
+
+from medgenesis.transforms.anatomy_cell import RandAnatomyCelld
+from medgenesis.transforms.blur import RandBlur
+from medgenesis.transforms.brightness_contrast import RandBrightnessContrast
+from medgenesis.transforms.caid_distortion import RandCAiDDistortion
+from medgenesis.transforms.cropping import RandCroppingTransform
+from medgenesis.transforms.resized_crop import RandResizedCrop
+
+
+class RandTwoViewsd(Randomizable, MapTransform):
+    """Draw the same chain of transforms twice, each time on the slab as it came: query view and key view.
+
+    The target is the middle slice of the query view as it would be if only its place had changed: of the chain it takes
+    the crop (`RandResizedCrop`, `RandAnatomyCell`), with `align_target` also what MONAI has for moving voxels
+    (`RandFlip`, `RandRotate`; those that it can do lazily), with the same draw, and nothing else.
+
+    Args:
+        keys: the slab (k, H, W); the query view takes its place.
+        view: array transforms, applied in turn. Each view draws anew.
+        key_key: where the key view goes.
+        target_key: where the target (1, H, W) goes; None for no target.
+        align_target: the target follows flips and rotations of the query view.
+
+    Raises:
+        ValueError: no view, or names that are not all different.
+
+    Notes:
+        The published CAiD flips the view but not the target, so that for half of the samples the network must mirror
+        what it sees without being told; `align_target=False` does so too.
+    """
+
+    def __init__(
+        self,
+        keys: str = "image",
+        view: Sequence[Callable] = (),
+        *,
+        key_key: str = "key",
+        target_key: str | None = None,
+        align_target: bool = True,
+    ) -> None:
+        super().__init__(keys)
+        names = (*self.keys, key_key, *([] if target_key is None else [target_key]))
+        if len(self.keys) != 1 or len(set(names)) != len(names):
+            raise ValueError(
+                f"keys must be one name, and key_key and target_key other ones, but they are {self.keys}, {key_key!r} "
+                f"and {target_key!r}"
+            )
+        if not view:
+            raise ValueError("view must name the transforms that make a view, but is empty: see caid_views, adam_views")
+        self.view = Compose(view)
+        self.key_key, self.target_key = key_key, target_key
+        self.followed = (RandCroppingTransform, LazyTrait) if align_target else (RandCroppingTransform,)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None):
+        super().set_random_state(seed, state)
+        self.view.set_random_state(seed=self.R.randint(MAX_SEED, dtype="uint32"))
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        slab = result[self.keys[0]]
+        result[self.keys[0]], clean = self._draw(slab)
+        result[self.key_key], _ = self._draw(slab)
+        if self.target_key is not None:
+            middle = len(clean) // 2
+            result[self.target_key] = clean[middle : middle + 1]
+        return result
+
+    def _draw(self, slab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A view, and what it would be by the steps alone that the target follows."""
+        view = clean = slab
+        for step in self.view.transforms:
+            untouched, view = view is clean, step(view)
+            if isinstance(step, self.followed):
+                clean = view if untouched else step(clean, randomize=False)
+        return view, clean
+
+
+def caid_views(
+    size: int = 224,
+    *,
+    mode: str = "caid",
+    scale: tuple[float, float] = (0.2, 1.0),
+    align_target: bool = True,
+    keys: str = "image",
+    key_key: str = "key",
+    target_key: str = "target",
+) -> RandTwoViewsd:
+    """The views of CAiD: resized crop, brightness and contrast (0.8), blur (0.5), left-right flip (0.5), distortion.
+
+    Args:
+        size: side of a view, pixels; at least 81 in mode "caid".
+        mode: "caid", or "id": instance discrimination alone, without distortion and target.
+        scale: least and greatest share of a crop.
+        align_target: see `RandTwoViewsd`.
+        keys: the slab (k, H, W) in [0, 1].
+        key_key: where the key view goes.
+        target_key: where the clean query crop goes.
+
+    Raises:
+        ValueError: another mode, or a size that the distortion refuses.
+
+    References:
+        Hosseinzadeh Taher et al., CAiD, MIDL 2022, section 2 and its released program.
+
+    Notes:
+        There is no normalisation by mean and standard deviation, as published. The blur's width in pixels is that
+        for 224 at every size.
+    """
+    if mode not in ("caid", "id"):
+        raise ValueError(f'mode must be "caid" or "id", but is {mode!r}')
+    view = [RandResizedCrop(size, scale), RandBrightnessContrast(), RandBlur(), RandFlip(0.5, spatial_axis=1)]
+    if mode == "id":
+        return RandTwoViewsd(keys, view, key_key=key_key)
+    distortion = RandCAiDDistortion()
+    if size < distortion.least_side:
+        raise ValueError(f'size must be at least {distortion.least_side} in mode "caid", but is {size}')
+    return RandTwoViewsd(keys, [*view, distortion], key_key=key_key, target_key=target_key, align_target=align_target)
+
+
+def adam_views(
+    size: int = 224,
+    *,
+    level: int = 0,
+    grid: str = "binary",
+    scale: tuple[float, float] = (0.2, 1.0),
+    least_side: int = 32,
+    keys: str = "image",
+    key_key: str = "key",
+) -> Compose:
+    """The views of Adam, of one anatomy cell: resized crop, brightness and contrast (0.8), blur (0.5), rotation.
+
+    The rotation is by up to 30 degrees either way, nearest voxel, corners black. There is no flip: left stays left.
+
+    Args:
+        size: side of a view, pixels.
+        level: see `RandAnatomyCell`; Adam is trained at 0, 2 and 4 in turn.
+        grid: see `RandAnatomyCell`.
+        scale: least and greatest share of a crop.
+        least_side: of a cell, pixels.
+        keys: the slab (k, H, W) in [0, 1].
+        key_key: where the key view goes.
+
+    References:
+        Hosseinzadeh Taher et al., Adam, DART 2023, arXiv 2309.15358, section 2 and its released program.
+
+    Notes:
+        The published views end with ImageNet's mean and standard deviation. That is MONAI's `NormalizeIntensityd`, with
+        both keys and channel_wise=True, behind this. The blur's width in pixels is that for 224 at every size.
+    """
+    angle = radians(30)
+    turn = RandRotate(angle, prob=1.0, mode="nearest", padding_mode="zeros", keep_size=True, dtype=None)
+    view = [RandResizedCrop(size, scale), RandBrightnessContrast(), RandBlur(), turn]
+    cell = RandAnatomyCelld(keys, level, grid, least_side=least_side)
+    return Compose([cell, RandTwoViewsd(keys, view, key_key=key_key)])
