@@ -5,6 +5,7 @@ from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, Foreground
 from medgenesis.data.cubes import RandCubed, acceptance
 from medgenesis.data.datalists import (
     check_classes,
+    check_findings,
     datalist_header,
     join_datalists,
     load_datalist,
@@ -52,6 +53,7 @@ __all__ = [
     "acceptance",
     "check_classes",
     "check_disjoint",
+    "check_findings",
     "datalist_header",
     "join_datalists",
     "load_datalist",

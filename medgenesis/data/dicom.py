@@ -1,4 +1,4 @@
-"""DICOM series: one folder, one series, with the checks that the common readers leave out."""
+"""DICOM: one folder, one series, with the checks that the common readers leave out; radiographs, one file each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ _TAGS = (
     "SOPClassUID Modality SeriesInstanceUID SeriesNumber Rows Columns PixelSpacing SliceThickness NumberOfFrames "
     "ImagePositionPatient ImageOrientationPatient SamplesPerPixel PatientID StudyInstanceUID"
 ).split()
+_RADIOGRAPHS = {"CR", "DX", "DR", "RG", "MG"}
 _NOT_SCANS = {"SEG", "SR", "PR", "KO", "REG", "RTDOSE", "RTSTRUCT", "RTPLAN"}
 
 
@@ -26,6 +27,8 @@ class DicomReader(ImageReader):
 
     The array is (x, y, z) as `NibabelReader` gives it, slices sorted by their position along the slice normal; a single
     slice gives (x, y, 1). The step between slices may be oblique to them (gantry tilt): the affine holds the shear.
+    A radiograph (modality CR or DX, say, without a place in space) is a picture, (x, y) on the LPS grid at 1 mm, bright
+    where little came through.
 
     Notes:
         MONAI's `PydicomReader` sorts by InstanceNumber, takes the mean distance along the scanner's axis for the
@@ -47,12 +50,19 @@ class DicomReader(ImageReader):
         headers = image_headers(name)
         if not headers:
             raise VolumeError(f"{name}: no DICOM image in it: give the folder that holds the slices of one series")
+        if len(headers) == 1 and is_radiograph(headers[0]):
+            _check_one_grey_frame(name, headers)
+            return headers
         _check_one_series(name, headers)
+        _check_one_grey_frame(name, headers)
         _check_alike(name, headers)
         return _sorted_slices(name, headers)
 
     def get_data(self, img: list[pydicom.Dataset]) -> tuple[np.ndarray, dict]:
-        """The array (x, y, z), float32, and MONAI's meta data, affine in RAS millimetres."""
+        """The array (x, y, z), or (x, y) of a radiograph, float32, and MONAI's meta data, affine in RAS millimetres."""
+        if is_radiograph(img[0]):
+            picture = _slice_values(img[0].filename).T
+            return picture, make_meta(LPS_TO_RAS, picture.shape)
         shape = (int(img[0].Columns), int(img[0].Rows), len(img))
         array = np.empty(shape, dtype=np.float32)
         for z, header in enumerate(img):
@@ -64,6 +74,11 @@ def is_dicom(path: str | Path) -> bool:
     """Whether the file has the DICOM mark (`DICM` after 128 bytes)."""
     with Path(path).open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def is_radiograph(header: pydicom.Dataset) -> bool:
+    """Whether a DICOM image is a projection: a picture, without a place in space."""
+    return header.get("Modality") in _RADIOGRAPHS and header.get("ImagePositionPatient") is None
 
 
 def image_headers(path: str | Path) -> list[pydicom.Dataset]:
@@ -99,17 +114,20 @@ def _check_one_series(name: str | Path, headers: list[pydicom.Dataset]) -> None:
     raise VolumeError(f"{name}: {len(slices)} DICOM series in one folder ({listed}): give each series its own folder")
 
 
-def _check_alike(name: str | Path, headers: list[pydicom.Dataset]) -> None:
+def _check_one_grey_frame(name: str | Path, headers: list[pydicom.Dataset]) -> None:
     if any(int(header.get(tag) or 1) > 1 for header in headers for tag in ("NumberOfFrames", "SamplesPerPixel")):
         raise VolumeError(
             f"{name}: multi-frame or colour DICOM is not read: convert it to NIfTI, by dcm2niix for example"
         )
+
+
+def _check_alike(name: str | Path, headers: list[pydicom.Dataset]) -> None:
     for tag in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
         lacking = sum(header.get(tag) is None for header in headers)
         if lacking:
             raise VolumeError(
                 f"{name}: {lacking} of {len(headers)} slices have no {tag}, so their place is unknown: "
-                "convert the scan to NIfTI with a tool that knows its vendor (X-rays: to PNG)"
+                "convert the scan to NIfTI with a tool that knows its vendor (X-rays: one file each, not their folder)"
             )
     for tag, tolerance in (("Rows", 0), ("Columns", 0), ("PixelSpacing", 1e-3), ("ImageOrientationPatient", 1e-3)):
         values = np.array([np.atleast_1d(header.get(tag)) for header in headers], dtype=float)
@@ -184,5 +202,7 @@ def _slice_values(file: str | Path) -> np.ndarray:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own
         return sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float32)
+    if is_radiograph(dataset) and dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # bright is dark
+        stored = (1 << int(dataset.BitsStored)) - 1 - stored.astype(np.int64)
     slope, intercept = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)
     return (stored * float(slope) + float(intercept)).astype(np.float32)

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.dicom import image_headers, is_dicom
+from medgenesis.data.dicom import image_headers, is_dicom, is_radiograph
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.loading import SUFFIXES
 from medgenesis.data.readers import ArrayReader, open_array
@@ -41,7 +41,8 @@ def make_datalist(
     """A datalist of what lies in a folder, split by patient.
 
     Args:
-        images: folder with scans at any depth; a folder of DICOM slices is one scan, a stack of cubes one record a row.
+        images: folder with scans at any depth; a folder of DICOM slices is one scan, a DICOM radiograph one each, a
+            stack of cubes one record a row.
         labels: folder with a label map for each image, of the same path and name (the suffix may differ, and nnU-Net's
             `_0000` is passed over).
         splits: shares of the patients for training, validation and test.
@@ -113,7 +114,14 @@ def _scans(folder: Path, leave_out: str | Path | None = None) -> Iterator[tuple[
             yield path.relative_to(folder).as_posix()[: -len(suffix)], path
         others = [name for name in names if name not in scans]
         likely = [name for name in others if name.lower().endswith(_DICOM_SUFFIXES)] or others
-        if any(is_dicom(Path(here, name)) for name in likely[:5]):
+        first = next((Path(here, name) for name in likely[:5] if is_dicom(Path(here, name))), None)
+        if first is None:
+            continue
+        if any(map(is_radiograph, image_headers(first))):  # one picture a file, where slices make one scan a folder
+            for path in filter(is_dicom, (Path(here, name) for name in likely)):
+                relative = path.relative_to(folder).as_posix()
+                yield relative[:-4] if relative.lower().endswith(_DICOM_SUFFIXES) else relative, path
+        else:
             path = Path(here)
             yield path.relative_to(folder).as_posix() if path != folder else path.resolve().name, path
 
@@ -134,8 +142,9 @@ def _pair(images: dict[str, Path], labels: dict[str, Path], images_dir, labels_d
 
 
 def _patient(relative: str, scan: Path, pattern: str | None) -> str:
-    if pattern is None and scan.is_dir():
-        first = next(iter(sorted(entry for entry in scan.iterdir() if entry.is_file() and is_dicom(entry))))
+    if pattern is None and not scan.name.lower().endswith(_FILE_SUFFIXES):
+        files = sorted(scan.iterdir()) if scan.is_dir() else [scan]
+        first = next(entry for entry in files if entry.is_file() and is_dicom(entry))
         header = (image_headers(first) or [{}])[0]
         identity = header.get("PatientID") or header.get("StudyInstanceUID")
         if identity:

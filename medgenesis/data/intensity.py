@@ -10,7 +10,7 @@ from monai.transforms import MapTransform, ScaleIntensityRange
 
 from medgenesis.errors import IntensityRangeError, VolumeError
 
-WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0)}
+WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
 _LEAST_SPAN = 0.025  # of the window: 50 HU for `ct`; a CT of less is z-scored, already scaled, or empty
 _MOST_SATURATED = 0.5
@@ -24,8 +24,12 @@ class ScaleIntensityPresetd(MapTransform):
     `mri`                 clip to [0, 4000], as published; MR units differ by scanner: see `mri_percentile`
     `mri_percentile`      clip to two percentiles of each channel's non-zero voxels
     `unit`                values are in [0, 1] already; anything outside is an error
+    `xray`                8-bit pictures, 0 to 255; anything outside is an error
     `custom`              clip to [`a_min`, `a_max`]
     ====================  ==============================================================================
+
+    A record's own `intensity` (the name of a preset, or its arguments) goes before these settings, so that one list may
+    mix modalities; it is used up.
 
     Args:
         keys: keys of the volumes, (C, *spatial).
@@ -40,7 +44,7 @@ class ScaleIntensityPresetd(MapTransform):
         ValueError: unknown preset, or a window or percentiles not in ascending order.
         IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
             than 2.5 % of the window), a CT without a voxel below 0 HU, more than half of the non-zero voxels above
-            the `mri` window, or values outside [0, 1] for `unit`.
+            the `mri` window, more than 8 bits for `xray`, or values outside [0, 1] for `unit`.
         VolumeError: a constant volume.
 
     References:
@@ -71,6 +75,10 @@ class ScaleIntensityPresetd(MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         scaled = dict(data)
+        own = scaled.pop("intensity", None)
+        if own is not None:
+            options = preset_options(own)
+            return ScaleIntensityPresetd(self.keys, **options, allow_missing_keys=self.allow_missing_keys)(scaled)
         for key in self.key_iterator(scaled):
             scaled[key] = self._scale(scaled[key])
         return scaled
@@ -112,6 +120,11 @@ class ScaleIntensityPresetd(MapTransform):
                 f"{found}: no voxel is below 0 HU, as air, lung and fat are: a label map, or a CT stored with an "
                 "offset? Leave the file out, or subtract the offset (often 1024)"
             )
+        if self.preset == "xray" and (least < low or most > high):
+            raise IntensityRangeError(
+                f"{found}: a film of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
+                "bits, or take each film's own by 'mri_percentile'; a record's `intensity` is for that film alone"
+            )
         if self.preset == "mri" and most > high:  # a custom window may well leave out what is bright
             tissue = volume != 0
             saturated = float((volume > high).sum()) / float(tissue.sum())
@@ -119,6 +132,21 @@ class ScaleIntensityPresetd(MapTransform):
                 raise IntensityRangeError(
                     f"{found}: {saturated:.0%} of the non-zero voxels are above it: choose 'mri_percentile' or 'custom'"
                 )
+
+
+def preset_options(intensity: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `ScaleIntensityPresetd` from the name of a preset, or from such arguments."""
+    return {"preset": intensity} if isinstance(intensity, str) else dict(intensity)
+
+
+def check_preset(intensity: str | Mapping[str, Any]) -> None:
+    """Refuse what is neither the name of a preset nor arguments of `ScaleIntensityPresetd`.
+
+    Raises:
+        ValueError, TypeError: what is wrong with it.
+    """
+    if not isinstance(intensity, str) or intensity not in WINDOWS:  # the common case at once: lists are long
+        ScaleIntensityPresetd("image", **preset_options(intensity))
 
 
 def _check_unit(volume: torch.Tensor, name: str, least: float, most: float) -> torch.Tensor:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from monai.transforms import Compose, MapTransform, Orientationd, Spacingd
+from monai.transforms import Compose, MapTransform
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.data.intensity import ScaleIntensityPresetd
+from medgenesis.data.grid import ResampleSpacingd, ShrinkPicturesd, TurnAxesd
+from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.loading import LoadVolumed
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
@@ -38,17 +39,6 @@ def find_domain_error(error: BaseException | None) -> VolumeError | IntensityRan
     return error
 
 
-class ResampleSpacingd(Spacingd):
-    """MONAI's `Spacingd`, shown its own keys only.
-
-    From 1.6.0 on it fails on records with other keys that begin alike: MONAI Label puts `image_path` beside `image`.
-    """
-
-    def __call__(self, data: Mapping[str, Any], lazy: bool | None = None) -> dict[str, Any]:
-        own = {key: data[key] for key in self.keys if key in data}
-        return {**data, **super().__call__(own, lazy)}
-
-
 def preprocessing(
     keys: str | Sequence[str] = ("image",),
     label_keys: str | Sequence[str] = (),
@@ -58,25 +48,32 @@ def preprocessing(
     label_merge: Mapping[int | str, Any] | None = None,
     num_classes: int | None = None,
     allow_missing_keys: bool = False,
+    picture_side: int | None = None,
 ) -> Preprocessing:
     """The steps from file names to volumes that cubes are cut from, alike for every task.
 
     The rule: a volume is turned, by whole axes, so that its first axis grows to the patient's left, the second to the
     back, the third to the head (`LPS`, how the published cubes and weights see a scan); the spacing stays as it is
-    unless `spacing_mm` is given, then images are resampled linearly and label maps by the nearest voxel. Files
-    without geometry (NumPy, pictures) count as LPS at 1 mm. The result is float32, channel first (C, X, Y, Z): a
-    fourth axis of the file is the channel, one of length 1 gives a single channel.
+    unless `spacing_mm` is given, then images are resampled linearly and label maps by the nearest voxel. NumPy files,
+    which have no geometry, count as LPS at 1 mm. The result is float32, channel first (C, X, Y, Z): a fourth axis of
+    the file is the channel, one of length 1 gives a single channel.
+
+    A picture (PNG, JPEG, TIFF, BMP, a DICOM radiograph) stays flat: (1, X, Y), X to the right and Y downwards as it is
+    looked at, at 1 mm a pixel whatever `spacing_mm` says. One list may hold pictures and volumes.
 
     Args:
         keys: keys of the images.
         label_keys: keys of the label maps; they must lie on the grid of the first image.
         intensity: preset of `ScaleIntensityPresetd`, or its arguments (`{"preset": "custom", "a_min": 0, "a_max":
-            255}`), or None to keep the values.
+            255}`), or None to keep the values. A record's own `intensity` goes before it (but for None).
         spacing_mm: voxel size of the result in mm, for all axes or for each; None keeps the volume's own.
         orientation: axis codes as in nibabel: where each axis grows to.
         label_merge: target label -> source labels, e.g. `{1: "10-14"}`; everything else becomes background.
         num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
+        picture_side: shrink larger pictures so that their longer side has so many pixels; None keeps all. A cached film
+            of 1024 x 1024 takes 4 MiB, of 512 x 512 1 MiB, and the latter's random crops (a fifth of the area, shown at
+            224 x 224) lose nothing; cells of a film (Adam from level 2 on) are small, and need all that it has.
 
     Returns:
         A MONAI `Compose`, invertible by `Invertd` (orientation and spacing), picklable, for cached data sets.
@@ -92,7 +89,7 @@ def preprocessing(
     steps: list[MapTransform] = [
         LoadVolumed(every, **lenient),
         CheckVolumed(every, **lenient),
-        Orientationd(every, axcodes=orientation, labels=_AXIS_LABELS, **lenient),
+        TurnAxesd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=True),
     ]
     if label_keys:
         steps.append(CheckLabeld(label_keys, image_key=keys[0], **lenient))
@@ -100,13 +97,14 @@ def preprocessing(
         steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
     if label_keys and num_classes is not None:
         steps.append(CheckClassesd(label_keys, num_classes, **lenient))
+    modes = ["bilinear"] * len(keys) + ["nearest"] * len(label_keys)
     if spacing_mm is not None:
-        modes = ["bilinear"] * len(keys) + ["nearest"] * len(label_keys)
         pixdim = np.broadcast_to(spacing_mm, 3).tolist()
-        steps.append(ResampleSpacingd(every, pixdim=pixdim, mode=modes, dtype=np.float32, **lenient))
+        steps.append(ResampleSpacingd(every, pixdim=pixdim, mode=modes, dtype=np.float32, allow_missing_keys=True))
+    if picture_side is not None:
+        steps.append(ShrinkPicturesd(every, picture_side, mode=modes, **lenient))
     if intensity is not None:
-        options = {"preset": intensity} if isinstance(intensity, str) else dict(intensity)
-        steps.append(ScaleIntensityPresetd(keys, **options, **lenient))
+        steps.append(ScaleIntensityPresetd(keys, **preset_options(intensity), **lenient))
     return Preprocessing(steps)
 
 

@@ -127,7 +127,10 @@ def open_array(name: str | Path) -> np.ndarray:
 
 
 class GreyReader(PILReader):
-    """Read PNG, JPEG, BMP or TIFF pictures as one grey channel (x, y); colour becomes luminance, alpha is dropped."""
+    """Read PNG, JPEG, BMP or TIFF pictures as one grey channel (x, y); colour becomes luminance, alpha is dropped.
+
+    x is the column and y the row. Values stay as stored: 0 to 255, or to 65535 where the picture has 16 bits.
+    """
 
     suffixes = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -141,6 +144,9 @@ class GreyReader(PILReader):
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise VolumeError(f"{image.filename}: must hold one picture, holds {pages} pages: save each by itself")
     if image.mode == "L" or image.mode.startswith(("I", "F")):
         return image
     return image.convert("RGB").convert("L")

@@ -10,18 +10,23 @@ from medgenesis.errors import DatalistError
 SECTIONS = ("training", "validation", "test")
 _SECTIONS_SEEN = ("training", "validation")  # what a pre-training has looked at
 _PATIENT_OF_NAME = re.compile(r"^(sub-[^_]+)_|^(.+?)_R_\d+$")  # BIDS; LIDC-IDRI-0001_R_1
+_PATIENT_OF_FILM = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
 
 
 def patient_of(relative: str, pattern: str | None = None) -> str:
     """The patient's key in a file's path below the image folder, suffix taken off.
 
-    With a pattern: its first group, or all that it matches. Without: the first folder where there is one, else the file
-    name, less what the published names add to a patient (`LIDC-IDRI-0001_R_1`) or BIDS does (`sub-01_ses-2_T1w`).
+    With a pattern: its first group, or all that it matches. Without: what ChestX-ray14 begins its file names with
+    (`00001280_004`); else the first folder where there is one; else the file name, less what the published names add to
+    a patient (`LIDC-IDRI-0001_R_1`) or BIDS does (`sub-01_ses-2_T1w`).
 
     Raises:
         DatalistError: the pattern is malformed, or not found in the path.
     """
     if pattern is None:
+        film = _PATIENT_OF_FILM.search(relative)
+        if film:
+            return film.group(1)
         folder, _, rest = relative.partition("/")
         if rest:
             return folder

@@ -7,6 +7,7 @@ import pytest
 
 from medgenesis.data import (
     check_classes,
+    check_findings,
     datalist_header,
     join_datalists,
     load_datalist,
@@ -151,3 +152,21 @@ def test_an_auc_needs_every_class():
     assert check_classes(records[:1], 2) == records[:1]
     with pytest.raises(DatalistError, match="of the 1 records to validate on none is of class 0"):
         check_classes(records[:1], 2, every=True)
+
+
+@pytest.mark.parametrize("value", [None, 1, [1], [0, 1, 1], [0, 2], [0, True], [0, 0.0], "01"])
+def test_findings_must_be_zeros_and_ones(tmp_path, value):
+    records = [{"image": "a.nii", "classes": [0, 1]}, {"image": "b.nii", "classes": value}]
+    with pytest.raises(DatalistError, match="1 of 2 records have no `classes` of 2 numbers, the first b.nii"):
+        check_findings(records, 2)
+    if value not in ([1], [0, 1, 1]):
+        with pytest.raises(DatalistError, match='"classes" must be a list of 0 and 1'):
+            read_datalist(_write(tmp_path / "d.json", training=records))
+
+
+def test_an_auc_needs_each_finding_present_and_absent():
+    records = [{"image": "a.nii", "classes": [0, 1, 1]}, {"image": "b.nii", "classes": [1, 0, 1]}]
+    assert check_findings(records, 3) is records
+    assert check_findings([{**one, "classes": one["classes"][:2]} for one in records], 2, every=True)
+    with pytest.raises(DatalistError, match="of the 2 records to validate on 2 have finding 2"):
+        check_findings(records, 3, every=True)
