@@ -47,7 +47,8 @@ class PretextTrainer(Trainer):
             that a restart changes nothing.
 
     Raises:
-        ValueError: a loader without `SeededSampler`, an empty epoch, or `accumulation_steps` below 1.
+        ValueError: a loader without `SeededSampler`, an empty epoch, `accumulation_steps` below 1, or a batch size that
+            the method refuses (its `check_batch`).
 
     Notes:
         `iteration` counts batches, as in Ignite, not optimizer steps.
@@ -71,6 +72,8 @@ class PretextTrainer(Trainer):
     ) -> None:
         device = torch.device(device)
         _check_loader(train_data_loader, accumulation_steps)
+        if hasattr(method, "check_batch"):
+            method.check_batch(train_data_loader.batch_size, train_data_loader.sampler.world_size)
         self.method = method.to(device)  # parameters keep their identity, so the optimizer stays right
         self.memory_format = torch.channels_last_3d if channels_last else torch.preserve_format
         if channels_last:

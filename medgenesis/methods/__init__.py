@@ -2,11 +2,28 @@
 
 The contract that the engine relies on: ``method(batch) -> {"loss": scalar, part: scalar, …}``, where `parts` names the
 scalars beside the loss; "restored" (B, C, *spatial) is optional and feeds pictures and the collapse guard;
-``method.network`` is what is kept for transfer.
+``method.network`` is what is kept for transfer. A method may have ``check_batch(batch, processes)``, which
+refuses a batch size before training.
 """
 
+from medgenesis.methods.adam import Adam
+from medgenesis.methods.barlow_twins import BarlowTwins
+from medgenesis.methods.caid import CAiD
+from medgenesis.methods.hand_over import hand_over
 from medgenesis.methods.models_genesis import ModelsGenesis
+from medgenesis.methods.momentum_contrast import MomentumContrast
 from medgenesis.methods.semantic_genesis import SemanticGenesis
+from medgenesis.methods.simsiam import SimSiam
 from medgenesis.methods.transvw import TransVW
 
-__all__ = ["ModelsGenesis", "SemanticGenesis", "TransVW"]
+__all__ = [
+    "Adam",
+    "BarlowTwins",
+    "CAiD",
+    "ModelsGenesis",
+    "MomentumContrast",
+    "SemanticGenesis",
+    "SimSiam",
+    "TransVW",
+    "hand_over",
+]

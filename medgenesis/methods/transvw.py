@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from medgenesis.methods.deepest_maps import deepest_maps
 from medgenesis.methods.self_classification import self_classification
 from medgenesis.networks import PatternHead, network_parts
 
@@ -63,31 +64,12 @@ class TransVW(nn.Module):
         return self.method.network
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        output, maps = self._with_deepest_maps(batch)
+        with deepest_maps(self.network) as maps:
+            output = self.method(batch)
         results = [self_classification(self.classifier(deepest), batch) for deepest in maps]
         classification, accuracy = (torch.stack(values).mean() for values in zip(*results, strict=True))
         loss = output["loss"] + self.weight * classification
         return {**output, "loss": loss, "classification": classification.detach(), "accuracy": accuracy}
-
-    def _with_deepest_maps(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The method's output, and each deepest map that its encoder gave meanwhile."""
-        maps: list[Tensor] = []
-
-        def catch(module: nn.Module, args: tuple, features: Tensor | list[Tensor]) -> None:
-            maps.append(features if isinstance(features, Tensor) else features[-1])
-
-        # for this pass only: a lasting hook would hold the graph, and be copied along with a momentum encoder
-        hook = network_parts(self.network).deepest.register_forward_hook(catch)
-        try:
-            output = self.method(batch)
-        finally:
-            hook.remove()
-        if not maps:
-            raise ValueError(
-                f"network: must call its encoder as a module; {type(self.network).__name__} did not. Write "
-                "`self.encoder(x)` in its forward, not a method of the encoder or its stages one by one."
-            )
-        return output, maps
 
     def restore(self, image: Tensor) -> Tensor:
         """The method's restored version of `image`, both (B, C, *spatial), where it has one."""

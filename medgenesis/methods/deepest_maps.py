@@ -1,0 +1,33 @@
+"""The deepest maps that a network's encoder computes while the network runs, so that nothing is computed twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from medgenesis.networks import network_parts
+
+
+@contextmanager
+def deepest_maps(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Within the context, each pass of the encoder appends its deepest map (B, channels, *spatial) to the list.
+
+    Raises:
+        ValueError: at the end, the encoder was not called as a module.
+    """
+    maps: list[Tensor] = []
+
+    def catch(module: nn.Module, args: tuple, features: Tensor | list[Tensor]) -> None:
+        maps.append(features if isinstance(features, Tensor) else features[-1])
+
+    # for this pass only: a lasting hook would hold the graph, and be copied along with a momentum encoder
+    hook = network_parts(network).deepest.register_forward_hook(catch)
+    try:
+        yield maps
+    finally:
+        hook.remove()
+    if not maps:
+        raise ValueError(
+            f"network: must call its encoder as a module; {type(network).__name__} did not. Write "
+            "`self.encoder(x)` in its forward, not a method of the encoder or its stages one by one."
+        )

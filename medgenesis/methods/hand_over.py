@@ -1,0 +1,59 @@
+"""From one stage to the next: what a method has learnt, into another that goes on from there."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from medgenesis.errors import CheckpointError
+from medgenesis.weights import read_checkpoint
+
+_DISCRIMINATION, _QUEUE = "discrimination.", "discrimination.queue."
+
+
+def hand_over(
+    previous: str | os.PathLike | Mapping[str, Any],
+    method: nn.Module,
+    *,
+    carry_head: bool = True,
+    carry_queue: bool = True,
+) -> nn.Module:
+    """The same method (`Adam` or `CAiD`), going on from a previous stage; after an error it is as it was.
+
+    Args:
+        previous: the stage before: its full checkpoint (`last.pt`, a file or its content), or its method's state dict.
+        method: of the stage that begins, changed in place.
+        carry_head: carry the heads and the key branch; else the head starts new, and the key branch as a copy of the
+            query branch.
+        carry_queue: carry the queue and its pointer; else it holds random keys.
+
+    Raises:
+        ValueError: `carry_queue` without `carry_head`: the queue's keys are of the old head.
+        CheckpointError: the file cannot be read, or is of another network, discriminator, `dim` or `queue_size`.
+
+    References:
+        Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023: coarse to fine. CAiD, MIDL 2022.
+
+    Notes:
+        Published Adam carries both, and published CAiD neither. The optimiser, the schedule and the count of epochs
+        start anew in both. A stage on weights of `models/pretrained.pt` or a published file needs no hand-over:
+        `medgenesis.weights.initialise` loads them into the network.
+    """
+    if carry_queue and not carry_head:
+        raise ValueError("carry_queue: must be False where carry_head is; found True. The keys are of the old head.")
+    source = "the given stage" if isinstance(previous, Mapping) else str(previous)
+    content = previous if isinstance(previous, Mapping) else read_checkpoint(previous)
+    found, own = content.get("method", content), method.state_dict()
+    dropped = () if carry_head else (_DISCRIMINATION,)
+    dropped += () if carry_queue else (_QUEUE,)
+    wanted = [name for name in own if not name.startswith(dropped)]
+    wrong = [name for name in wanted if name not in found or found[name].shape != own[name].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{source}: must be the checkpoint of a stage with the same network, discriminator, dim and queue_size; "
+            f"{len(wrong)} of {len(wanted)} entries are missing or of another shape, {', '.join(wrong[:3])} first. Use "
+            "the settings of that stage, or carry_head=False, carry_queue=False."
+        )
+    method.load_state_dict({**own, **{name: found[name] for name in wanted}})
+    return method
