@@ -4,6 +4,7 @@ import copy
 import itertools
 import logging
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -285,6 +286,19 @@ def test_one_volume_at_a_time_and_references_alone(world):
     table = discover(volumes, features, load, rule="any", **{**SMALL, "min_distance": 1})
     assert load.most == 1
     assert [volumes[i].image for i in load.asked] == [item["image"] for item in table.references]
+
+
+def test_features_are_held_once_beside_those_given(infos, loader):
+    features = np.random.default_rng(0).normal(size=(2000, 2048)).astype(np.float32)
+    volumes = infos([(8, 8, 8)] * 2000, validation=400)
+    settings = {"classes": 2, "train_patients": 3, "validation_patients": 2, "cube_size": (4, 4, 4), "min_distance": 1}
+    discover(volumes, features, loader(noise(1, (8, 8, 8)).repeat(2000, 0)), rule="any", **settings)  # imports
+    load = loader(noise(1, (8, 8, 8)).repeat(2000, 0))
+    tracemalloc.start()
+    discover(volumes, features, load, rule="any", **settings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * features.nbytes  # one copy, split by section, and what a search needs at a time
 
 
 def test_what_is_logged_names_no_patient(world, caplog):
