@@ -9,10 +9,12 @@ from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
+from medgenesis.networks.stem import inflate_stem
 from medgenesis.weights.checkpoint import read_checkpoint
 from medgenesis.weights.models_genesis import strip_module
 from medgenesis.weights.published import check_finite, find_layout, tensors_of
 from medgenesis.weights.report import WeightsReport, compare
+from medgenesis.weights.trunks import onto_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +34,9 @@ def load_pretrained(
     """Copy pre-trained weights into a network for fine-tuning; after an error the network is as it was.
 
     Where both have an encoder, one may have a decoder, head or class head that the other lacks (`YNet3D` and `UNet3D`,
-    with and without decoder): the network's is then left newly initialised, and the file's is dropped. The report says
-    so, and a warning if it is the decoder that starts anew.
+    with and without decoder): the network's is then left newly initialised, and the file's is dropped. A trunk alone
+    (`ResNet25D`; Adam's, CAiD's and MoCo's files) becomes the encoder of a `UNet25D`, and that encoder a trunk. The
+    report says so, and a warning if it is the decoder that starts anew.
 
     Args:
         network: the network, changed in place.
@@ -42,8 +45,9 @@ def load_pretrained(
         skip_head: leave the head newly initialised "if_needed" (its shape differs: another number of outputs),
             "always", or "never": then nothing is left newly initialised, a decoder that the file lacks neither. Of
             several heads (`YNet3D`) each is judged by itself.
-        inflate_input: spread the weights of a one-channel input over the network's n channels (repeated, divided by n,
-            so that n equal channels give what one gave).
+        inflate_input: spread the weights of the file's input channels over the network's n channels, so that n equal
+            channels give what equal channels gave before (`inflate_stem`): one channel over three, or the three of a
+            published 2D network over the slices of a slab.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
 
     Raises:
@@ -55,19 +59,22 @@ def load_pretrained(
         raise ValueError(f'skip_head: must be "if_needed", "always" or "never"; found {skip_head!r}.')
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)
-    found, layout, dropped = _under_our_keys(tensors_of(content, source))
-    check_finite(found, source)
     own = network.state_dict()
-    dropped += _of_parts_absent_in(own, found)
-    found = {key: value for key, value in found.items() if key not in dropped}
+    found, layout, dropped = _under_our_keys(tensors_of(content, source), own, source)
+    check_finite(found, source)
+    found, others = onto_encoder(found, own)
+    absent = _of_parts_absent_in(own, found)
+    found = {key: value for key, value in found.items() if key not in absent}
+    dropped += others + absent
     if inflate_input:
-        found = {key: _inflated(value, own.get(key)) for key, value in found.items()}
+        found = _inflated(found, own)
     fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
     report = compare(found, own, source=source, layout=layout, fresh=fresh, dropped=dropped)
     if not report.complete:
         raise CheckpointError(
             f"checkpoint of another network, nothing was loaded into {type(network).__name__}. {report} Build the "
-            "network with the settings of the pre-training (class, width, norm, channels), or choose init=scratch."
+            "network with the settings of the pre-training (class, width, norm, channels; inflate_input=True takes "
+            "another number of input channels), or choose init=scratch."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     if any(key.startswith("decoder.") for key in fresh):
@@ -93,12 +100,16 @@ def initialise(network: nn.Module, init: str | os.PathLike | Mapping | None = SC
     return network
 
 
-def _under_our_keys(state_dict: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], str, tuple[str, ...]]:
+def _under_our_keys(
+    state_dict: dict[str, torch.Tensor], own: Mapping, source: str
+) -> tuple[dict[str, torch.Tensor], str, tuple[str, ...]]:
     """The entries under our keys, the name of the layout, and the published keys that have none."""
-    layout = find_layout(state_dict)
+    unwrapped = strip_module(state_dict)
+    layout = None if unwrapped.keys() == own.keys() else find_layout(state_dict)
     if layout is None:
-        return strip_module(state_dict), "medgenesis", ()
-    return layout.convert(state_dict), layout.name, layout.dropped(state_dict)
+        return unwrapped, "medgenesis", ()
+    weights, dropped = layout.read(state_dict, source)
+    return weights, layout.name, dropped
 
 
 def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:
@@ -122,11 +133,17 @@ def _fresh(network: nn.Module, found: Mapping, own: Mapping, *, head: str | None
     return tuple(key for key in own if key in fresh)
 
 
-def _inflated(value: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
-    """The weight of an input convolution on one channel, spread over the n channels of ``wanted``; others unchanged."""
-    if wanted is None or value.ndim < 3 or value.ndim != wanted.ndim or value.shape[1] != 1:
-        return value
-    channels = wanted.shape[1]
-    if channels == 1 or value.shape[0] != wanted.shape[0] or value.shape[2:] != wanted.shape[2:]:
-        return value
-    return value.repeat_interleave(channels, dim=1) / channels
+def _inflated(found: dict[str, torch.Tensor], own: Mapping) -> dict[str, torch.Tensor]:
+    """The same weights, those of input convolutions with the network's number of input channels."""
+    # networks hold their input's convolution first; some have a second one, beside it
+    first = next((key for key, value in own.items() if value.ndim > 3), None)
+    if first not in found or found[first].ndim != own[first].ndim:
+        return found
+    theirs, ours = found[first].shape[1], own[first].shape[1]
+
+    def sees_the_input(key: str) -> bool:
+        (out, channels, *kernel), wanted = found[key].shape, own[key].shape
+        return channels == theirs and wanted == (out, ours, *kernel)
+
+    convolutions = {key for key, value in found.items() if key in own and value.ndim > 3 and sees_the_input(key)}
+    return {key: inflate_stem(value, ours) if key in convolutions else value for key, value in found.items()}

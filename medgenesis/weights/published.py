@@ -15,6 +15,8 @@ from medgenesis.weights.checkpoint import read_checkpoint
 from medgenesis.weights.models_genesis import is_models_genesis, models_genesis_keys
 from medgenesis.weights.report import WeightsReport, compare, first_keys
 from medgenesis.weights.semantic_genesis import foreign_heads, is_semantic_genesis, semantic_genesis_keys
+from medgenesis.weights.smp_unet import foreign_to_smp_unet, is_smp_unet, smp_unet_keys, whole_smp_unet
+from medgenesis.weights.trunks import foreign_to_trunk, is_trunk, onto_encoder, trunk_keys, whole_trunk
 
 StateDict = Mapping[str, torch.Tensor]
 # what a method keeps for transfer is its module `network`, or that of the method to which it adds (TransVW)
@@ -30,17 +32,38 @@ class Layout:
         recognise: whether the keys are of it.
         convert: the entries under our keys.
         dropped: the published keys that ``convert`` leaves out.
+        whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
+            incomplete file is left to the comparison with a network.
     """
 
     name: str
     recognise: Callable[[StateDict], bool]
     convert: Callable[[StateDict], dict[str, torch.Tensor]]
     dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
+    whole: Callable[[StateDict], StateDict] | None = None
+
+    def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+        """The entries of a file under our keys, and its keys that were dropped.
+
+        Raises:
+            CheckpointError: the file is not whole.
+        """
+        weights, dropped = self.convert(state_dict), self.dropped(state_dict)
+        if self.whole is not None:
+            report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
+            if not report.complete:
+                raise CheckpointError(
+                    f"incomplete checkpoint, or one whose keys have lost their prefixes. {report} Copy or download the "
+                    "file anew, and give it as it was published."
+                )
+        return weights, dropped
 
 
 LAYOUTS = (
     Layout("Models Genesis", is_models_genesis, models_genesis_keys),
     Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads),
+    Layout("U-Net of CAiD", is_smp_unet, smp_unet_keys, foreign_to_smp_unet, whole_smp_unet),
+    Layout("2D trunk of Adam, CAiD or MoCo", is_trunk, trunk_keys, foreign_to_trunk, whole_trunk),
 )
 
 
@@ -56,11 +79,15 @@ def load_published(path: str | os.PathLike, network: nn.Module | None = None) ->
     """Read a published checkpoint under the keys of our networks; no network is changed.
 
     Args:
-        path: the published file, ``Genesis_Chest_CT.pt``, ``semantic_genesis_chest_ct.pt`` or ``TransVW_chest_ct.pt``.
-        network: one whose keys and shapes the report compares with those of the file.
+        path: the published file, ``Genesis_Chest_CT.pt``, ``semantic_genesis_chest_ct.pt``, ``TransVW_chest_ct.pt``; of
+            CAiD and Adam ``best_checkpoint.pth``, ``current_checkpoint.pth`` or ``checkpoint.pth``; any other with the
+            keys of torchvision's ResNets and DenseNet-121, such as MoCo's.
+        network: one whose keys and shapes the report compares with those of the file; between a ``ResNet25D`` and a
+            ``UNet25D`` the weights are those of the trunk, under the keys of this network.
 
     Raises:
-        CheckpointError: the file cannot be read, is of no known layout, or holds weights that are not finite.
+        CheckpointError: the file cannot be read, is of no known layout, lacks keys of a 2D layout or has others or
+            other shapes, or holds weights that are not finite.
     """
     name = Path(path).name
     published = tensors_of(read_checkpoint(path), str(path))
@@ -70,12 +97,13 @@ def load_published(path: str | os.PathLike, network: nn.Module | None = None) ->
             f"{path}: the layout of its {len(published)} keys is not known (first: {first_keys(published)}). "
             f"Known: {', '.join(known.name for known in LAYOUTS)}."
         )
-    weights = layout.convert(published)
+    weights, dropped = layout.read(published, str(path))
     check_finite(weights, str(path))
-    dropped = layout.dropped(published)
     if network is None:
         report = WeightsReport(name, layout.name, len(published), dropped=dropped)
     else:
+        weights, others = onto_encoder(weights, network.state_dict())
+        dropped += others
         report = compare(weights, network.state_dict(), source=name, layout=layout.name, dropped=dropped)
     return LoadedWeights(weights, report)
 
