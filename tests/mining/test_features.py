@@ -1,6 +1,7 @@
 """Features beside one slow pass a volume; what is not computed twice; and what is refused, by name."""
 
 import gc
+import io
 import logging
 import re
 import weakref
@@ -13,6 +14,7 @@ from monai.data import Dataset, MetaTensor
 from monai.networks.nets import DynUNet
 from monai.transforms import Compose, MapTransform
 from torch import nn
+from tqdm import tqdm
 
 from medgenesis.data import MappedDataset, preprocessing
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
@@ -294,6 +296,22 @@ def test_unusable_volumes_stop_or_are_skipped(dataset, network, tmp_path, caplog
     with pytest.raises(VolumeError, match="none of 1 volumes"):
         volume_features(network, dataset(dataset().data[:1]), SIZE, on_error="skip", path=tmp_path / "f.npz")
     assert not (tmp_path / "f.npz").exists()
+
+
+def test_the_bar_reaches_its_end_also_over_skipped_and_known_volumes(dataset, network, tmp_path, monkeypatch):
+    bars = []
+
+    def shown(*args, **settings):
+        bars.append(tqdm(*args, **{**settings, "disable": False, "file": io.StringIO()}))
+        return bars[-1]
+
+    monkeypatch.setattr(features, "tqdm", shown)
+    few = dataset()
+    few.data = few.data[:1]
+    volume_features(network, few, SIZE, path=tmp_path / "f.npz")
+    np.save(dataset().data[2]["image"], np.full((9, 9, 9), 7.0))
+    volume_features(network, dataset(), SIZE, path=tmp_path / "f.npz", batch_size=2, on_error="skip")
+    assert [(bar.n, bar.total) for bar in bars] == [(1, 1), (4, 4)]
 
 
 def test_an_error_that_is_no_fault_of_the_volume_is_not_skipped(dataset, network):
