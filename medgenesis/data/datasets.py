@@ -49,15 +49,16 @@ class SeededDataset(torch.utils.data.Dataset):
 
 
 class CubeDataset(SeededDataset):
-    """Random cubes of volumes, each corrupted into a pretext pair.
+    """Random cubes of volumes, or slabs of volumes and pictures, each corrupted into a pretext pair.
 
     Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
-    cube or a cube rule that never accepts is known before hours are spent; this pass fills the cache.
+    cube, a cube rule that never accepts or a transform that its size does not allow is known before hours are spent;
+    this pass fills the cache.
 
     Args:
         data: records with `image` (and `label`, where labels are cut along), as from `load_datalist`.
         preprocessing: deterministic preparation of a volume, as from `medgenesis.data.preprocessing`.
-        cut: random transform that cuts one cube, as `RandCubed`.
+        cut: random transform that cuts one cube, as `RandCubed`, or one slab, as `RandSlabd`.
         transform: random transform of the cut cube, as `RandGenesisd`; None returns the plain cube.
         cubes_per_volume: cubes of each volume in an epoch (32 in Models Genesis).
         seed: with the epoch and the index, the only source of randomness.
@@ -65,7 +66,8 @@ class CubeDataset(SeededDataset):
         cache_dir: folder of the disk cache.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
         report: CSV file that receives the acceptance of each volume, or None.
-        keys: what a sample keeps; plain tensors, so that any two samples collate.
+        keys: what a sample keeps, of what there is; plain tensors, so that any two samples collate. For two views of a
+            slab: ("image", "key"), with "target" where context is restored.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary of tensors (C, *spatial).
@@ -92,7 +94,15 @@ class CubeDataset(SeededDataset):
         super().__init__(Compose([cut] if transform is None else [cut, transform]), seed, keys)
         self.cubes_per_volume = cubes_per_volume
         volumes = cached_volumes(list(data), preprocessing, cache, cache_dir)
-        good = screen_volumes(data, load=volumes.__getitem__, cut=cut, on_error=on_error, seed=seed, report=report)
+        good = screen_volumes(
+            data,
+            load=volumes.__getitem__,
+            cut=cut,
+            on_error=on_error,
+            seed=seed,
+            report=report,
+            trial=self.random_transform,
+        )
         kept = {id(record) for record in good}
         self.positions = [i for i, record in enumerate(data) if id(record) in kept]
         self.volumes = volumes

@@ -26,6 +26,7 @@ def screen_volumes(
     draws: int = 50,
     seed: int = 0,
     report: str | Path | None = None,
+    trial: Callable[[dict], dict] | None = None,
 ) -> list[dict]:
     """Read every volume, draw some cubes from it, and return the records that can be used.
 
@@ -40,6 +41,8 @@ def screen_volumes(
         seed: of the drawing.
         report: CSV file (file, cube, shape, spacing in mm, accepted share, error), written when the pass is over,
             also when it stops.
+        trial: random transform of the whole sample, tried on the first volume of each shape and spacing, so that one
+            that is too small for it is known before training.
 
     Raises:
         ValueError: another `on_error`, or neither `preprocessing` nor `load`.
@@ -53,12 +56,18 @@ def screen_volumes(
             raise ValueError("`screen_volumes` needs `preprocessing` or `load`")
         load = lambda i: preprocessing(records[i])  # noqa: E731
     good, rows, skipped = [], [], []
+    tried: set[tuple] = set()
     try:
         for i, record in enumerate(records):
             row = {"file": record.get("image", i), "cube": record.get("cube", "")}
             rows.append(row)
             try:
-                _screen_one(row, load(i), cut, draws, np.random.RandomState([seed, i]))
+                item, rng = load(i), np.random.RandomState([seed, i])
+                _screen_one(row, item, cut, draws, rng)
+                kind = (row["shape"], row["spacing_mm"])
+                if trial is not None and kind not in tried:
+                    _try_sample(row, item, trial, rng)
+                    tried.add(kind)
                 good.append(record)
             except Exception as error:
                 cause = find_domain_error(error)
@@ -113,6 +122,17 @@ def _screen_one(row: dict, item: dict, cut: RandCubed | None, draws: int, rng: n
             f"{row['file']}: the rule {cut.rule} accepts none of {draws} random cubes of a volume of {row['shape']} "
             "voxels: choose a smaller cube, a smaller `border`, or the rule 'foreground' or 'any'"
         )
+
+
+def _try_sample(row: dict, item: dict, trial: Callable[[dict], dict], rng: np.random.RandomState) -> None:
+    trial.set_random_state(seed=rng.randint(2**31))
+    try:
+        trial(item)
+    except Exception as error:
+        cause = find_domain_error(error)
+        if cause is None or str(row["file"]) in str(cause):
+            raise
+        raise type(cause)(f"{row['file']}: {cause}") from error
 
 
 def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skipped: list[str]) -> None:

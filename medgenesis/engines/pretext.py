@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from medgenesis.data.sampler import SeededSampler
-from medgenesis.engines.batches import to_device
+from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.errors import CheckpointError
 
 
@@ -42,7 +42,7 @@ class PretextTrainer(Trainer):
         accumulation_steps: batches whose gradients are averaged for one optimizer step; an epoch's last group may be
             smaller.
         clip_norm: largest norm of the gradient, or None.
-        channels_last: keep volumes and weights in channels-last memory order (faster 3D convolutions).
+        channels_last: keep slabs, volumes and weights in channels-last memory order (faster convolutions).
         seed: of what the network itself draws (dropout), reset at every iteration from (seed, iteration, rank), so
             that a restart changes nothing.
 
@@ -75,9 +75,9 @@ class PretextTrainer(Trainer):
         if hasattr(method, "check_batch"):
             method.check_batch(train_data_loader.batch_size, train_data_loader.sampler.world_size)
         self.method = method.to(device)  # parameters keep their identity, so the optimizer stays right
-        self.memory_format = torch.channels_last_3d if channels_last else torch.preserve_format
+        self.channels_last = channels_last
         if channels_last:
-            self.method.to(memory_format=self.memory_format)
+            weights_in_channels_last(self.method)
         self.wrapped = _distributed(self.method, device)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
@@ -113,7 +113,7 @@ class PretextTrainer(Trainer):
 
     def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> dict[str, Any]:
         torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
-        batch = to_device(batchdata, self.state.device, self.memory_format)
+        batch = to_device(batchdata, self.state.device, self.channels_last)
         self.wrapped.train()
         with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
             output = self.wrapped(batch)

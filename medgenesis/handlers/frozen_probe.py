@@ -105,5 +105,6 @@ def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tupl
 def _majority(label: Tensor, shape: torch.Size) -> Tensor:
     """The commonest label of each cell, (B, *shape)."""
     values = label.unique()
-    shares = [nn.functional.adaptive_avg_pool3d((label == value).float(), shape) for value in values]
+    pool = nn.functional.adaptive_avg_pool3d if len(shape) == 3 else nn.functional.adaptive_avg_pool2d
+    shares = [pool((label == value).float(), shape) for value in values]
     return values[torch.cat(shares, dim=1).argmax(dim=1)]

@@ -1,6 +1,8 @@
-"""Pictures of the pretext task: original | corrupted | restored."""
+"""Pictures of the pretext task: original | corrupted | restored, or the two views of a slab."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,29 +18,47 @@ def pretext_triples(batch: dict[str, Tensor], restored: Tensor, count: int = 4, 
     """Draw the middle slices of a few cubes: one row a cube, columns original, corrupted, restored.
 
     Args:
-        batch: `target` and `image`, (B, C, *spatial) in [0, 1]; channel 0 is drawn.
-        restored: (B, C, *spatial).
+        batch: `target` and `image`, volumes (B, C, X, Y, Z) or slabs (B, k, H, W) in [0, 1].
+        restored: likewise.
         count: rows at most.
         gap: voxels of white between pictures.
 
     Returns:
-        uint8 grey picture (rows, columns). The slice is the middle one of the last axis (axial on the standard
-        grid), drawn with the first axis to the right and the second downwards.
+        uint8 grey picture (rows, columns). Of a volume's channel 0 the middle slice of the last axis (axial on the
+        standard grid) is drawn, with the first axis to the right and the second downwards; of a slab its middle slice.
     """
+    return _side_by_side((batch["target"], batch["image"], restored), count, gap)
+
+
+def pretext_picture(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str, np.ndarray] | None:
+    """What there is to see of a method's batch, and its caption; None where there is nothing.
+
+    Args:
+        batch: as `pretext_triples` takes it; or with `image` and `key`, two views (B, k, H, W).
+        output: of the method; with "restored" the batch's triples are drawn, else its two views.
+    """
+    if "restored" in output:
+        return "original, corrupted, restored", pretext_triples(batch, output["restored"])
+    if "key" in batch:
+        return "two views", _side_by_side((batch["image"], batch["key"]))
+    return None
+
+
+def _side_by_side(columns: Sequence[Tensor], count: int = 4, gap: int = 2) -> np.ndarray:
     rows = []
-    for index in range(min(count, len(restored))):
-        pictures = [_middle_slice(volume[index, 0]) for volume in (batch["target"], batch["image"], restored)]
+    for index in range(min(count, len(columns[0]))):
+        pictures = [_middle_slice(column[index]) for column in columns]
         rows.append(np.concatenate([np.pad(p, gap, constant_values=1.0) for p in pictures], axis=1))
     return (np.concatenate(rows) * 255).round().astype(np.uint8)
 
 
 def _middle_slice(volume: Tensor) -> np.ndarray:
-    plane = volume if volume.ndim == 2 else volume[..., volume.shape[-1] // 2]
-    return torch.nan_to_num(plane).detach().float().clamp(0, 1).cpu().numpy().T
+    plane = volume[len(volume) // 2] if volume.ndim == 3 else volume[0, ..., volume.shape[-1] // 2].T
+    return torch.nan_to_num(plane).detach().float().clamp(0, 1).cpu().numpy()
 
 
 class Preview:
-    """Write a picture of the last validation batch to `folder/epoch_0001.png`, …
+    """Write a picture of the last validation batch to `folder/epoch_0001.png`, …: what was restored, or two views.
 
     Args:
         folder: receives the pictures; made if absent.
@@ -55,8 +75,9 @@ class Preview:
 
     def __call__(self, engine: Engine) -> None:
         state = self.validator.state
-        if engine.state.rank != 0 or not state.output or "restored" not in state.output:
+        found = pretext_picture(state.batch, state.output) if engine.state.rank == 0 and state.output else None
+        if found is None:
             return
-        picture = pretext_triples(state.batch, state.output["restored"])
+        _, picture = found
         with replacing(self.folder / f"epoch_{engine.state.epoch:04d}.png") as beside:
             Image.fromarray(picture.repeat(self.scale, 0).repeat(self.scale, 1)).save(beside)

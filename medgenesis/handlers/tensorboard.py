@@ -7,11 +7,11 @@ from monai.engines import Evaluator
 from torch.utils.tensorboard import SummaryWriter
 
 from medgenesis.engines import PretextEvents
-from medgenesis.handlers.preview import pretext_triples
+from medgenesis.handlers.preview import pretext_picture
 
 
 class TensorBoard:
-    """Write losses and learning rate by epoch, loss by iteration, and original | corrupted | restored pictures.
+    """Write losses and learning rate by epoch, loss by iteration, and pictures of the pretext task (see `Preview`).
 
     Events that an earlier, killed run wrote beyond the checkpoint are purged on resume. Rank 0 only.
 
@@ -50,9 +50,9 @@ class TensorBoard:
             for name, value in self.validator.state.metrics.items():
                 self._writer.add_scalar(f"validation/{name}", value, step)
             state = self.validator.state
-            if state.output and "restored" in state.output:
-                picture = pretext_triples(state.batch, state.output["restored"])
-                self._writer.add_image("original, corrupted, restored", picture, step, dataformats="HW")
+            found = pretext_picture(state.batch, state.output) if state.output else None
+            if found is not None:
+                self._writer.add_image(*found, step, dataformats="HW")
         self._writer.flush()
 
     def close(self, engine: Engine) -> None:

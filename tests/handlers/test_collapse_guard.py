@@ -9,7 +9,7 @@ from medgenesis.errors import TrainingError
 from medgenesis.handlers import CollapseGuard
 
 
-def engine(spread, reference=1.0, loss=0.1, iteration=1, **output):
+def engine(spread, /, reference=1.0, loss=0.1, iteration=1, **output):
     """An engine whose restored voxels have the sample standard deviation `spread`, the target's `reference`."""
     pattern = torch.tensor([-1.0, 1.0]).repeat(32).reshape(1, 1, 4, 4, 4)
     pattern = pattern / pattern.std()
@@ -66,3 +66,25 @@ def test_half_precision_is_measured_in_single():
     flat.state.output["restored"] = torch.full((1, 1, 64, 64, 32), 0.7, dtype=torch.float16)
     with pytest.raises(TrainingError):
         guard(flat)
+
+
+@pytest.mark.parametrize(
+    ("part", "bad", "good", "what"),
+    [
+        ("spread", 0.0199, 0.0201, "embeddings have collapsed"),
+        ("pruned", 0.9901, 0.9899, "nothing is left to contrast"),
+    ],
+)
+def test_embeddings_that_no_longer_differ_stop(part, bad, good, what):
+    guard = CollapseGuard(patience=2)
+    for value in (bad, good, bad):
+        guard(engine(None, **{part: torch.tensor(value)}))
+    with pytest.raises(TrainingError, match=f"{what}.*iteration 9"):
+        guard(engine(None, iteration=9, **{part: torch.tensor(bad)}))
+
+
+def test_each_sign_counts_for_itself():
+    guard = CollapseGuard(patience=2)
+    for _ in range(3):
+        guard(engine(0.0, spread=torch.tensor(1.0)))
+        guard(engine(0.5, spread=torch.tensor(0.0)))

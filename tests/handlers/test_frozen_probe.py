@@ -101,6 +101,9 @@ def test_the_label_of_a_cell_is_its_commonest():
         cell = label[b, 0, 3 * x : 3 * x + 3, 3 * y : 3 * y + 3, 5 * z : 5 * z + 5].flatten().tolist()
         counts = {value: cell.count(value) for value in (0, 2, 7)}
         assert counts[int(found[b, x, y, z])] == max(counts.values())
+    flat = _majority(label[..., 0], torch.Size((4, 3)))
+    thick = _majority(label[..., :1].repeat(1, 1, 1, 1, 2), torch.Size((4, 3, 1)))
+    assert torch.equal(flat, thick[..., 0])
 
 
 def test_as_a_handler_it_probes_every_few_epochs_and_keeps_the_figure_between():

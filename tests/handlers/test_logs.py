@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from medgenesis.handlers import MetricsCSV, Preview, Progress, TensorBoard
-from medgenesis.handlers.preview import pretext_triples
+from medgenesis.handlers.preview import pretext_picture, pretext_triples
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from toy import toy_trainer
@@ -95,8 +95,20 @@ def test_a_picture_is_the_middle_slices_side_by_side():
 
 def test_slabs_have_their_plane_drawn():
     target = torch.rand(1, 3, 5, 4)
-    picture = pretext_triples({"target": target, "image": target}, target, gap=0)
-    np.testing.assert_array_equal(picture[:, :5], (target[0, 0].numpy().T * 255).round().astype(np.uint8))
+    picture = pretext_triples({"target": target[:, 1:2], "image": target}, target[:, 2:], gap=0)
+    wanted = np.concatenate(target[0, [1, 1, 2]].numpy(), axis=1)  # rows are rows: a slab hangs as it is looked at
+    np.testing.assert_array_equal(picture, (wanted * 255).round().astype(np.uint8))
+
+
+def test_two_views_are_drawn_where_nothing_is_restored():
+    image, key = torch.rand(2, 6, 3, 5, 4)
+    caption, picture = pretext_picture({"image": image, "key": key}, {"loss": torch.tensor(1.0)})
+    assert caption == "two views" and picture.shape == (4 * (5 + 4), 2 * (4 + 4))
+    np.testing.assert_array_equal(picture[2:7, 2:6], (image[0, 1].numpy() * 255).round().astype(np.uint8))
+    np.testing.assert_array_equal(picture[29:34, 10:14], (key[3, 1].numpy() * 255).round().astype(np.uint8))
+    assert pretext_picture({"image": image}, {"loss": torch.tensor(1.0)}) is None
+    caption, _ = pretext_picture({"image": image, "key": key, "target": image}, {"restored": image})
+    assert caption == "original, corrupted, restored"
 
 
 def test_previews_show_the_last_validation_batch(tmp_path):
