@@ -3,8 +3,11 @@
 import math
 
 from ignite.engine import Engine, Events
+from torch import Tensor
 
 from medgenesis.errors import TrainingError
+
+_REMEDY = "lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept"
 
 
 class CollapseGuard:
@@ -33,40 +36,35 @@ class CollapseGuard:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        output = engine.state.output
-        loss = output["loss"].item()
-        where = f"at iteration {engine.state.iteration}"
-        remedy = "lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept"
+        state = engine.state
+        loss, where = state.output["loss"].item(), f"at iteration {state.iteration}"
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} {where}: {remedy}")
-        if "restored" in output:
-            spread = output["restored"].float().std().item()
-            reference = engine.state.batch["target"].float().std().item()
-            self._count(
-                spread < self.min_spread * reference,
-                f"the output has collapsed to a constant {where}: for {self.patience} batches the restored voxels' "
-                f"standard deviation was below {self.min_spread:g} of the target's (now {spread:.2g} against "
-                f"{reference:.2g}): {remedy}",
+            raise TrainingError(f"the loss is {loss} {where}: {_REMEDY}")
+        if "restored" in state.output:
+            self._check_restored(state.output["restored"], state.batch["target"], where)
+        if "spread" in state.output:
+            spread = state.output["spread"].item()
+            what = f"their spread was below {self.min_spread:g} (now {spread:.2g}; 1 is healthy): {_REMEDY}"
+            self._count(spread < self.min_spread, f"the embeddings have collapsed to one direction {where}", what)
+        if "pruned" in state.output:
+            pruned = state.output["pruned"].item()
+            what = (
+                f"more than {self.max_pruned:g} of the negatives were pruned (now {pruned:.4g}): begin with a level "
+                f"without pruning, raise prune_above, or {_REMEDY}"
             )
-        if "spread" in output:
-            spread = output["spread"].item()
-            self._count(
-                spread < self.min_spread,
-                f"the embeddings have collapsed to one direction {where}: for {self.patience} batches their spread was "
-                f"below {self.min_spread:g} (now {spread:.2g}; 1 is healthy): {remedy}",
-            )
-        if "pruned" in output:
-            pruned = output["pruned"].item()
-            self._count(
-                pruned > self.max_pruned,
-                f"nothing is left to contrast with {where}: for {self.patience} batches more than {self.max_pruned:g} "
-                f"of the negatives were pruned (now {pruned:.4g}): begin with a level without pruning, raise prune_above, "
-                f"or {remedy}",
-            )
+            self._count(pruned > self.max_pruned, f"nothing is left to contrast with {where}", what)
 
-    def _count(self, flat: bool, message: str) -> None:
-        """Raise when a sign, told by how its message begins, has been there for `patience` batches."""
-        sign = message.split(" at iteration")[0]
-        self._flat[sign] = self._flat.get(sign, 0) + 1 if flat else 0
-        if self._flat[sign] >= self.patience:
-            raise TrainingError(message)
+    def _check_restored(self, restored: Tensor, target: Tensor, where: str) -> None:
+        spread, reference = restored.float().std().item(), target.float().std().item()
+        what = (
+            f"the restored voxels' standard deviation was below {self.min_spread:g} of the target's (now {spread:.2g} "
+            f"against {reference:.2g}): {_REMEDY}"
+        )
+        self._count(spread < self.min_spread * reference, f"the output has collapsed to a constant {where}", what)
+
+    def _count(self, flat: bool, sign: str, what: str) -> None:
+        """Raise when a sign has been there for `patience` batches."""
+        name = sign.partition(" at iteration")[0]
+        self._flat[name] = self._flat.get(name, 0) + 1 if flat else 0
+        if self._flat[name] >= self.patience:
+            raise TrainingError(f"{sign}: for {self.patience} batches {what}")
