@@ -73,7 +73,7 @@ class RandTwoViewsd(Randomizable, MapTransform):
         result[self.key_key], _ = self._draw(slab)
         if self.target_key is not None:
             middle = len(clean) // 2
-            result[self.target_key] = clean[middle : middle + 1]
+            result[self.target_key] = clean[middle : middle + 1].clone()  # not a part of the view, and not all slices
         return result
 
     def _draw(self, slab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

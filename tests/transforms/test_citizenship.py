@@ -151,8 +151,9 @@ def test_numpy_and_tensors_become_what_monai_makes_of_them(subject, face):
 @every_subject
 @pytest.mark.parametrize("face", ["array", "dictionary"])
 def test_the_affine_that_numpy_lacks_is_a_new_one_for_each_volume(subject, face):
+    whole = {"size": 6, "scale": (1, 1), "ratio": (1, 1)}
+    unmoved = UNFLIPPED | {"AnatomyCell": {"level": 0}, "ResizedCrop": whole}
     for _ in range(2):
-        unmoved = UNFLIPPED | {"AnatomyCell": {"level": 0}, "ResizedCrop": {"size": 6, "scale": (1, 1), "ratio": (1, 1)}}
         for out in outputs(build(subject, face, **unmoved.get(subject, {})), cube(1, 6, 6, 6).numpy())[:1]:
             assert torch.equal(out.affine, torch.eye(4, dtype=torch.float64)) and not set(out.meta) & {"patient"}
             out.affine[0, 0], out.meta["patient"] = 7, "p7"
