@@ -53,8 +53,7 @@ class Layout:
             report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
             if not report.complete:
                 raise CheckpointError(
-                    f"incomplete checkpoint, or one whose keys have lost their prefixes. {report} Copy or download the "
-                    "file anew, and give it as it was published."
+                    f"incomplete or altered checkpoint. {report} Give the file as it was published, or download it anew."
                 )
         return weights, dropped
 
