@@ -1,0 +1,80 @@
+"""Slice-wise inference: a network of slabs (2.5D) applied to whole volumes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SimpleInferer
+from monai.utils import convert_to_dst_type
+from torch import Tensor
+
+from medgenesis.transforms import RandSlab
+from medgenesis.transforms.functional.slabs import take_down, take_slab
+
+
+class SlabInferer(Inferer):
+    """Apply a network of slabs to each slice of a volume, and stack the answers to a volume on the same grid.
+
+    A slice is shown as the middle of a slab, as `RandSlab` cuts and hangs it in training: in front of the first slice
+    and behind the last one these are repeated. A picture is a slab of equal slices. Of each slice another inferer makes
+    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, say.
+
+    Args:
+        slices: of a slab, an odd number.
+        axis: spatial axis that the slices lie across: 0, 1 or 2.
+        inferer: of slabs (B, k, H, W), with the network; None shows it whole slices, whose sides must suit it.
+        step: slices from each to the next.
+        step_mm: mm from each to the next instead, as `RandSlab` rounds them.
+        batch_size: slices at a time.
+
+    Shape:
+        inputs: volumes (B, 1, X, Y, Z) or pictures (B, 1, X, Y); network: (n, k, H, W) -> (n, C, H, W);
+        returns (B, C, X, Y, Z) or (B, C, X, Y), with the meta data of the inputs.
+
+    Raises:
+        ValueError: a setting that `RandSlab` refuses, a random axis, or no slice at a time; (on call) inputs of another
+            shape.
+    """
+
+    def __init__(
+        self,
+        slices: int = 3,
+        axis: int = 2,
+        inferer: Inferer | None = None,
+        *,
+        step: int = 1,
+        step_mm: float | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        RandSlab(slices, axis, step=step, step_mm=step_mm)  # refuses what cannot be
+        if axis not in (0, 1, 2) or batch_size < 1:
+            raise ValueError(f"axis must be 0, 1 or 2, and batch_size at least 1, but they are {axis!r}, {batch_size}")
+        self.slices, self.axis, self.step, self.step_mm = slices, axis, step, step_mm
+        self.inferer, self.batch_size = inferer or SimpleInferer(), batch_size
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if inputs.ndim not in (4, 5) or inputs.shape[1] != 1:
+            raise ValueError(
+                f"inputs must be volumes (B, 1, X, Y, Z) or pictures (B, 1, X, Y), but their shape is "
+                f"{tuple(inputs.shape)}: show one channel"
+            )
+        answers = [
+            self._infer(volume, network, *args, **kwargs) for volume in map(inputs.__getitem__, range(len(inputs)))
+        ]
+        return convert_to_dst_type(torch.stack(answers), inputs)[0]
+
+    def _infer(self, volume: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """(1, X, Y, Z) or (1, X, Y) -> (C, X, Y, Z) or (C, X, Y)."""
+        spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else [1.0] * 3
+        plain = volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
+        solid = plain if plain.ndim == 3 else plain[..., None]
+        axis = 2 if solid.shape[2] == 1 else self.axis
+        step = self.step if self.step_mm is None or plain.ndim == 2 else max(1, round(self.step_mm / spacing[axis]))
+        half, planes = self.slices // 2, []
+        for places in torch.arange(solid.shape[axis]).split(self.batch_size):
+            slabs = [take_slab(solid, axis, range(z - half * step, z + half * step + 1, step)) for z in places.tolist()]
+            answers = self.inferer(torch.stack(slabs), network, *args, **kwargs)
+            planes.append(take_down(answers, axis))
+        result = torch.cat(planes).movedim(0, axis + 1)
+        return result if plain.ndim == 3 else result[..., 0]
