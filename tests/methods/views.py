@@ -49,7 +49,9 @@ class Slabs(Dataset):
     """Views that are a function of (epoch, index) alone: two noisy versions of one of `count` slabs."""
 
     def __init__(self, count=8, side=8):
-        self.clean = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(1)
+        brightness = torch.rand(count, 3, 1, 1, generator=generator)
+        self.clean = 0.6 * brightness + 0.2 * torch.rand(count, 3, side, side, generator=generator)
 
     def __len__(self):
         return len(self.clean)
