@@ -40,12 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
     folder.add_argument("--modality", default="CT", help="noted in the list (default CT)")
     folder.add_argument(
+        "--intensity", metavar="PRESET", help="preset of these scans' own, xray say, noted in each record"
+    )
+    folder.add_argument(
+        "--chestxray14",
+        nargs="+",
+        metavar="LIST.txt",
+        help="the published lists of the images in DIR: training, validation, test; or one, to be split",
+    )
+    folder.add_argument(
         "--layout", choices=("folder", "luna16"), default="folder", help="luna16: the published folds decide the split"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Make, join or check."""
+    from medgenesis.data.chestxray14 import chestxray14_datalist
     from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
     from medgenesis.data.folders import make_datalist
     from medgenesis.data.splits import check_disjoint
@@ -58,6 +68,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--out is needed: the list to write")
     if args.join:
         datalist = join_datalists([_path_and_weight(text) for text in args.join], name=args.name or "joined")
+    elif args.chestxray14:
+        name = {} if args.name is None else {"name": args.name}
+        datalist = chestxray14_datalist(args.chestxray14, args.images, splits=args.splits, seed=args.seed, **name)
     else:
         datalist = make_datalist(
             args.images,
@@ -71,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
             name=args.name,
             layout=args.layout,
             only=args.only,
+            intensity=args.intensity,
         )
     write_datalist(datalist, args.out)
     logger.info("wrote %s", args.out)

@@ -1,6 +1,7 @@
 """Volumes in: readers, the standard grid, intensity presets, random cubes, datalists."""
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
+from medgenesis.data.chestxray14 import chestxray14_datalist
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
 from medgenesis.data.datalists import (
@@ -54,6 +55,7 @@ __all__ = [
     "check_classes",
     "check_disjoint",
     "check_findings",
+    "chestxray14_datalist",
     "datalist_header",
     "join_datalists",
     "load_datalist",

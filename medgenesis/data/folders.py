@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.dicom import image_headers, is_dicom, is_radiograph
+from medgenesis.data.intensity import check_preset
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.loading import SUFFIXES
 from medgenesis.data.readers import ArrayReader, open_array
@@ -37,6 +38,7 @@ def make_datalist(
     name: str | None = None,
     layout: str = "folder",
     only: str = "*",
+    intensity: str | None = None,
 ) -> dict[str, Any]:
     """A datalist of what lies in a folder, split by patient.
 
@@ -56,8 +58,10 @@ def make_datalist(
         layout: "folder", or "luna16": `subset0..9/*.mhd`, or prepared cubes `bat_32_s_64x64x32_<fold>.npy`; then the
             published folds decide (0-4 training, 5-6 validation, 7-9 test) and `splits` counts for nothing.
         only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
+        intensity: preset that each record shall have of its own ("xray"), for a list that is joined with other kinds.
 
     Raises:
+        ValueError: an unknown preset.
         DatalistError: empty folder, images without label map or the reverse, a patient in two sections.
     """
     images = Path(images)
@@ -73,8 +77,11 @@ def make_datalist(
     if label_merge:
         merge = parse_label_merge(label_merge)
         datalist["label_merge"] = {str(target): sources for target, sources in merge.items()}
+    if intensity is not None:
+        check_preset(intensity)
     records = _luna16(images) if layout == "luna16" else _folder(images, labels, splits, seed, patient_pattern, only)
-    datalist |= {section: [record for record, place in records if place == section] for section in SECTIONS}
+    own = {} if intensity is None else {"intensity": intensity}
+    datalist |= {section: [{**record, **own} for record, place in records if place == section] for section in SECTIONS}
     check_disjoint(datalist)
     counts = ", ".join(f"{len(datalist[section])} {section}" for section in SECTIONS)
     patients = len({record["patient"] for record, _ in records})

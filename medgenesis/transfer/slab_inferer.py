@@ -59,9 +59,7 @@ class SlabInferer(Inferer):
                 f"inputs must be volumes (B, 1, X, Y, Z) or pictures (B, 1, X, Y), but their shape is "
                 f"{tuple(inputs.shape)}: show one channel"
             )
-        answers = [
-            self._infer(volume, network, *args, **kwargs) for volume in map(inputs.__getitem__, range(len(inputs)))
-        ]
+        answers = [self._infer(inputs[i], network, *args, **kwargs) for i in range(len(inputs))]
         return convert_to_dst_type(torch.stack(answers), inputs)[0]
 
     def _infer(self, volume: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

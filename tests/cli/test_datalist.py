@@ -57,6 +57,24 @@ def test_join_and_check(folder, caplog):
         _run("--check", one, other)
 
 
+def test_the_lists_of_chestxray14(tmp_path):
+    (tmp_path / "00000007_000.png").touch()
+    (tmp_path / "list.txt").write_text("00000007_000.png" + " 1" * 14 + "\n")
+    _run(
+        "--images", tmp_path, "--chestxray14", tmp_path / "list.txt", "--splits", 1, 0, 0, "--out", tmp_path / "x.json"
+    )
+    (record,) = load_datalist(tmp_path / "x.json")
+    assert record["classes"] == [1] * 14 and record["patient"] == "00000007"
+    assert datalist_header(tmp_path / "x.json")["name"] == "ChestX-ray14"
+
+
+def test_scans_may_have_a_preset_of_their_own(folder):
+    _run("--images", folder / "images", "--out", folder / "x.json", "--intensity", "xray")
+    assert {record["intensity"] for record in load_datalist(folder / "x.json")} == {"xray"}
+    with pytest.raises(ValueError, match="`preset` must be one of"):
+        _run("--images", folder / "images", "--out", folder / "y.json", "--intensity", "pet")
+
+
 @pytest.mark.parametrize(
     "arguments, what",
     [

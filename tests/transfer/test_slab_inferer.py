@@ -113,7 +113,7 @@ class Threshold(nn.Module):
 
 
 def test_label_maps_lie_on_the_grid_of_the_scan_and_of_the_film(tmp_path):
-    """A scan stored in odd axes and a film, through one evaluator as a bundle has it: a threshold must come back whole."""
+    """A scan stored in odd axes and a film, through one evaluator as a bundle has it: a threshold comes back whole."""
     axes = np.array([[0, 0, 2.0, 5], [-1.5, 0, 0, 7], [0, 1.0, 0, -3], [0, 0, 0, 1]])
     scan = np.random.default_rng(0).random((5, 8, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(scan, axes), tmp_path / "scan.nii.gz")
