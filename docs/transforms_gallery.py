@@ -18,6 +18,8 @@ from medgenesis.report import overlay
 from medgenesis.report.overlay import contour_around
 from medgenesis.report.planes import MARGIN_GREY
 from medgenesis.transforms import (
+    RandAnatomyCell,
+    RandCAiDDistortion,
     RandGenesis,
     RandInPaint,
     RandInPlaneElastic,
@@ -102,6 +104,33 @@ def elastic(scene: Thorax, seed: int) -> Drawn:
     return [picture], f"moved by {distance:.1f} voxels on average"
 
 
+def middle(scene: Thorax) -> torch.Tensor:
+    """The middle slice as an image (1, X, Y)."""
+    return scene.volume[..., scene.volume.shape[3] // 2]
+
+
+def distortion(scene: Thorax, seed: int, kinds: Sequence[str] = ("inner", "outer", "swap")) -> Drawn:
+    """A draw of each kind in turn."""
+    kind = kinds[seed % len(kinds)]
+    transform = RandCAiDDistortion({name: float(name == kind) for name in kinds}, least_side=1).set_random_state(seed)
+    out = transform(middle(scene))
+    count = (np.diff(transform.params.blocks[0], axis=1) > 0).all(axis=2).sum()
+    words = {"inner": f"inner cut-out, {count} blocks", "outer": f"outer cut-out, {count} windows"}
+    return [grey(out[..., None])], words.get(kind, "patch swap, 10 pairs")
+
+
+def cell(scene: Thorax, seed: int, levels: Sequence[int] = (1, 2, 4)) -> Drawn:
+    """A draw of each level in turn; what lies around the cell is darkened."""
+    level = levels[seed % len(levels)]
+    transform = RandAnatomyCell(level, least_side=1).set_random_state(seed)
+    transform(middle(scene).mT)  # rows and columns, as a slab has them
+    (top, left), (bottom, right) = transform.params.expand()[0]
+    shown = middle(scene) * 0.25
+    shown[:, left:right, top:bottom] = middle(scene)[:, left:right, top:bottom]
+    rows, columns = transform.params.counts
+    return [grey(shown[..., None])], f"level {level}: one of {rows} x {columns} cells"
+
+
 def composite(preset: str) -> Callable[[Thorax, int], Drawn]:
     def draw(scene: Thorax, seed: int) -> Drawn:
         """The corrupted slice above its target."""
@@ -122,6 +151,8 @@ GALLERY = {
     "in_paint": (painting(RandInPaint), (0, 1, 2)),
     "out_paint": (painting(RandOutPaint), (0, 1, 2)),
     "in_plane_elastic": (elastic, (0, 1, 2)),
+    "caid_distortion": (distortion, (0, 1, 2)),
+    "anatomy_cell": (cell, (0, 1, 2)),
     "genesis_models": (composite("models"), (0, 11, 24)),
     "genesis_semantic": (composite("semantic"), (25, 0, 4)),
 }
