@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
     folder.add_argument("--modality", default="CT", help="noted in the list (default CT)")
     folder.add_argument(
-        "--intensity", metavar="PRESET", help="preset of these scans' own, xray say, noted in each record"
+        "--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, say"
     )
     folder.add_argument(
         "--chestxray14",
@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> None:
     if args.join:
         datalist = join_datalists([_path_and_weight(text) for text in args.join], name=args.name or "joined")
     elif args.chestxray14:
+        if args.labels or args.patient_pattern or args.layout != "folder":
+            raise ValueError("--chestxray14 takes no --labels, --patient-pattern or --layout: the lists say it all")
         name = {} if args.name is None else {"name": args.name}
         datalist = chestxray14_datalist(args.chestxray14, args.images, splits=args.splits, seed=args.seed, **name)
     else:

@@ -115,6 +115,6 @@ def _parsed(line: str, where: str) -> tuple[str, dict[str, list[int]]]:
         return image, {}
     if len(values) != len(FINDINGS) or not set(values) <= {"0", "1"}:
         raise DatalistError(
-            f"{where}: must be a file name and {len(FINDINGS)} findings of 0 or 1, with blanks between, got {line[:80]!r}"
+            f"{where}: must be a file name and {len(FINDINGS)} findings, 0 or 1, with blanks between, got {line[:80]!r}"
         )
     return image, {"classes": [int(value) for value in values]}

@@ -66,6 +66,8 @@ def test_the_lists_of_chestxray14(tmp_path):
     (record,) = load_datalist(tmp_path / "x.json")
     assert record["classes"] == [1] * 14 and record["patient"] == "00000007"
     assert datalist_header(tmp_path / "x.json")["name"] == "ChestX-ray14"
+    with pytest.raises(ValueError, match="takes no --labels"):
+        _run(*given, "--labels", tmp_path)
 
 
 def test_scans_may_have_a_preset_of_their_own(folder):
