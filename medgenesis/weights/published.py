@@ -53,7 +53,7 @@ class Layout:
             report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
             if not report.complete:
                 raise CheckpointError(
-                    f"incomplete or altered checkpoint. {report} Give the file as it was published, or download it anew."
+                    f"incomplete or altered checkpoint. {report} Give the file as published, or download it anew."
                 )
         return weights, dropped
 
