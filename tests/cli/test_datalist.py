@@ -60,9 +60,8 @@ def test_join_and_check(folder, caplog):
 def test_the_lists_of_chestxray14(tmp_path):
     (tmp_path / "00000007_000.png").touch()
     (tmp_path / "list.txt").write_text("00000007_000.png" + " 1" * 14 + "\n")
-    _run(
-        "--images", tmp_path, "--chestxray14", tmp_path / "list.txt", "--splits", 1, 0, 0, "--out", tmp_path / "x.json"
-    )
+    given = ["--images", tmp_path, "--chestxray14", tmp_path / "list.txt", "--out", tmp_path / "x.json"]
+    _run(*given, "--splits", 1, 0, 0)
     (record,) = load_datalist(tmp_path / "x.json")
     assert record["classes"] == [1] * 14 and record["patient"] == "00000007"
     assert datalist_header(tmp_path / "x.json")["name"] == "ChestX-ray14"
