@@ -1,0 +1,68 @@
+"""Landmarks of pictures as a table: image, landmark, x, y."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from medgenesis.atomic import write_text
+from medgenesis.errors import DatalistError
+
+COLUMNS = ("image", "landmark", "x", "y")
+
+Landmarks = dict[str, dict[str, tuple[float, float]]]
+"""Image -> landmark -> (x, y): column and row in pixels, (0, 0) the middle of the first pixel."""
+
+
+def write_landmarks(path: str | os.PathLike, landmarks: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+    """Write a CSV file of the columns image, landmark, x, y; a hundredth of a pixel is kept.
+
+    Args:
+        path: the file.
+        landmarks: see `Landmarks`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for image, points in landmarks.items():
+        writer.writerows([image, name, f"{x:.2f}", f"{y:.2f}"] for name, (x, y) in points.items())
+    write_text(path, text.getvalue())
+
+
+def read_landmarks(path: str | os.PathLike) -> Landmarks:
+    """Read what `write_landmarks` writes; further columns are ignored, images keep their order.
+
+    Raises:
+        DatalistError: the file cannot be read or is empty, a column is missing, a name is blank, a place is not two
+            finite numbers, or an image has a landmark twice.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DatalistError(f"{path}: needs the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing.")
+            landmarks: Landmarks = {}
+            for row in reader:
+                _add(landmarks, row, f"{path}, line {reader.line_num}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatalistError(f"{path}: must be a CSV file of landmarks, but cannot be read: {error}") from error
+    if not landmarks:
+        raise DatalistError(f"{path}: must name at least one landmark, but has none below its heading.")
+    return landmarks
+
+
+def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
+    image, name, *place = ((row[column] or "").strip() for column in COLUMNS)
+    try:
+        x, y = map(float, place)
+    except ValueError:
+        x = y = math.nan
+    if not (image and name and math.isfinite(x) and math.isfinite(y)):
+        raise DatalistError(f"{where}: needs an image, a landmark and two finite numbers of pixels; found {row}.")
+    points = landmarks.setdefault(image, {})
+    if name in points:
+        raise DatalistError(f"{where}: {name!r} of {image} stands there already; keep one of the two.")
+    points[name] = (x, y)
