@@ -3,7 +3,7 @@
 import argparse
 import logging
 
-HELP = "write computed chest CTs, label maps, X-rays and a datalist"
+HELP = "write computed chest CTs and X-rays with label maps and datalists"
 
 logger = logging.getLogger(__name__)
 

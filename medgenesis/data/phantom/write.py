@@ -1,4 +1,4 @@
-"""A folder of phantoms: volumes, label maps, X-rays with their labels, DICOM on request, and the datalist."""
+"""A folder of phantoms: volumes, label maps, X-rays with labels and landmarks, DICOM on request, and the datalist."""
 
 import csv
 import json
@@ -11,11 +11,13 @@ import nibabel as nib
 from PIL import Image
 
 from medgenesis.atomic import replacing, write_text
+from medgenesis.data.landmarks import write_landmarks
 from medgenesis.data.phantom.build import SHAPE, Phantom, checked_shape, make_phantom
 from medgenesis.data.phantom.dicom import write_series
 from medgenesis.data.phantom.labels import LABELS
+from medgenesis.data.phantom.landmarks import xray_landmarks
 from medgenesis.data.phantom.subject import draw_subject, stream
-from medgenesis.data.phantom.xray import expose, project_xray, xray_labels
+from medgenesis.data.phantom.xray import FINDINGS, ORGANS, expose, project_organs, project_xray, xray_labels
 from medgenesis.data.splits import SECTIONS
 from medgenesis.errors import DatalistError, VolumeError
 
@@ -36,8 +38,9 @@ def write_phantoms(
 ) -> Path:
     """Write a data set of phantoms.
 
-    The folder then holds images/ and labels/ (NIfTI), xrays/ (8-bit PNG), xray_labels.csv, with `dicom` a series a
-    subject in dicom/, datalist.json (Decathlon style) and phantom.json (the settings).
+    The folder then holds images/ and labels/ (NIfTI), xrays/ (8-bit PNG) and xray_masks/ (their label maps), with
+    `dicom` a series a subject in dicom/; the lists datalist.json of the volumes and xray_datalist.json of the films
+    (Decathlon style), xray_labels.csv, xray_landmarks.csv, and phantom.json (the settings).
 
     Args:
         folder: new, empty, or written before with the same settings.
@@ -60,18 +63,21 @@ def write_phantoms(
     draw_subject(seed, 0)  # refuses a bad seed before anything is written, as the next line does a bad shape
     settings = {"subjects": subjects, "seed": seed, "shape": list(checked_shape(shape)), "dicom": bool(dicom)}
     _check_folder(folder, settings, overwrite)
-    for name in ("images", "labels", "xrays", *(["dicom"] if dicom else [])):
+    for name in ("images", "labels", "xrays", "xray_masks", *(["dicom"] if dicom else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
     write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
-    rows = []
+    rows, landmarks = [], {}
     for k in range(subjects):
         phantom = make_phantom(seed, k, shape=shape)
         _write_subject(folder, k, phantom, f"medgenesis {seed} {k}" if dicom else None)
         rows.append({"image": f"xrays/{_name(k)}.png", "patient": _patient(k), "section": sections[k]})
         rows[-1].update(xray_labels(phantom))
+        landmarks[rows[-1]["image"]] = xray_landmarks(phantom)
         logger.info("phantom %d of %d", k + 1, subjects)
     with replacing(folder / "xray_labels.csv") as path:
         _write_csv(path, rows)
+    write_landmarks(folder / "xray_landmarks.csv", landmarks)
+    write_text(folder / "xray_datalist.json", json.dumps(_xray_datalist(rows), indent=2) + "\n")
     write_text(folder / "datalist.json", json.dumps(_datalist(sections), indent=2) + "\n")
     return folder / "datalist.json"
 
@@ -106,6 +112,8 @@ def _write_subject(folder: Path, k: int, phantom: Phantom, uid_entropy: str | No
     film = expose(project_xray(phantom), (spacing[2], spacing[0]), stream(phantom.subject, "xray"))
     with replacing(folder / "xrays" / f"{_name(k)}.png") as path:
         Image.fromarray(film).save(path)
+    with replacing(folder / "xray_masks" / f"{_name(k)}.png") as path:
+        Image.fromarray(project_organs(phantom)).save(path)
     if uid_entropy is not None:
         _replace_series(folder / "dicom" / _name(k), phantom, _patient(k), uid_entropy)
 
@@ -139,6 +147,29 @@ def _datalist(sections: list[str]) -> dict:
     return datalist
 
 
+def _xray_datalist(rows: list[dict]) -> dict:
+    datalist = {
+        "name": "medgenesis phantom, films",
+        "description": "Projections of computed thoraces; no patient's data",
+        "modality": {"0": "X-ray"},
+        "labels": {str(value): name for value, name in ORGANS.items()},
+        "class_names": list(FINDINGS),
+    }
+    for section in SECTIONS:
+        datalist[section] = [
+            {
+                "image": row["image"],
+                "label": row["image"].replace("xrays/", "xray_masks/"),
+                "patient": row["patient"],
+                "intensity": "xray",
+                "classes": [row[finding] for finding in FINDINGS],
+            }
+            for row in rows
+            if row["section"] == section
+        ]
+    return datalist
+
+
 def _write_csv(path: Path, rows: list[dict]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -159,6 +190,6 @@ def _check_folder(folder: Path, settings: dict, overwrite: bool) -> None:
     if not overwrite:
         what = f"phantoms made with {found}" if found else "other files"
         raise VolumeError(f"folder: {folder} holds {what}; name another folder, or pass --overwrite.")
-    for part in ("images", "labels", "xrays", "dicom"):
+    for part in ("images", "labels", "xrays", "xray_masks", "dicom"):
         for path in (folder / part).glob("phantom_*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

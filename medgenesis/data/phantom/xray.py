@@ -20,6 +20,18 @@ PHOTONS = 2e5
 
 EFFUSION_ML = 10.0
 
+FINDINGS = ("nodule", "cardiomegaly", "left_effusion", "right_effusion")
+"""Those of `xray_labels` that are there or not: the `classes` of a film, in this order."""
+
+ORGANS = {0: "background", 1: "lungs", 2: "heart"}
+"""Values of a film's label map."""
+
+_SHADOWS = (
+    (1, ("left_lung", "right_lung", "nodule")),
+    (0, ("liver", "spleen", "stomach")),  # lungs end at the dome of the diaphragm, as they are drawn on films
+    (2, ("heart",)),
+)
+
 
 def project_xray(phantom: Phantom) -> np.ndarray:
     """Line integral of the attenuation along the antero-posterior axis, parallel rays.
@@ -55,6 +67,22 @@ def expose(line_integral: np.ndarray, spacing_mm: tuple[float, float], rng: np.r
     film = film + 1.5 * detail
     low, high = np.percentile(film, (6, 99.5))
     return np.rint(255 * np.clip((film - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+
+
+def project_organs(phantom: Phantom) -> np.ndarray:
+    """The shadows of the organs on the film: the heart wherever a ray meets it, the lungs where it meets no organ else.
+
+    Returns:
+        (H', W') uint8, values of `ORGANS`, on the pixels that `expose` gives.
+    """
+    height, width = phantom.spacing_mm[2], phantom.spacing_mm[0]
+    organs = None
+    for value, names in _SHADOWS:
+        shadow = np.isin(phantom.label, [VALUES[name] for name in names]).any(axis=1).T[::-1].astype(np.float32)
+        shadow = zoom(shadow, np.array((height, width)) / PIXEL_MM, order=1, mode="nearest", grid_mode=True)
+        organs = np.zeros(shadow.shape, np.uint8) if organs is None else organs
+        organs[shadow >= 0.5] = value
+    return organs
 
 
 def cardiothoracic_ratio(phantom: Phantom) -> float:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from medgenesis.cli import main
+from medgenesis.data import check_findings, datalist_header, load_datalist, preprocessing
 from medgenesis.data.phantom import LABELS, make_phantom, write_phantoms
 from medgenesis.data.phantom.write import split_subjects
 from medgenesis.errors import DatalistError, VolumeError
@@ -59,6 +60,26 @@ def test_xrays_and_their_labels(folder):
         assert int(row["nodule"]) == int((label == 7).any())
 
 
+def test_the_list_of_the_films(folder):
+    with (folder / "xray_labels.csv").open() as file:
+        rows = {row["patient"]: row for row in csv.DictReader(file)}
+    header = datalist_header(folder / "xray_datalist.json")
+    assert header["labels"] == {"0": "background", "1": "lungs", "2": "heart"}
+    steps = preprocessing(label_keys="label", num_classes=3)
+    seen = []
+    for section in ("training", "validation", "test"):
+        records = check_findings(load_datalist(folder / "xray_datalist.json", section), 4)
+        for record in records:
+            row = rows[record["patient"]]
+            assert row["section"] == section and record["image"].endswith(row["image"])
+            assert record["classes"] == [int(row[name]) for name in header["class_names"]]
+            item = steps(record)  # the default preset is for CT: the record's own holds
+            assert item["image"].shape == item["label"].shape == (1, 287, 256)
+            assert 0 <= item["image"].min() and item["image"].max() <= 1
+            seen.append(record["patient"])
+    assert sorted(seen) == sorted(rows)
+
+
 def test_dicom_series_equals_the_nifti(folder):
     for k in (0, 4):
         reader = sitk.ImageSeriesReader()
@@ -104,7 +125,10 @@ def test_other_settings_are_refused_unless_overwritten(tmp_path):
     with pytest.raises(VolumeError, match="--overwrite"):
         write_phantoms(tmp_path, 1, 1, shape=SHAPE)
     write_phantoms(tmp_path, 1, 1, shape=SHAPE, overwrite=True)
-    assert sorted(path.name for path in tmp_path.rglob("phantom_*")) == ["phantom_000.nii.gz"] * 2 + ["phantom_000.png"]
+    assert (
+        sorted(path.name for path in tmp_path.rglob("phantom_*"))
+        == ["phantom_000.nii.gz"] * 2 + ["phantom_000.png"] * 2
+    )
     assert not list(tmp_path.rglob(".partial-*"))
 
 

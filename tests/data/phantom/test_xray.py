@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medgenesis.data.phantom import LABELS, make_phantom, project_xray
-from medgenesis.data.phantom.xray import cardiothoracic_ratio, expose, xray_labels
+from medgenesis.data.phantom.xray import cardiothoracic_ratio, expose, project_organs, xray_labels
 
 VALUE = {name: value for value, name in LABELS.items()}
 
@@ -76,3 +76,23 @@ def test_population_has_both_answers_of_each_question():
     found = [xray_labels(make_phantom(0, k, shape=(32, 32, 28))) for k in range(24)]
     for name in ("nodule", "cardiomegaly", "left_effusion", "right_effusion"):
         assert 0 < sum(row[name] for row in found) < len(found), name
+
+
+def test_organs_are_where_the_film_shows_them(phantom):
+    """Pixel by pixel: the organ that a ray through the pixel's centre meets; only at edges may they differ."""
+    height, width = phantom.spacing_mm[2], phantom.spacing_mm[0]
+    found = project_organs(phantom)
+    assert found.shape == expose(project_xray(phantom), (height, width), np.random.default_rng(0)).shape
+    x_size, _, z_size = phantom.label.shape
+    wanted = np.zeros_like(found)
+    for row in range(found.shape[0]):
+        z = z_size - 1 - min(int((row + 0.5) * 1.25 / height), z_size - 1)
+        for column in range(found.shape[1]):
+            x = min(int((column + 0.5) * 1.25 / width), x_size - 1)
+            ray = set(phantom.label[x, :, z].tolist())
+            lungs = bool(ray & {VALUE["left_lung"], VALUE["right_lung"], VALUE["nodule"]})
+            abdomen = bool(ray & {VALUE["liver"], VALUE["spleen"], VALUE["stomach"]})
+            wanted[row, column] = 2 if VALUE["heart"] in ray else int(lungs and not abdomen)
+    for value in (0, 1, 2):
+        both = ((found == value) & (wanted == value)).sum()
+        assert 2 * both / ((found == value).sum() + (wanted == value).sum()) > 0.97
