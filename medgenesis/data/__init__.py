@@ -25,7 +25,7 @@ from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
-from medgenesis.data.writers import WholeNiftiWriter
+from medgenesis.data.writers import WholeNiftiWriter, WholePictureWriter
 
 __all__ = [
     "CUBE_RULES",
@@ -51,6 +51,7 @@ __all__ = [
     "SimpleITKReader",
     "VolumeReader",
     "WholeNiftiWriter",
+    "WholePictureWriter",
     "acceptance",
     "check_classes",
     "check_disjoint",

@@ -2,5 +2,6 @@
 
 from medgenesis.engines.evaluator import PretextEvaluator
 from medgenesis.engines.pretext import PretextEvents, PretextTrainer
+from medgenesis.engines.stages import StagedWorkflow
 
-__all__ = ["PretextEvaluator", "PretextEvents", "PretextTrainer"]
+__all__ = ["PretextEvaluator", "PretextEvents", "PretextTrainer", "StagedWorkflow"]

@@ -8,8 +8,9 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
+from PIL import Image
 
-from medgenesis.data import WholeNiftiWriter
+from medgenesis.data import WholeNiftiWriter, WholePictureWriter, preprocessing
 
 
 def save(folder):
@@ -25,6 +26,19 @@ def test_what_is_written_is_what_monai_writes(tmp_path):
     np.testing.assert_array_equal(found.get_fdata(), np.arange(24.0).reshape(2, 3, 4))
     np.testing.assert_array_equal(found.affine, np.diag([2.0, 3, 4, 1]))
     assert [path.name for path in tmp_path.iterdir()] == ["scan_seg.nii.gz"]
+
+
+def test_a_label_map_of_a_picture_lies_on_it(tmp_path):
+    label = np.random.default_rng(0).integers(0, 3, (9, 12)).astype(np.uint8)
+    Image.fromarray(label).save(tmp_path / "film.png")
+    item = preprocessing(intensity=None)({"image": str(tmp_path / "film.png")})["image"]
+    options = dict(output_postfix="seg", output_ext=".png", separate_folder=False, resample=False, print_log=False)
+    write = SaveImage(output_dir=tmp_path, output_dtype=np.uint8, writer=WholePictureWriter, **options)
+    write(item)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "film_seg.png")), label)
+    with pytest.raises(RuntimeError, match="film.png: a picture holds one slice.*choose .nii.gz"):
+        write(MetaTensor(torch.zeros(1, 4, 5, 6), meta=item.meta))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.png", "film_seg.png"]
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):

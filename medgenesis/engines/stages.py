@@ -1,0 +1,132 @@
+"""Stages of one pre-training, one after the other in one command: each a run of the same bundle with other settings."""
+
+import gc
+import json
+import logging
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from monai.bundle import ConfigWorkflow
+
+from medgenesis.atomic import write_text
+from medgenesis.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+FINISHED = "finished.json"
+
+
+class StagedWorkflow(ConfigWorkflow):
+    """MONAI's `ConfigWorkflow`, run once for each of the config's `stages`.
+
+    ::
+
+        stages: # in pretrain.yaml: a name and the settings that differ
+          level_0: {level: 0}
+          level_2: {level: 2}
+        previous: null # the last.pt of the stage before, for `medgenesis.methods.hand_over`
+
+        python -m monai.bundle run --workflow_name medgenesis.engines.StagedWorkflow --config_file pretrain.yaml …
+
+    Before a stage the config is made anew with the stage's settings and, in place of what it says itself, `output_dir`
+    (the run's folder + the stage's name) and, from the second stage on, `previous` (`last.pt` of the stage before).
+    What goes over is the config's affair: the whole checkpoint (queue, key encoder, heads) or a part. Then
+    `initialize`, `run` and `finalize` are those of the config.
+
+    A stage that has ended well leaves `finished.json` in its folder, and is not run again. Typed again after a kill,
+    the command goes on with the stage that was broken, which resumes as any run does.
+
+    Args:
+        settings: those of `ConfigWorkflow`: `config_file`, and what overrides the config.
+
+    Raises:
+        ValueError: the config has no `stages` by name, or no `output_dir`; (when run) a stage is finished, but not the
+            one before it.
+        CheckpointError: a stage has ended without a `last.pt` for the next.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        stages = self.parser.get("stages")
+        if not isinstance(stages, dict) or not stages or not all(isinstance(one, dict) for one in stages.values()):
+            raise ValueError(
+                f"stages: the config must have names with the settings that differ, level_0: {{level: 0}}, say; found "
+                f"{stages!r}. Without stages run it by monai.bundle run alone."
+            )
+        if "output_dir" not in self.parser:
+            raise ValueError("output_dir: the config must have it, the folder of the run; found none.")
+        self.config = {id: value for id, value in self.parser.get().items() if id != "stages"}
+        self.stages: dict[str, dict[str, Any]] = stages
+
+    def initialize(self) -> list:
+        """Nothing yet: each stage is initialised by itself."""
+        return []
+
+    def finalize(self) -> list:
+        """Nothing more: each stage has been finalised."""
+        return []
+
+    def run(self) -> list:
+        """Run the stages that are not finished."""
+        self.parser.parse(reset=True)
+        folder = Path(self.parser.get_parsed_content("output_dir"))
+        todo = _unfinished(folder, list(self.stages))
+        previous: dict[str, str] = {}
+        for name, settings in self.stages.items():
+            own = {**settings, **previous, "output_dir": str(folder / name)}
+            self.parser.set(deepcopy(self.config))
+            self.parser.update(own)
+            if name in todo:
+                self._run_stage(name, folder / name)
+            else:
+                _warn_of_changes(name, folder / name, self.parser.get())
+            previous = {"previous": str(folder / name / "last.pt")}
+        return []
+
+    def _run_stage(self, name: str, folder: Path) -> None:
+        logger.info("stage %s: %s", name, folder)
+        super().initialize()
+        super().run()
+        if not (folder / "last.pt").is_file():
+            raise CheckpointError(
+                f"{folder / 'last.pt'}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
+            )
+        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+            write_text(folder / FINISHED, _as_json(self.parser.get()))
+        super().finalize()
+        self.parser.ref_resolver.reset()
+        gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time
+
+
+def _unfinished(folder: Path, names: list[str]) -> list[str]:
+    """The stages to be run: from the first on that is not finished."""
+    finished = [(folder / name / FINISHED).is_file() for name in names]
+    first = finished.index(False) if False in finished else len(names)
+    stale = [str(folder / name) for name, done in zip(names[first:], finished[first:], strict=True) if done]
+    if stale:
+        raise ValueError(
+            f"{stale[0]}: is finished, but stage {names[first]} before it is not, so that it stands on something else; "
+            f"remove {', '.join(stale)}, or choose another output_dir."
+        )
+    return names[first:]
+
+
+def _warn_of_changes(name: str, folder: Path, config: Mapping[str, Any]) -> None:
+    logger.info("stage %s: finished, %s", name, folder)
+    earlier, now = json.loads((folder / FINISHED).read_text(encoding="utf-8")), json.loads(_as_json(config))
+    changed = [id for id in dict.fromkeys((*earlier, *now)) if earlier.get(id) != now.get(id)]
+    if changed:
+        logger.warning(
+            "stage %s was finished with other settings (%s) and stays as it is: to run it anew, remove %s and the "
+            "stages after it, or choose another output_dir",
+            name,
+            "; ".join(f"{id}: {earlier.get(id)!r}, now {now.get(id)!r}" for id in changed[:5]),
+            folder,
+        )
+
+
+def _as_json(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=1, default=str) + "\n"

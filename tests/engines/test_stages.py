@@ -1,0 +1,134 @@
+"""Stages in one command: each from the last checkpoint of the one before, resumed exactly, finished ones left alone."""
+
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import run
+from PIL import Image
+
+from medgenesis.engines import StagedWorkflow
+from medgenesis.errors import CheckpointError
+from medgenesis.weights import read_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIG = Path(__file__).parent / "staged.yaml"
+STAGES = ("level_0", "level_2", "level_4")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    for i in range(4):
+        Image.fromarray(rng.integers(0, 256, (40, 44)).astype(np.uint8)).save(folder / f"{i}.png")
+    return [{"image": str(folder / f"{i}.png")} for i in range(4)]
+
+
+def train(folder, records, **settings):
+    """What is typed on the command line."""
+    workflow = "medgenesis.engines.StagedWorkflow"
+    run(config_file=str(CONFIG), workflow_name=workflow, output_dir=str(folder), records=records, **settings)
+
+
+def last(folder, stage):
+    return read_checkpoint(folder / stage / "last.pt")
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.fixture(scope="module")
+def whole(records, tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    train(folder, records)
+    return folder
+
+
+def test_each_stage_has_its_folder_its_settings_and_its_logs(whole):
+    for stage, epochs in zip(STAGES, (2, 1, 2), strict=True):  # a setting of one stage is not that of the next
+        with (whole / stage / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == epochs and {"val_loss", "val_pruned", "pruned"} <= rows[0].keys()
+        assert len(list((whole / stage / "pictures").iterdir())) == epochs
+        assert list((whole / stage / "tensorboard").iterdir())
+        assert last(whole, stage)["iteration"] == 2 * epochs
+    with Image.open(whole / "level_0" / "pictures" / "epoch_0001.png") as picture:
+        assert picture.size == (2 * 2 * 20, 2 * 4 * 20)  # two views of 16 pixels, four rows, enlarged twice
+
+
+def test_all_that_was_learnt_goes_over(whole, records, tmp_path):
+    """A stage that learns nothing, by a rate of 0 and a momentum of 1, holds what it began with."""
+    frozen = {"method_def#momentum": 1.0, "optimizer": "$torch.optim.SGD(@method.parameters(), 0.0)"}
+    stages = {"level_0": {"level": 0}, "level_2": {"level": 2, **frozen}}
+    for carry in (True, False):
+        folder = tmp_path / str(carry)
+        train(folder, records, stages=stages, epochs=1, carry_queue=carry)
+        before, after = (last(folder, stage)["method"] for stage in stages)
+        for name in before:
+            if "running" in name or "num_batches" in name or name.endswith("updates"):
+                continue  # running statistics of batch norm move in every pass
+            if ".queue." not in name:
+                assert torch.equal(before[name], after[name]), name
+        learnt, kept = (state["discrimination.queue.keys"][:, :8] for state in (before, after))
+        assert torch.equal(learnt, kept) is carry  # of a queue of its own the second stage writes these columns first
+        assert after["discrimination.queue.pointer"].item() == (16 if carry else 8)
+
+
+@pytest.mark.parametrize(
+    "level, iteration",
+    [pytest.param(0, 3, marks=pytest.mark.slow), (2, 1), pytest.param(4, 2, marks=pytest.mark.slow)],
+)
+def test_a_broken_stage_resumes_exactly(whole, records, tmp_path, monkeypatch, level, iteration):
+    monkeypatch.setenv("STAGE_KILL", f"{level} {iteration}")
+    with pytest.raises(BaseException) as error:
+        train(tmp_path, records)
+    assert "KeyboardInterrupt" in repr(error.value) or "KeyboardInterrupt" in repr(error.value.__cause__)
+    monkeypatch.delenv("STAGE_KILL")
+    finished = [stage for stage in STAGES if (tmp_path / stage / "finished.json").exists()]
+    assert finished == [stage for stage in STAGES if int(stage[-1]) < level]
+    dates = {stage: (tmp_path / stage / "last.pt").stat().st_mtime_ns for stage in finished}
+    train(tmp_path, records)
+    for stage in STAGES:
+        assert same(last(tmp_path, stage), last(whole, stage)), stage
+    assert dates == {stage: (tmp_path / stage / "last.pt").stat().st_mtime_ns for stage in finished}
+
+
+def test_a_finished_run_is_left_and_changes_are_said(whole, records, caplog):
+    caplog.set_level(logging.INFO)
+    dates = {path: path.stat().st_mtime_ns for path in whole.rglob("*.*")}
+    train(whole, records)
+    assert "stage level_4: finished" in caplog.text and "other settings" not in caplog.text
+    train(whole, records, batch_size=2)
+    assert caplog.text.count("was finished with other settings (batch_size: 4, now 2)") == 3
+    assert dates == {path: path.stat().st_mtime_ns for path in whole.rglob("*.*")}
+
+
+def test_a_stage_on_what_is_gone_is_refused(records, tmp_path):
+    for stage in ("level_2", "level_4"):
+        (tmp_path / stage).mkdir()
+    (tmp_path / "level_4" / "finished.json").write_text("{}")
+    with pytest.raises(ValueError, match="level_4: is finished, but stage level_0 before it is not"):
+        train(tmp_path, records)
+
+
+def test_a_stage_without_checkpoint_is_an_error(records, tmp_path):
+    with pytest.raises(CheckpointError, match=r"level_0/last.pt: must be there after stage level_0"):
+        train(tmp_path, records, **{"trainer#train_handlers": []})
+    assert not (tmp_path / "level_0" / "finished.json").exists()
+
+
+@pytest.mark.parametrize("stages", [None, {}, [{"level": 0}], {"level_0": 0}])
+def test_no_stages_are_refused(tmp_path, stages):
+    with pytest.raises(ValueError, match="stages: the config must have names"):
+        StagedWorkflow(config_file=str(CONFIG), stages=stages)
