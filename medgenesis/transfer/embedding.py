@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import Dataset
-from monai.inferers import SlidingWindowSplitter
+from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from monai.utils import ensure_tuple
 from torch import Tensor, nn
@@ -21,27 +21,39 @@ logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def embed_volume(network: nn.Module, volume: Tensor, cube_size: Sequence[int], batch_size: int = 4) -> np.ndarray:
+def embed_volume(
+    network: nn.Module, volume: Tensor, cube_size: Sequence[int] | Inferer, batch_size: int = 4
+) -> np.ndarray:
     """The mean over all windows of the encoder's deepest map: a vector (channels,).
 
     Args:
         network: one whose encoder `network_parts` knows; used in evaluation mode, on the device of its weights.
         volume: (C, *spatial), intensities as in pre-training.
-        cube_size: voxels of a window; windows do not overlap, those at the far borders are padded with 0.
+        cube_size: voxels of a window; windows do not overlap, those at the far borders are padded with 0. Or an inferer
+            that makes one vector of many, `SlabInferer`, for a network of slabs.
         batch_size: windows at a time.
     """
     device = next(network.parameters()).device
     encoder = network_parts(network).encoder
-    windows = [window for window, _ in SlidingWindowSplitter(tuple(cube_size), pad_value=0)(volume[None])]
     vectors = []
     with eval_mode(network):
-        for start in range(0, len(windows), batch_size):
-            batch = torch.cat(windows[start : start + batch_size]).to(device)
-            vectors.append(deepest_map(encoder, torch.as_tensor(batch)).flatten(2).mean(dim=2))
+        if isinstance(cube_size, Inferer):
+            vectors.append(cube_size(volume[None].to(device), lambda slabs: _pooled(encoder, slabs)))
+        else:
+            windows = [window for window, _ in SlidingWindowSplitter(tuple(cube_size), pad_value=0)(volume[None])]
+            for start in range(0, len(windows), batch_size):
+                batch = torch.cat(windows[start : start + batch_size]).to(device)
+                vectors.append(_pooled(encoder, torch.as_tensor(batch)))
     return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
 
 
-def embed_volumes(network: nn.Module, volumes: Dataset, cube_size: Sequence[int], path: str | Path) -> np.ndarray:
+def _pooled(encoder: nn.Module, x: Tensor) -> Tensor:
+    return deepest_map(encoder, x).flatten(2).mean(dim=2)
+
+
+def embed_volumes(
+    network: nn.Module, volumes: Dataset, cube_size: Sequence[int] | Inferer, path: str | Path
+) -> np.ndarray:
     """Embed every volume of a data set and write a table: file name, then one column a feature.
 
     Args:

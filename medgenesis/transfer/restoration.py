@@ -30,8 +30,9 @@ def restoration_errors(
         batch_size: pairs at a time.
 
     Returns:
-        "network", "corrupted cube" (answer what was shown), "mean training cube" (the voxel-wise mean of the training
-        targets) and "own mean" (each corrupted cube's mean everywhere), over all held-out voxels.
+        "network", "corrupted cube" (answer what was shown; of a slab its middle slice), "mean training cube" (the
+        voxel-wise mean of the training targets) and "own mean" (each corrupted cube's mean everywhere), over all
+        held-out voxels.
     """
     device = next(method.parameters()).device
     mean_cube = _mean_target(training, batch_size).to(device)
@@ -43,7 +44,7 @@ def restoration_errors(
             spatial = tuple(range(1, image.ndim))
             answers = {
                 "network": method.restore(image),
-                "corrupted cube": image,
+                "corrupted cube": _shown(image, target),
                 "mean training cube": mean_cube.expand_as(target),
                 "own mean": image.mean(dim=spatial, keepdim=True).expand_as(target),
             }
@@ -52,6 +53,12 @@ def restoration_errors(
                 sums[name] = sums.get(name, 0.0) + squares
             count += len(image)
     return {name: total / count for name, total in sums.items()}
+
+
+def _shown(image: Tensor, target: Tensor) -> Tensor:
+    """What was shown of that which is to be restored."""
+    middle = image.shape[1] // 2
+    return image if image.shape[1] == target.shape[1] else image[:, middle : middle + 1]
 
 
 def _mean_target(pairs: Dataset, batch_size: int) -> Tensor:

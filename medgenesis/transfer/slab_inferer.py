@@ -18,7 +18,8 @@ class SlabInferer(Inferer):
 
     A slice is shown as the middle of a slab, as `RandSlab` cuts and hangs it in training: in front of the first slice
     and behind the last one these are repeated. A picture is a slab of equal slices. Of each slice another inferer makes
-    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, say.
+    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, say. Where the network answers each
+    slab by a vector (logits, features), the volume's answer is their mean over its slices.
 
     Args:
         slices: of a slab, an odd number.
@@ -29,8 +30,8 @@ class SlabInferer(Inferer):
         batch_size: slices at a time.
 
     Shape:
-        inputs: volumes (B, 1, X, Y, Z) or pictures (B, 1, X, Y); network: (n, k, H, W) -> (n, C, H, W);
-        returns (B, C, X, Y, Z) or (B, C, X, Y), with the meta data of the inputs.
+        inputs: volumes (B, 1, X, Y, Z) or pictures (B, 1, X, Y); network: (n, k, H, W) -> (n, C, H, W) or (n, C);
+        returns (B, C, X, Y, Z) or (B, C, X, Y), with the meta data of the inputs; or (B, C).
 
     Raises:
         ValueError: a setting that `RandSlab` refuses, a random axis, or no slice at a time; (on call) inputs of another
@@ -63,7 +64,7 @@ class SlabInferer(Inferer):
         return convert_to_dst_type(torch.stack(answers), inputs)[0]
 
     def _infer(self, volume: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(1, X, Y, Z) or (1, X, Y) -> (C, X, Y, Z) or (C, X, Y)."""
+        """(1, X, Y, Z) or (1, X, Y) -> (C, X, Y, Z) or (C, X, Y), or (C,)."""
         spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else [1.0] * 3
         plain = volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
         solid = plain if plain.ndim == 3 else plain[..., None]
@@ -73,6 +74,8 @@ class SlabInferer(Inferer):
         for places in torch.arange(solid.shape[axis]).split(self.batch_size):
             slabs = [take_slab(solid, axis, range(z - half * step, z + half * step + 1, step)) for z in places.tolist()]
             answers = self.inferer(torch.stack(slabs), network, *args, **kwargs)
-            planes.append(take_down(answers, axis))
+            planes.append(answers if answers.ndim == 2 else take_down(answers, axis))
+        if planes[0].ndim == 2:
+            return torch.cat(planes).mean(dim=0)
         result = torch.cat(planes).movedim(0, axis + 1)
         return result if plain.ndim == 3 else result[..., 0]

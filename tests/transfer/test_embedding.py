@@ -9,8 +9,8 @@ import torch
 from monai.data import Dataset, MetaTensor
 
 from medgenesis.data import preprocessing
-from medgenesis.networks import UNet3D
-from medgenesis.transfer import embed_volume, embed_volumes
+from medgenesis.networks import ResNet25D, UNet3D
+from medgenesis.transfer import SlabInferer, embed_volume, embed_volumes
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,18 @@ def test_an_encoder_that_returns_one_map_alone():
     with torch.no_grad():
         wanted = network.encoder(volume[None])[0].mean(dim=(1, 2, 3))
     np.testing.assert_allclose(embed_volume(network, volume, (16, 16, 8)), wanted, rtol=1e-5)
+
+
+def test_a_network_of_slabs_is_shown_every_slice():
+    torch.manual_seed(0)
+    network = ResNet25D("resnet18")
+    volume = torch.rand(1, 40, 33, 3)
+    found = embed_volume(network, volume, SlabInferer(3, 2, batch_size=2))
+    assert network.training and found.shape == (512,)
+    network.eval().requires_grad_(False)
+    planes = [volume[0, :, :, place].T for place in (0, 0, 1, 2, 2)]  # the first and the last are repeated
+    wanted = [network(torch.stack(planes[place : place + 3])[None])[0] for place in range(3)]
+    np.testing.assert_allclose(found, sum(wanted) / 3, rtol=1e-4, atol=1e-6)
 
 
 def test_the_table_has_a_line_a_volume(network, tmp_path):

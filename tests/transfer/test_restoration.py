@@ -52,6 +52,14 @@ def test_errors_are_those_of_a_loop_over_voxels(batch_size):
     assert found == pytest.approx(slowly(network(), training, held_out), rel=1e-5)
 
 
+def test_of_a_slab_the_middle_slice_is_what_was_shown():
+    """What is to be restored is that slice: shown as it is, it leaves no error, whatever its neighbours are."""
+    held_out = [{**pair, "target": pair["image"][1:2]} for pair in pairs(3, 1, (3, 5, 4))]
+    network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Identity())
+    found = restoration_errors(ModelsGenesis(network), held_out, held_out)
+    assert found["corrupted cube"] == 0 and min(found["mean training cube"], found["own mean"]) > 0
+
+
 def test_answers_that_are_known():
     """A held-out target that is the training mean, and a cube that was not corrupted."""
     training = pairs(4, 0)

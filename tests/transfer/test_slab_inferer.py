@@ -86,6 +86,23 @@ def test_a_picture_is_a_slab_of_equal_slices(network):
         torch.testing.assert_close(SlabInferer(3, axis)(picture, network)[..., 0], expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_vectors_are_averaged_over_the_slices(network, axis):
+    """A network that answers each slab by the mean and the brightest of its answers."""
+
+    def pooled(slabs):
+        maps = network(slabs)
+        return torch.stack([maps.mean(dim=(1, 2, 3)), maps.amax(dim=(1, 2, 3))], dim=1)
+
+    volumes = torch.from_numpy(np.stack([VOLUME, VOLUME[::-1]]))[:, None]
+    found = SlabInferer(3, axis, batch_size=2)(volumes, pooled)
+    for volume, answer in ((VOLUME, found[0]), (VOLUME[::-1], found[1])):
+        each = [pooled(_slab(volume, axis, place)[None])[0] for place in range(volume.shape[axis])]
+        torch.testing.assert_close(answer, sum(each) / len(each))
+    film = torch.from_numpy(VOLUME[:, :, 0])[None, None]
+    torch.testing.assert_close(SlabInferer(3, axis)(film, pooled)[0], pooled(film[0, 0].T.expand(1, 3, -1, -1))[0])
+
+
 def test_millimetres_are_rounded_to_slices_of_each_volume(network):
     volumes = torch.from_numpy(np.stack([VOLUME, VOLUME[::-1]]))[:, None]
     affines = torch.stack([torch.diag(torch.tensor([1.0, 1.0, z, 1.0])) for z in (1.0, 2.4)]).double()
