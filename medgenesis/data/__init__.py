@@ -2,11 +2,10 @@
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.chestxray14 import chestxray14_datalist
+from medgenesis.data.classes import check_classes, check_findings
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
 from medgenesis.data.datalists import (
-    check_classes,
-    check_findings,
     datalist_header,
     join_datalists,
     load_datalist,

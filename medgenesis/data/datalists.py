@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.atomic import write_text
+from medgenesis.data.classes import are_findings
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.splits import SECTIONS, check_disjoint
 from medgenesis.errors import DatalistError
@@ -49,64 +50,6 @@ def load_datalist(path: str | Path, section: str = "training", on_error: str = "
         left = len(datalist[section]) - len(present)
         logger.warning("%s: %d records of %r skipped, files absent: %s", path, left, section, ", ".join(absent))
     return present
-
-
-def check_classes(records: list[dict], num_classes: int, every: bool = False) -> list[dict]:
-    """The same records, all of which must have a whole number `class` from 0 to num_classes - 1.
-
-    Args:
-        records: as from `load_datalist`.
-        num_classes: how many there are.
-        every: each class must occur, as it must where an AUC chooses the best network.
-
-    Raises:
-        DatalistError: how many records are wrong, and the first of them; or the classes that do not occur.
-    """
-    wrong = [record for record in records if record.get("class") not in range(num_classes)]
-    if wrong:
-        raise DatalistError(
-            f"{len(wrong)} of {len(records)} records have no `class` from 0 to {num_classes - 1}, the first "
-            f"{wrong[0]['image']} ({wrong[0].get('class')!r}): add it to the datalist, or change `num_classes`"
-        )
-    lacking = sorted(set(range(num_classes)) - {record["class"] for record in records})
-    if every and lacking:
-        raise DatalistError(
-            f"of the {len(records)} records to validate on none is of class {lacking[0]}, so that no AUC can be "
-            "computed: move some there from the training section"
-        )
-    return records
-
-
-def check_findings(records: list[dict], num_classes: int, every: bool = False) -> list[dict]:
-    """The same records, all of which must have `classes`: 0 or 1 for each of num_classes findings.
-
-    Args:
-        records: as from `load_datalist`.
-        num_classes: how many findings there are.
-        every: each must be present in one record at least and absent from another, as it must where an AUC chooses the
-            best network.
-
-    Raises:
-        DatalistError: how many records are wrong, and the first of them; or the first finding without an AUC.
-    """
-    wrong = [
-        record
-        for record in records
-        if not _are_findings(record.get("classes")) or len(record["classes"]) != num_classes
-    ]
-    if wrong:
-        raise DatalistError(
-            f"{len(wrong)} of {len(records)} records have no `classes` of {num_classes} numbers, the first "
-            f"{wrong[0]['image']} ({wrong[0].get('classes')!r}): add them to the datalist, or change `num_classes`"
-        )
-    counts = [sum(record["classes"][finding] for record in records) for finding in range(num_classes)]
-    constant = [finding for finding, count in enumerate(counts) if count in (0, len(records))]
-    if every and constant:
-        raise DatalistError(
-            f"of the {len(records)} records to validate on {counts[constant[0]]} have finding {constant[0]}, so that "
-            "no AUC can be computed: move some there from the training section"
-        )
-    return records
 
 
 def datalist_header(path: str | Path) -> dict[str, Any]:
@@ -214,7 +157,7 @@ def _checked(record: Any, path: Path, section: str) -> dict:
         raise DatalistError(f'{where}: "weight" must be a number above 0, got {weight!r}')
     if isinstance(cube, bool) or not isinstance(cube, int) or cube < 0:
         raise DatalistError(f'{where}: "cube" must be a row number from 0, got {cube!r}')
-    if not _are_findings(record.get("classes", [])):
+    if not are_findings(record.get("classes", [])):
         raise DatalistError(
             f'{where}: "classes" must be a list of 0 and 1, one for each finding, got {record["classes"]!r}'
         )
@@ -224,10 +167,6 @@ def _checked(record: Any, path: Path, section: str) -> dict:
         except (TypeError, ValueError) as error:
             raise DatalistError(f'{where}: "intensity" {record["intensity"]!r}: {error}') from error
     return _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
-
-
-def _are_findings(classes: Any) -> bool:
-    return isinstance(classes, list) and all(type(value) is int and value in (0, 1) for value in classes)
 
 
 def _relative(record: dict, folder: Path) -> dict:

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from medgenesis.data import (
-    check_classes,
-    check_findings,
     datalist_header,
     join_datalists,
     load_datalist,
@@ -137,36 +135,3 @@ def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, ca
     assert "1 records of 'training' skipped" in caplog.text and "gone.nii" in caplog.text
     with pytest.raises(DatalistError, match="1 of 1 files of section 'test' are absent.*b.nii"):
         load_datalist(path, "test", on_error="skip")
-
-
-@pytest.mark.parametrize("value", [None, 2, -1, "1", 0.5, [1]])
-def test_classes_must_be_numbers_in_range(value):
-    records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": value}]
-    with pytest.raises(DatalistError, match="1 of 2 records have no `class` from 0 to 1, the first b.nii"):
-        check_classes(records, 2)
-
-
-def test_an_auc_needs_every_class():
-    records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": 0}]
-    assert check_classes(records, 2, every=True) is records
-    assert check_classes(records[:1], 2) == records[:1]
-    with pytest.raises(DatalistError, match="of the 1 records to validate on none is of class 0"):
-        check_classes(records[:1], 2, every=True)
-
-
-@pytest.mark.parametrize("value", [None, 1, [1], [0, 1, 1], [0, 2], [0, True], [0, 0.0], "01"])
-def test_findings_must_be_zeros_and_ones(tmp_path, value):
-    records = [{"image": "a.nii", "classes": [0, 1]}, {"image": "b.nii", "classes": value}]
-    with pytest.raises(DatalistError, match="1 of 2 records have no `classes` of 2 numbers, the first b.nii"):
-        check_findings(records, 2)
-    if value not in ([1], [0, 1, 1]):
-        with pytest.raises(DatalistError, match='"classes" must be a list of 0 and 1'):
-            read_datalist(_write(tmp_path / "d.json", training=records))
-
-
-def test_an_auc_needs_each_finding_present_and_absent():
-    records = [{"image": "a.nii", "classes": [0, 1, 1]}, {"image": "b.nii", "classes": [1, 0, 1]}]
-    assert check_findings(records, 3) is records
-    assert check_findings([{**one, "classes": one["classes"][:2]} for one in records], 2, every=True)
-    with pytest.raises(DatalistError, match="of the 2 records to validate on 2 have finding 2"):
-        check_findings(records, 3, every=True)
