@@ -1,0 +1,49 @@
+"""The table of landmarks: what is written is read, and what is broken is told with its line."""
+
+import pytest
+
+from medgenesis.data.landmarks import read_landmarks, write_landmarks
+from medgenesis.errors import DatalistError
+
+POINTS = {"b.png": {"carina": (10.25, -0.5), "right, upper": (3.0, 4.0)}, "a.png": {"carina": (1.0, 2.0)}}
+
+
+def test_written_and_read_again(tmp_path):
+    write_landmarks(tmp_path / "new" / "points.csv", POINTS)
+    found = read_landmarks(tmp_path / "new" / "points.csv")
+    assert found == POINTS and list(found) == ["b.png", "a.png"]
+    assert (tmp_path / "new" / "points.csv").read_text().splitlines()[0] == "image,landmark,x,y"
+
+
+def test_a_table_of_a_spreadsheet(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_bytes("\ufeffy,x,who,landmark,image\r\n4, 3 ,me,carina,a.png\r\n".encode())
+    assert read_landmarks(path) == {"a.png": {"carina": (3.0, 4.0)}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns image, landmark, x, y"),
+        ("image,landmark,x\na.png,carina,1\n", "y missing"),
+        ("image,landmark,x,y\n", "at least one landmark"),
+        ("image,landmark,x,y\na.png,carina,1,2\na.png,carina,1,3\n", "line 3: 'carina' of a.png stands"),
+        ("image,landmark,x,y\na.png,carina,1,nan\n", "line 2: needs"),
+        ("image,landmark,x,y\na.png,carina,1,two\n", "line 2: needs"),
+        ("image,landmark,x,y\na.png,carina,1\n", "line 2: needs"),
+        ("image,landmark,x,y\n,carina,1,2\n", "line 2: needs"),
+    ],
+)
+def test_broken_tables(tmp_path, text, message):
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    with pytest.raises(DatalistError, match=message):
+        read_landmarks(path)
+
+
+def test_no_table(tmp_path):
+    with pytest.raises(DatalistError, match="cannot be read"):
+        read_landmarks(tmp_path / "absent.csv")
+    (tmp_path / "points.csv").write_bytes(b"image,landmark,x,y\n\xff\xfe\x00,1")
+    with pytest.raises(DatalistError, match="cannot be read"):
+        read_landmarks(tmp_path / "points.csv")
