@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features",
         metavar="KIND",
-        help="unet or bottleneck: an auto-encoder to train; or the file of a checkpoint (default unet)",
+        help="bottleneck or unet: an auto-encoder to train; or the file of a checkpoint (default bottleneck)",
     )
     parser.add_argument("--size", dest="volume_size", **sides, help="voxels of a whole volume (default 128 128 64)")
     parser.add_argument(

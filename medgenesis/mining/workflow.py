@@ -31,7 +31,7 @@ from medgenesis.mining.volumes import VolumeInfo, volume_info
 
 logger = logging.getLogger(__name__)
 
-VARIANTS = ("unet", "bottleneck")
+VARIANTS = ("bottleneck", "unet")
 AUTOENCODER = "autoencoder/pretrained.pt"
 _STEPS = {
     "autoencoder": Step((AUTOENCODER,), ("autoencoder/last.pt",)),
@@ -53,7 +53,7 @@ class MiningRun:
     Args:
         volumes: MONAI data set of `records_to_mine` and a preprocessing, as from `cached_volumes`.
         folder: of the results; made if absent.
-        features: "unet" or "bottleneck", where an auto-encoder of that kind is to be learnt, or the file of a
+        features: "bottleneck" or "unet", where an auto-encoder of that kind is to be learnt, or the file of a
             checkpoint whose encoder gives the features.
         volume_size: voxels (X, Y, Z) at which whole volumes are learnt from and described.
         autoencoder: the settings of its training, here only to be compared with those of an earlier run.
@@ -73,7 +73,7 @@ class MiningRun:
         volumes: Dataset,
         folder: str | Path,
         *,
-        features: str | Path = "unet",
+        features: str | Path = "bottleneck",
         volume_size: Sequence[int] = (128, 128, 64),
         autoencoder: Mapping[str, Any] | None = None,
         discovery: Mapping[str, Any] | None = None,

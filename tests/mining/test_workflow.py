@@ -130,7 +130,7 @@ def test_undefined_numbers_are_null(datalist, described, tmp_path):
 
 
 def test_the_features_are_those_of_the_best_auto_encoder(datalist, mined):
-    network = UNet3D(width=TINY["width"])
+    network = AutoEncoder3D(width=TINY["width"])
     load_pretrained(network, mined / "autoencoder" / "pretrained.pt", skip_head="never")
     dataset = Dataset(records_to_mine(datalist), preprocessing())
     wanted = volume_features(network, dataset, TINY["volume_size"])
@@ -153,7 +153,7 @@ def test_the_auto_encoder_learns_from_whole_volumes(datalist, mined, tmp_path):
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["loss"]) < float(rows[0]["loss"])
 
 
-@pytest.mark.parametrize("features, kind", [("unet", UNet3D), ("bottleneck", AutoEncoder3D)])
+@pytest.mark.parametrize("features, kind", [("bottleneck", AutoEncoder3D), ("unet", UNet3D)])
 def test_the_variants(datalist, tmp_path, features, kind):
     made = parsed(datalist, tmp_path, features=features)
     trainer = made.parser.get_parsed_content("train#trainer")
@@ -272,7 +272,7 @@ def test_pictures_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, ag
     "settings, file",
     [
         ({"width": 4}, "autoencoder/pretrained.pt"),
-        ({"features": "bottleneck"}, "autoencoder/pretrained.pt"),
+        ({"features": "unet"}, "autoencoder/pretrained.pt"),
         ({"intensity": {"preset": "custom", "a_min": -1000, "a_max": 999}}, "autoencoder/pretrained.pt"),
         ({"volume_size": [16, 16, 8]}, "autoencoder/pretrained.pt"),
         ({"classes": 2}, "patterns.json"),
@@ -340,7 +340,7 @@ class Unread:
         ({"discovery": {"cube_size": [8, 8]}}, ValueError, "`cube_size` must be three sides"),
         ({"discovery": {"classes": 1}}, ValueError, "`classes` must be at least 2"),
         ({"discovery": {"clases": 3}}, TypeError, "clases"),
-        ({"features": "bottelneck"}, ValueError, "unet, bottleneck or the file of a checkpoint, got 'bottelneck'"),
+        ({"features": "bottelneck"}, ValueError, "bottleneck, unet or the file of a checkpoint, got 'bottelneck'"),
     ],
     ids=lambda value: str(value)[:40],
 )
