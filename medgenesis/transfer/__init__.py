@@ -1,20 +1,35 @@
-"""What was learnt: restoration against trivial answers, embeddings, few labels, slice-wise inference."""
+"""What was learnt: restoration against trivial answers, embeddings, landmarks, few labels, slice-wise."""
 
 from medgenesis.transfer.embedding import embed_volume, embed_volumes
+from medgenesis.transfer.eve import EmbeddingMap, Eve
+from medgenesis.transfer.eve_compositionality import compositionality
+from medgenesis.transfer.eve_controls import RawPixels, eve_controls
+from medgenesis.transfer.eve_locality import embed_landmarks, locality
+from medgenesis.transfer.eve_retrieval import Retrieval, retrieve_landmarks, same_places
 from medgenesis.transfer.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
 from medgenesis.transfer.restoration import report_restoration, restoration_errors
 from medgenesis.transfer.restore import restore_volume, restore_volumes
 from medgenesis.transfer.slab_inferer import SlabInferer
 
 __all__ = [
+    "EmbeddingMap",
+    "Eve",
+    "RawPixels",
+    "Retrieval",
     "SlabInferer",
     "bootstrap_interval",
     "compare_few_labels",
+    "compositionality",
     "dice_after_finetuning",
+    "embed_landmarks",
     "embed_volume",
     "embed_volumes",
+    "eve_controls",
+    "locality",
     "report_restoration",
     "restoration_errors",
     "restore_volume",
     "restore_volumes",
+    "retrieve_landmarks",
+    "same_places",
 ]
