@@ -1,0 +1,64 @@
+"""caid_cxr and adam_cxr on real chest X-rays, and on slabs of real MR: short, to see that the path holds."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from medgenesis.data import make_datalist, write_datalist
+
+TINY = {"backbone": "resnet18", "size": 96, "queue_size": 16, "pretrain_epochs": 1, "finetune_epochs": 1}
+
+
+@pytest.fixture
+def films(real_data, tmp_path):
+    """Six films of 1024 x 1024, some with four colours; those of pneumonia against the others."""
+    files = [sorted(folder.glob("*.png"))[:4] for folder in sorted((real_data / "cxr_nih").iterdir())[:2]]
+    records = [
+        {"image": str(file), "patient": file.stem.partition("_")[0], "classes": [label, 1 - label]}
+        for label, group in enumerate(files)
+        for file in group
+    ]
+    sections = {"training": records[::2], "validation": records[1::2]}
+    (tmp_path / "films.json").write_text(json.dumps(sections))
+    return tmp_path / "films.json"
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("name", "settings"), [pytest.param("caid_cxr", {}, marks=SLOW), ("adam_cxr", {"level": 4})])
+def test_chest_xrays(copied, films, tmp_path, name, settings):
+    """Published films are cut to cells of level 4, restored, classified and embedded as they are."""
+    bundle = copied(name, tmp_path / name)
+    common = {**TINY, "datalist": str(films)}
+    bundle.run("pretrain", **common, **settings)
+    with (bundle.root / "runs" / "pretrain" / "acceptance_training.csv").open() as file:
+        shapes = {row["shape"] for row in csv.DictReader(file)}
+    assert shapes == ({"512x512"} if name == "caid_cxr" else {"1024x1024"})
+    bundle.run("classify", **common, num_classes=2)
+    assert torch.load(bundle.root / "models" / "classifier.pt", weights_only=True)
+    bundle.run("embed", kind=None, **common, output_dir=str(tmp_path))
+    assert len((tmp_path / "embeddings.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_slabs_of_the_hippocampus(copied, real_data, tmp_path):
+    """Two parts of it, slice by slice; the label map of a scan lies on the scan."""
+    folder = real_data / "mr_hippocampus"
+    datalist = make_datalist(folder / "images", folder / "labels", splits=(0.6, 0.1, 0.3), modality="MR")
+    write_datalist({k: v[:3] if isinstance(v, list) else v for k, v in datalist.items()}, tmp_path / "mr.json")
+    bundle = copied("adam_cxr", tmp_path / "adam_cxr")
+    common = {**TINY, "size": 64, "datalist": str(tmp_path / "mr.json"), "intensity": "mri_percentile"}
+    bundle.run(
+        "pretrain", "slabs", **common, cache="memory", axis="random", slabs_per_image=2, **{"views#least_side": 16}
+    )
+    bundle.run("finetune", "slabs", **common, label_merge="$None", slabs_per_image=2)
+    bundle.run("inference", "slabs", kind="infer", **common)
+    written = sorted(bundle.root.rglob("*_seg.nii.gz"))
+    for record, path in zip(sorted(datalist["test"][:3], key=lambda r: r["image"]), written, strict=True):
+        scan, found = nib.load(record["image"]), nib.load(path)
+        assert found.shape == scan.shape and set(np.unique(found.dataobj)) <= {0, 1, 2}
+        np.testing.assert_allclose(found.affine, scan.affine, atol=1e-4)
