@@ -1,0 +1,249 @@
+"""Does a short pre-training on phantoms' films teach anatomy? Adam's landmarks and CAiD's context, as markdown tables.
+
+    python benchmarks/eve_phantom.py [--seeds 0 1 2] [--films FOLDER] [--parts adam caid]
+    python benchmarks/eve_phantom.py --seeds 0 --adam-steps 10 --caid-steps 5 --decoder-steps 5     whether it runs
+
+Adam: landmarks of one film are sought in those of other subjects, none of them seen in training, by the trunk, by the
+same trunk before training (random init), by raw pixels, and without looking (the same place).
+
+CAiD: encoders trained with and without the restoration of context (modes "caid" and "id": same start, views and
+steps), then frozen, and the untrained one; new decoders, alike and trained alike, restore distorted films of unseen
+subjects.
+
+Tables give mean and standard deviation over the seeds. FOLDER keeps the phantoms for the next run.
+"""
+
+import argparse
+import copy
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from monai.handlers import LrScheduleHandler
+from monai.transforms import Compose, RandFlip
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from medgenesis.data import CubeDataset, load_datalist, preprocessing
+from medgenesis.data.landmarks import Landmarks, read_landmarks
+from medgenesis.data.phantom import write_phantoms
+from medgenesis.engines import PretextTrainer
+from medgenesis.handlers import CollapseGuard
+from medgenesis.methods import Adam, CAiD, hand_over
+from medgenesis.networks import ResNet25D, UNet25D
+from medgenesis.transfer import (
+    Eve,
+    compositionality,
+    embed_landmarks,
+    eve_controls,
+    locality,
+    restoration_errors,
+    retrieve_landmarks,
+    same_places,
+)
+from medgenesis.transforms import (
+    RandAnatomyCelld,
+    RandBlur,
+    RandBrightnessContrast,
+    RandCAiDDistortion,
+    RandResizedCrop,
+    RandSlab,
+    RandSlabd,
+    RandTwoViewsd,
+)
+
+Figures = dict[str, dict[str, list[float]]]  # row -> column -> one figure a seed
+
+
+def films(folder: Path, subjects: int) -> tuple[list[dict], list[dict], Landmarks]:
+    """Records of the training and of the test subjects, and all landmarks; a fine grid where films are fine."""
+    if not (folder / "xray_landmarks.csv").is_file():  # kept from a run before
+        write_phantoms(folder, subjects, 5, shape=(128, 48, 128), split=(5 / 6, 0, 1 / 6))
+    train, test = (load_datalist(folder / "xray_datalist.json", section) for section in ("training", "test"))
+    return train, test, read_landmarks(folder / "xray_landmarks.csv")
+
+
+def slabs(records: list[dict], views: Callable, count: int, seed: int) -> CubeDataset:
+    """So many samples; a film is a slab of one slice here, for speed."""
+    every = -(-count // len(records))
+    keys = ("image", "key", "target")
+    settings = {"cubes_per_volume": every, "seed": seed, "cache": "memory", "keys": keys}
+    return CubeDataset(records, preprocessing(), RandSlabd("image", 1), views, **settings)
+
+
+def train(method: nn.Module, dataset: CubeDataset, batch: int, lr: float, seed: int) -> None:
+    """One epoch, in one cosine of the learning rate."""
+    loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr, momentum=0.9, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(loader))
+    handlers = [LrScheduleHandler(schedule, print_lr=False, epoch_level=False), CollapseGuard()]
+    start = time.perf_counter()
+    trainer = PretextTrainer("cpu", 1, loader, method, optimizer, schedule, handlers, seed=seed)
+    trainer.run()
+    parts = ", ".join(f"{name} {float(value):.3f}" for name, value in trainer.state.metrics.items())
+    print(f"  {type(method).__name__}: {len(loader)} steps, {time.perf_counter() - start:.0f} s; {parts}", flush=True)
+
+
+def cell_views(level: int, args: argparse.Namespace) -> Compose:
+    """Adam's without rotation: no phantom is tilted, and no window at test has black corners."""
+    view = [RandResizedCrop(args.size, args.scale), RandBrightnessContrast(), RandBlur()]
+    return Compose([RandAnatomyCelld("image", level), RandTwoViewsd("image", view)])
+
+
+def distorted_views(size: int) -> RandTwoViewsd:
+    """CAiD's, at a size below the published program's."""
+    view = [RandResizedCrop(size), RandBrightnessContrast(), RandBlur(), RandFlip(0.5, spatial_axis=1)]
+    return RandTwoViewsd("image", [*view, RandCAiDDistortion(least_side=size)], target_key="target")
+
+
+def learn_landmarks(
+    training: list[dict], images: dict[str, Tensor], landmarks: Landmarks, args: argparse.Namespace, seed: int
+) -> dict[str, dict[str, float]]:
+    """Figures of one seed: each trunk's, and those of the same place."""
+    torch.manual_seed(seed)
+    trunk = ResNet25D("resnet18", 1)  # starts as the control "random init" of the same seed
+    trunks = {**eve_controls(trunk, seed=seed), "Adam": trunk}
+    previous = None
+    for level, prune_above in zip(args.levels, args.prune_above, strict=True):
+        method = Adam(trunk, level=level, queue_size=args.queue, momentum=args.momentum, prune_above=prune_above)
+        if previous is not None:
+            hand_over(previous.state_dict(), method)
+        dataset = slabs(training, cell_views(level, args), args.adam_steps * args.batch, seed)
+        train(method, dataset, args.batch, args.adam_lr, seed)
+        previous = method
+    rows = {}
+    for name, network in trunks.items():
+        eve = Eve(network, args.window, args.size)
+        found = retrieve_landmarks(eve, images, landmarks, stride=args.stride)
+        rows[name] = {f"within {radius} px": found.hit_rate(radius) for radius in args.radii}
+        rows[name]["mean distance, px"] = found.mean_distance
+        rows[name] |= locality(*embed_landmarks(eve, images, landmarks))
+        whole = compositionality(eve, list(images.values()), patches=100, seed=seed)[4]
+        rows[name] |= {"4 parts": whole["mean"], "4 parts, difference": whole["difference"]}
+    blind = same_places(images, landmarks)
+    rows["same place"] = {f"within {radius} px": blind.hit_rate(radius) for radius in args.radii}
+    rows["same place"]["mean distance, px"] = blind.mean_distance
+    return rows
+
+
+class FrozenEncoder(nn.Module):
+    """A new decoder for a finished encoder: the restoration alone is learnt."""
+
+    parts = ()
+
+    def __init__(self, network: UNet25D) -> None:
+        super().__init__()
+        self.network = network
+        network.encoder.requires_grad_(False)
+
+    def restore(self, image: Tensor) -> Tensor:
+        return self.network(image).sigmoid()
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.network.encoder.eval()  # its running statistics are frozen too
+        restored = self.restore(batch["image"])
+        return {"loss": nn.functional.mse_loss(restored, batch["target"]), "restored": restored.detach()}
+
+
+def learn_context(
+    training: list[dict], test: list[dict], args: argparse.Namespace, seed: int
+) -> dict[str, dict[str, float]]:
+    """Figures of one seed: errors on unseen subjects of a decoder on each encoder, and of trivial answers."""
+    torch.manual_seed(seed)
+    start = UNet25D("resnet18", 1)
+    views = distorted_views(args.context_size)
+    count, batch = args.caid_steps * args.context_batch, args.context_batch
+    networks = {"untrained encoder": start}
+    for mode in ("id", "caid"):
+        torch.manual_seed(seed)
+        method = CAiD(copy.deepcopy(start), mode=mode, queue_size=args.queue, momentum=args.momentum)
+        train(method, slabs(training, views, count, seed), batch, args.caid_lr, seed)
+        networks[f'mode "{mode}"'] = method.network
+    held_out = slabs(test, views, 8 * len(test), seed=1)
+    rows = {}
+    for name, network in networks.items():
+        torch.manual_seed(seed + 1000)
+        probe = UNet25D("resnet18", 1)
+        probe.encoder.load_state_dict(network.encoder.state_dict())
+        method = FrozenEncoder(probe)
+        dataset = slabs(training, views, args.decoder_steps * batch, seed + 1000)
+        train(method, dataset, batch, args.decoder_lr, seed)
+        errors = restoration_errors(method, dataset, held_out, 16)
+        rows[name] = {"mean squared error": errors.pop("network")}
+    return rows | {name: {"mean squared error": error} for name, error in errors.items()}
+
+
+def show(figures: Figures, title: str) -> None:
+    """Mean, and sd where there are several seeds."""
+    columns = list(dict.fromkeys(column for row in figures.values() for column in row))
+    print(f"\n| {title} | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for name, row in figures.items():
+        cells = [_cell(row[column]) if column in row else "" for column in columns]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def _cell(values: list[float]) -> str:
+    mean = f"{statistics.mean(values):.4g}"
+    return f"{mean} ± {statistics.stdev(values):.2g}" if len(values) > 1 else mean
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--films", type=Path, help="folder that keeps the phantoms")
+    parser.add_argument("--subjects", type=int, default=72, help="a sixth of them for the test")
+    parser.add_argument("--parts", nargs="+", default=["adam", "caid"], choices=["adam", "caid"])
+    adam = parser.add_argument_group("Adam")
+    adam.add_argument("--levels", type=int, nargs="+", default=[4])
+    adam.add_argument("--prune-above", type=float, nargs="+", default=[0.8], help="one a level")
+    adam.add_argument("--adam-steps", type=int, default=200, help="a level")
+    adam.add_argument("--adam-lr", type=float, default=0.03)
+    adam.add_argument("--batch", type=int, default=64)
+    adam.add_argument("--queue", type=int, default=1024)
+    adam.add_argument("--momentum", type=float, default=0.95, help="0.999 would not move in so few steps")
+    adam.add_argument("--size", type=int, default=32, help="of a view and of a window at test")
+    adam.add_argument("--scale", type=float, nargs=2, default=(0.2, 1.0), help="of a crop, share of the cell")
+    adam.add_argument("--window", type=int, default=48, help="pixels of the film (1.25 mm)")
+    adam.add_argument("--stride", type=int, default=6)
+    adam.add_argument("--radii", type=int, nargs="+", default=(8, 16))
+    adam.add_argument("--test-films", type=int, default=6)
+    caid = parser.add_argument_group("CAiD")
+    caid.add_argument("--caid-steps", type=int, default=60)
+    caid.add_argument("--caid-lr", type=float, default=0.03)
+    caid.add_argument("--context-size", type=int, default=64)
+    caid.add_argument("--context-batch", type=int, default=16)
+    caid.add_argument("--decoder-steps", type=int, default=40)
+    caid.add_argument("--decoder-lr", type=float, default=0.1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    figures: dict[str, Figures] = {part: defaultdict(lambda: defaultdict(list)) for part in args.parts}
+    with tempfile.TemporaryDirectory() as temporary:
+        training, test, landmarks = films(args.films or Path(temporary), args.subjects)
+        prepare, cut = preprocessing(), RandSlab(1)
+        images = {f"xrays/{Path(r['image']).name}": cut(prepare(dict(r))["image"]) for r in test[: args.test_films]}
+        for seed in args.seeds:
+            for part in args.parts:
+                start = time.perf_counter()
+                if part == "adam":
+                    rows = learn_landmarks(training, images, landmarks, args, seed)
+                else:
+                    rows = learn_context(training, test, args, seed)
+                for name, row in rows.items():
+                    for column, value in row.items():
+                        figures[part][name][column].append(value)
+                print(f"seed {seed}, {part}: {time.perf_counter() - start:.0f} s", flush=True)
+    for part in args.parts:
+        title = {"adam": "landmarks of unseen subjects", "caid": "restored context of unseen subjects"}[part]
+        show(figures[part], f"{title}, {len(args.seeds)} seeds")
+
+
+if __name__ == "__main__":
+    main()
