@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -280,6 +283,45 @@ def test_caid_shows_what_it_restores(trained, films, phantoms, tmp_path):
         nib.load(next((tmp_path / "restore").glob(f"*_{name}.nii.gz"))).get_fdata() for name in ("original", "restored")
     )
     assert original.shape == restored.shape and 0 <= restored.min() and restored.max() <= 1
+
+
+@pytest.mark.parametrize("config", ["pretrain", "finetune", "classify"])
+def test_published_weights_are_a_start_as_they_are(caid, tmp_path, config):
+    """A MoCo checkpoint of 3 channels, into slabs of 5 slices: the stem is spread, the rest is the file's."""
+    trunk = ResNet25D("resnet18").state_dict()
+    published = {f"module.encoder_q.{name}": value for name, value in trunk.items()}
+    published |= {"module.encoder_q.fc.weight": torch.zeros(128, 512), "module.queue": torch.zeros(128, 16)}
+    torch.save({"epoch": 800, "state_dict": published}, tmp_path / "checkpoint.pth.tar")
+    workflow = caid.workflow(config, init=str(tmp_path / "checkpoint.pth.tar"), slices=5)
+    encoder = workflow.parser.get_parsed_content("network").encoder.state_dict()
+    for name, value in trunk.items():
+        if name == "conv1.weight":
+            assert encoder[name].shape[1] == 5
+            torch.testing.assert_close(encoder[name].sum(dim=1), value.sum(dim=1))
+        else:
+            assert torch.equal(encoder[name], value), name
+
+
+@pytest.mark.slow
+def test_two_processes_go_through_the_levels(adam, tmp_path):
+    files = f"['{adam.bundle.config('pretrain')}','{adam.bundle.config('multi_gpu')}']"
+    given = {**adam.tiny, "batch_size": 2, "num_workers": 0, "datalist": adam.films, "stages": LEVELS}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+    ]
+    command += ["run", "--workflow_name", "medgenesis.engines.StagedWorkflow", "--config_file", files]
+    command += [part for key, value in given.items() for part in (f"--{key}", str(value))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
+    last = weights_of(adam.root / "runs" / "pretrain" / "level_2" / "last.pt")
+    assert last["settings"]["processes"] == 2
+    assert last["method"]["discrimination.queue.pointer"].item() == 8  # two stages of an epoch, one batch of 4 each
 
 
 # bad input
