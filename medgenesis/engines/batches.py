@@ -21,7 +21,8 @@ def to_device(batch: dict[str, Any], device: torch.device, channels_last: bool =
 
 def in_channels_last(tensor: Tensor) -> Tensor:
     """The same numbers, (B, C, H, W) or (B, C, X, Y, Z) in channels-last memory order; others as they are."""
-    return tensor.contiguous(memory_format=_CHANNELS_LAST.get(tensor.ndim, torch.preserve_format))
+    order = _CHANNELS_LAST.get(tensor.ndim)
+    return tensor if order is None else tensor.contiguous(memory_format=order)
 
 
 def weights_in_channels_last(module: nn.Module) -> None:

@@ -15,6 +15,15 @@ def test_slabs_and_volumes_are_laid_out_and_nothing_else_changes():
     assert to_device(batch, torch.device("cpu"))["slab"].is_contiguous()
 
 
+def test_what_has_no_such_order_may_lie_in_memory_as_it_likes():
+    turned = {"matrix": torch.rand(3, 4).T, "maps": torch.rand(2, 3, 4).mT}
+    moved = to_device(turned, torch.device("cpu"), channels_last=True)
+    assert all(torch.equal(moved[name], value) for name, value in turned.items())
+    network = nn.Linear(2, 3)
+    network.weight.data = torch.rand(2, 3).T
+    weights_in_channels_last(network)
+
+
 def test_weights_of_both_ranks_are_laid_out_and_stay_the_same_parameters():
     network = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Linear(2, 2), nn.BatchNorm2d(4)])
     network.register_buffer("queue", torch.rand(3, 4))
