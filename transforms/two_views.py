@@ -69,20 +69,21 @@ class RandTwoViewsd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         slab = result[self.keys[0]]
-        result[self.keys[0]], clean = self._draw(slab)
+        result[self.keys[0]], clean = self._draw(slab, with_clean=self.target_key is not None)
         result[self.key_key], _ = self._draw(slab)
         if self.target_key is not None:
             middle = len(clean) // 2
             result[self.target_key] = clean[middle : middle + 1].clone()  # not a part of the view, and not all slices
         return result
 
-    def _draw(self, slab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A view, and what it would be by the steps alone that the target follows."""
+    def _draw(self, slab: torch.Tensor, with_clean: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """A view, and, where asked, what it would be by the steps alone that the target follows."""
         view = clean = slab
         for step in self.view.transforms:
             untouched, view = view is clean, step(view)
-            if isinstance(step, self.followed):
-                clean = view if untouched else step(clean, randomize=False)
+            if with_clean and isinstance(step, self.followed):
+                replay = {"randomize": False} if isinstance(step, Randomizable) else {}
+                clean = view if untouched else step(clean, **replay)
         return view, clean
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.transforms import Compose, RandFlip, RandRotate, RandRotate90
+from monai.transforms import Compose, Flip, RandFlip, RandRotate, RandRotate90, Resize
 from scipy import stats
 from scipy.ndimage import rotate
 
@@ -111,6 +111,34 @@ def test_a_target_that_is_aligned_follows_rotations_too():
         views = RandTwoViewsd("image", steps, target_key="target", align_target=align).set_random_state(1)
         query, target = values(views({"image": image}), "image", "target")
         assert torch.equal(query[1:2], target) == align
+
+
+def test_a_target_follows_what_is_moved_without_chance():
+    image = slab(3, 80, 60)
+    steps = [RandResizedCrop(64), RandBlur(prob=1.0), Flip(1), Resize((32, 48), mode="nearest")]
+    for align in (True, False):
+        views = RandTwoViewsd("image", steps, target_key="target", align_target=align).set_random_state(1)
+        query, target = values(views({"image": image}), "image", "target")
+        views.set_random_state(1)
+        (clean,) = values({"crop": steps[0](image)}, "crop")
+        expected = clean[1:2].flip(-1)[:, ::2][..., torch.arange(48) * 64 // 48] if align else clean[1:2]
+        assert torch.equal(target, expected) and query.shape == (3, 32, 48)
+
+
+@pytest.mark.parametrize("target_key, calls", [(None, 2), ("target", 3)])
+def test_only_a_target_that_is_wanted_is_made(target_key, calls):
+    class Counted(RandFlip):
+        count = 0
+
+        def __call__(self, *given, **named):
+            self.count += 1
+            return super().__call__(*given, **named)
+
+    flip = Counted(1.0)
+    RandTwoViewsd("image", [RandResizedCrop(32), RandBlur(prob=1.0), flip], target_key=target_key)(
+        {"image": slab(3, 64, 64)}
+    )
+    assert flip.count == calls
 
 
 def test_the_views_are_two_draws_of_the_same_slab_and_the_target_is_the_querys():
