@@ -33,8 +33,8 @@ class PretextTrainer(Trainer):
         device: where to train.
         max_epochs: epochs to train in all, restarts included.
         train_data_loader: loader with a `SeededSampler` and whole batches (`drop_last=True`).
-        method: `method(batch) -> {"loss": scalar, parts…}`; moved to `device`, and wrapped in
-            DistributedDataParallel where `torch.distributed` is initialised.
+        method: `method(batch) -> {"loss": scalar, parts…}`; moved to `device`, and wrapped in DistributedDataParallel
+            where `torch.distributed` is initialised. A run goes on only with the same `method.settings`, if there are.
         optimizer: over the parameters of `method`.
         lr_scheduler: stepped by a handler (MONAI's `LrScheduleHandler`); here so that checkpoints hold it.
         train_handlers: attached in this order.
@@ -142,8 +142,8 @@ class PretextTrainer(Trainer):
         """Put the trainer where `checkpoint()` was taken.
 
         Raises:
-            CheckpointError: the checkpoint is of another method, network or optimizer, or of a run with another seed,
-                batch size, number of batches, accumulation or number of processes, which could not continue exactly.
+            CheckpointError: the checkpoint is of another method, network or optimizer, or of a run with other settings
+                (seed, batches, processes, those of the method), which could not continue exactly.
         """
         settings = self._settings()
         found = checkpoint.get("settings")
@@ -170,7 +170,7 @@ class PretextTrainer(Trainer):
         device = self.state.device
         self._sums = {k: torch.tensor(v, dtype=torch.float64, device=device) for k, v in checkpoint["sums"].items()}
 
-    def _settings(self) -> dict[str, int]:
+    def _settings(self) -> dict[str, int | str]:
         return {
             "seed": self.seed,
             "data seed": self.data_loader.sampler.seed,
@@ -178,6 +178,7 @@ class PretextTrainer(Trainer):
             "batches an epoch": self.state.epoch_length,
             "accumulation steps": self.accumulation_steps,
             "processes": self.data_loader.sampler.world_size,
+            **getattr(self.method, "settings", {}),
         }
 
     def _accumulate(self, output: dict[str, Any]) -> None:

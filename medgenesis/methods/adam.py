@@ -42,7 +42,7 @@ class Adam(nn.Module):
         super().__init__()
         if isinstance(level, bool) or not isinstance(level, int) or level < 0:
             raise ValueError(f"level: must be a whole number from 0, published 0, 2 and 4; found {level!r}.")
-        self.network, self.level = network, level
+        self.network, self.level, self.settings = network, level, {"level": level}
         self.discrimination = MomentumContrast(network, prune_above=prune_above if level else math.inf, **settings)
 
     def check_batch(self, batch: int, processes: int = 1) -> None:

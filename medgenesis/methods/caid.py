@@ -60,7 +60,7 @@ class CAiD(nn.Module):
         super().__init__()
         if mode not in ("caid", "id"):
             raise ValueError(f'mode: must be "caid" or "id"; found {mode!r}.')
-        self.network, self.restores = network, mode == "caid"
+        self.network, self.restores, self.settings = network, mode == "caid", {"mode": mode}
         self.gives_logits = self.restores and _gives_logits(network)
         self.id_weight, self.context_weight = id_weight, context_weight
         encoder = network_parts(network).encoder

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from medgenesis.engines import PretextEvaluator, PretextTrainer
+from medgenesis.errors import CheckpointError
 from medgenesis.methods import Adam
 from medgenesis.networks import ResNet25D
 
@@ -105,6 +106,19 @@ def test_validation_changes_nothing():
     evaluator = PretextEvaluator("cpu", loader_of(Slabs(6), 4), method)
     evaluator.run()
     assert differing(before, method) == set() and math.isfinite(evaluator.state.metrics["loss"])
+
+
+def test_a_run_of_another_level_is_not_continued():
+    """It would fit: the networks are the same."""
+    checkpoint = trained(adam(level=0)).checkpoint()
+    loader = loader_of(Slabs())
+    trainers = [
+        PretextTrainer("cpu", 2, loader, method, torch.optim.SGD(method.parameters(), 0.03, momentum=0.9))
+        for method in (adam(level=0), adam(level=2))
+    ]
+    trainers[0].restore(checkpoint)
+    with pytest.raises(CheckpointError, match="other settings: .*'level': 0.*, now .*'level': 2"):
+        trainers[1].restore(checkpoint)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from medgenesis.engines import PretextEvaluator, PretextTrainer
+from medgenesis.errors import CheckpointError
 from medgenesis.losses import barlow_twins
 from medgenesis.methods import BarlowTwins, CAiD, MomentumContrast, SimSiam, TransVW
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D
@@ -122,6 +123,17 @@ def test_evaluation_changes_nothing(discrimination):
     assert differing(before, method) == set() and math.isfinite(evaluator.state.metrics["loss"])
     method.train()(two_views())
     assert differing(before, method)
+
+
+def test_a_run_of_the_other_mode_is_not_continued():
+    """It would fit: in mode "id" the decoder is there too."""
+    runs = []
+    for mode in ("id", "caid"):
+        method = caid(mode=mode)
+        runs.append(PretextTrainer("cpu", 1, loader_of(Slabs()), method, torch.optim.SGD(method.parameters(), 0.01)))
+    runs[0].run()
+    with pytest.raises(CheckpointError, match="other settings: .*'mode': 'id'.*, now .*'mode': 'caid'"):
+        runs[1].restore(runs[0].checkpoint())
 
 
 def test_learns_to_restore():
