@@ -266,7 +266,8 @@ def test_caid_in_two_stages(caid):
     assert not torch.equal(started.discrimination.queue.keys, left["discrimination.queue.keys"])
 
 
-@pytest.mark.parametrize("name", ["SimSiam", slowly("BarlowTwins")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SimSiam", "BarlowTwins"])
 def test_caid_with_another_discriminator(caid, name):
     dim = {f"discriminators#{name}#dim": 32}
     method = caid.run("pretrain", discriminator=name, **dim).trainer.method
