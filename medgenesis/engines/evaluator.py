@@ -21,6 +21,9 @@ class PretextEvaluator(Evaluator):
         method: the method being trained.
         val_handlers: MONAI or Ignite handlers.
 
+    Raises:
+        ValueError: the last batch is too small for the method (its `least_batch`).
+
     `state.best_metric` and `state.best_metric_epoch` hold the best loss and its epoch.
     """
 
@@ -31,6 +34,7 @@ class PretextEvaluator(Evaluator):
         method: nn.Module,
         val_handlers: Sequence | None = None,
     ) -> None:
+        _check_last_batch(val_data_loader, method)
         self.method = method
         parts = {name: _average(name) for name in getattr(method, "parts", ())}
         super().__init__(
@@ -50,6 +54,19 @@ class PretextEvaluator(Evaluator):
             output = self.method(batch)
         self.state.batch = batch
         return {**output, "samples": len(next(iter(batch.values())))}
+
+
+def _check_last_batch(loader: Iterable, method: nn.Module) -> None:
+    """Now, and not after the first epoch."""
+    least = getattr(method, "least_batch", 1)
+    if least == 1 or not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+        return
+    samples = len(loader.sampler)
+    if 0 < samples % loader.batch_size < least:
+        raise ValueError(
+            f"val_data_loader: its last batch must hold at least {least} samples for this method; found {samples} samples "
+            f"in batches of {loader.batch_size}. Use another batch size or number of samples, or drop_last=True."
+        )
 
 
 def _average(name: str) -> Loss:

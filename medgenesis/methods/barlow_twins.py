@@ -27,6 +27,7 @@ class BarlowTwins(nn.Module):
     """
 
     parts = ()
+    least_batch = 2  # also in evaluation: of one image nothing can be correlated
 
     def __init__(self, encoder: nn.Module, *, dim: int = 8192, off_diagonal: float = 0.005) -> None:
         super().__init__()

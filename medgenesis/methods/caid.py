@@ -65,6 +65,7 @@ class CAiD(nn.Module):
         self.id_weight, self.context_weight = id_weight, context_weight
         encoder = network_parts(network).encoder
         self.discrimination = discrimination(encoder, **settings)
+        self.least_batch = getattr(self.discrimination, "least_batch", 1)
         self.parts = ("discrimination", *(["context"] if self.restores else []), *self.discrimination.parts)
         in_encoder = {id(parameter) for parameter in encoder.parameters()}
         for parameter in network.parameters():  # DistributedDataParallel stops at parameters that no loss reaches

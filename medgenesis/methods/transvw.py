@@ -56,7 +56,13 @@ class TransVW(nn.Module):
                 f"{type(encoder).__name__} without. Set the attribute."
             )
         self.method, self.weight = method, weight
+        self.settings, self.least_batch = getattr(method, "settings", {}), getattr(method, "least_batch", 1)
         self.classifier = PatternHead(channels, num_classes, norm)
+
+    def check_batch(self, batch: int, processes: int = 1) -> None:
+        """Refuse a batch size (of each process) that the method refuses; called before training."""
+        if hasattr(self.method, "check_batch"):
+            self.method.check_batch(batch, processes)
 
     @property
     def network(self) -> nn.Module:

@@ -136,6 +136,17 @@ def test_a_run_of_the_other_mode_is_not_continued():
         runs[1].restore(runs[0].checkpoint())
 
 
+def test_a_last_batch_of_one_is_refused_before_training_where_images_are_correlated():
+    """Seven in batches of three; PretextEvaluator is what comes to it after the first epoch."""
+    loader = torch.utils.data.DataLoader(Slabs(7), 3, sampler=loader_of(Slabs(7)).sampler)
+    for method in (caid(BarlowTwins, UNet3D(width=2)), TransVW(caid(BarlowTwins, UNet3D(width=2)), 3)):
+        with pytest.raises(ValueError, match="its last batch .* at least 2 .* found 7 samples in .* 3"):
+            PretextEvaluator("cpu", loader, method)
+    whole = torch.utils.data.DataLoader(Slabs(8), 3, sampler=loader_of(Slabs(8)).sampler)
+    PretextEvaluator("cpu", whole, caid(BarlowTwins)).run()
+    PretextEvaluator("cpu", loader, caid(SimSiam)).run()
+
+
 def test_learns_to_restore():
     method, loader = caid(), loader_of(Slabs())
     optimizer = torch.optim.SGD(method.parameters(), 0.03, momentum=0.9)
@@ -193,6 +204,10 @@ def test_under_transvw():
     cubes = {name: torch.rand(2, 1, 16, 16, 16) for name in ("image", "key", "target")}
     output = added({**cubes, "class": torch.tensor([0, 2])})
     assert set(output) == {"loss", "restored", *added.parts}
+    assert added.settings == {"mode": "caid"}
+    added.check_batch(4)
+    with pytest.raises(ValueError, match="queue_size: must be a multiple"):
+        added.check_batch(5)
 
 
 def test_simsiam_by_hand():
