@@ -18,7 +18,8 @@ class Adam(nn.Module):
     Args:
         network: trunk, image -> pooled features, with `out_channels` (`ResNet25D()`).
         level: granularity n of the stage (published: 0, then 2, then 4). At level 0, whole images, nothing is pruned.
-        prune_above: negatives of this cosine or more are pruned at the other levels (published: 0.8).
+        prune_above: negatives of this cosine or more are pruned at the other levels (published: 0.8); None: none are,
+            nor is "pruned" returned.
         settings: of `MomentumContrast`: `dim`, `queue_size`, `momentum`, `temperature`, `mlp`, `split_batch`.
 
     Shape:
@@ -36,14 +37,13 @@ class Adam(nn.Module):
         The loss is not comparable between levels, thresholds or queue sizes: an untrained network has ln(K + 1).
     """
 
-    parts = ("pruned", "positive", "negative")
-
-    def __init__(self, network: nn.Module, *, level: int = 0, prune_above: float = 0.8, **settings) -> None:
+    def __init__(self, network: nn.Module, *, level: int = 0, prune_above: float | None = 0.8, **settings) -> None:
         super().__init__()
         if isinstance(level, bool) or not isinstance(level, int) or level < 0:
             raise ValueError(f"level: must be a whole number from 0, published 0, 2 and 4; found {level!r}.")
         self.network, self.level, self.settings = network, level, {"level": level}
         self.discrimination = MomentumContrast(network, prune_above=prune_above if level else math.inf, **settings)
+        self.parts = self.discrimination.parts
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the queue does not fit; called before training."""

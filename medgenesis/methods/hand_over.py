@@ -8,6 +8,7 @@ from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.weights import read_checkpoint
+from medgenesis.weights.published import check_finite
 
 _DISCRIMINATION, _QUEUE = "discrimination.", "discrimination.queue."
 
@@ -30,7 +31,8 @@ def hand_over(
 
     Raises:
         ValueError: `carry_queue` without `carry_head`: the queue's keys are of the old head.
-        CheckpointError: the file cannot be read, or is of another network, discriminator, `dim` or `queue_size`.
+        CheckpointError: the file cannot be read, is of another network, discriminator, `dim` or `queue_size`, or holds
+            numbers that are not finite.
 
     References:
         Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023: coarse to fine. CAiD, MIDL 2022.
@@ -53,7 +55,10 @@ def hand_over(
         raise CheckpointError(
             f"{source}: must be the checkpoint of a stage with the same network, discriminator, dim and queue_size; "
             f"{len(wrong)} of {len(wanted)} entries are missing or of another shape, {', '.join(wrong[:3])} first. Use "
-            "the settings of that stage, or carry_head=False, carry_queue=False."
+            "the settings of that stage; carry_queue=False, carry_head=False where these differ; or, for the encoder of "
+            "another network, medgenesis.weights.initialise."
         )
-    method.load_state_dict({**own, **{name: found[name] for name in wanted}})
+    carried = {name: found[name] for name in wanted}
+    check_finite(carried, source)
+    method.load_state_dict({**own, **carried})
     return method

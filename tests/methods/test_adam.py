@@ -58,6 +58,15 @@ def test_level_nought_prunes_nothing_whatever_the_threshold(caplog):
     assert caplog.text.count("prune_above") == 1 and "no negative" in caplog.text  # of the 1.01 alone
 
 
+def test_without_the_pruner():
+    """As the paper's ablation: what is drawn at a level, and no negative dropped."""
+    method, pair = adam(level=2, prune_above=None), two_views()
+    output = method(pair)
+    assert set(output) == {"loss", *method.parts} and "pruned" not in output
+    assert torch.equal(output["loss"], adam(level=2, prune_above=1.01)(pair)["loss"])
+    assert "pruned" not in trained(adam(level=2, prune_above=None)).state.metrics
+
+
 @pytest.mark.parametrize("level", [-1, 1.0, True, "2"])
 def test_levels(level):
     with pytest.raises(ValueError, match="level: must be a whole number from 0"):

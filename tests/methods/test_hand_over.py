@@ -80,6 +80,15 @@ def test_queues_of_another_size_or_network():
         hand_over(checkpoint, CAiD(Unet(), dim=5, queue_size=12), carry_head=False, carry_queue=False)
 
 
+def test_numbers_that_are_not_finite():
+    checkpoint, after = first_stage(adam(0)), adam(1)
+    before = state_of(after)
+    checkpoint["method"]["network.conv.weight"][0] = float("nan")
+    with pytest.raises(CheckpointError, match="given stage: weights must be finite"):
+        hand_over(checkpoint, after)
+    assert differing(before, after) == set()
+
+
 def test_errors(tmp_path):
     with pytest.raises(ValueError, match="carry_queue: must be False where carry_head is"):
         hand_over({}, adam(0), carry_head=False)

@@ -24,7 +24,7 @@ def place_blocks(
     counts: np.ndarray,
     shape: np.ndarray,
     side_range: tuple[np.ndarray, np.ndarray],
-    margin: int,
+    margin: int | np.ndarray,
 ) -> np.ndarray:
     """Turn uniform numbers into blocks.
 
@@ -33,7 +33,8 @@ def place_blocks(
         counts: (B,) how many blocks each cube has; the others are empty.
         shape: (n,) the cube's sides, voxels.
         side_range: least and greatest side (n,), both ends in.
-        margin: voxels between block and border; where they do not fit, as many on both sides as do.
+        margin: voxels between block and border, for all axes or (n,) each; where they do not fit, as many on both
+            sides as do.
 
     Returns:
         int64 (B, K, 2, n): first voxel, and one past the last.
