@@ -64,8 +64,8 @@ def _check_last_batch(loader: Iterable, method: nn.Module) -> None:
     samples = len(loader.sampler)
     if 0 < samples % loader.batch_size < least:
         raise ValueError(
-            f"val_data_loader: its last batch must hold at least {least} samples for this method; found {samples} samples "
-            f"in batches of {loader.batch_size}. Use another batch size or number of samples, or drop_last=True."
+            f"val_data_loader: its last batch must hold at least {least} samples for this method; found {samples} "
+            f"samples in batches of {loader.batch_size}. Use another batch size, or drop_last=True."
         )
 
 

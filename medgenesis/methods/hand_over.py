@@ -55,8 +55,8 @@ def hand_over(
         raise CheckpointError(
             f"{source}: must be the checkpoint of a stage with the same network, discriminator, dim and queue_size; "
             f"{len(wrong)} of {len(wanted)} entries are missing or of another shape, {', '.join(wrong[:3])} first. Use "
-            "the settings of that stage; carry_queue=False, carry_head=False where these differ; or, for the encoder of "
-            "another network, medgenesis.weights.initialise."
+            "the settings of that stage; carry_queue=False, carry_head=False where these differ; or, for the encoder "
+            "alone, medgenesis.weights.initialise."
         )
     carried = {name: found[name] for name in wanted}
     check_finite(carried, source)
