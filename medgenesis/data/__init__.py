@@ -2,7 +2,7 @@
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.chestxray14 import chestxray14_datalist
-from medgenesis.data.classes import check_classes, check_findings
+from medgenesis.data.classes import check_classes, check_findings, judged_findings
 from medgenesis.data.cube_rules import CUBE_RULES, AnyRule, CubeRule, ForegroundRule, LungRule
 from medgenesis.data.cubes import RandCubed, acceptance
 from medgenesis.data.datalists import (
@@ -58,6 +58,7 @@ __all__ = [
     "chestxray14_datalist",
     "datalist_header",
     "join_datalists",
+    "judged_findings",
     "load_datalist",
     "load_usable",
     "make_datalist",

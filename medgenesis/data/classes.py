@@ -1,8 +1,11 @@
 """What the records of a list are to be named: one class each, or several findings."""
 
+import logging
 from typing import Any
 
 from medgenesis.errors import DatalistError
+
+logger = logging.getLogger(__name__)
 
 
 def check_classes(records: list[dict], num_classes: int, every: bool = False) -> list[dict]:
@@ -59,6 +62,28 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
             "no AUC can be computed: move some there from the training section"
         )
     return records
+
+
+def judged_findings(records: list[dict], num_classes: int) -> list[int]:
+    """The findings that have an AUC, as some records have them and others do not; a warning names the rest.
+
+    Args:
+        records: to validate on, as `check_findings` gives them.
+        num_classes: how many findings there are.
+
+    Raises:
+        DatalistError: no finding has an AUC.
+    """
+    judged = [place for place in range(num_classes) if len({record["classes"][place] for record in records}) == 2]
+    others = [place for place in range(num_classes) if place not in judged]
+    if not judged:
+        raise DatalistError(
+            f"of the {len(records)} records to validate on, each finding is in all or in none, so that no AUC can be "
+            "computed: move some there from the training section"
+        )
+    if others:
+        logger.warning("findings %s have no AUC: all of %d records to validate on are alike", others, len(records))
+    return judged
 
 
 def are_findings(classes: Any) -> bool:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medgenesis.data import check_classes, check_findings, read_datalist
+from medgenesis.data import check_classes, check_findings, judged_findings, read_datalist
 from medgenesis.errors import DatalistError
 
 
@@ -40,3 +40,12 @@ def test_an_auc_needs_each_finding_present_and_absent():
     assert check_findings([{**one, "classes": one["classes"][:2]} for one in records], 2, every=True)
     with pytest.raises(DatalistError, match="of the 2 records to validate on 2 have finding 2"):
         check_findings(records, 3, every=True)
+
+
+def test_findings_without_an_auc_are_left_out_of_it(caplog):
+    records = [{"image": f"{name}.png", "classes": classes} for name, classes in (("a", [0, 1, 1]), ("b", [1, 1, 0]))]
+    assert judged_findings(records, 3) == [0, 2]
+    assert "findings [1] have no AUC" in caplog.text
+    for few in (records[:1], []):
+        with pytest.raises(DatalistError, match=f"of the {len(few)} records .* no AUC"):
+            judged_findings(few, 3)
