@@ -34,13 +34,18 @@ class StagedWorkflow(ConfigWorkflow):
     Before a stage the config is made anew with the stage's settings and, in place of what it says itself, `output_dir`
     (the run's folder + the stage's name) and, from the second stage on, `previous` (`last.pt` of the stage before).
     What goes over is the config's affair: the whole checkpoint (queue, key encoder, heads) or a part. Then
-    `initialize`, `run` and `finalize` are those of the config.
+    `initialize` and `run` are those of the config; its `finalize` comes once, after the last stage.
 
     A stage that has ended well leaves `finished.json` in its folder, and is not run again. Typed again after a kill,
     the command goes on with the stage that was broken, which resumes as any run does.
 
     Args:
         settings: those of `ConfigWorkflow`: `config_file`, and what overrides the config.
+
+    Notes:
+        Processes that work together stay together from stage to stage, for they arrive there one by one, and a process
+        group that each made anew could meet what is left of the one before. So `initialize` makes one only where
+        `torch.distributed.is_initialized()` is False.
 
     Raises:
         ValueError: the config has no `stages` by name, or no `output_dir`; (when run) a stage is finished, but not the
@@ -60,14 +65,15 @@ class StagedWorkflow(ConfigWorkflow):
             raise ValueError("output_dir: the config must have it, the folder of the run; found none.")
         self.config = {id: value for id, value in self.parser.get().items() if id != "stages"}
         self.stages: dict[str, dict[str, Any]] = stages
+        self._has_run = False
 
     def initialize(self) -> list:
         """Nothing yet: each stage is initialised by itself."""
         return []
 
     def finalize(self) -> list:
-        """Nothing more: each stage has been finalised."""
-        return []
+        """The config's own, if a stage was run."""
+        return super().finalize() if self._has_run else []
 
     def run(self) -> list:
         """Run the stages that are not finished."""
@@ -79,6 +85,7 @@ class StagedWorkflow(ConfigWorkflow):
             own = {**settings, **previous, "output_dir": str(folder / name)}
             self.parser.set(deepcopy(self.config))
             self.parser.update(own)
+            gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time
             if name in todo:
                 self._run_stage(name, folder / name)
             else:
@@ -96,9 +103,7 @@ class StagedWorkflow(ConfigWorkflow):
             )
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
             write_text(folder / FINISHED, _as_json(self.parser.get()))
-        super().finalize()
-        self.parser.ref_resolver.reset()
-        gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time
+        self._has_run = True
 
 
 def _unfinished(folder: Path, names: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
-"""What the config of the staged run is made of, beside the package's own: a tiny trunk, and a kill."""
+"""What the config of the staged run is made of, beside the package's own: a tiny trunk, a kill and a delay."""
 
 import os
+import time
 
 import torch
 from ignite.engine import Events
@@ -18,6 +19,12 @@ class Trunk(nn.Module):
 
     def forward(self, x):
         return torch.relu(self.norm(self.conv(x))).mean((2, 3))
+
+
+def late():
+    """Let the other process go on first."""
+    if os.environ["RANK"] == "0":
+        time.sleep(3)
 
 
 class Kill:

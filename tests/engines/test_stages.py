@@ -1,7 +1,11 @@
 """Stages in one command: each from the last checkpoint of the one before, resumed exactly, finished ones left alone."""
 
 import csv
+import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +106,44 @@ def test_a_broken_stage_resumes_exactly(whole, records, tmp_path, monkeypatch, l
     for stage in STAGES:
         assert same(last(tmp_path, stage), last(whole, stage)), stage
     assert dates == {stage: (tmp_path / stage / "last.pt").stat().st_mtime_ns for stage in finished}
+
+
+@pytest.mark.slow
+def test_processes_that_arrive_one_by_one_stay_together(records, tmp_path):
+    """Rank 0 comes late to each stage; the other must wait for it, not meet what is left of the last stage's group."""
+    overlay = {
+        "initialize": [
+            "$None if torch.distributed.is_initialized() else torch.distributed.init_process_group('gloo')",
+            "$torch.manual_seed(@seed)",
+        ],
+        "run": ["$@trainer.run()", "$__import__('stage_parts').late()"],
+        "finalize": ["$torch.distributed.destroy_process_group()", f"$open('{tmp_path}/' + @rank, 'x').close()"],
+        "rank": "$__import__('os').environ['RANK']",
+        "records": records,
+        "output_dir": str(tmp_path / "run"),
+    }
+    (tmp_path / "overlay.json").write_text(json.dumps(overlay))
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+    ]
+    command += ["run", "--workflow_name", "medgenesis.engines.StagedWorkflow"]
+    command += ["--config_file", f"['{CONFIG}','{tmp_path / 'overlay.json'}']"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(CONFIG.parent)}
+    for again in (False, True):  # the second time all stages are finished, and there is nothing to finalise
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert sorted(path.name for path in tmp_path.glob("[01]")) == ([] if again else ["0", "1"])
+        for path in tmp_path.glob("[01]"):
+            path.unlink()
+    for stage, epochs in zip(STAGES, (2, 1, 2), strict=True):
+        assert last(tmp_path / "run", stage)["iteration"] == epochs
+        assert last(tmp_path / "run", stage)["settings"]["processes"] == 2
 
 
 def test_a_finished_run_is_left_and_changes_are_said(whole, records, caplog):
