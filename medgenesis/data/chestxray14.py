@@ -86,7 +86,7 @@ def _find(images: Path) -> dict[str, Path]:
 
 def _read(path: Path, found: dict[str, Path], images: str | Path) -> list[dict]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatalistError(f"{path}: cannot be read as a list of images ({error})") from error
     records = {}

@@ -55,6 +55,14 @@ def test_lists_of_their_own_are_the_sections(images, caplog):
         check_findings(datalist["validation"], 14)
 
 
+def test_a_list_that_an_editor_on_windows_has_saved(images):
+    """With a byte order mark, and lines that end in two characters."""
+    path = images / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([_line(1, 0, [2]), _line(2)]).encode() + b"\r\n")
+    first, _ = chestxray14_datalist([path], images, splits=(1, 0, 0))["training"]
+    assert first["patient"] == "00000001" and first["classes"][2] == 1
+
+
 def test_one_list_is_split_by_patient(images):
     every = _list(images, "all.txt", *(_line(patient, visit) for patient in range(1, 11) for visit in range(2)))
     datalist = chestxray14_datalist([every], images, splits=(0.6, 0.2, 0.2), seed=3)
