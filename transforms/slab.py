@@ -88,11 +88,15 @@ class RandSlab(RandVolumeTransform):
         sides = tuple(shape[2:])
         axis = int(rng.random() * 3) if self.axis == "random" else self.axis
         axis = 2 if sides[2] == 1 else axis
-        step = self.step if self.step_mm is None else max(1, round(self.step_mm / float(spacing_mm[axis])))
+        step = self.step_across(axis, spacing_mm)
         half = self.slices // 2
         room = min(half * step, (sides[axis] - 1) // 2)
         middle = room + int(rng.random() * (sides[axis] - 2 * room))
         return SlabParams(axis, middle + step * np.arange(-half, half + 1)[None], sides)
+
+    def step_across(self, axis: int, spacing_mm: Sequence[float]) -> int:
+        """Slices from each to the next across an axis of a volume of this voxel size."""
+        return self.step if self.step_mm is None else max(1, round(self.step_mm / float(spacing_mm[axis])))
 
     def apply(self, volume: torch.Tensor, params: SlabParams) -> torch.Tensor:
         """The kernel: (1, 1, X, Y, Z) -> (1, k, H, W)."""

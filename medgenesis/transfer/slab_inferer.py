@@ -48,11 +48,10 @@ class SlabInferer(Inferer):
         step_mm: float | None = None,
         batch_size: int = 8,
     ) -> None:
-        RandSlab(slices, axis, step=step, step_mm=step_mm)  # refuses what cannot be
+        self.cut = RandSlab(slices, axis, step=step, step_mm=step_mm)  # refuses what cannot be
         if axis not in (0, 1, 2) or batch_size < 1:
             raise ValueError(f"axis must be 0, 1 or 2, and batch_size at least 1, but they are {axis!r}, {batch_size}")
-        self.slices, self.axis, self.step, self.step_mm = slices, axis, step, step_mm
-        self.inferer, self.batch_size = inferer or SimpleInferer(), batch_size
+        self.axis, self.inferer, self.batch_size = axis, inferer or SimpleInferer(), batch_size
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if inputs.ndim not in (4, 5) or inputs.shape[1] != 1:
@@ -69,8 +68,8 @@ class SlabInferer(Inferer):
         plain = volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
         solid = plain if plain.ndim == 3 else plain[..., None]
         axis = 2 if solid.shape[2] == 1 else self.axis
-        step = self.step if self.step_mm is None or plain.ndim == 2 else max(1, round(self.step_mm / spacing[axis]))
-        half, planes = self.slices // 2, []
+        step = self.cut.step_across(axis, spacing) if plain.ndim == 3 else 1  # a picture's slices are all the same
+        half, planes = self.cut.slices // 2, []
         for places in torch.arange(solid.shape[axis]).split(self.batch_size):
             slabs = [take_slab(solid, axis, range(z - half * step, z + half * step + 1, step)) for z in places.tolist()]
             answers = self.inferer(torch.stack(slabs), network, *args, **kwargs)
