@@ -231,15 +231,17 @@ def main() -> None:
         images = {f"xrays/{Path(r['image']).name}": cut(prepare(dict(r))["image"]) for r in test[: args.test_films]}
         for seed in args.seeds:
             for part in args.parts:
-                start = time.perf_counter()
+                start, processor = time.perf_counter(), time.process_time()
                 if part == "adam":
                     rows = learn_landmarks(training, images, landmarks, args, seed)
                 else:
                     rows = learn_context(training, test, args, seed)
+                wall, processor = time.perf_counter() - start, time.process_time() - processor
+                print(f"seed {seed}, {part}: {wall:.0f} s, {processor:.0f} s of them on the processor")
                 for name, row in rows.items():
+                    print(f"  {name}:", *(f"{column} {value:.4g};" for column, value in row.items()), flush=True)
                     for column, value in row.items():
                         figures[part][name][column].append(value)
-                print(f"seed {seed}, {part}: {time.perf_counter() - start:.0f} s", flush=True)
     for part in args.parts:
         title = {"adam": "landmarks of unseen subjects", "caid": "restored context of unseen subjects"}[part]
         show(figures[part], f"{title}, {len(args.seeds)} seeds")
