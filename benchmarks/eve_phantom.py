@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from monai.handlers import LrScheduleHandler
-from monai.transforms import Compose, RandFlip
+from monai.transforms import Compose, NormalizeIntensityd, RandFlip
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -75,11 +75,9 @@ def slabs(records: list[dict], views: Callable, count: int, seed: int) -> CubeDa
     return CubeDataset(records, preprocessing(), RandSlabd("image", 1), views, **settings)
 
 
-def train(method: nn.Module, dataset: CubeDataset, batch: int, lr: float, seed: int) -> None:
+def train(method: nn.Module, dataset: CubeDataset, batch: int, optimizer: torch.optim.Optimizer, seed: int) -> None:
     """One epoch, in one cosine of the learning rate."""
     loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)
-    weights = [weight for weight in method.parameters() if weight.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr, momentum=0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(loader))
     handlers = [LrScheduleHandler(schedule, print_lr=False, epoch_level=False), CollapseGuard()]
     start = time.perf_counter()
@@ -89,10 +87,27 @@ def train(method: nn.Module, dataset: CubeDataset, batch: int, lr: float, seed: 
     print(f"  {type(method).__name__}: {len(loader)} steps, {time.perf_counter() - start:.0f} s; {parts}", flush=True)
 
 
+def trained(method: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in method.parameters() if weight.requires_grad]
+
+
+def sgd(method: nn.Module, lr: float) -> torch.optim.SGD:
+    return torch.optim.SGD(trained(method), lr, momentum=0.9, weight_decay=1e-4)
+
+
+class Standardised(nn.Module):
+    """Each window with mean 0 and sd 1, as Adam's views here: brightness is what a short training learns first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sd, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)
+        return (x - mean) / (sd + 1e-3)
+
+
 def cell_views(level: int, args: argparse.Namespace) -> Compose:
     """Adam's without rotation: no phantom is tilted, and no window at test has black corners."""
     view = [RandResizedCrop(args.size, args.scale), RandBrightnessContrast(), RandBlur()]
-    return Compose([RandAnatomyCelld("image", level), RandTwoViewsd("image", view)])
+    both = NormalizeIntensityd(["image", "key"], channel_wise=True)
+    return Compose([RandAnatomyCelld("image", level), RandTwoViewsd("image", view), both])
 
 
 def distorted_views(size: int) -> RandTwoViewsd:
@@ -110,15 +125,23 @@ def learn_landmarks(
     trunks = {**eve_controls(trunk, seed=seed), "Adam": trunk}
     previous = None
     for level, prune_above in zip(args.levels, args.prune_above, strict=True):
-        method = Adam(trunk, level=level, queue_size=args.queue, momentum=args.momentum, prune_above=prune_above)
+        method = Adam(
+            trunk,
+            level=level,
+            queue_size=args.queue,
+            momentum=args.momentum,
+            prune_above=prune_above,
+            split_batch=args.split_batch,
+        )
         if previous is not None:
             hand_over(previous.state_dict(), method)
         dataset = slabs(training, cell_views(level, args), args.adam_steps * args.batch, seed)
-        train(method, dataset, args.batch, args.adam_lr, seed)
+        optimizer = torch.optim.AdamW(trained(method), args.adam_lr, weight_decay=1e-4)  # SGD needs more steps
+        train(method, dataset, args.batch, optimizer, seed)
         previous = method
     rows = {}
     for name, network in trunks.items():
-        eve = Eve(network, args.window, args.size)
+        eve = Eve(nn.Sequential(Standardised(), network), args.window, args.size)
         found = retrieve_landmarks(eve, images, landmarks, stride=args.stride)
         rows[name] = {f"within {radius} px": found.hit_rate(radius) for radius in args.radii}
         rows[name]["mean distance, px"] = found.mean_distance
@@ -161,8 +184,8 @@ def learn_context(
     networks = {"untrained encoder": start}
     for mode in ("id", "caid"):
         torch.manual_seed(seed)
-        method = CAiD(copy.deepcopy(start), mode=mode, queue_size=args.queue, momentum=args.momentum)
-        train(method, slabs(training, views, count, seed), batch, args.caid_lr, seed)
+        method = CAiD(copy.deepcopy(start), mode=mode, queue_size=1024, momentum=0.95)
+        train(method, slabs(training, views, count, seed), batch, sgd(method, args.caid_lr), seed)
         networks[f'mode "{mode}"'] = method.network
     held_out = slabs(test, views, 8 * len(test), seed=1)
     rows = {}
@@ -172,7 +195,7 @@ def learn_context(
         probe.encoder.load_state_dict(network.encoder.state_dict())
         method = FrozenEncoder(probe)
         dataset = slabs(training, views, args.decoder_steps * batch, seed + 1000)
-        train(method, dataset, batch, args.decoder_lr, seed)
+        train(method, dataset, batch, sgd(method, args.decoder_lr), seed)
         errors = restoration_errors(method, dataset, held_out, 16)
         rows[name] = {"mean squared error": errors.pop("network")}
     return rows | {name: {"mean squared error": error} for name, error in errors.items()}
@@ -200,15 +223,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", default=["adam", "caid"], choices=["adam", "caid"])
     adam = parser.add_argument_group("Adam")
     adam.add_argument("--levels", type=int, nargs="+", default=[4])
-    adam.add_argument("--prune-above", type=float, nargs="+", default=[0.8], help="one a level")
-    adam.add_argument("--adam-steps", type=int, default=200, help="a level")
-    adam.add_argument("--adam-lr", type=float, default=0.03)
-    adam.add_argument("--batch", type=int, default=64)
-    adam.add_argument("--queue", type=int, default=1024)
-    adam.add_argument("--momentum", type=float, default=0.95, help="0.999 would not move in so few steps")
+    adam.add_argument("--prune-above", type=float, nargs="+", default=[float("inf")], help="one a level; inf: none")
+    adam.add_argument("--adam-steps", type=int, default=300, help="a level")
+    adam.add_argument("--adam-lr", type=float, default=2e-4)
+    adam.add_argument("--batch", type=int, default=32)
+    adam.add_argument("--queue", type=int, default=512)
+    adam.add_argument("--momentum", type=float, default=0.996, help="with less, the queue lags: its age is learnt")
+    adam.add_argument("--split-batch", type=int, default=4)
     adam.add_argument("--size", type=int, default=32, help="of a view and of a window at test")
-    adam.add_argument("--scale", type=float, nargs=2, default=(0.2, 1.0), help="of a crop, share of the cell")
-    adam.add_argument("--window", type=int, default=48, help="pixels of the film (1.25 mm)")
+    adam.add_argument("--scale", type=float, nargs=2, default=(0.3, 1.0), help="of a crop, share of the cell")
+    adam.add_argument("--window", type=int, default=64, help="pixels of the film (1.25 mm)")
     adam.add_argument("--stride", type=int, default=6)
     adam.add_argument("--radii", type=int, nargs="+", default=(8, 16))
     adam.add_argument("--test-films", type=int, default=6)
@@ -217,7 +241,7 @@ def arguments() -> argparse.Namespace:
     caid.add_argument("--caid-lr", type=float, default=0.03)
     caid.add_argument("--context-size", type=int, default=64)
     caid.add_argument("--context-batch", type=int, default=16)
-    caid.add_argument("--decoder-steps", type=int, default=40)
+    caid.add_argument("--decoder-steps", type=int, default=50)
     caid.add_argument("--decoder-lr", type=float, default=0.1)
     return parser.parse_args()
 
