@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from monai.data import CacheDataset, Dataset, MetaTensor
 from monai.transforms import Compose
+from monai.utils import ensure_tuple
 
 from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.sampler import SampleKey, SeededSampler
@@ -17,7 +18,8 @@ from medgenesis.data.screening import screen_volumes
 class SeededDataset(torch.utils.data.Dataset):
     """Samples made on the fly, each a function of (seed, epoch, index): what the data sets of cubes have in common.
 
-    A subclass says how many there are (`__len__`), and what sample `index` is made of (`source`).
+    A subclass says how many there are (`__len__`), what sample `index` is made of (`source`), and of which file
+    (`file`).
 
     Args:
         transform: random transform, from what `source` gives to a sample.
@@ -32,6 +34,10 @@ class SeededDataset(torch.utils.data.Dataset):
 
     def source(self, index: int) -> dict[str, Any]:
         """The item that sample `index` is made of, the same in every epoch; not to be changed."""
+        raise NotImplementedError
+
+    def file(self, index: int) -> str:
+        """The file (the first of several that are channels) that sample `index` is made of."""
         raise NotImplementedError
 
     def __getitem__(self, key: SampleKey | tuple[int, int] | int) -> dict[str, Any]:
@@ -114,6 +120,10 @@ class CubeDataset(SeededDataset):
     def source(self, index: int) -> dict[str, Any]:
         """The volume that cube `index` is cut from."""
         return self.volumes[self.positions[index // self.cubes_per_volume]]
+
+    def file(self, index: int) -> str:
+        """The file of the volume that cube `index` is cut from."""
+        return str(ensure_tuple(self.data[index // self.cubes_per_volume]["image"])[0])
 
     @property
     def weights(self) -> list[float] | None:

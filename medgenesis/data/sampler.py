@@ -62,10 +62,13 @@ class SeededSampler(Sampler):
         return self.length // self.world_size
 
     def __iter__(self) -> Iterator[SampleKey]:
-        indices = self._indices(self.epoch)[self.rank :: self.world_size][: len(self)]
         start, self.start = self.start, 0  # only the first epoch after a restart begins in its middle
         epoch = 0 if self.fixed else self.epoch
-        return (SampleKey(epoch, int(index)) for index in indices[start:])
+        return (SampleKey(epoch, int(index)) for index in self.order(self.epoch)[start:])
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Indices of this rank's samples in epoch `epoch`, in their order."""
+        return self._indices(epoch)[self.rank :: self.world_size][: len(self)]
 
     def _indices(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

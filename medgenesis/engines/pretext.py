@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from medgenesis.data.datasets import SeededDataset
 from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.errors import CheckpointError
@@ -110,6 +111,15 @@ class PretextTrainer(Trainer):
         """Whether the batch just seen ended with an optimizer step (no gradients are pending)."""
         position = (self.state.iteration - 1) % self.state.epoch_length + 1
         return position % self.accumulation_steps == 0 or position == self.state.epoch_length
+
+    def files_of_batch(self) -> list[str]:
+        """The files that the samples of the present batch are made of, each once; of a data set of ours, else none."""
+        dataset, size = self.data_loader.dataset, self.data_loader.batch_size
+        if not isinstance(dataset, SeededDataset):
+            return []
+        epoch, position = divmod(self.state.iteration - 1, self.state.epoch_length)
+        order = self.data_loader.sampler.order(epoch)[position * size : (position + 1) * size]
+        return list(dict.fromkeys(dataset.file(int(index)) for index in order))
 
     def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> dict[str, Any]:
         torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))

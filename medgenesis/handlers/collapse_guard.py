@@ -8,6 +8,7 @@ from torch import Tensor
 from medgenesis.errors import TrainingError
 
 _REMEDY = "lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept"
+_NAMED = 16  # files of a batch
 
 
 class CollapseGuard:
@@ -17,6 +18,8 @@ class CollapseGuard:
     healthy); negatives that look so much like the anchor that nearly all are dropped (its part "pruned"), after which
     nothing is learnt. Users of the published Models Genesis program report that its learning rate of 1 ends in a
     network that answers one grey value whatever it is shown, while the loss looks stable.
+
+    A loss that is not finite is raised with the files of its batch.
 
     Args:
         min_spread: smallest standard deviation of the restored voxels, as a fraction of that of the target, and
@@ -39,7 +42,7 @@ class CollapseGuard:
         state = engine.state
         loss, where = state.output["loss"].item(), f"at iteration {state.iteration}"
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} {where}: {_REMEDY}")
+            raise TrainingError(f"the loss is {loss} {where}{_of_files(engine)}: {_REMEDY}")
         if "restored" in state.output:
             self._check_restored(state.output["restored"], state.batch["target"], where)
         if "spread" in state.output:
@@ -68,3 +71,9 @@ class CollapseGuard:
         self._flat[name] = self._flat.get(name, 0) + 1 if flat else 0
         if self._flat[name] >= self.patience:
             raise TrainingError(f"{sign}: for {self.patience} batches {what}")
+
+
+def _of_files(engine: Engine) -> str:
+    files = engine.files_of_batch() if hasattr(engine, "files_of_batch") else []
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return f", in a batch of {', '.join(files[:_NAMED])}{more}" if files else ""

@@ -96,7 +96,7 @@ def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tupl
     encoder = network_parts(network).encoder
     features, classes = [], []
     for batch in loader:
-        deepest = deepest_map(encoder, batch["image"].to(device))
+        deepest = deepest_map(encoder(batch["image"].to(device)))
         features.append(deepest.flatten(2).transpose(1, 2).flatten(0, 1).float().cpu().numpy())
         classes.append(_majority(batch["label"], deepest.shape[2:]).flatten().numpy())
     return np.concatenate(features), np.concatenate(classes)

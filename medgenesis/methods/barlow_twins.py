@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from medgenesis.losses import barlow_twins
-from medgenesis.methods.projection import check_normed_batch, feature_channels, normed_mlp, pooled
+from medgenesis.methods.projection import check_normed_batch, feature_channels, normed_mlp
+from medgenesis.networks import pooled
 
 
 class BarlowTwins(nn.Module):

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from medgenesis.methods.deepest_maps import deepest_maps
 from medgenesis.methods.momentum_contrast import MomentumContrast
-from medgenesis.methods.projection import pooled
-from medgenesis.networks import network_parts
+from medgenesis.networks import network_parts, pooled
 
 
 class CAiD(nn.Module):
@@ -37,7 +36,8 @@ class CAiD(nn.Module):
             [0, 1], detached. In mode "id" neither "context" nor "restored".
 
     Raises:
-        ValueError: another mode, a network with a softmax; (on call) a target of another shape than what is restored.
+        ValueError: another mode, a network that ends in another activation than a sigmoid; (on call) a target of
+            another shape than what is restored.
 
     References:
         Hosseinzadeh Taher et al., CAiD, MIDL 2022 (arXiv 2204.07344), section 2.
@@ -114,9 +114,13 @@ class CAiD(nn.Module):
 
 def _gives_logits(network: nn.Module) -> bool:
     last = list(network.get_submodule(network_parts(network).head).modules())[-1]
-    if isinstance(last, nn.Softmax):
-        raise ValueError("network: must end in logits or a sigmoid; found a softmax. Use activation=None.")
-    return not isinstance(last, nn.Sigmoid)
+    if isinstance(last, nn.Sigmoid):
+        return False
+    if type(last).__module__ == nn.modules.activation.__name__:  # a sigmoid on top of it would leave a part of [0, 1]
+        raise ValueError(
+            f"network: must end in logits or a sigmoid; found a {type(last).__name__}. Use activation=None."
+        )
+    return True
 
 
 def _squared_error(restored: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from medgenesis.networks import network_parts
+from medgenesis.networks import deepest_map, network_parts
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def deepest_maps(network: nn.Module) -> Iterator[list[Tensor]]:
     maps: list[Tensor] = []
 
     def catch(module: nn.Module, args: tuple, features: Tensor | list[Tensor]) -> None:
-        maps.append(features if isinstance(features, Tensor) else features[-1])
+        maps.append(deepest_map(features))
 
     # for this pass only: a lasting hook would hold the graph, and be copied along with a momentum encoder
     hook = network_parts(network).deepest.register_forward_hook(catch)

@@ -14,23 +14,27 @@ _DISCRIMINATION, _QUEUE = "discrimination.", "discrimination.queue."
 
 
 def hand_over(
-    previous: str | os.PathLike | Mapping[str, Any],
+    previous: str | os.PathLike | Mapping[str, Any] | None,
     method: nn.Module,
     *,
     carry_head: bool = True,
     carry_queue: bool = True,
+    required: bool = True,
 ) -> nn.Module:
     """The same method (`Adam` or `CAiD`), going on from a previous stage; after an error it is as it was.
 
     Args:
-        previous: the stage before: its full checkpoint (`last.pt`, a file or its content), or its method's state dict.
+        previous: the stage before: its full checkpoint (`last.pt`, a file or its content), or its method's state dict;
+            None: there was none.
         method: of the stage that begins, changed in place.
         carry_head: carry the heads and the key branch; else the head starts new, and the key branch as a copy of the
             query branch.
         carry_queue: carry the queue and its pointer; else it holds random keys.
+        required: without a previous stage this is an error; else the method then stays as it is.
 
     Raises:
-        ValueError: `carry_queue` without `carry_head`: the queue's keys are of the old head.
+        ValueError: `carry_queue` without `carry_head`: the queue's keys are of the old head; no previous stage where
+            one is required.
         CheckpointError: the file cannot be read, is of another network, discriminator, `dim` or `queue_size`, or holds
             numbers that are not finite.
 
@@ -44,6 +48,13 @@ def hand_over(
     """
     if carry_queue and not carry_head:
         raise ValueError("carry_queue: must be False where carry_head is; found True. The keys are of the old head.")
+    if previous is None:
+        if required:
+            raise ValueError(
+                "previous: must be the last.pt of the stage before; found none. Run the stages in their order, name "
+                "the file, or say what else to start from: init, scratch or a checkpoint."
+            )
+        return method
     source = "the given stage" if isinstance(previous, Mapping) else str(previous)
     content = previous if isinstance(previous, Mapping) else read_checkpoint(previous)
     found, own = content.get("method", content), method.state_dict()

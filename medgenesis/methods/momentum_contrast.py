@@ -17,7 +17,8 @@ from medgenesis.losses import (
     shared_permutation,
     world_size,
 )
-from medgenesis.methods.projection import feature_channels, pooled
+from medgenesis.methods.projection import feature_channels
+from medgenesis.networks import pooled
 
 
 class MomentumContrast(nn.Module):

@@ -1,12 +1,6 @@
-"""From an encoder's maps to the vectors that discrimination compares."""
+"""From pooled features to the vectors that discrimination compares."""
 
-from torch import Tensor, nn
-
-
-def pooled(features: Tensor | list[Tensor]) -> Tensor:
-    """One vector an image, (B, C): the mean over the deepest map, or what the encoder has pooled already."""
-    deepest = features if isinstance(features, Tensor) else features[-1]
-    return deepest.flatten(2).mean(dim=2) if deepest.ndim > 2 else deepest
+from torch import nn
 
 
 def feature_channels(encoder: nn.Module) -> int:

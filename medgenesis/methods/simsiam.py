@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.losses import negative_cosine
-from medgenesis.methods.projection import check_normed_batch, feature_channels, normed_mlp, pooled
+from medgenesis.methods.projection import check_normed_batch, feature_channels, normed_mlp
+from medgenesis.networks import pooled
 
 
 class SimSiam(nn.Module):

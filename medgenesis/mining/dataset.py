@@ -76,3 +76,7 @@ class PatternDataset(SeededDataset):
         """Item `index` with its volume in place of the file name."""
         item = self.items[index]
         return {**item, "image": self.load(self.place_of[item["image"]])}
+
+    def file(self, index: int) -> str:
+        """The file that item `index` is cut from."""
+        return str(self.items[index]["image"])

@@ -21,7 +21,7 @@ from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.loading import mined_record, skip
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
-from medgenesis.networks import deepest_map, network_parts
+from medgenesis.networks import network_parts, pooled
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _shrunk(
 def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict[int, _Row]:
     device = next(encoder.parameters()).device
     volumes = torch.stack([shrunk.tensor for shrunk in batch]).to(device)
-    vectors = deepest_map(encoder, volumes).flatten(2).mean(dim=2).float().cpu().numpy()
+    vectors = pooled(encoder(volumes)).float().cpu().numpy()
     rows = {}
     for shrunk, vector in zip(batch, vectors, strict=True):
         if np.isfinite(vector).all():

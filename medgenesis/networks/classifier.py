@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from medgenesis.networks.parts import deepest_map, network_parts
+from medgenesis.networks.parts import network_parts, pooled
 
 
 class EncoderClassifier(nn.Module):
@@ -56,8 +56,7 @@ class EncoderClassifier(nn.Module):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """The pooled deepest map (B, channels) of volumes (B, C, X, Y, Z) or slabs (B, slices, H, W)."""
-        deepest = deepest_map(self.encoder, x)
-        return deepest.mean(dim=tuple(range(2, deepest.ndim)))
+        return pooled(self.encoder(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.embed(x))

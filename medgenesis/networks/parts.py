@@ -151,10 +151,16 @@ def network_parts(network: nn.Module, *, encoder: str | None = None, head: str |
     return NetworkParts(network, encoder, head)
 
 
-def deepest_map(encoder: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The deepest feature map (B, channels, *spatial) of an encoder that returns several, or that one alone."""
-    features = encoder(x)
+def deepest_map(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """Of what an encoder returns, the deepest map (B, channels, *spatial): the last of several, or the one."""
     return features if isinstance(features, torch.Tensor) else features[-1]
+
+
+def pooled(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """Of what an encoder returns, one vector an image (B, channels): the mean over the deepest map, or what the encoder
+    has pooled already."""
+    deepest = deepest_map(features)
+    return deepest.flatten(2).mean(dim=2) if deepest.ndim > 2 else deepest
 
 
 def _known(network: nn.Module) -> tuple[Callable[..., nn.Module] | None, str | None]:

@@ -15,7 +15,7 @@ from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
 from medgenesis.atomic import write_text
-from medgenesis.networks import deepest_map, network_parts
+from medgenesis.networks import network_parts, pooled
 
 logger = logging.getLogger(__name__)
 
@@ -38,17 +38,13 @@ def embed_volume(
     vectors = []
     with eval_mode(network):
         if isinstance(cube_size, Inferer):
-            vectors.append(cube_size(volume[None].to(device), lambda slabs: _pooled(encoder, slabs)))
+            vectors.append(cube_size(volume[None].to(device), lambda slabs: pooled(encoder(slabs))))
         else:
             windows = [window for window, _ in SlidingWindowSplitter(tuple(cube_size), pad_value=0)(volume[None])]
             for start in range(0, len(windows), batch_size):
                 batch = torch.cat(windows[start : start + batch_size]).to(device)
-                vectors.append(_pooled(encoder, torch.as_tensor(batch)))
+                vectors.append(pooled(encoder(torch.as_tensor(batch))))
     return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
-
-
-def _pooled(encoder: nn.Module, x: Tensor) -> Tensor:
-    return deepest_map(encoder, x).flatten(2).mean(dim=2)
 
 
 def embed_volumes(

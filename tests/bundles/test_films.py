@@ -252,6 +252,8 @@ def test_adam_goes_through_its_levels_and_goes_on_where_it_was_killed(adam, monk
         last = run / "level_2" / "last.pt"
         method = adam.workflow("pretrain", previous=str(last), carry_queue=carry).parser.get_parsed_content("method")
         assert torch.equal(method.discrimination.queue.keys, found["method"]["discrimination.queue.keys"]) == carry
+    alone = cause(adam, "pretrain", level=2, output_dir=str(adam.root / "alone"))
+    assert isinstance(alone, ValueError) and "previous" in str(alone) and "init" in str(alone)
     mistaken = cause(adam, "pretrain", previous=str(last), queue_size=32, output_dir=str(adam.root / "other"))
     assert isinstance(mistaken, CheckpointError) and str(last) in str(mistaken) and "queue_size" in str(mistaken)
 
@@ -372,7 +374,7 @@ def test_a_queue_that_batches_do_not_fill(adam):
 
 
 def test_a_grid_finer_than_the_film(adam):
-    found = cause(adam, "pretrain", level=8)
+    found = cause(adam, "pretrain", level=8, init="scratch")
     assert isinstance(found, VolumeError) and ".png: a cell of level 8" in str(found)
     assert not list(adam.root.rglob("last.pt"))
 

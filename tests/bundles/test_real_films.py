@@ -30,7 +30,10 @@ def films(real_data, tmp_path):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("name", "settings"), [pytest.param("caid_cxr", {}, marks=SLOW), ("adam_cxr", {"level": 4})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [pytest.param("caid_cxr", {}, marks=SLOW), ("adam_cxr", {"level": 4, "init": "scratch"})],
+)
 def test_chest_xrays(copied, films, tmp_path, name, settings):
     """Published films are cut to cells of level 4, restored, classified and embedded as they are."""
     bundle = copied(name, tmp_path / name)

@@ -29,7 +29,7 @@ DIFFERENCES = {
     ("adam_cxr", "quick", "caid_cxr"): ["pretrain_epochs"],
     ("adam_cxr", "pretrain", "caid_cxr"): [
         *("picture_side", "cache", "mode", "level", "grid", "views", "network_def", "discriminator", "discriminators"),
-        *("method_def", "method", "stages", "carry_head", "carry_queue", "pretrain_epochs", "run"),
+        *("init", "method_def", "method", "stages", "carry_head", "carry_queue", "pretrain_epochs", "run"),
         *("train#dataset#keys", "validate#dataset#keys"),
     ],
 }

@@ -4,9 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.data import MetaTensor
+from torch import nn
+from torch.utils.data import DataLoader
 
+from medgenesis.data import CubeDataset
+from medgenesis.engines import PretextTrainer
 from medgenesis.errors import TrainingError
 from medgenesis.handlers import CollapseGuard
+from medgenesis.transforms import RandSlabd
 
 
 def engine(spread, /, reference=1.0, loss=0.1, iteration=1, **output):
@@ -88,3 +94,48 @@ def test_each_sign_counts_for_itself():
     for _ in range(3):
         guard(engine(0.0, spread=torch.tensor(1.0)))
         guard(engine(0.5, spread=torch.tensor(0.0)))
+
+
+class Breaking(nn.Module):
+    """Its loss is not a number in call `at`; `values` are the first voxels of that batch."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.weight, self.at, self.calls = nn.Parameter(torch.ones(())), at, 0
+
+    def forward(self, batch):
+        self.calls += 1
+        self.values = batch["image"][:, 0, 0, 0].tolist()
+        return {"loss": self.weight * (float("nan") if self.calls == self.at else 1.0)}
+
+
+def breaking_run(volumes, batch, at):
+    """The message, and the files that the batch was made of."""
+    records = [{"image": f"scan_{value}.nii.gz", "value": value} for value in range(volumes)]
+    dataset = CubeDataset(
+        records,
+        lambda record: {"image": MetaTensor(torch.full((1, 2, 2), float(record["value"])))},
+        RandSlabd("image", 1),
+        cubes_per_volume=3,
+        cache="none",
+    )
+    loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)
+    method = Breaking(at)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1)
+    trainer = PretextTrainer("cpu", 3, loader, method, optimizer, None, [CollapseGuard()])
+    with pytest.raises(TrainingError, match=f"iteration {at}, in a batch of") as error:
+        trainer.run()
+    return str(error.value), {f"scan_{value:.0f}.nii.gz" for value in method.values}
+
+
+@pytest.mark.parametrize("at", [1, 2, 8])  # 3 batches an epoch
+def test_the_files_of_the_broken_batch_are_named(at):
+    message, files = breaking_run(5, batch=4, at=at)
+    assert {name for name in [f"scan_{i}.nii.gz" for i in range(5)] if name in message} == files != set()
+    assert "more" not in message.partition(":")[0]
+
+
+def test_of_many_files_the_first_and_their_number():
+    message, files = breaking_run(30, batch=60, at=1)
+    named = {name for name in files if name in message}
+    assert len(named) == 16 and f"and {len(files) - 16} more" in message

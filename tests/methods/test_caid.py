@@ -165,8 +165,11 @@ def test_a_sigmoid_is_not_applied_twice():
     first, second = (caid(network=network).eval().restore(image) for network in (logits, bounded))
     torch.testing.assert_close(first, second)
     assert not first.requires_grad
-    with pytest.raises(ValueError, match="found a softmax"):
-        caid(network=UNet25D("resnet18", activation="softmax"))
+    rectified = UNet25D("resnet18")
+    rectified.head.activation = torch.nn.ReLU()
+    for network, found in ((UNet25D("resnet18", activation="softmax"), "Softmax"), (rectified, "ReLU")):
+        with pytest.raises(ValueError, match=f"found a {found}"):
+            caid(network=network)
 
 
 def test_bad_input():

@@ -48,6 +48,14 @@ def test_adam_carries_everything_by_default(tmp_path, as_file):
     assert not torch.equal(key, query)
 
 
+def test_a_first_stage_has_none_before_it_and_another_must_not_begin_by_mistake():
+    method, fresh = adam(0, level=2), adam(0, level=2)
+    assert hand_over(None, method, required=False) is method
+    assert differing(state_of(fresh), method) == set()
+    with pytest.raises(ValueError, match=r"previous: .*found none.* init"):
+        hand_over(None, method)
+
+
 def test_without_the_queue():
     before, after, fresh = adam(0), adam(1), adam(1)
     hand_over(first_stage(before), after, carry_queue=False)

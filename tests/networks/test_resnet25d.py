@@ -82,7 +82,7 @@ def test_parts(name):
         for parameter in network.parameters():
             parameter.zero_()
         clone = copy.deepcopy(parts.encoder)  # as mining does
-        assert not deepest_map(parts.encoder, x).any() and not deepest_map(clone, x).any()
+        assert not deepest_map(parts.encoder(x)).any() and not deepest_map(clone(x)).any()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
