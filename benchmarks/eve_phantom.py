@@ -37,13 +37,11 @@ from medgenesis.methods import Adam, CAiD, hand_over
 from medgenesis.networks import ResNet25D, UNet25D
 from medgenesis.transfer import (
     Eve,
-    compositionality,
-    embed_landmarks,
+    blind_figures,
     eve_controls,
-    locality,
+    landmark_figures,
     restoration_errors,
-    retrieve_landmarks,
-    same_places,
+    whole_figures,
 )
 from medgenesis.transforms import (
     RandAnatomyCelld,
@@ -142,16 +140,9 @@ def learn_landmarks(
     rows = {}
     for name, network in trunks.items():
         eve = Eve(nn.Sequential(Standardised(), network), args.window, args.size)
-        found = retrieve_landmarks(eve, images, landmarks, stride=args.stride)
-        rows[name] = {f"within {radius} px": found.hit_rate(radius) for radius in args.radii}
-        rows[name]["mean distance, px"] = found.mean_distance
-        rows[name] |= locality(*embed_landmarks(eve, images, landmarks))
-        whole = compositionality(eve, list(images.values()), patches=100, seed=seed)[4]
-        rows[name] |= {"4 parts": whole["mean"], "4 parts, difference": whole["difference"]}
-    blind = same_places(images, landmarks)
-    rows["same place"] = {f"within {radius} px": blind.hit_rate(radius) for radius in args.radii}
-    rows["same place"]["mean distance, px"] = blind.mean_distance
-    return rows
+        rows[name] = landmark_figures(eve, images, landmarks, stride=args.stride, radii=args.radii)
+        rows[name] |= whole_figures(eve, list(images.values()), patches=100, seed=seed)
+    return {**rows, "same place": blind_figures(images, landmarks, args.radii)}
 
 
 class FrozenEncoder(nn.Module):

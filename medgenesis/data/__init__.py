@@ -18,6 +18,7 @@ from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
+from medgenesis.data.landmarks import landmarks_of, read_landmarks, write_landmarks
 from medgenesis.data.loading import LoadVolumed, VolumeReader
 from medgenesis.data.preprocessing import Preprocessing, preprocessing
 from medgenesis.data.readers import ArrayReader, GreyReader, SimpleITKReader
@@ -59,11 +60,14 @@ __all__ = [
     "datalist_header",
     "join_datalists",
     "judged_findings",
+    "landmarks_of",
     "load_datalist",
     "load_usable",
     "make_datalist",
     "preprocessing",
     "read_datalist",
+    "read_landmarks",
     "screen_volumes",
     "write_datalist",
+    "write_landmarks",
 ]

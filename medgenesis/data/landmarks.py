@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgenesis.atomic import write_text
@@ -66,3 +66,33 @@ def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
     if name in points:
         raise DatalistError(f"{where}: {name!r} of {image} stands there already; keep one of the two.")
     points[name] = (x, y)
+
+
+def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmarks:
+    """Read a table, and give each record's landmarks under the `image` of that record.
+
+    The table names an image by its path, from the table's own folder, or by its file name alone.
+
+    Args:
+        records: with `image`, as from `load_datalist`.
+        path: the table, see `read_landmarks`.
+
+    Returns:
+        Of the records that the table knows, in their order: image -> landmark -> (x, y).
+
+    Raises:
+        DatalistError: as `read_landmarks`; a file name that is that of two records.
+    """
+    table, folder = read_landmarks(path), Path(path).parent
+    by_path = {(folder / name).resolve(): points for name, points in table.items()}
+    names = [Path(record["image"]).name for record in records]
+    found: Landmarks = {}
+    for record, name in zip(records, names, strict=True):
+        points = by_path.get(Path(record["image"]).resolve())
+        if points is None and name in table:
+            if names.count(name) > 1:
+                raise DatalistError(f"{path}: {name!r} is the name of {names.count(name)} images; give their paths.")
+            points = table[name]
+        if points is not None:
+            found[str(record["image"])] = points
+    return found

@@ -56,9 +56,9 @@ def draw_feature_map(vectors: np.ndarray, groups: Sequence[object] | None = None
     points, shares = project(vectors)
     groups = ["all"] * len(points) if groups is None else [str(group) for group in groups]
     names = list(dict.fromkeys(groups))
-    if len(groups) != len(points) or len(names) > len(PALETTE) * len(_MARKS):
+    if len(groups) != len(points) or len(names) > MOST_GROUPS:
         raise ValueError(
-            f"`groups` must be one a vector, {len(points)}, of at most {len(PALETTE) * len(_MARKS)} kinds; got "
+            f"`groups` must be one a vector, {len(points)}, of at most {MOST_GROUPS} kinds; got "
             f"{len(groups)} of {len(names)} kinds: join some"
         )
     page = _Page(names, [groups.count(name) for name in names], shares)
@@ -90,6 +90,7 @@ _MARKS = (
     _polygon(0, 90, 180, 270),
     _polygon(270, 30, 150),
 )
+MOST_GROUPS = len(PALETTE) * len(_MARKS)
 
 
 class _Page:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -163,6 +164,28 @@ def test_embed_writes_a_vector_an_image(trained, films, phantoms, tmp_path):
         trained.run(*names, kind=None, output_dir=str(tmp_path))
         rows = rows_of(tmp_path / "embeddings.csv")
         assert len(rows) == len(records_of(datalist, "training")) and len(rows[0]) == 1 + 512
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_eve_asks_the_trunk_and_its_controls(adam, films, tmp_path, marked):
+    torch.save(ResNet25D("resnet18").state_dict(), tmp_path / "trunk.pt")
+    table = str(films.with_name("xray_landmarks.csv")) if marked else None
+    out = tmp_path / "eve"
+    settings = {
+        "weights": str(tmp_path / "trunk.pt"),
+        "landmarks": table,
+        "output_dir": str(out),
+        "size": 32,
+        "stride": 16,
+        "patches": 4,
+    }
+    adam.run("eve", kind=None, **settings)
+    rows = rows_of(out / "eve.csv")
+    names = ["trained", "random init", "raw pixels", *(["same place"] if marked else [])]
+    assert [row["trunk"] for row in rows] == names and ("silhouette" in rows[0]) == marked
+    assert len(list(out.glob("landmarks_*.png"))) == (3 if marked else 0)
+    stems = [f"{i:03d}_{Path(record['image']).stem}.npz" for i, record in enumerate(records_of(films, "test"))]
+    assert sorted(path.name for path in (out / "maps").iterdir()) == stems
 
 
 # slabs of volumes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medgenesis.data.landmarks import read_landmarks, write_landmarks
+from medgenesis.data.landmarks import landmarks_of, read_landmarks, write_landmarks
 from medgenesis.errors import DatalistError
 
 POINTS = {"b.png": {"carina": (10.25, -0.5), "right, upper": (3.0, 4.0)}, "a.png": {"carina": (1.0, 2.0)}}
@@ -47,3 +47,14 @@ def test_no_table(tmp_path):
     (tmp_path / "points.csv").write_bytes(b"image,landmark,x,y\n\xff\xfe\x00,1")
     with pytest.raises(DatalistError, match="cannot be read"):
         read_landmarks(tmp_path / "points.csv")
+
+
+def test_landmarks_of_records_by_path_from_the_table_or_by_name(tmp_path):
+    points = {"films/a.png": {"carina": (1.0, 2.0)}, "b.png": {"carina": (3.0, 4.0)}, "c.png": {"carina": (5.0, 6.0)}}
+    write_landmarks(tmp_path / "points.csv", points)
+    by_path, by_name = str(tmp_path / "films" / "a.png"), "/elsewhere/b.png"
+    records = [{"image": by_name}, {"image": "/elsewhere/a.png"}, {"image": by_path}]
+    found = landmarks_of(records, tmp_path / "points.csv")
+    assert found == {by_name: points["b.png"], by_path: points["films/a.png"]} and list(found) == [by_name, by_path]
+    with pytest.raises(DatalistError, match=r"'b.png' is the name of 2 images"):
+        landmarks_of([{"image": "/one/b.png"}, {"image": "/two/b.png"}], tmp_path / "points.csv")
