@@ -232,7 +232,9 @@ def test_a_killed_run_continues_with_the_same_command(fresh_bundle):
         assert torch.equal(value, continued["method"][name]), name
 
 
-@pytest.mark.parametrize("name", OTHER_NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "SwinUNETR" else []) for name in OTHER_NETWORKS]
+)
 def test_other_networks_by_changing_network_def(fresh_bundle, name):
     definition = OTHER_NETWORKS[name]
     settings = {"cube_size": [64, 32, 32]}  # SwinUNETR halves five times and normalises what is left
