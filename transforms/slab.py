@@ -1,5 +1,6 @@
 """2.5D: a few neighbouring slices of a volume as the channels of an image; a picture gives equal slices."""
 
+import copy
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,6 +183,15 @@ class RandSlabd(RandVolumeTransformd):
             if key in result or not self.allow_missing_keys:
                 result[key] = self.transform.middle_slice(result[key])
         return result
+
+    def kinds(self) -> list["RandSlabd"]:
+        """This transform; where the axis is drawn, one for each: `CubeDataset` tries slabs of each shape."""
+        if self.transform.axis != "random":
+            return [self]
+        kinds = [copy.deepcopy(self) for _ in range(3)]
+        for axis, kind in enumerate(kinds):
+            kind.transform.axis = axis
+        return kinds
 
     def acceptance(self, volume: torch.Tensor, draws: int, rng: np.random.RandomState) -> float:
         """Share of random places in a volume that give a slab, which is all: what `CubeDataset` asks of a cut.

@@ -12,7 +12,7 @@ from monai.utils import ensure_tuple
 
 from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.sampler import SampleKey, SeededSampler
-from medgenesis.data.screening import screen_volumes
+from medgenesis.data.screening import raise_with_file, screen_volumes
 
 
 class SeededDataset(torch.utils.data.Dataset):
@@ -45,7 +45,10 @@ class SeededDataset(torch.utils.data.Dataset):
         source = self.source(index)
         state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
         self.random_transform.set_random_state(seed=int(state))
-        sample = self.random_transform(source)
+        try:
+            sample = self.random_transform(source)
+        except Exception as error:
+            raise_with_file(error, self.file(index))
         return {name: _plain(sample[name]) for name in self.keys if name in sample}
 
     def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
@@ -97,9 +100,10 @@ class CubeDataset(SeededDataset):
         report: str | Path | None = None,
         keys: Sequence[str] = ("image", "target"),
     ) -> None:
-        super().__init__(Compose([cut] if transform is None else [cut, transform]), seed, keys)
+        super().__init__(_chain(cut, transform), seed, keys)
         self.cubes_per_volume = cubes_per_volume
         volumes = cached_volumes(list(data), preprocessing, cache, cache_dir)
+        kinds = cut.kinds() if hasattr(cut, "kinds") else [cut]
         good = screen_volumes(
             data,
             load=volumes.__getitem__,
@@ -107,7 +111,7 @@ class CubeDataset(SeededDataset):
             on_error=on_error,
             seed=seed,
             report=report,
-            trial=self.random_transform,
+            trials=[_chain(kind, transform) for kind in kinds],
         )
         kept = {id(record) for record in good}
         self.positions = [i for i, record in enumerate(data) if id(record) in kept]
@@ -156,6 +160,10 @@ def cached_volumes(
             raise ValueError('`cache_dir` must be given for cache="disk"')
         return MappedDataset(data, preprocessing, cache_dir)
     raise ValueError(f'`cache` must be "disk", "memory" or "none", got {cache!r}')
+
+
+def _chain(cut: Callable, transform: Callable | None) -> Compose:
+    return Compose([cut] if transform is None else [cut, transform])
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import csv
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def screen_volumes(
     draws: int = 50,
     seed: int = 0,
     report: str | Path | None = None,
-    trial: Callable[[dict], dict] | None = None,
+    trials: Sequence[Callable[[dict], dict]] = (),
 ) -> list[dict]:
     """Read every volume, draw some cubes from it, and return the records that can be used.
 
@@ -41,8 +42,8 @@ def screen_volumes(
         seed: of the drawing.
         report: CSV file (file, cube, shape, spacing in mm, accepted share, error), written when the pass is over,
             also when it stops.
-        trial: random transform of the whole sample, tried on the first volume of each shape and spacing, so that one
-            that is too small for it is known before training.
+        trials: random transforms of the whole sample, one for each kind of sample, tried on the first volume of each
+            shape and spacing, so that one that is too small for them is known before training.
 
     Raises:
         ValueError: another `on_error`, or neither `preprocessing` nor `load`.
@@ -65,8 +66,9 @@ def screen_volumes(
                 item, rng = load(i), np.random.RandomState([seed, i])
                 _screen_one(row, item, cut, draws, rng)
                 kind = (row["shape"], row["spacing_mm"])
-                if trial is not None and kind not in tried:
-                    _try_sample(row, item, trial, rng)
+                if kind not in tried:
+                    for trial in trials:
+                        _try_sample(row, item, trial, rng)
                     tried.add(kind)
                 good.append(record)
             except Exception as error:
@@ -129,10 +131,15 @@ def _try_sample(row: dict, item: dict, trial: Callable[[dict], dict], rng: np.ra
     try:
         trial(item)
     except Exception as error:
-        cause = find_domain_error(error)
-        if cause is None or str(row["file"]) in str(cause):
-            raise
-        raise type(cause)(f"{row['file']}: {cause}") from error
+        raise_with_file(error, str(row["file"]))
+
+
+def raise_with_file(error: Exception, file: str) -> NoReturn:
+    """Raise what a transform has raised: an error of this domain with the file that it was of, others as they are."""
+    cause = find_domain_error(error)
+    if cause is None or file in str(cause):
+        raise error
+    raise type(cause)(f"{file}: {cause}") from error
 
 
 def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skipped: list[str]) -> None:

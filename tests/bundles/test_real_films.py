@@ -1,4 +1,4 @@
-"""caid_cxr and adam_cxr on real chest X-rays, and on slabs of real MR: short, to see that the path holds."""
+"""caid_cxr and adam_cxr on real chest X-rays, and on slabs of real CT and MR: short, to see that the path holds."""
 
 import csv
 import json
@@ -65,3 +65,30 @@ def test_slabs_of_the_hippocampus(copied, real_data, tmp_path):
         scan, found = nib.load(record["image"]), nib.load(path)
         assert found.shape == scan.shape and set(np.unique(found.dataobj)) <= {0, 1, 2}
         np.testing.assert_allclose(found.affine, scan.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        pytest.param("caid_cxr", {"size": 96, "axis": "random"}, marks=SLOW),
+        ("adam_cxr", {"size": 64, "axis": 2, "level": 2}),
+    ],
+)
+def test_slabs_of_ct(copied, real_data, tmp_path, name, settings):
+    """Scans of two collections and formats, in slabs of five slices 5 mm apart."""
+    torso = real_data / "ct_torso_totalsegmentator"
+    scans = [torso / "example_ct_sm.nii.gz", real_data / "ct_chest_cip" / "ct-64.nrrd"]
+    sections = {"training": scans, "validation": [torso / "aorta_ct_cropped.nii.gz"]}
+    records = {name: [{"image": str(s), "patient": s.name} for s in files] for name, files in sections.items()}
+    (tmp_path / "ct.json").write_text(json.dumps(records))
+    bundle = copied(name, tmp_path / name)
+    common = {**TINY, **settings, "datalist": str(tmp_path / "ct.json"), "slices": 5, "step_mm": 5.0}
+    start = {"init": "scratch", "views#least_side": 16} if name == "adam_cxr" else {}
+    bundle.run("pretrain", "slabs", **common, **start, slabs_per_image=6, batch_size=8)
+    network = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
+    stem = next(value for key, value in network.items() if key.endswith("conv1.weight"))
+    assert stem.shape == (64, 5, 7, 7) and all(value.isfinite().all() for value in network.values())
+    bundle.run("embed", "slabs", kind=None, **{**common, "axis": 2}, output_dir=str(tmp_path))
+    with (tmp_path / "embeddings.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[1:]] == [scan.name for scan in scans] and len(rows[1]) == 1 + 512

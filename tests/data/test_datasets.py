@@ -18,7 +18,7 @@ from medgenesis.data.cubes import RandCubed
 from medgenesis.data.datasets import CubeDataset
 from medgenesis.data.sampler import SampleKey
 from medgenesis.errors import VolumeError
-from medgenesis.transforms import RandGenesisd
+from medgenesis.transforms import RandAnatomyCelld, RandGenesisd, RandSlabd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RAS = np.diag([2.0, 1.5, 3.0, 1.0])
@@ -260,3 +260,32 @@ def test_a_volume_smaller_than_the_cube_is_known_at_once(records):
     cut = RandCubed("image", 17, rule="any")
     with pytest.raises(VolumeError, match="2.nii.gz"):
         CubeDataset(records, preprocessing(intensity="unit"), cut, cache="none")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slabs_across_each_axis_that_may_be_drawn_are_tried_at_once(write_nifti, axis):
+    sides = [24, 24, 24]
+    sides[axis] = 12  # cells of slabs across the other two axes are too small
+    path = write_nifti("flat.nii.gz", np.random.default_rng(0).random(sides, dtype=np.float32))
+    cells = RandAnatomyCelld("image", 2, least_side=8)
+    settings = {"cubes_per_volume": 1, "cache": "none", "keys": ("image",)}
+    for fixed in range(3):
+        slabs = RandSlabd("image", 3, axis=fixed)
+        if fixed == axis:
+            assert CubeDataset([{"image": path}], preprocessing(intensity="unit"), slabs, cells, **settings)[0]
+    for seed in range(8):
+        with pytest.raises(VolumeError, match="flat.nii.gz: a cell of level 2 must have sides"):
+            slabs = RandSlabd("image", 3, axis="random")
+            CubeDataset([{"image": path}], preprocessing(intensity="unit"), slabs, cells, seed=seed, **settings)
+
+
+def test_an_error_in_the_middle_of_training_names_the_file(records):
+    class Refuses:
+        def __call__(self, item):
+            raise VolumeError("too bright")
+
+    dataset = cubes(records, transform=False)
+    index = 2 * dataset.cubes_per_volume
+    dataset.random_transform.transforms += (Refuses(),)
+    with pytest.raises(VolumeError, match=f"{records[2]['image']}: too bright"):
+        dataset[index]
