@@ -22,12 +22,12 @@ class AnatomyCellParams(Params):
     """Cells drawn for a batch.
 
     Attributes:
-        cells: (B, n) int64, number of the cell on each axis, from 0.
+        starts: (B, n) int64, first voxel of the cell.
         counts: (n,) cells on each axis.
         spatial_shape: the cubes' sides, voxels.
     """
 
-    cells: np.ndarray
+    starts: np.ndarray
     counts: tuple[int, ...]
     spatial_shape: tuple[int, ...]
 
@@ -38,7 +38,7 @@ class AnatomyCellParams(Params):
 
     def expand(self) -> np.ndarray:
         """The cells as boxes (B, 2, n): first voxel, and one past the last."""
-        return np.stack([self.cells * self.sides, (self.cells + 1) * self.sides], axis=1)
+        return np.stack([self.starts, self.starts + self.sides], axis=1)
 
 
 class RandAnatomyCell(RandCroppingTransform):
@@ -52,6 +52,8 @@ class RandAnatomyCell(RandCroppingTransform):
         grid: "binary", as in the paper, or "square", n cells on each axis, as in the published program (its level 1 is
             the whole volume once more, its level 3 has 3 x 3 cells). In an image both agree at levels 0, 2 and 4.
         least_side: of a cell, pixels.
+        anywhere: the cell lies at any whole voxel, not only where the grid has one; its size is that of the grid's.
+            Training then sees what lies between the cells, too, landmarks say.
 
     Raises:
         ValueError: a setting out of its range.
@@ -59,18 +61,20 @@ class RandAnatomyCell(RandCroppingTransform):
 
     References:
         Hosseinzadeh Taher et al., Towards foundation models learned from anatomy in medical imaging via
-        self-supervision (Adam), DART 2023, arXiv 2309.15358, section 2.
+        self-supervision (Adam), DART 2023, arXiv 2309.15358, section 2. Cells off the grid: the windows of Adam-v2,
+        CVPR 2024, which keep 50 pixels from the border where they can.
 
     Notes:
-        Volumes and `least_side` are ours; a cell side below 64 is logged once. A MetaTensor's affine follows.
+        Volumes, `least_side` and, in Adam's first version, `anywhere` are ours; a cell side below 64 is logged once. A
+        MetaTensor's affine follows.
     """
 
-    def __init__(self, level: int, grid: str = "binary", *, least_side: int = 32) -> None:
+    def __init__(self, level: int, grid: str = "binary", *, least_side: int = 32, anywhere: bool = False) -> None:
         super().__init__()
         self.level, self.least_side = check_count("level", level, least=0), check_count("least_side", least_side)
         if grid not in ("binary", "square"):
             raise ValueError(f'grid must be "binary" or "square", but is {grid!r}')
-        self.grid = grid
+        self.grid, self.anywhere = grid, bool(anywhere)
 
     def counts(self, rank: int) -> tuple[int, ...]:
         """Cells on each of so many axes."""
@@ -94,17 +98,22 @@ class RandAnatomyCell(RandCroppingTransform):
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> AnatomyCellParams:
         counts = self.counts(len(shape) - 2)
-        cells = (rng.random((shape[0], len(counts))) * counts).astype(np.int64)
-        return AnatomyCellParams(cells, counts, tuple(shape[2:]))
+        sides = np.array(shape[2:]) // counts
+        if self.anywhere:
+            places, apart = np.array(shape[2:]) - sides + 1, 1
+        else:
+            places, apart = np.array(counts), sides
+        starts = (rng.random((shape[0], len(counts))) * places).astype(np.int64) * apart
+        return AnatomyCellParams(starts, counts, tuple(shape[2:]))
 
     def apply(self, volume: torch.Tensor, params: AnatomyCellParams) -> torch.Tensor:
         """The kernel: (B, C, *spatial) -> (B, C, *cell)."""
-        check_shape(params, volume, len(params.cells), params.spatial_shape)
+        check_shape(params, volume, len(params.starts), params.spatial_shape)
         starts, sides = self.placed(params)[0].tolist(), params.sides.tolist()
         return torch.stack([cut(cube, start, sides) for cube, start in zip(volume, starts, strict=True)])
 
     def placed(self, params: AnatomyCellParams) -> tuple[np.ndarray, np.ndarray]:
-        return params.cells * params.sides, np.ones(params.cells.shape)
+        return params.starts, np.ones(params.starts.shape)
 
 
 @functools.cache

@@ -136,6 +136,7 @@ def adam_views(
     grid: str = "binary",
     scale: tuple[float, float] = (0.2, 1.0),
     least_side: int = 32,
+    anywhere: bool = False,
     keys: str = "image",
     key_key: str = "key",
 ) -> Compose:
@@ -149,6 +150,7 @@ def adam_views(
         grid: see `RandAnatomyCell`.
         scale: least and greatest share of a crop.
         least_side: of a cell, pixels.
+        anywhere: see `RandAnatomyCell`.
         keys: the slab (k, H, W) in [0, 1].
         key_key: where the key view goes.
 
@@ -162,5 +164,5 @@ def adam_views(
     angle = radians(30)
     turn = RandRotate(angle, prob=1.0, mode="nearest", padding_mode="zeros", keep_size=True, dtype=None)
     view = [RandResizedCrop(size, scale), RandBrightnessContrast(), RandBlur(), turn]
-    cell = RandAnatomyCelld(keys, level, grid, least_side=least_side)
+    cell = RandAnatomyCelld(keys, level, grid, least_side=least_side, anywhere=anywhere)
     return Compose([cell, RandTwoViewsd(keys, view, key_key=key_key)])

@@ -53,7 +53,7 @@ def test_a_cell_is_a_whole_part_of_the_sides_and_the_rest_at_the_far_end_is_neve
     transform = RandAnatomyCell(level, grid, least_side=8).set_random_state(0)
     counts = transform.counts(len(shape))
     for _ in range(30):
-        cell, where = transform(volume), transform.params.cells[0]
+        cell, where = transform(volume), transform.params.starts[0] // transform.params.sides
         box = [slice(w * (s // c), (w + 1) * (s // c)) for w, s, c in zip(where, shape, counts, strict=True)]
         assert torch.equal(cell.as_tensor(), volume[(slice(None), *box)])
         first, end = transform.params.expand()[0]
@@ -64,8 +64,24 @@ def test_a_cell_is_a_whole_part_of_the_sides_and_the_rest_at_the_far_end_is_neve
 def test_every_cell_is_alike_in_probability_on_each_axis_by_itself():
     for shape, level in (((256, 256), 4), ((64, 64, 64), 4)):
         params = RandAnatomyCell(level).sample(np.random.RandomState(0), (10_000, 1, *shape))
-        numbers = np.ravel_multi_index(params.cells.T, params.counts)
+        numbers = np.ravel_multi_index((params.starts // params.sides).T, params.counts)
         assert stats.chisquare(np.bincount(numbers, minlength=2**level)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("shape, level", [((37, 50), 3), ((20, 33, 41), 4)])
+def test_anywhere_every_place_is_alike_in_probability_and_the_size_is_the_grids(shape, level):
+    volume = torch.arange(np.prod(shape), dtype=torch.float32).reshape(1, *shape)
+    transform = RandAnatomyCell(level, least_side=4, anywhere=True).set_random_state(0)
+    sides = [side // count for side, count in zip(shape, transform.counts(len(shape)), strict=True)]
+    for _ in range(20):
+        cell, starts = transform(volume), transform.params.starts[0]
+        box = [slice(first, first + side) for first, side in zip(starts, sides, strict=True)]
+        assert torch.equal(cell.as_tensor(), volume[(slice(None), *box)]) and list(cell.shape[1:]) == sides
+    starts = transform.sample(np.random.RandomState(0), (20_000, 1, *shape)).starts
+    for axis, (whole, side) in enumerate(zip(shape, sides, strict=True)):
+        counts = np.bincount(starts[:, axis], minlength=whole - side + 1)
+        assert len(counts) == whole - side + 1 and stats.chisquare(counts).pvalue > 1e-4
+    assert RandAnatomyCell(0, anywhere=True)(torch.rand(1, 40, 50)).shape == (1, 40, 50)
 
 
 def test_level_0_is_the_whole_volume_in_new_memory():
