@@ -24,7 +24,8 @@ class BarlowTwins(nn.Module):
     Notes:
         The loss is of order `dim` at the start, so that CAiD's published context weight of 10 means another balance.
         In training the correlation is over the batches of all processes; batch norm in the projector is that of each.
-        Published optimiser: LARS.
+        Published optimiser: LARS. What chance adds to the loss grows as the batch shrinks: a short last batch weighs
+        heavily in a mean over validation batches, unless the loader drops it.
     """
 
     parts = ()

@@ -21,6 +21,7 @@ class TransVW(nn.Module):
         num_classes: number of patterns.
         weight: of the cross-entropy (published: 0.01).
         norm: of the class head, see `UNet3D`.
+        spatial_dims: 3; 2 for methods on slabs, `CAiD` and `Adam`.
 
     Shape:
         batch: what the method takes, and `class` (B,), whole numbers.
@@ -40,7 +41,9 @@ class TransVW(nn.Module):
         published combination in one network, whose class head is kept.
     """
 
-    def __init__(self, method: nn.Module, num_classes: int, weight: float = 0.01, norm: str = "batch") -> None:
+    def __init__(
+        self, method: nn.Module, num_classes: int, weight: float = 0.01, norm: str = "batch", spatial_dims: int = 3
+    ) -> None:
         super().__init__()
         self.parts = (*method.parts, "classification", "accuracy")
         if len(set(self.parts)) < len(self.parts):
@@ -57,7 +60,7 @@ class TransVW(nn.Module):
             )
         self.method, self.weight = method, weight
         self.settings, self.least_batch = getattr(method, "settings", {}), getattr(method, "least_batch", 1)
-        self.classifier = PatternHead(channels, num_classes, norm)
+        self.classifier = PatternHead(channels, num_classes, norm, spatial_dims)
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the method refuses; called before training."""

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
-from medgenesis.methods import ModelsGenesis, SemanticGenesis, TransVW
-from medgenesis.networks import UNet3D, YNet3D, network_parts
+from medgenesis.methods import Adam, CAiD, ModelsGenesis, SemanticGenesis, TransVW
+from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D, network_parts
 from medgenesis.weights import load_pretrained, save_checkpoint
 
 NETWORKS = {
@@ -52,6 +52,23 @@ def test_loss_is_the_methods_and_that_of_the_classes(name):
     assert output["loss"].item() == pytest.approx(alone["loss"].item() + 0.25 * entropy, rel=1e-4)
     assert torch.equal(output["restored"], alone["restored"]) and set(output) == {"loss", "restored", *added.parts}
     assert torch.equal(added.restore(pair["image"]), alone["restored"])
+
+
+@pytest.mark.parametrize("name", ["CAiD", "Adam"])
+def test_methods_on_slabs_name_patterns_too(name):
+    torch.manual_seed(0)
+    network = UNet25D("resnet18") if name == "CAiD" else ResNet25D("resnet18")
+    method = (CAiD if name == "CAiD" else Adam)(network, dim=8, queue_size=8)
+    added = TransVW(method, 5, weight=0.25, spatial_dims=2).eval()
+    slabs = {view: torch.rand(2, 3, 64, 64) for view in ("image", "key")}
+    slabs |= {"target": slabs["image"][:, 1:2], "class": torch.tensor([0, 3])}
+    with torch.no_grad():
+        output, alone = added(slabs), method(slabs)
+        logits = added.classifier(network_parts(network).encoder(slabs["image"])[-1])
+    entropy = F.cross_entropy(logits, slabs["class"]).item()
+    assert output["loss"].item() == pytest.approx(alone["loss"].item() + 0.25 * entropy, rel=1e-4)
+    added.train()(slabs)["classification"]
+    assert set(added.parts) == {*method.parts, "classification", "accuracy"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
