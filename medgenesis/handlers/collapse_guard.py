@@ -53,7 +53,7 @@ class CollapseGuard:
             pruned = state.output["pruned"].item()
             what = (
                 f"more than {self.max_pruned:g} of the negatives were pruned (now {pruned:.4g}): begin with a level "
-                f"without pruning, raise prune_above, or {_REMEDY}"
+                f"without pruning, train that longer, raise prune_above or prune_after, or {_REMEDY}"
             )
             self._count(pruned > self.max_pruned, f"nothing is left to contrast with {where}", what)
 

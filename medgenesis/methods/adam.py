@@ -20,7 +20,8 @@ class Adam(nn.Module):
         level: granularity n of the stage (published: 0, then 2, then 4). At level 0, whole images, nothing is pruned.
         prune_above: negatives of this cosine or more are pruned at the other levels (published: 0.8); None: none are,
             nor is "pruned" returned.
-        settings: of `MomentumContrast`: `dim`, `queue_size`, `momentum`, `temperature`, `mlp`, `split_batch`.
+        settings: of `MomentumContrast`: `dim`, `queue_size`, `momentum`, `temperature`, `mlp`, `split_batch`, and
+            `prune_after`, so many batches without pruning, for short trainings (ours).
 
     Shape:
         batch: `image` and `key`, two views of one cell of each slab, (B, k, H, W).

@@ -10,7 +10,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights import read_checkpoint
 from medgenesis.weights.published import check_finite
 
-_DISCRIMINATION, _QUEUE = "discrimination.", "discrimination.queue."
+_DISCRIMINATION, _QUEUE, _COUNT = "discrimination.", "discrimination.queue.", "discrimination.batches"
 
 
 def hand_over(
@@ -58,7 +58,7 @@ def hand_over(
     source = "the given stage" if isinstance(previous, Mapping) else str(previous)
     content = previous if isinstance(previous, Mapping) else read_checkpoint(previous)
     found, own = content.get("method", content), method.state_dict()
-    dropped = () if carry_head else (_DISCRIMINATION,)
+    dropped = (_COUNT,) if carry_head else (_DISCRIMINATION,)  # a stage counts its own batches
     dropped += () if carry_queue else (_QUEUE,)
     wanted = [name for name in own if not name.startswith(dropped)]
     wrong = [name for name in wanted if name not in found or found[name].shape != own[name].shape]

@@ -36,6 +36,8 @@ class MomentumContrast(nn.Module):
         temperature: T of InfoNCE.
         prune_above: drop negatives of this cosine or more from the loss (purposive pruner); infinity drops none but
             reports the part "pruned" too; None drops none.
+        prune_after: batches of training from which on they are dropped (published: 0). A trunk that a short training
+            has left with much the same embedding for everything would have no negative at all, and stay so.
         mlp: head of two layers with a ReLU between, else one layer.
         split_batch: groups into which each process's keys are shared out at random, each with its own batch-norm
             statistics: the substitute for shuffling across processes on one device. 1: plain batch norm.
@@ -69,6 +71,7 @@ class MomentumContrast(nn.Module):
         momentum: float = 0.999,
         temperature: float = 0.2,
         prune_above: float | None = None,
+        prune_after: int = 0,
         mlp: bool = True,
         split_batch: int = 1,
     ) -> None:
@@ -78,6 +81,8 @@ class MomentumContrast(nn.Module):
                 "momentum, temperature, split_batch: must be in [0, 1], above 0 and at least 1; found "
                 f"{momentum}, {temperature}, {split_batch}. Published: 0.999, 0.2, 1."
             )
+        if isinstance(prune_after, bool) or not isinstance(prune_after, int) or prune_after < 0:
+            raise ValueError(f"prune_after: must be a number of batches, published 0; found {prune_after!r}.")
         if prune_above not in (None, float("inf")):
             check_threshold(prune_above)
         channels = feature_channels(encoder)
@@ -87,7 +92,9 @@ class MomentumContrast(nn.Module):
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
         self.queue = KeyQueue(dim, queue_size)
         self.register_buffer("updates", torch.tensor(0))  # of the key branch
-        self.temperature, self.prune_above, self.split_batch = temperature, prune_above, split_batch
+        self.register_buffer("batches", torch.tensor(0))  # of training, in this stage
+        self.temperature, self.split_batch = temperature, split_batch
+        self.prune_above, self.prune_after = prune_above, prune_after
         self.parts = ("positive", "negative") if prune_above is None else ("pruned", "positive", "negative")
         self._average = get_ema_multi_avg_fn(momentum)
 
@@ -115,13 +122,20 @@ class MomentumContrast(nn.Module):
             keys = self._embedded(key)
         positive = (queries * keys).sum(dim=1)
         negatives = queries @ self.queue.keys.clone()  # the gradient needs the keys that enqueue() is about to replace
-        keep = None if self.prune_above is None else prune_negatives(negatives, self.prune_above)
+        keep = self._kept(negatives)
         output = {"loss": info_nce(positive, negatives, self.temperature, keep)}
         if keep is not None:
             output["pruned"] = 1 - keep.float().mean()
         if self.training:
             self.queue.enqueue(everyones)
+            self.batches += 1
         return {**output, "positive": positive.detach().mean(), "negative": negatives.detach().mean()}
+
+    def _kept(self, negatives: Tensor) -> Tensor | None:
+        """Which negatives the loss has, bool like them; None where none are ever dropped."""
+        if self.prune_above is None:
+            return None
+        return prune_negatives(negatives, self.prune_above) | (self.batches < self.prune_after)
 
     @torch.no_grad()
     def _follow(self, encoder: nn.Module) -> None:

@@ -50,6 +50,20 @@ def test_a_loop_over_the_samples(level):
     assert set(output) == {"loss", *method.parts}
 
 
+def test_nothing_is_pruned_in_the_first_batches_and_validation_counts_none():
+    early, none, always = (adam(level=2, **{"prune_above": -0.5, "prune_after": n}) for n in (2, 100, 0))
+    for batch in range(4):
+        pair = two_views(seed=batch)
+        outputs = [method(pair) for method in (early, none, always)]
+        assert [output["pruned"].item() > 0 for output in outputs] == [batch >= 2, False, True]
+        assert torch.equal(outputs[0]["loss"], outputs[1 if batch < 2 else 2]["loss"])
+        early.eval()(pair)
+        assert early.discrimination.batches == batch + 1
+        early.train()
+    with pytest.raises(ValueError, match="prune_after: must be a number of batches"):
+        adam(prune_after=-1)
+
+
 def test_level_nought_prunes_nothing_whatever_the_threshold(caplog):
     whole, pair = adam(level=0, prune_above=-1.0), two_views()
     output, plain = whole(pair), adam(level=2, prune_above=1.01)(pair)
