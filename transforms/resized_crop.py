@@ -45,11 +45,12 @@ class RandResizedCrop(RandCroppingTransform):
         size: side of the result, or a side for each axis, pixels.
         scale: least and greatest share of the voxels.
         ratio: least and greatest ratio of width to height, in pixels. In a volume: of each side to the one before.
+        least_side: of the volume, pixels; what is smaller is refused.
 
     Raises:
         ValueError: a setting out of its range.
-        VolumeError: (on call) not (C, *spatial), empty, not floating point, not finite, or of another number of spatial
-            axes than `size`.
+        VolumeError: (on call) not (C, *spatial), empty, not floating point, not finite, of another number of spatial
+            axes than `size`, or smaller than `least_side`.
 
     References:
         Hosseinzadeh Taher et al., CAiD, MIDL 2022, and Adam, DART 2023 (arXiv 2309.15358): their first augmentation.
@@ -64,8 +65,11 @@ class RandResizedCrop(RandCroppingTransform):
         size: int | Sequence[int] = 224,
         scale: tuple[float, float] = (0.2, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        *,
+        least_side: int = 1,
     ) -> None:
         super().__init__()
+        self.least_side = check_count("least_side", least_side)
         several = not isinstance(size, (int, np.integer, float))
         self.size = tuple(check_count("size", side) for side in size) if several else check_count("size", size)
         if not 0 < scale[0] <= scale[1] <= 1:
@@ -83,6 +87,11 @@ class RandResizedCrop(RandCroppingTransform):
     def checked(self, batch: torch.Tensor, axes: str) -> torch.Tensor:
         batch = super().checked(batch, axes)
         self._sizes(batch.ndim - 2)
+        if min(batch.shape[2:]) < self.least_side:
+            raise VolumeError(
+                f"each side of the volume must have at least {self.least_side} voxels, but they have "
+                f"{tuple(batch.shape[2:])}: leave it out, or lower least_side"
+            )
         return batch
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> ResizedCropParams:

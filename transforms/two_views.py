@@ -92,6 +92,7 @@ def caid_views(
     *,
     mode: str = "caid",
     scale: tuple[float, float] = (0.2, 1.0),
+    least_side: int = 32,
     align_target: bool = True,
     keys: str = "image",
     key_key: str = "key",
@@ -103,6 +104,7 @@ def caid_views(
         size: side of a view, pixels; at least 81 in mode "caid".
         mode: "caid", or "id": instance discrimination alone, without distortion and target.
         scale: least and greatest share of a crop.
+        least_side: of a slab, pixels.
         align_target: see `RandTwoViewsd`.
         keys: the slab (k, H, W) in [0, 1].
         key_key: where the key view goes.
@@ -120,7 +122,8 @@ def caid_views(
     """
     if mode not in ("caid", "id"):
         raise ValueError(f'mode must be "caid" or "id", but is {mode!r}')
-    view = [RandResizedCrop(size, scale), RandBrightnessContrast(), RandBlur(), RandFlip(0.5, spatial_axis=1)]
+    crop = RandResizedCrop(size, scale, least_side=least_side)
+    view = [crop, RandBrightnessContrast(), RandBlur(), RandFlip(0.5, spatial_axis=1)]
     if mode == "id":
         return RandTwoViewsd(keys, view, key_key=key_key)
     distortion = RandCAiDDistortion()

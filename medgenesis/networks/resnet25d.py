@@ -128,7 +128,8 @@ def _check(network: ResNet25D | Encoder25D, x: torch.Tensor) -> None:
     if x.ndim != 4 or x.shape[1] != network.slices or min(x.shape[2:]) < REDUCTION:
         raise ValueError(
             f"input: must be slabs (B, {network.slices}, H, W) with sides of {REDUCTION} pixels or more; found "
-            f"{tuple(x.shape)}. Cut slabs of {network.slices} slices, or build the network with other slices."
+            f"{tuple(x.shape)}. Cut slabs of {network.slices} slices and of a larger size, or build the network with "
+            "other slices."
         )
     if network.training and x.shape[0] == 1 and max(x.shape[2:]) <= REDUCTION:
         raise ValueError(

@@ -23,9 +23,11 @@ class UNet25D(nn.Module):
         slices: see ``ResNet25D``.
         out_channels: channels of the output.
         activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
+        size: side of the slabs that it is to see, so that one that does not fit is known before any is read; None: not
+            known.
 
     Raises:
-        ValueError: as ``ResNet25D``; or H or W does not divide by 32.
+        ValueError: as ``ResNet25D``; or ``size``, H or W does not divide by 32.
 
     References:
         Hosseinzadeh Taher et al., CAiD, MIDL 2022 (arXiv 2204.07344).
@@ -36,9 +38,21 @@ class UNet25D(nn.Module):
     """
 
     def __init__(
-        self, name: str = "resnet50", slices: int = 3, out_channels: int = 1, *, activation: str | None = None
+        self,
+        name: str = "resnet50",
+        slices: int = 3,
+        out_channels: int = 1,
+        *,
+        activation: str | None = None,
+        size: int | None = None,
     ):
         super().__init__()
+        if size is not None and (size < REDUCTION or size % REDUCTION):
+            smaller = max(1, size // REDUCTION) * REDUCTION
+            raise ValueError(
+                f"size: must divide by {REDUCTION}, as the maps are halved five times; found {size}. "
+                f"Use {smaller} or {smaller + REDUCTION}."
+            )
         self.encoder = Encoder25D(ResNet25D(name, slices))
         self.decoder = UNetDecoder(
             spatial_dims=2,

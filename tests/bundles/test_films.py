@@ -402,6 +402,30 @@ def test_a_grid_finer_than_the_film(adam):
     assert not list(adam.root.rglob("last.pt"))
 
 
+def test_a_film_too_small_for_context(caid, films, tmp_path):
+    records = [{"image": record["image"]} for record in records_of(films, "training")]
+    Image.fromarray(np.asarray(Image.open(records[0]["image"]))[:31]).save(tmp_path / "strip.png")
+    datalist = {"training": records, "validation": [*records, {"image": str(tmp_path / "strip.png")}]}
+    (tmp_path / "list.json").write_text(json.dumps(datalist))
+    found = cause(caid, "pretrain", datalist=str(tmp_path / "list.json"))
+    assert isinstance(found, VolumeError) and "strip.png: each side" in str(found) and "least_side" in str(found)
+    assert not list(caid.root.rglob("tensorboard"))
+
+
+@pytest.mark.parametrize("stage", [{"mode": "caid"}, {"mode": "id"}])
+def test_a_size_that_does_not_divide_is_known_in_the_first_stage(caid, stage):
+    """Instance discrimination alone could be trained at this size, and the stage after it could not."""
+    found = cause(caid, "pretrain", size=100, **stage)
+    assert isinstance(found, ValueError) and "size: must divide by 32" in str(found) and "96 or 128" in str(found)
+    assert not list(caid.root.rglob("tensorboard"))
+
+
+@pytest.mark.parametrize(("config", "kind"), [("finetune", "train"), ("inference", "infer")])
+def test_a_size_that_does_not_divide_is_known_before_a_film_is_shown(adam, config, kind):
+    found = cause(adam, config, kind=kind, size=100, init="scratch")
+    assert isinstance(found, ValueError) and "size: must divide by 32" in str(found)
+
+
 def test_a_view_too_small_for_the_distortion(caid):
     found = cause(caid, "pretrain", size=64)
     assert isinstance(found, ValueError) and 'at least 81 in mode "caid"' in str(found)

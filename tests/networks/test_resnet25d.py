@@ -103,7 +103,7 @@ def test_classifier(name):
     ("shape", "words"),
     [
         ((2, 5, 64, 64), r"input: must be slabs \(B, 3, H, W\).*found \(2, 5, 64, 64\)"),
-        ((2, 3, 64, 31), "sides of 32 pixels or more"),
+        ((2, 3, 64, 31), "sides of 32 pixels or more.*a larger size"),
         ((2, 3, 64, 64, 64), "input: must be slabs"),
         ((1, 3, 32, 32), "one value a channel.*batch of at least 2"),
     ],

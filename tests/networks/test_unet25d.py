@@ -71,6 +71,14 @@ def test_head_is_all_that_depends_on_the_number_of_outputs():
     assert {key for key in one if one[key].shape != three[key].shape} == {"head.conv.weight", "head.conv.bias"}
 
 
+@pytest.mark.parametrize(("size", "words"), [(100, "found 100. Use 96 or 128"), (16, "Use 32 or 64"), (0, "Use 32 or")])
+def test_a_size_that_does_not_divide_is_known_before_any_slab(size, words):
+    with pytest.raises(ValueError, match=f"size: must divide by 32.*{words}"):
+        UNet25D("resnet18", size=size)
+    with torch.device("meta"):
+        UNet25D("resnet18", size=96)
+
+
 def test_sides_that_do_not_divide():
     with pytest.raises(ValueError, match=r"divide by 32; found \(64, 70\).*to \(64, 96\)"):
         UNet25D("resnet18")(torch.zeros(2, 3, 64, 70))

@@ -118,6 +118,7 @@ IMPOSSIBLE = [
     ("ResizedCrop", {"scale": (0, 1)}, r"scale must be two rising shares in \(0, 1\], but is \(0, 1\)"),
     ("ResizedCrop", {"scale": (0.2, 1.1)}, "scale must be"),
     ("ResizedCrop", {"ratio": (2, 1)}, r"ratio must be two rising ratios above 0, but is \(2, 1\)"),
+    ("ResizedCrop", {"least_side": 0}, "least_side must be a whole number of at least 1, but is 0"),
     ("AnatomyCell", {"level": -1}, "level must be a whole number of at least 0, but is -1"),
     ("AnatomyCell", {"level": 1.5}, "level must be .* but is 1.5"),
     ("AnatomyCell", {"grid": "round"}, 'grid must be "binary" or "square", but is \'round\''),

@@ -39,6 +39,7 @@ def values(sample, *names):
 def test_the_views_of_caid_are_the_published_steps_in_their_order():
     crop, jitter, blur, flip, distortion = steps_of(caid_views())
     assert isinstance(crop, RandResizedCrop) and (crop.size, crop.scale) == (224, (0.2, 1.0))
+    assert crop.least_side == 32 and steps_of(caid_views(96, mode="id", least_side=16))[0].least_side == 16
     assert isinstance(jitter, RandBrightnessContrast) and jitter.prob == 0.8
     assert isinstance(blur, RandBlur) and (blur.sigma, blur.prob) == ((0.1, 2.0), 0.5)
     assert isinstance(flip, RandFlip) and flip.prob == 0.5 and isinstance(distortion, RandCAiDDistortion)
