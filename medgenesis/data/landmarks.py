@@ -48,7 +48,10 @@ def read_landmarks(path: str | os.PathLike) -> Landmarks:
             for row in reader:
                 _add(landmarks, row, f"{path}, line {reader.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatalistError(f"{path}: must be a CSV file of landmarks, but cannot be read: {error}") from error
+        raise DatalistError(
+            f"{path}: must be a CSV file of landmarks, but cannot be read: {error}. Check the path, or say that there "
+            "are no landmarks ('$None' on a command line)."
+        ) from error
     if not landmarks:
         raise DatalistError(f"{path}: must name at least one landmark, but has none below its heading.")
     return landmarks
@@ -81,7 +84,7 @@ def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmar
         Of the records that the table knows, in their order: image -> landmark -> (x, y).
 
     Raises:
-        DatalistError: as `read_landmarks`; a file name that is that of two records.
+        DatalistError: as `read_landmarks`; a file name that is that of two records; a table that knows none of them.
     """
     table, folder = read_landmarks(path), Path(path).parent
     by_path = {(folder / name).resolve(): points for name, points in table.items()}
@@ -95,4 +98,9 @@ def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmar
             points = table[name]
         if points is not None:
             found[str(record["image"])] = points
+    if not found:
+        raise DatalistError(
+            f"{path}: must name some of the images, {', '.join(names[:3])} …; found {', '.join(list(table)[:3])} …. "
+            "Give their file names, or their paths from the table's folder."
+        )
     return found

@@ -99,10 +99,15 @@ def _check(image: Tensor, points: Tensor) -> None:
         raise ValueError(f"image: must be a slab (k, H, W); found shape {tuple(image.shape)}. Use RandSlab to cut one.")
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ValueError(f"points: must be places (N, 2), at least one; found shape {tuple(points.shape)}.")
-    last = torch.tensor([image.shape[2] - 1, image.shape[1] - 1])
-    outside = points[~((points >= -0.5) & (points <= last + 0.5)).all(dim=1)]
+    outside = points[~lie_in(image, points)]
     if len(outside):
         raise ValueError(
-            f"points: must lie in the image, x in 0 to {last[0]} and y in 0 to {last[1]}; found {outside[0].tolist()}. "
-            "Give pixels of this image: where it was resized, the places must be too."
+            f"points: must lie in the image, x in 0 to {image.shape[2] - 1} and y in 0 to {image.shape[1] - 1}; found "
+            f"{outside[0].tolist()}. Give pixels of this image: where it was resized, the places must be too."
         )
+
+
+def lie_in(image: Tensor, points: Tensor) -> Tensor:
+    """Which of the places (N, 2) are on a pixel of the image (k, H, W), bool (N,)."""
+    sides = torch.tensor([image.shape[2], image.shape[1]])
+    return ((points >= -0.5) & (points <= sides - 0.5)).all(dim=1)

@@ -42,7 +42,8 @@ def compositionality(
     if len(images) < 2 or patches < 1 or any(min(image.shape[1:]) < eve.window for image in images):
         raise ValueError(
             f"images: must be two or more with sides of at least window, {eve.window}, and patches at least 1; found "
-            f"{[tuple(image.shape) for image in images[:3]]} … ({len(images)}), {patches}."
+            f"{[tuple(image.shape) for image in images[:3]]} … ({len(images)}), {patches}. Use more "
+            "or larger images, or a smaller window."
         )
     rng = np.random.default_rng(seed)
     wholes = []

@@ -69,7 +69,7 @@ def locality(vectors: np.ndarray, landmarks: Sequence[str], images: Sequence[str
     if not 2 <= kinds < count or len(set(images)) < 2:
         raise ValueError(
             f"landmarks: must be of two kinds or more, in two images or more; found {kinds} kinds of {count} in "
-            f"{len(set(images))} images."
+            f"{len(set(images))} images. Mark more of them."
         )
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     vote = KNeighborsClassifier(min(k, len(set(images)) - 1), metric="cosine")

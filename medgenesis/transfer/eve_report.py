@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from medgenesis.atomic import replacing, write_text
@@ -15,7 +16,7 @@ from medgenesis.data.landmarks import Landmarks
 from medgenesis.mining import draw_feature_map, save_picture
 from medgenesis.mining.feature_map import MOST_GROUPS
 from medgenesis.networks import ResNet25D
-from medgenesis.transfer.eve import Eve
+from medgenesis.transfer.eve import Eve, lie_in
 from medgenesis.transfer.eve_compositionality import compositionality
 from medgenesis.transfer.eve_controls import eve_controls
 from medgenesis.transfer.eve_locality import embed_landmarks, locality
@@ -103,18 +104,15 @@ def report_eve(
         The rows of the table: name -> figure -> value.
 
     Raises:
-        ValueError: fewer than two images, or with landmarks; what the questions raise.
+        ValueError: fewer than two images, or with landmarks; a landmark outside of its image, or an image smaller than
+            the window; what the questions raise.
     """
     least = min((side for image in images.values() for side in image.shape[1:]), default=0)
     window = max(1, least // _SHARE_OF_SIDE) if window is None else window
     stride = max(1, window // 8) if stride is None else stride
     radii = (window / 8, window / 4) if radii is None else radii
     marked = {name: image for name, image in images.items() if landmarks and landmarks.get(name)}
-    if landmarks is not None and len(marked) < 2:
-        raise ValueError(
-            f"landmarks: must be of two of the images or more; found {len(marked)} of {len(images)}. The table names "
-            f"{list(landmarks)[:3]}, the images are {list(images)[:3]}."
-        )
+    _check(images, window, landmarks, marked)
     folder = Path(folder)
     networks: dict[str, nn.Module] = {"trained": trunk, **eve_controls(trunk, imagenet=imagenet, seed=seed)}
     rows: dict[str, dict[str, float]] = {}
@@ -139,6 +137,32 @@ def report_eve(
         "Eve: %d images, windows of %d pixels every %d, resized to %d: %s", len(images), window, stride, size, folder
     )
     return rows
+
+
+def _check(
+    images: Mapping[str, Tensor], window: int, landmarks: Landmarks | None, marked: Mapping[str, Tensor]
+) -> None:
+    """Refuse at once what the single questions would refuse after minutes, and say of which image it is."""
+    if len(images) < 2:
+        raise ValueError(f"images: must be two or more; found {len(images)}. Take more films: count, or section.")
+    for name, image in images.items():
+        if min(image.shape[1:]) < window:
+            raise ValueError(
+                f"window: must be no larger than an image; found {window}, and {name} of {image.shape[2]} x "
+                f"{image.shape[1]} pixels. Choose a smaller window, or leave that film out."
+            )
+    if landmarks is not None and len(marked) < 2:
+        raise ValueError(
+            f"landmarks: must be of two of the images or more; found {len(marked)} of {len(images)}. The table names "
+            f"{list(landmarks)[:3]}, the images are {list(images)[:3]}."
+        )
+    for name, image in marked.items():
+        for landmark, place in landmarks[name].items():
+            if not lie_in(image, torch.tensor([place])):
+                raise ValueError(
+                    f"landmarks: must lie in their image; {landmark!r} of {name} is at x {place[0]:g}, y {place[1]:g}, "
+                    f"but it has {image.shape[2]} x {image.shape[1]} pixels. Give pixels of this very image."
+                )
 
 
 def _distances(found: Retrieval, radii: Sequence[float]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def test_broken_tables(tmp_path, text, message):
 
 
 def test_no_table(tmp_path):
-    with pytest.raises(DatalistError, match="cannot be read"):
+    with pytest.raises(DatalistError, match=r"absent.csv: .* cannot be read.*'\$None'"):
         read_landmarks(tmp_path / "absent.csv")
     (tmp_path / "points.csv").write_bytes(b"image,landmark,x,y\n\xff\xfe\x00,1")
     with pytest.raises(DatalistError, match="cannot be read"):
@@ -58,3 +58,7 @@ def test_landmarks_of_records_by_path_from_the_table_or_by_name(tmp_path):
     assert found == {by_name: points["b.png"], by_path: points["films/a.png"]} and list(found) == [by_name, by_path]
     with pytest.raises(DatalistError, match=r"'b.png' is the name of 2 images"):
         landmarks_of([{"image": "/one/b.png"}, {"image": "/two/b.png"}], tmp_path / "points.csv")
+    with pytest.raises(
+        DatalistError, match=r"points.csv: must name some of the images, x.png .* found films/a.png, b.png"
+    ):
+        landmarks_of([{"image": "/one/x.png"}], tmp_path / "points.csv")

@@ -124,6 +124,25 @@ def test_landmarks_of_other_images(images, trunk, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize(
+    ("count", "place", "window", "words"),
+    [
+        (1, (20.0, 14.0), 16, "images: must be two or more; found 1"),
+        (3, (39.6, 14.0), 16, r"'carina' of films/b.png is at x 39.6, y 14, but it has 40 x 44 pixels"),
+        (3, (20.0, -0.6), 16, "'carina' of films/b.png is at x 20, y -0.6"),
+        (3, (20.0, 14.0), 41, r"window: must be .* found 41, and films/a.png of 40 x 44 pixels"),
+    ],
+)
+def test_what_cannot_be_asked_is_known_before_anything_is_written(
+    images, landmarks, trunk, tmp_path, count, place, window, words
+):
+    some = dict(list(images.items())[:count])
+    marks = {**landmarks, "films/b.png": {"carina": place}}
+    with pytest.raises(ValueError, match=words):
+        report_eve(trunk, some, tmp_path / "none", marks, window=window, size=32)
+    assert not (tmp_path / "none").exists()
+
+
 def test_more_landmarks_than_there_are_colours(images, trunk, tmp_path):
     many = {name: {f"point {i}": (float(i), 20.0) for i in range(36)} for name in images}
     report_eve(trunk, images, tmp_path, many, window=8, size=32, stride=16, patches=3, maps=False)
