@@ -83,8 +83,8 @@ def test_slabs_of_ct(copied, real_data, tmp_path, name, settings):
     (tmp_path / "ct.json").write_text(json.dumps(records))
     bundle = copied(name, tmp_path / name)
     common = {**TINY, **settings, "datalist": str(tmp_path / "ct.json"), "slices": 5, "step_mm": 5.0}
-    start = {"init": "scratch", "views#least_side": 16} if name == "adam_cxr" else {}
-    bundle.run("pretrain", "slabs", **common, **start, slabs_per_image=6, batch_size=8)
+    start = {"init": "scratch"} if name == "adam_cxr" else {}
+    bundle.run("pretrain", "slabs", **common, **start, slabs_per_image=6, batch_size=8, **{"views#least_side": 16})
     network = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
     stem = next(value for key, value in network.items() if key.endswith("conv1.weight"))
     assert stem.shape == (64, 5, 7, 7) and all(value.isfinite().all() for value in network.values())
