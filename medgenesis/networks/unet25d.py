@@ -23,8 +23,7 @@ class UNet25D(nn.Module):
         slices: see ``ResNet25D``.
         out_channels: channels of the output.
         activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
-        size: side of the slabs that it is to see, so that one that does not fit is known before any is read; None: not
-            known.
+        size: side of the slabs that it is to see: one that does not fit is known before training; None: not known.
 
     Raises:
         ValueError: as ``ResNet25D``; or ``size``, H or W does not divide by 32.
