@@ -6,11 +6,13 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 
-__all__ = ["copy", "names", "root"]
+__all__ = ["chosen", "copy", "names", "root"]
 
 
 def names() -> list[str]:
@@ -35,6 +37,17 @@ def root(name: str) -> str:
             if first.is_file() and first.parent.name == "configs":
                 return str(first.parent.parent)
     return str(_bundle(name))
+
+
+def chosen(setting: str, choice: str, among: Mapping[str, Any]) -> Any:
+    """What a config's setting names, of what the config has under these names.
+
+    Raises:
+        ValueError: it has none of that name.
+    """
+    if choice not in among:
+        raise ValueError(f"{setting}: must be one of {', '.join(among)}; found {choice!r}.")
+    return among[choice]
 
 
 def copy(name: str, folder: str | Path) -> Path:

@@ -390,6 +390,15 @@ def test_a_film_that_is_not_there(adam, films, tmp_path):
     assert isinstance(found, DatalistError) and "gone.png" in str(found)
 
 
+def test_a_choice_that_there_is_not(adam, caid):
+    for bundle, setting, choices in (
+        (adam, "pretrain_optimizer", "SGD, AdamW"),
+        (caid, "discriminator", "MomentumContrast, SimSiam, BarlowTwins"),
+    ):
+        found = cause(bundle, "pretrain", **{setting: "Best"})
+        assert isinstance(found, ValueError) and f"{setting}: must be one of {choices}; found 'Best'" in str(found)
+
+
 def test_a_queue_that_batches_do_not_fill(adam):
     found = cause(adam, "pretrain", queue_size=15)
     assert isinstance(found, ValueError) and "15" in str(found) and "batch" in str(found)
