@@ -27,9 +27,9 @@ def mixed(records, tmp_path):
     return [*records[:2], {"image": str(tmp_path / "thin.npy")}, *pictures]
 
 
-def slabs(data, views=None, cache="none", **settings):
+def slabs(data, views=None, cache="none", axis="random", **settings):
     settings = {"cubes_per_volume": 2, "seed": 5, "keys": KEYS, **settings}
-    cut = RandSlabd("image", 3, "random")
+    cut = RandSlabd("image", 3, axis)
     return CubeDataset(data, preprocessing(intensity="unit"), cut, views, cache=cache, **settings)
 
 
@@ -47,7 +47,7 @@ def test_what_a_slab_is_of_a_volume_a_thin_one_and_a_picture(mixed):
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
 def test_views_depend_on_no_cache_and_no_worker(mixed, tmp_path, cache):
-    views = caid_views(96)
+    views = caid_views(96, least_side=2)  # one of the volumes is two slices thin
     expected = [slabs(mixed, views)[0, index] for index in range(10)]
     dataset = slabs(mixed, views, cache=cache, cache_dir=tmp_path / "cache")
     for workers in (0, 2):
@@ -69,7 +69,8 @@ def test_a_grid_finer_than_a_picture_is_known_before_training(mixed):
     assert [record["image"] for record in large.data] == [films[0]["image"]]
 
 
-def test_the_whole_sample_is_tried_once_for_each_shape(mixed):
+@pytest.mark.parametrize(("axis", "times"), [(2, 1), ("random", 3)])
+def test_the_whole_sample_is_tried_once_for_each_shape_and_axis(mixed, axis, times):
     tried = []
 
     class Views(Randomizable):
@@ -77,8 +78,8 @@ def test_the_whole_sample_is_tried_once_for_each_shape(mixed):
             tried.append(tuple(item["image"].shape))
             return item
 
-    slabs([*mixed[3:], *mixed[3:]], Views())
-    assert tried == [(3, 90, 100), (3, 64, 70)]
+    slabs([*mixed[3:], *mixed[3:]], Views(), axis=axis)
+    assert tried == [(3, 90, 100)] * times + [(3, 64, 70)] * times
 
 
 def test_real_films_and_slabs_of_real_volumes(real_data, tmp_path):
