@@ -49,6 +49,21 @@ def test_pattern_head_by_its_formula(channels, classes, norm):
         assert torch.allclose(head(x), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "batch_always"])
+def test_the_head_for_slabs_is_that_for_volumes_one_voxel_thick(norm):
+    torch.manual_seed(0)
+    flat, deep = PatternHead(4, 3, norm, spatial_dims=2).eval(), PatternHead(4, 3, norm).eval()
+    weights = flat.state_dict()
+    kernel = torch.rand_like(deep.conv.weight)  # but for its middle it meets the padding alone
+    kernel[..., 1] = weights["conv.weight"]
+    deep.load_state_dict({**weights, "conv.weight": kernel})
+    x = torch.randn(2, 4, 5, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(flat(x), deep(x[..., None]))
+    with pytest.raises(ValueError, match="spatial_dims: must be 3, or 2 for slabs; found 1"):
+        PatternHead(4, 3, spatial_dims=1)
+
+
 def test_fewer_than_two_classes_are_refused():
     with pytest.raises(ValueError, match="num_classes: must be at least 2; found 1"):
         YNet3D(width=2, num_classes=1)
