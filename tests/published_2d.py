@@ -20,8 +20,8 @@ def norm_shapes(key, channels):
     return {**{f"{key}.{name}": (channels,) for name in names}, f"{key}.num_batches_tracked": ()}
 
 
-def trunk_shapes(name, slices=3):
-    """Key -> shape of torchvision's trunk without its classifier."""
+def backbone_shapes(name, slices=3):
+    """Key -> shape of torchvision's backbone without its classifier."""
     return densenet_shapes(slices) if name == "densenet121" else resnet_shapes(name, slices)
 
 
@@ -63,7 +63,7 @@ def densenet_shapes(slices):
 
 def unet_shapes(name="resnet50", slices=3, out_channels=1):
     """Key -> shape of segmentation_models_pytorch's U-Net."""
-    shapes = {f"encoder.{key}": shape for key, shape in trunk_shapes(name, slices).items()}
+    shapes = {f"encoder.{key}": shape for key, shape in backbone_shapes(name, slices).items()}
     maps = (64, 64, 128, 256, 512) if name in ("resnet18", "resnet34") else (64, 256, 512, 1024, 2048)
     channels = maps[4]
     for block, (out, skip) in enumerate(zip((256, 128, 64, 32, 16), (*maps[3::-1], 0), strict=True)):
@@ -103,8 +103,8 @@ def conv(weights, key, x, **options):
     return F.conv2d(x, weights[f"{key}.weight"], **options)
 
 
-def trunk_maps(weights, x):
-    """The five maps of a torchvision trunk in evaluation mode."""
+def backbone_maps(weights, x):
+    """The five maps of a torchvision backbone in evaluation mode."""
     return (densenet_maps if "features.conv0.weight" in weights else resnet_maps)(weights, x)
 
 
@@ -151,8 +151,8 @@ def densenet_maps(weights, x):
 
 def unet_logits(weights, x):
     """The logits of segmentation_models_pytorch's U-Net in evaluation mode: it joins [upsampled, skip]."""
-    trunk = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
-    *skips, x = trunk_maps(trunk, x)
+    backbone = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+    *skips, x = backbone_maps(backbone, x)
     for block in range(5):
         x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         if skips:

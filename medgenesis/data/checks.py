@@ -93,7 +93,7 @@ def _check_finite(volume: torch.Tensor) -> None:
     if bad:
         raise VolumeError(
             f"{volume_name(volume)}: {bad} of {volume.numel()} voxels are NaN or infinite: "
-            "replace them (by air, say) or leave the file out"
+            "replace them (by air, for example) or leave the file out"
         )
 
 

@@ -24,7 +24,7 @@ class ScaleIntensityPresetd(MapTransform):
     `mri`                 clip to [0, 4000], as published; MR units differ by scanner: see `mri_percentile`
     `mri_percentile`      clip to two percentiles of each channel's non-zero voxels
     `unit`                values are in [0, 1] already; anything outside is an error
-    `xray`                8-bit pictures, 0 to 255; anything outside is an error
+    `xray`                8-bit images, 0 to 255; anything outside is an error
     `custom`              clip to [`a_min`, `a_max`]
     ====================  ==============================================================================
 
@@ -122,8 +122,8 @@ class ScaleIntensityPresetd(MapTransform):
             )
         if self.preset == "xray" and (least < low or most > high):
             raise IntensityRangeError(
-                f"{found}: a film of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
-                "bits, or take each film's own by 'mri_percentile'; a record's `intensity` is for that film alone"
+                f"{found}: an X-ray of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
+                "bits, or take each X-ray's own by 'mri_percentile'; a record's `intensity` is for that X-ray alone"
             )
         if self.preset == "mri" and most > high:  # a custom window may well leave out what is bright
             tissue = volume != 0

@@ -13,7 +13,7 @@ from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining.whole import three_sides
 
 
-class CutPatternd(MapTransform):
+class CropPatternd(MapTransform):
     """Cut the cube that an item of a `PatternTable` describes; deterministic.
 
     The item has `origin` (first voxel) and `size` (voxels cut) beside the loaded volumes, and its `class`.
@@ -49,12 +49,12 @@ class CutPatternd(MapTransform):
         name = volume_name(item[self.keys[0]])
         origin, region = _whole_numbers(item, "origin", name), _whole_numbers(item, "size", name, least=1)
         for key in (*self.keys, *self.label_keys):
-            item[key] = cut_pattern(item[key], origin, region, self.size, nearest=key in self.label_keys)
+            item[key] = crop_pattern(item[key], origin, region, self.size, nearest=key in self.label_keys)
         (item[self.class_key],) = _whole_numbers(item, "class", name, count=1)
         return item
 
 
-def cut_pattern(
+def crop_pattern(
     volume: torch.Tensor, origin: Sequence[int], region: Sequence[int], size: Sequence[int], nearest: bool = False
 ) -> torch.Tensor:
     """The cube of `region` voxels from `origin` on of a volume (C, X, Y, Z), as (C, *size), in memory of its own.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from medgenesis.data.cube_rules import get_rule
-from medgenesis.mining.admission import admit, check_resumed, checked_features
+from medgenesis.data.crop_criteria import get_criterion
+from medgenesis.mining.eligibility import admit, check_resumed, checked_features
 from medgenesis.mining.checksums import checksum
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
@@ -100,7 +100,7 @@ class _Discovery:
             {i: self.volumes[i] for i in self.members["training"]},
             lambda i: load(kept[i]),
             self.coordinates,
-            get_rule(settings.rule),
+            get_criterion(settings.criterion),
             settings.min_distance,
             settings.tries,
         )

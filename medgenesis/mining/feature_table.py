@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.atomic import replacing
+from medgenesis.storage.atomic import replacing
 from medgenesis.errors import DatalistError
 from medgenesis.mining.volumes import VolumeInfo
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medgenesis.atomic import write_text
+from medgenesis.storage.atomic import write_text
 from medgenesis.errors import DatalistError
 from medgenesis.mining.volumes import VolumeInfo
 

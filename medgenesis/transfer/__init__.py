@@ -1,25 +1,25 @@
 """What was learnt: restoration against trivial answers, embeddings, landmarks, few labels, slice-wise."""
 
-from medgenesis.transfer.embedding import embed_volume, embed_volumes
-from medgenesis.transfer.eve import EmbeddingMap, Eve
-from medgenesis.transfer.eve_compositionality import compositionality
-from medgenesis.transfer.eve_controls import RawPixels, eve_controls
-from medgenesis.transfer.eve_locality import embed_landmarks, locality
-from medgenesis.transfer.eve_report import blind_figures, landmark_figures, report_eve, whole_figures
-from medgenesis.transfer.eve_retrieval import Retrieval, retrieve_landmarks, same_places
-from medgenesis.transfer.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
-from medgenesis.transfer.film_slabs import film_slabs
-from medgenesis.transfer.restoration import report_restoration, restoration_errors
-from medgenesis.transfer.restore import restore_volume, restore_volumes
-from medgenesis.transfer.slab_inferer import SlabInferer
+from medgenesis.inference.embedding import embed_volume, embed_volumes
+from medgenesis.transfer.dense.embedder import EmbeddingMap, DenseEmbedder
+from medgenesis.transfer.dense.compositionality import measure_compositionality
+from medgenesis.transfer.dense.baselines import RawPixels, dense_baselines
+from medgenesis.transfer.dense.locality import embed_landmarks, measure_locality
+from medgenesis.transfer.dense.report import same_position_figures, landmark_figures, report_dense_features, whole_figures
+from medgenesis.transfer.dense.landmark_matching import LandmarkMatches, match_landmarks, same_position_baseline
+from medgenesis.transfer.protocols.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
+from medgenesis.transfer.dense.slabs import load_xray_slabs
+from medgenesis.transfer.analyses.restoration import report_restoration, restoration_errors
+from medgenesis.inference.restore import restore_volume, restore_volumes
+from medgenesis.inference.slab_inferer import SlabInferer
 
 __all__ = [
     "EmbeddingMap",
-    "Eve",
+    "DenseEmbedder",
     "RawPixels",
-    "Retrieval",
+    "LandmarkMatches",
     "SlabInferer",
-    "blind_figures",
+    "same_position_figures",
     "bootstrap_interval",
     "compare_few_labels",
     "compositionality",
@@ -27,16 +27,16 @@ __all__ = [
     "embed_landmarks",
     "embed_volume",
     "embed_volumes",
-    "eve_controls",
-    "film_slabs",
+    "dense_baselines",
+    "load_xray_slabs",
     "landmark_figures",
     "locality",
-    "report_eve",
+    "report_dense_features",
     "report_restoration",
     "restoration_errors",
     "restore_volume",
     "restore_volumes",
-    "retrieve_landmarks",
-    "same_places",
+    "match_landmarks",
+    "same_position_baseline",
     "whole_figures",
 ]

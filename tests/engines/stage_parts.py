@@ -1,4 +1,4 @@
-"""What the config of the staged run is made of, beside the package's own: a tiny trunk, a kill and a delay."""
+"""What the config of the staged run is made of, beside the package's own: a tiny backbone, a kill and a delay."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from ignite.engine import Events
 from torch import nn
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """Slabs (B, 3, H, W) -> pooled features (B, 6), with batch norm."""
 
     out_channels = 6

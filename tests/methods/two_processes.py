@@ -13,11 +13,11 @@ from medgenesis.engines import PretextTrainer
 from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam
 
 sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Trunk, Unet, loader_of, state_of, two_views
+from views import Slabs, Backbone, Unet, loader_of, state_of, two_views
 
 METHODS = {
-    "adam": lambda: Adam(Trunk(), level=2, dim=5, queue_size=24),
-    "split": lambda: Adam(Trunk(), dim=5, queue_size=24, split_batch=2),
+    "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),
+    "split": lambda: Adam(Backbone(), dim=5, queue_size=24, split_batch=2),
     "caid": lambda: CAiD(Unet(), dim=5, queue_size=24),
     "id": lambda: CAiD(Unet(), mode="id", dim=5, queue_size=24),
     "simsiam": lambda: CAiD(Unet(), SimSiam, dim=8, hidden=4),
@@ -32,11 +32,11 @@ def half(pair, rank):
 def shuffled(rank):
     """One call on this rank's half of 8 images; rank 1's generator is elsewhere, as the engine seeds it."""
     torch.manual_seed(0)
-    trunk = Trunk()
-    method = MomentumContrast(trunk, dim=5, queue_size=24)
+    backbone = Backbone()
+    method = MomentumContrast(backbone, dim=5, queue_size=24)
     torch.manual_seed(5 + rank)
     pair = half(two_views(8), rank)
-    output = method(trunk(pair["image"]), pair["key"], trunk)
+    output = method(backbone(pair["image"]), pair["key"], backbone)
     return {"state": state_of(method), "positive": output["positive"]}
 
 

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 from medgenesis.data.sampler import SeededSampler
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """Slabs (B, 3, H, W) -> pooled features (B, 6), with batch norm."""
 
     out_channels = 6
@@ -20,7 +20,7 @@ class Trunk(nn.Module):
         return torch.relu(self.norm(self.conv(x))).mean((2, 3))
 
 
-class Encoder(Trunk):
+class Encoder(Backbone):
     def forward(self, x):
         shallow = torch.relu(self.conv(x))
         return [shallow, torch.relu(self.norm(shallow))]

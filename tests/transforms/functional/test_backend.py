@@ -12,7 +12,7 @@ import torch
 from medgenesis.transforms.functional import backend
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from faces import SUBJECTS, build, call, cube
+from variants import SUBJECTS, build, call, cube
 
 RUN_ALL = """
 import sys; sys.path.insert(0, sys.argv[1])
