@@ -3,10 +3,10 @@
     python benchmarks/dense_phantom.py [--seeds 0 1 2] [--X-rays FOLDER] [--parts adam caid]
     python benchmarks/dense_phantom.py --seeds 0 --adam-steps 10 --caid-steps 5 --decoder-steps 5     whether it runs
 
-Adam: landmarks of one X-ray are sought in those of other subjects, none of them seen in training, by the backbone, by the
-same backbone before training (random init), by raw pixels, and without looking (the same place). Twice: in the phantoms'
-X-rays as they are, all of one pose and exposure, and as patients come: tilted by up to 10 degrees, 0.9 to 1.1 times as
-large, moved, with other exposures, and with noise.
+Adam: landmarks of one X-ray are sought in those of other subjects, none of them seen in training, by the backbone, by
+the same backbone before training (random init), by raw pixels, and without looking (the same place). Twice: in the
+phantoms' X-rays as they are, all of one pose and exposure, and as patients come: tilted by up to 10 degrees, 0.9 to 1.1
+times as large, moved, with other exposures, and with noise.
 
 CAiD: encoders trained with and without the restoration of context (modes "caid" and "id": same start, views and
 steps), then frozen, and the untrained one; new decoders, alike and trained alike, restore distorted X-rays of unseen
@@ -42,10 +42,10 @@ from medgenesis.methods import Adam, CAiD, initialise_from_stage
 from medgenesis.networks import ResNet25D, UNet25D
 from medgenesis.transfer import (
     DenseEmbedder,
-    same_position_figures,
     dense_baselines,
     landmark_figures,
     restoration_errors,
+    same_position_figures,
     whole_figures,
 )
 from medgenesis.transforms import (

@@ -5,9 +5,9 @@
 For each distance between classes: patterns are mined by the bundle's mine.yaml (auto-encoder, features, neighbours,
 places). A cube is named by the most frequent label of its voxels, once with background (fat, muscle and air, most of
 any cube) among the labels, once with organs alone. Table 1: how often a cube bears the name of its class's
-reference, beside cubes at random places of the same patients that the same crop criterion accepts. Table 2: how often the
-class is told right by Semantic Genesis' encoder (variant "en" of the bundle's pretrain.yaml), in phantoms that it never
-saw, whole and corrupted as in training.
+reference, beside cubes at random places of the same patients that the same crop criterion accepts. Table 2: how often
+the class is told right by Semantic Genesis' encoder (variant "en" of the bundle's pretrain.yaml), in phantoms that it
+never saw, whole and corrupted as in training.
 """
 
 import argparse

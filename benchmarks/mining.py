@@ -39,7 +39,13 @@ def mined_features(datalist: Path, folder: Path, features: str, args: argparse.N
     root = bundles.root("semantic_genesis_ct")
     settings = {"width": args.width, "autoencoder_epochs": args.epochs, "volume_size": args.size, "seed": seed}
     settings |= {"volumes_per_batch": args.batch, "cache": "memory", "num_workers": 0, "features": features}
-    few = {"classes": 2, "train_patients": 2, "validation_patients": 0, "crop_criterion": "any", "cube_size": [16, 16, 16]}
+    few = {
+        "classes": 2,
+        "train_patients": 2,
+        "validation_patients": 0,
+        "crop_criterion": "any",
+        "cube_size": [16, 16, 16],
+    }
     paths = {"bundle_root": root, "datalist": str(datalist), "output_dir": str(folder)}
     run_bundle(config_file=f"{root}/configs/mine.yaml", **paths, **settings, **few)
     return VolumeFeatures.load(folder / "features.npz")

@@ -34,7 +34,8 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Form:
-    """A transform: its name behind Rand or Batched, its settings, its reference implementation, and what the published program takes.
+    """A transform: its name behind Rand or Batched, its settings, its reference implementation, and what the published
+    program takes.
 
     The last in ms at 64 x 64 x 32 on a machine where np.copy takes PUBLISHED_COPY (design notes, peers.md 1.1).
     """

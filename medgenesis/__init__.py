@@ -9,8 +9,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    *("bundles", "data", "engines", "errors", "handlers", "methods"),
-    *("mining", "networks", "report", "transfer", "transforms", "weights"),
+    *("bundles", "data", "datasets", "engines", "errors", "handlers", "inference", "io", "losses", "methods"),
+    *("mining", "networks", "report", "storage", "transfer", "transforms", "weights"),
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]

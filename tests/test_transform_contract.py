@@ -18,18 +18,18 @@ from medgenesis.transforms.functional import backend as dispatch
 sys.path.insert(0, str(Path(__file__).parent / "transforms"))
 from variants import (
     COMPOSITES,
-    VARIANTS,
     IDEAS,
     ONES,
     SUBJECTS,
+    VARIANTS,
     build,
     call,
     cube,
-    every_variant,
     every_subject,
-    variant_class,
+    every_variant,
     result_shape,
     stacked,
+    variant_class,
 )
 
 SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
@@ -61,9 +61,13 @@ def agree(subject, found, expected, tolerance=TOLERANCE):
 
 
 def test_each_idea_is_there_in_each_face_with_the_same_settings():
-    assert set(library.__all__) - WITHOUT_BATCHES == {variant.format(idea) for variant in VARIANTS.values() for idea in IDEAS}
+    assert set(library.__all__) - WITHOUT_BATCHES == {
+        variant.format(idea) for variant in VARIANTS.values() for idea in IDEAS
+    }
     for subject in SUBJECTS:
-        array, dictionary, batched = (inspect.signature(variant_class(subject, variant)).parameters for variant in VARIANTS)
+        array, dictionary, batched = (
+            inspect.signature(variant_class(subject, variant)).parameters for variant in VARIANTS
+        )
         own = {"keys", "target_key", "allow_missing_keys"}
         assert list(array) == list(batched) == [name for name in dictionary if name not in own]
         for name, setting in array.items():
@@ -105,7 +109,9 @@ def test_one_cube_and_the_same_seed_give_the_same_in_every_face_call_after_call(
 def test_with_a_probability_too(subject):
     volume, untouched = cube(1, 20, 20, 20), 0
     for seed in range(12):
-        expected, *others = (call(build(subject, variant, prob=0.5).set_random_state(seed), volume) for variant in VARIANTS)
+        expected, *others = (
+            call(build(subject, variant, prob=0.5).set_random_state(seed), volume) for variant in VARIANTS
+        )
         assert all(torch.equal(other, expected) for other in others)
         untouched += torch.equal(expected[0], volume)
     assert 0 < untouched < 12

@@ -54,7 +54,8 @@ class RandSlab(RandVolumeTransform):
 
     Rows and columns are those of an image that hangs on the wall, head (or front) up: across Z, H = Y and W = X;
     across Y, H = Z reversed and W = X; across X, H = Z reversed and W = Y. On the LPS grid W then grows to the
-    patient's left (across X: to the back). `functional.slabs` has `to_display` and `from_display` for slices cut elsewhere.
+    patient's left (across X: to the back). `functional.slabs` has `to_display` and `from_display` for slices cut
+    elsewhere.
 
     Args:
         slices: how many, an odd number.

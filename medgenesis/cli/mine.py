@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-patients", type=int, metavar="N", help="validation cubes of a class (default 30)")
     parser.add_argument("--cube-size", **sides, help="voxels of a cube (default 64 64 32)")
     parser.add_argument(
-        "--rule", dest="crop_criterion", choices=("lung", "foreground", "any"), help="cubes worth a class (default lung)"
+        "--rule",
+        dest="crop_criterion",
+        choices=("lung", "foreground", "any"),
+        help="cubes worth a class (default lung)",
     )
     parser.add_argument(
         "--features",

@@ -1,7 +1,7 @@
-"""Volumes in: readers, the standard grid, intensity presets, random cubes, datalists."""
+"""From files to samples: datalists, the standard grid, intensity presets, random crops, cached data sets."""
 
+from medgenesis.data.cache import MappedDataset
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.datasets.chestxray14 import chestxray14_datalist
 from medgenesis.data.classes import check_classes, check_findings, judged_findings
 from medgenesis.data.crop_criteria import CROP_CRITERIA, AnyCriterion, CropCriterion, ForegroundCriterion, LungCriterion
 from medgenesis.data.crops import RandAcceptedCropd, acceptance
@@ -12,34 +12,25 @@ from medgenesis.data.datalists import (
     read_datalist,
     write_datalist,
 )
-from medgenesis.data.patch_dataset import PatchDataset
-from medgenesis.io.dicom import DicomReader
-from medgenesis.data.cache import MappedDataset
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.landmarks import landmarks_of, read_landmarks, write_landmarks
-from medgenesis.io.volume_reader import LoadVolumed, VolumeReader
+from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.data.pipeline import Preprocessing, preprocessing
-from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
-from medgenesis.io.writers import WholeNiftiWriter, WholeImageWriter
 
 __all__ = [
     "CROP_CRITERIA",
     "AnyCriterion",
-    "ArrayReader",
     "CheckClassesd",
     "CheckLabeld",
     "CheckVolumed",
     "PatchDataset",
     "CropCriterion",
-    "DicomReader",
     "ForegroundCriterion",
-    "GreyReader",
-    "LoadVolumed",
     "LungCriterion",
     "MappedDataset",
     "MergeLabelsd",
@@ -48,15 +39,10 @@ __all__ = [
     "SampleKey",
     "ScaleIntensityPresetd",
     "SeededSampler",
-    "SimpleITKReader",
-    "VolumeReader",
-    "WholeNiftiWriter",
-    "WholeImageWriter",
     "acceptance",
     "check_classes",
     "check_disjoint",
     "check_findings",
-    "chestxray14_datalist",
     "datalist_header",
     "join_datalists",
     "judged_findings",

@@ -68,8 +68,8 @@ def _without_trace(item: dict) -> dict:
 def hash_record(record: dict) -> bytes:
     """Hash of a record and of the size and time of change of every file (or folder of files) that it names.
 
-    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key for example,
-    may be the name of something in the current folder by chance.
+    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key for
+    example, may be the name of something in the current folder by chance.
     """
     stamps = []
     for key, value in record.items():

@@ -9,8 +9,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 _GRID_TOLERANCE = 0.1  # of a voxel, at the corners of the volume
 

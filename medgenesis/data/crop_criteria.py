@@ -96,7 +96,11 @@ class AnyCriterion(CropCriterion):
         return 0.0
 
 
-CROP_CRITERIA: dict[str, CropCriterion] = {"lung": LungCriterion(), "foreground": ForegroundCriterion(), "any": AnyCriterion()}
+CROP_CRITERIA: dict[str, CropCriterion] = {
+    "lung": LungCriterion(),
+    "foreground": ForegroundCriterion(),
+    "any": AnyCriterion(),
+}
 
 
 def get_criterion(criterion: str | CropCriterion) -> CropCriterion:

@@ -10,8 +10,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialCrop, SpatialPad
 
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 # What the published borders are of the room for starts in a 512 x 512 x 300 volume.
 _BORDER_SHARE = (100 / (512 - 64), 100 / (512 - 64), 30 / (300 - 32))
@@ -80,7 +80,9 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         """Draw the start of a cube in a volume (C, *spatial)."""
         super().randomize(None)
         size = self._inside(data)
-        self.start, self.distance_to_acceptance = draw_cube(data, size, self.criterion, self.R, border=self.border, tries=self.tries)
+        self.start, self.distance_to_acceptance = draw_cube(
+            data, size, self.criterion, self.R, border=self.border, tries=self.tries
+        )
 
     def acceptance(self, volume: torch.Tensor, draws: int, rng: np.random.RandomState) -> float:
         """Share of random positions in a volume (C, *spatial) that the rule accepts.
@@ -162,7 +164,8 @@ def draw_cube(
     border: float | Sequence[float] | None = None,
     tries: int = 50,
 ) -> tuple[tuple[int, ...], float]:
-    """Start (voxels) and distance to acceptance of the first accepted of `tries` random cubes, else of the one nearest to it.
+    """Start (voxels) and distance to acceptance of the first accepted of `tries` random cubes, else of the one nearest
+    to it.
 
     Args:
         volume: (C, *spatial) in [0, 1].

@@ -9,13 +9,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from medgenesis.io.dicom import image_headers, is_dicom, is_radiograph
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.labels import parse_label_merge
-from medgenesis.io.volume_reader import SUFFIXES
-from medgenesis.io.readers import ArrayReader, open_array
 from medgenesis.data.splits import SECTIONS, check_disjoint, patient_of, split_patients
 from medgenesis.errors import DatalistError
+from medgenesis.io.dicom import image_headers, is_dicom, is_radiograph
+from medgenesis.io.readers import ArrayReader, open_array
+from medgenesis.io.volume_reader import SUFFIXES
 
 logger = logging.getLogger(__name__)
 

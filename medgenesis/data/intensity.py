@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensityRange
 
 from medgenesis.errors import IntensityRangeError, VolumeError
+from medgenesis.io.naming import volume_name
 
 WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
@@ -157,8 +157,3 @@ def _check_unit(volume: torch.Tensor, name: str, least: float, most: float) -> t
             "preset of the modality ('ct', 'mri', 'mri_percentile', 'custom')"
         )
     return volume.clamp(0, 1)
-
-
-def volume_name(volume: torch.Tensor) -> str:
-    """The file a volume was read from, as MONAI remembers it, or "volume"."""
-    return str(volume.meta.get("filename_or_obj", "volume")) if isinstance(volume, MetaTensor) else "volume"

@@ -61,8 +61,8 @@ class PatchDataset(SeededDataset):
     """Random cubes of volumes, or slabs of volumes and images, each corrupted into a pretext pair.
 
     Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
-    cube, a crop criterion that never accepts or a transform that its size does not allow is known before hours are spent;
-    this pass fills the cache.
+    cube, a crop criterion that never accepts or a transform that its size does not allow is known before hours are
+    spent; this pass fills the cache.
 
     Args:
         data: records with `image` (and `label`, where labels are cut along), as from `load_datalist`.

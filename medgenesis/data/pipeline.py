@@ -7,11 +7,11 @@ import numpy as np
 from monai.transforms import Compose, MapTransform
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.data.orientation import ResampleSpacingd, LimitImageSized, ReorientVolumesd
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.labels import MergeLabelsd
-from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.data.orientation import LimitImageSized, ReorientVolumesd, ResampleSpacingd
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
+from medgenesis.io.volume_reader import LoadVolumed
 
 _AXIS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -71,9 +71,10 @@ def preprocessing(
         label_merge: target label -> source labels, e.g. `{1: "10-14"}`; everything else becomes background.
         num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
-        max_image_side: shrink larger images so that their longer side has so many pixels; None keeps all. A cached X-ray
-            of 1024 x 1024 takes 4 MiB, of 512 x 512 1 MiB, and the latter's random crops (a fifth of the area, shown at
-            224 x 224) lose nothing; cells of an X-ray (Adam from level 2 on) are small, and need all that it has.
+        max_image_side: shrink larger images so that their longer side has so many pixels; None keeps all. A cached
+            X-ray of 1024 x 1024 takes 4 MiB, of 512 x 512 1 MiB, and the latter's random crops (a fifth of the area,
+            shown at 224 x 224) lose nothing; cells of an X-ray (Adam from level 2 on) are small, and need all that it
+            has.
 
     Returns:
         A MONAI `Compose`, invertible by `Invertd` (orientation and spacing), picklable, for cached data sets.

@@ -8,11 +8,11 @@ from typing import NoReturn
 
 import numpy as np
 
-from medgenesis.storage.atomic import replacing
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import load_datalist
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import VolumeError
+from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _screen_one(row: dict, item: dict, crop: RandAcceptedCropd | None, draws: in
     row["accepted"] = crop.acceptance(volume, draws, rng)
     if row["accepted"] == 0:
         raise VolumeError(
-            f"{row['file']}: the rule {cut.criterion} accepts none of {draws} random cubes of a volume of {row['shape']} "
+            f"{row['file']}: {crop.criterion} accepts none of {draws} random cubes of a volume of {row['shape']} "
             "voxels: choose a smaller cube, a smaller `border`, or the rule 'foreground' or 'any'"
         )
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch.distributed
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.storage.atomic import write_text
 from medgenesis.errors import CheckpointError
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class StagedWorkflow(ConfigWorkflow):
         stages = self.parser.get("stages")
         if not isinstance(stages, dict) or not stages or not all(isinstance(one, dict) for one in stages.values()):
             raise ValueError(
-                f"stages: the config must have names with the settings that differ, level_0: {{level: 0}}, for example; found "
-                f"{stages!r}. Without stages run it by monai.bundle run alone."
+                f"stages: the config must have names with the settings that differ, such as level_0: {{level: 0}}; "
+                f"found {stages!r}. Without stages run it by monai.bundle run alone."
             )
         if "output_dir" not in self.parser:
             raise ValueError("output_dir: the config must have it, the folder of the run; found none.")

@@ -78,7 +78,9 @@ class FrozenProbe:
 def probe_encoder(
     network: nn.Module, train_data_loader: DataLoader, test_data_loader: DataLoader, device: torch.device
 ) -> float:
-    """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's last feature map (see `FrozenProbe`)."""
+    """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's last feature map (see
+    `FrozenProbe`).
+    """
     with eval_mode(network):
         train_features, train_classes = _cells(network, train_data_loader, device)
         test_features, test_classes = _cells(network, test_data_loader, device)

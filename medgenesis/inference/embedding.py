@@ -14,8 +14,8 @@ from monai.networks.utils import eval_mode
 from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
+from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.atomic import write_text
-from medgenesis.networks import network_parts, global_average_pool
 
 logger = logging.getLogger(__name__)
 

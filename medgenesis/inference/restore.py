@@ -13,9 +13,9 @@ from monai.transforms import SaveImage, SpatialPad
 from PIL import Image
 from torch import Tensor, nn
 
-from medgenesis.storage.atomic import replacing
-from medgenesis.io.volume_reader import SUFFIXES
 from medgenesis.handlers.preview import pretext_triples
+from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

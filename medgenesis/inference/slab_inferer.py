@@ -18,8 +18,8 @@ class SlabInferer(Inferer):
 
     A slice is shown as the middle of a slab, as `RandSlab` cuts and hangs it in training: in front of the first slice
     and behind the last one these are repeated. An image is a slab of equal slices. Of each slice another inferer makes
-    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, for example. Where the network answers each
-    slab by a vector (logits, features), the volume's answer is their mean over its slices.
+    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, for example. Where the network answers
+    each slab by a vector (logits, features), the volume's answer is their mean over its slices.
 
     Args:
         slices: of a slab, an odd number.

@@ -11,8 +11,8 @@ from monai.data import ImageReader
 from monai.utils import ensure_tuple
 from pydicom.errors import InvalidDicomError
 
-from medgenesis.io.readers import LPS_TO_RAS, make_meta
 from medgenesis.errors import VolumeError
+from medgenesis.io.readers import LPS_TO_RAS, make_meta
 
 _TAGS = (
     "SOPClassUID Modality SeriesInstanceUID SeriesNumber Rows Columns PixelSpacing SliceThickness NumberOfFrames "
@@ -27,8 +27,8 @@ class DicomReader(ImageReader):
 
     The array is (x, y, z) as `NibabelReader` gives it, slices sorted by their position along the slice normal; a single
     slice gives (x, y, 1). The step between slices may be oblique to them (gantry tilt): the affine holds the shear.
-    A radiograph (modality CR or DX, for example, without a place in space) is an image, (x, y) on the LPS grid at 1 mm, bright
-    where little came through.
+    A radiograph (modality CR or DX, for example, without a place in space) is an image, (x, y) on the LPS grid at 1 mm,
+    bright where little came through.
 
     Notes:
         MONAI's `PydicomReader` sorts by InstanceNumber, takes the mean distance along the scanner's axis for the

@@ -10,9 +10,9 @@ from monai.data import ImageReader, MetaTensor, NibabelReader
 from monai.transforms import EnsureChannelFirst, LoadImaged, MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io.dicom import DicomReader, is_dicom
 from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
-from medgenesis.errors import DatalistError, VolumeError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (*NIFTI_SUFFIXES, *SimpleITKReader.suffixes, *ArrayReader.suffixes, *GreyReader.suffixes, ".dcm", ".ima")

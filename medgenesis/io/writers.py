@@ -5,9 +5,9 @@ from pathlib import Path
 from monai.data import NibabelWriter, PILWriter
 from torch import Tensor
 
-from medgenesis.storage.atomic import replacing
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
+from medgenesis.storage.atomic import replacing
 
 
 class _Whole:

@@ -7,13 +7,13 @@ refuses a batch size before training.
 """
 
 from medgenesis.methods.adam import Adam
-from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.caid import CAiD
-from medgenesis.methods.stage_start import initialise_from_stage
-from medgenesis.methods.models_genesis import ModelsGenesis
+from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
-from medgenesis.methods.semantic_genesis import SemanticGenesis
 from medgenesis.methods.discriminators.simsiam import SimSiam
+from medgenesis.methods.models_genesis import ModelsGenesis
+from medgenesis.methods.semantic_genesis import SemanticGenesis
+from medgenesis.methods.stage_start import initialise_from_stage
 from medgenesis.methods.transvw import TransVW
 
 __all__ = [

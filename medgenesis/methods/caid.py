@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from medgenesis.methods.bottleneck import record_bottleneck_features
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
-from medgenesis.networks import network_parts, global_average_pool
+from medgenesis.networks import global_average_pool, network_parts
 
 
 class CAiD(nn.Module):

@@ -3,7 +3,7 @@
 from medgenesis.mining.body import body_box
 from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
-from medgenesis.mining.cut import CropPatternd
+from medgenesis.mining.crop import CropPatternd
 from medgenesis.mining.dataset import PatternDataset
 from medgenesis.mining.discovery import discover
 from medgenesis.mining.feature_map import draw_feature_map

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from medgenesis.storage.atomic import replacing
-from medgenesis.mining.cut import crop_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.report.overlay import overlay
 from medgenesis.report.planes import MARGIN_GREY
+from medgenesis.storage.atomic import replacing
 
 _LEAST_SIDE = 64  # pixels: smaller cubes are enlarged, so that they are seen and the heading fits above them
 _GAP = 1

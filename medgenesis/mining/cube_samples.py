@@ -12,7 +12,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from medgenesis.data.crop_criteria import CropCriterion
 from medgenesis.data.crops import draw_cube
 from medgenesis.mining.coordinates import CoordinateSystem
-from medgenesis.mining.cut import crop_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
 
 

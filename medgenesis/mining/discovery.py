@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from medgenesis.data.crop_criteria import get_criterion
-from medgenesis.mining.eligibility import admit, check_resumed, checked_features
 from medgenesis.mining.checksums import checksum
+from medgenesis.mining.eligibility import check_eligibility, check_resumed, checked_features
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.references import ReferenceSearch
@@ -82,7 +82,7 @@ class _Discovery:
     """What finding one class after another needs: the volumes that take part, and who is near whom among them."""
 
     def __init__(self, volumes, features, load, settings: DiscoverySettings, on_error: str) -> None:
-        kept, self.coordinates = admit(volumes, settings, on_error)
+        kept, self.coordinates = check_eligibility(volumes, settings, on_error)
         features = checked_features(features, volumes, kept)
         self.settings, self.volumes = settings, [volumes[i] for i in kept]
         self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}

@@ -21,7 +21,7 @@ from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.loading import mined_record, skip
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
-from medgenesis.networks import network_parts, global_average_pool
+from medgenesis.networks import global_average_pool, network_parts
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from monai.transforms import MapTransform
 from monai.transforms.utils import scale_affine
 from torch.nn.functional import interpolate
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 _LINEAR = {"mode": "bilinear", "align_corners": False, "antialias": True}
 

@@ -11,13 +11,12 @@ from ignite.engine import Engine
 from monai.data import Dataset
 from torch import nn
 
-from medgenesis.storage.atomic import write_text
 from medgenesis.data.cache import hash_record
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.eligibility import admit, check_patients
 from medgenesis.mining.checksums import checksum, preprocessing_checksum
 from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.discovery import discover
+from medgenesis.mining.eligibility import check_eligibility, check_patients
 from medgenesis.mining.feature_map import draw_feature_map
 from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.features import volume_features
@@ -28,6 +27,7 @@ from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import pattern_similarity
 from medgenesis.mining.steps import Step, Steps
 from medgenesis.mining.volumes import VolumeInfo, volume_info
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class MiningRun:
             return
         logger.info("step 1 of 4, auto-encoder: %s, in %s", self.features, self.weights.parent)
         known = [self._info(i) for i in range(len(self.volumes.data))]
-        admit([info for info in known if info is not None], self.discovery, self.on_error)
+        check_eligibility([info for info in known if info is not None], self.discovery, self.on_error)
         with self.steps.doing("autoencoder", self.autoencoder):
             trainer.run()
             if not self.weights.is_file():

@@ -3,7 +3,7 @@
 from medgenesis.networks.activations import activation_layer
 from medgenesis.networks.autoencoder3d import AutoEncoder3D
 from medgenesis.networks.classifier import EncoderClassifier
-from medgenesis.networks.parts import NetworkParts, bottleneck_features, network_parts, global_average_pool
+from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
 from medgenesis.networks.stem import inflate_stem

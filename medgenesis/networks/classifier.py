@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from medgenesis.networks.parts import network_parts, global_average_pool
+from medgenesis.networks.parts import global_average_pool, network_parts
 
 
 class EncoderClassifier(nn.Module):
     """Global average pool of the encoder's last feature map, then one or two dense layers.
 
-    It holds the network's own encoder (not a copy) and nothing of its decoder. The last feature map's channels come from
-    the encoder's ``out_channels``.
+    It holds the network's own encoder (not a copy) and nothing of its decoder. The last feature map's channels come
+    from the encoder's ``out_channels``.
 
     Args:
         network: the encoder-decoder, or the ``ResNet25D``, pre-trained or not; ``network_parts`` finds its encoder.

@@ -109,7 +109,8 @@ class NetworkParts:
     @cached_property
     def encoder(self) -> nn.Module:
         """Called with a volume it returns the feature maps, from shallow to deep; that of a network not known here may
-        return the deepest one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the deepest's."""
+        return the deepest one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the
+        deepest's."""
         gather, _ = _known(self.network)
         if gather and self.encoder_name is None:
             return gather(self.network)
@@ -134,7 +135,8 @@ class NetworkParts:
 
     @property
     def bottleneck(self) -> nn.Module:
-        """The module of the network that gives the last feature map, alone or last of several, whenever the network runs.
+        """The module of the network that gives the last feature map, alone or last of several, whenever the network
+        runs.
 
         It is the encoder, or, where that is gathered here and not a module of the network, a stage of it.
         """
@@ -157,8 +159,8 @@ def bottleneck_features(features: torch.Tensor | list[torch.Tensor]) -> torch.Te
 
 
 def global_average_pool(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
-    """Of what an encoder returns, one vector an image (B, channels): the mean over the last feature map, or what the encoder
-    has pooled already."""
+    """Of what an encoder returns, one vector an image (B, channels): the mean over the last feature map, or what the
+    encoder has pooled already."""
     bottleneck = bottleneck_features(features)
     return bottleneck.flatten(2).mean(dim=2) if bottleneck.ndim > 2 else bottleneck
 

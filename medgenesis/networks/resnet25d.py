@@ -47,7 +47,8 @@ def _resnet_modules(name: str, slices: int) -> OrderedDict[str, nn.Module]:
 
 
 class ResNet25D(nn.Module):
-    """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's backbone, key by key.
+    """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's backbone, key by
+    key.
 
     Called with slabs (B, slices, H, W) it returns pooled features (B, out_channels). ``maps(x)`` are the feature maps
     that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
@@ -88,7 +89,8 @@ class ResNet25D(nn.Module):
 
 
 class Encoder25D(nn.Module):
-    """The same backbone, which returns the five feature maps when called; the modules are the backbone's own, under its keys.
+    """The same backbone, which returns the five feature maps when called; the modules are the backbone's own, under its
+    keys.
 
     Args:
         backbone: the network whose modules these are.
@@ -98,7 +100,11 @@ class Encoder25D(nn.Module):
         super().__init__()
         for key, module in backbone.named_children():
             self.add_module(key, module)
-        self.slices, self.feature_channels, self.out_channels = backbone.slices, backbone.feature_channels, backbone.out_channels
+        self.slices, self.feature_channels, self.out_channels = (
+            backbone.slices,
+            backbone.feature_channels,
+            backbone.out_channels,
+        )
 
     @property
     def bottleneck(self) -> nn.Module:
@@ -133,6 +139,6 @@ def _check(network: ResNet25D | Encoder25D, x: torch.Tensor) -> None:
         )
     if network.training and x.shape[0] == 1 and max(x.shape[2:]) <= REDUCTION:
         raise ValueError(
-            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves the last feature map one value a channel, which "
-            "batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
+            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves its last feature map one value a channel, "
+            "which batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
         )

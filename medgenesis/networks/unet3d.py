@@ -74,8 +74,8 @@ class UNetEncoder(nn.Module):
         draws_on_input = self.norm != "batch" or self.training
         if values == 1 and draws_on_input:
             raise ValueError(
-                f"input: a batch of {x.shape[0]} with sides {sides} leaves the last feature map one value a channel, which "
-                f"norm={self.norm!r} cannot normalise. Give larger cubes"
+                f"input: a batch of {x.shape[0]} with sides {sides} leaves its last feature map one value a channel, "
+                f"which norm={self.norm!r} cannot normalise. Give larger cubes"
                 + (" (sides of 16 or more)." if self.norm == "instance" else " or a batch of at least 2.")
             )
 

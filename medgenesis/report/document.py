@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medgenesis.storage.atomic import write_text
 from medgenesis.report.chart import Curves, line_chart
 from medgenesis.report.style import STYLE
 from medgenesis.report.text import escape
+from medgenesis.storage.atomic import write_text
 
 # Also "0.91 ± 0.02", "93 %", "0.91 [0.88, 0.93]", "1.2 s"; not "3D U-Net".
 _NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+-]?\d+)?(\s*(%|s|min|mm|HU|±.*|\[.*\]|\(.*\)))?")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from medgenesis.storage.atomic import replacing
 from medgenesis.errors import CheckpointError
+from medgenesis.storage.atomic import replacing
 
 
 def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:

@@ -1,13 +1,13 @@
 """Checkpoints: saved whole, read safely, recognised, converted and brought into networks."""
 
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.layouts.backbones import backbone_keys
 from medgenesis.weights.layouts.models_genesis import models_genesis_keys
-from medgenesis.weights.pretrained import initialise, load_pretrained
-from medgenesis.weights.load import LoadedWeights, load_published
-from medgenesis.weights.report import WeightsReport
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_keys, ynet3d_settings
 from medgenesis.weights.layouts.smp_unet import smp_unet_keys, unet25d_to_smp
-from medgenesis.weights.layouts.backbones import backbone_keys
+from medgenesis.weights.load import LoadedWeights, load_published
+from medgenesis.weights.pretrained import initialise, load_pretrained
+from medgenesis.weights.report import WeightsReport
 
 __all__ = [
     "LoadedWeights",

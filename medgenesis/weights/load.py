@@ -12,11 +12,17 @@ from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.layouts.backbones import (
+    backbone_keys,
+    foreign_to_backbone,
+    is_backbone,
+    onto_encoder,
+    whole_backbone,
+)
 from medgenesis.weights.layouts.models_genesis import is_models_genesis, models_genesis_keys
-from medgenesis.weights.report import WeightsReport, compare, first_keys
 from medgenesis.weights.layouts.semantic_genesis import foreign_heads, is_semantic_genesis, semantic_genesis_keys
 from medgenesis.weights.layouts.smp_unet import foreign_to_smp_unet, is_smp_unet, smp_unet_keys, whole_smp_unet
-from medgenesis.weights.layouts.backbones import foreign_to_backbone, is_backbone, onto_encoder, backbone_keys, whole_backbone
+from medgenesis.weights.report import WeightsReport, compare, first_keys
 
 StateDict = Mapping[str, torch.Tensor]
 # what a method keeps for transfer is its module `network`, or that of the method to which it adds (TransVW)

@@ -11,10 +11,10 @@ from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_stem
 from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout, tensors_of
 from medgenesis.weights.report import WeightsReport, compare
-from medgenesis.weights.layouts.backbones import onto_encoder
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,17 @@ DIFFERENCES = {
     ("transvw_ct", "pretrain", "semantic_genesis_ct"): [*FROM_MODELS, "variant", "decoder", "suffix", "pretext"],
     ("adam_cxr", "quick", "caid_cxr"): ["pretrain_epochs", "slabs_per_image", "prune_after", "pretrain_optimizer"],
     ("adam_cxr", "pretrain", "caid_cxr"): [
-        *("max_image_side", "cache", "mode", "level", "grid", "views", "network_def", "discriminator", "discriminators"),
+        *(
+            "max_image_side",
+            "cache",
+            "mode",
+            "level",
+            "grid",
+            "views",
+            "network_def",
+            "discriminator",
+            "discriminators",
+        ),
         *("init", "pretrain_optimizer", "optimizers", "optimizer", "prune_after", "method_def", "method", "stages"),
         *("carry_head", "carry_queue", "pretrain_epochs", "run"),
         *("train#dataset#keys", "validate#dataset#keys"),

@@ -23,7 +23,13 @@ ALL = [
 ]
 SETTINGS = {
     **{"datalist": "list.json", "output_dir": "out", "classes": 3, "train_patients": 4, "validation_patients": 2},
-    **{"crop_criterion": "any", "cube_size": [8, 8, 6], "volume_size": [16, 16, 8], "features": "bottleneck", "seed": 5},
+    **{
+        "crop_criterion": "any",
+        "cube_size": [8, 8, 6],
+        "volume_size": [16, 16, 8],
+        "features": "bottleneck",
+        "seed": 5,
+    },
     **{"autoencoder_epochs": 2, "multi_resolution": True, "coordinates": "body", "index": "faiss"},
     **{"width": 4, "intensity": "mri", "spacing_mm": [2, 2, 3]},
 }

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from medgenesis.data import preprocessing
-from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.cache import MappedDataset, hash_record
+from medgenesis.data.crops import RandAcceptedCropd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FORK = multiprocessing.get_context("fork")

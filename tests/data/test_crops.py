@@ -102,7 +102,9 @@ def test_the_nearest_candidate_is_taken_and_told_after_so_many_tries():
 def test_the_rule_looks_one_slice_beyond_the_cube():
     volume = torch.full((1, 4, 4, 5), 0.1)
     volume[..., 4] = 0.9  # dense, right behind the cube: half a point a voxel of its last slice
-    distance_to_acceptance = draw_cube(volume[..., :5], (4, 4, 4), LungCriterion(max_dense=0.0), np.random.RandomState(0), border=0.5)[1]
+    distance_to_acceptance = draw_cube(
+        volume[..., :5], (4, 4, 4), LungCriterion(max_dense=0.0), np.random.RandomState(0), border=0.5
+    )[1]
     start = draw_cube(volume, (4, 4, 4), LungCriterion(), np.random.RandomState(0), border=0.5)[0]
     assert start == (0, 0, 0) and distance_to_acceptance == pytest.approx(0.5 / 4)
 
@@ -186,7 +188,9 @@ def test_accepted_cubes_of_the_real_chest_are_lung(real_data):
     steps = preprocessing(label_keys="lungs")
     item = steps({"image": str(chest / "ct-64.nrrd"), "lungs": str(chest / "wholeLung-64.nrrd")})
     crop = RandAcceptedCropd("image", (16, 16, 8), "lung", label_keys="lungs").set_random_state(0)
-    lungs = [float(cube["lungs"].mean()) for cube in (crop(item) for _ in range(40)) if cube["distance_to_acceptance"] == 0]
+    lungs = [
+        float(cube["lungs"].mean()) for cube in (crop(item) for _ in range(40)) if cube["distance_to_acceptance"] == 0
+    ]
     assert len(lungs) >= 30 and np.mean(lungs) > 0.7
     anywhere = RandAcceptedCropd("image", (16, 16, 8), "any", label_keys="lungs").set_random_state(0)
     assert np.mean(lungs) > 2 * np.mean([float(anywhere(item)["lungs"].mean()) for _ in range(40)])

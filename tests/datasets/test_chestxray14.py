@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from medgenesis.data import check_findings, chestxray14_datalist, load_datalist, preprocessing, write_datalist
+from medgenesis.data import check_findings, load_datalist, preprocessing, write_datalist
+from medgenesis.datasets import chestxray14_datalist
 from medgenesis.errors import DatalistError
 
 SECTIONS = ("training", "validation", "test")

@@ -1,4 +1,6 @@
-"""What docs/dense_features.md says is so: its Python runs, and its command names a config and settings that there are."""
+"""What docs/dense_features.md says is so: its Python runs, and its command names a config and settings that there
+are.
+"""
 
 import re
 import shlex

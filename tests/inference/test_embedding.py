@@ -9,8 +9,8 @@ import torch
 from monai.data import Dataset, MetaTensor
 
 from medgenesis.data import preprocessing
+from medgenesis.inference import SlabInferer, embed_volume, embed_volumes
 from medgenesis.networks import ResNet25D, UNet3D
-from medgenesis.transfer import SlabInferer, embed_volume, embed_volumes
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import nn
 
 from medgenesis.data import preprocessing
 from medgenesis.handlers.preview import pretext_triples
-from medgenesis.transfer import restore_volume, restore_volumes
+from medgenesis.inference import restore_volume, restore_volumes
 from medgenesis.transforms import RandGenesis
 
 SIZE = (16, 16, 8)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from medgenesis.data import preprocessing
-from medgenesis.transfer import SlabInferer
+from medgenesis.inference import SlabInferer
 from medgenesis.transforms import RandSlab
 
 
@@ -100,7 +100,9 @@ def test_vectors_are_averaged_over_the_slices(network, axis):
         each = [global_average_pool(_slab(volume, axis, place)[None])[0] for place in range(volume.shape[axis])]
         torch.testing.assert_close(answer, sum(each) / len(each))
     xray = torch.from_numpy(VOLUME[:, :, 0])[None, None]
-    torch.testing.assert_close(SlabInferer(3, axis)(xray, global_average_pool)[0], global_average_pool(xray[0, 0].T.expand(1, 3, -1, -1))[0])
+    torch.testing.assert_close(
+        SlabInferer(3, axis)(xray, global_average_pool)[0], global_average_pool(xray[0, 0].T.expand(1, 3, -1, -1))[0]
+    )
 
 
 def test_millimetres_are_rounded_to_slices_of_each_volume(network):
@@ -130,7 +132,9 @@ class Threshold(nn.Module):
 
 
 def test_label_maps_lie_on_the_grid_of_the_scan_and_of_the_xray(tmp_path):
-    """A scan stored in odd axes and an X-ray, through one evaluator as a bundle has it: a threshold comes back whole."""
+    """A scan stored in odd axes and an X-ray, through one evaluator as a bundle has it: a threshold comes back
+    whole.
+    """
     axes = np.array([[0, 0, 2.0, 5], [-1.5, 0, 0, 7], [0, 1.0, 0, -3], [0, 0, 0, 1]])
     scan = np.random.default_rng(0).random((5, 8, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(scan, axes), tmp_path / "scan.nii.gz")

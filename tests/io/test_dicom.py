@@ -5,9 +5,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from medgenesis.errors import VolumeError
 from medgenesis.io.dicom import DicomReader
 from medgenesis.io.readers import SimpleITKReader
-from medgenesis.errors import VolumeError
 
 
 def _read(folder):

@@ -6,8 +6,8 @@ import SimpleITK as sitk
 from monai.data import NibabelReader
 from PIL import Image
 
-from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
 from medgenesis.errors import VolumeError
+from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
 
 OBLIQUE = np.array([[-1.9, 0.2, 0.1, 30.0], [0.15, -0.95, 0.3, -12.0], [0.1, 0.2, 2.9, 7.0], [0, 0, 0, 1]])
 

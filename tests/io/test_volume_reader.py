@@ -10,8 +10,8 @@ import SimpleITK as sitk
 import torch
 from PIL import Image
 
-from medgenesis.data import LoadVolumed, VolumeReader
 from medgenesis.errors import VolumeError
+from medgenesis.io import LoadVolumed, VolumeReader
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1000, (9, 8, 7)).astype(np.int16)
 

@@ -10,7 +10,8 @@ from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from PIL import Image
 
-from medgenesis.data import WholeNiftiWriter, WholeImageWriter, preprocessing
+from medgenesis.data import preprocessing
+from medgenesis.io import WholeImageWriter, WholeNiftiWriter
 
 
 def save(folder):

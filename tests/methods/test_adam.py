@@ -15,7 +15,7 @@ from medgenesis.methods import Adam
 from medgenesis.networks import ResNet25D
 
 sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Backbone, differing, loader_of, state_of, two_views
+from views import Backbone, Slabs, differing, loader_of, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ from medgenesis.methods import Adam, CAiD, initialise_from_stage
 from medgenesis.weights import save_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Backbone, Unet, differing, loader_of, state_of, two_views
+from views import Backbone, Slabs, Unet, differing, loader_of, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

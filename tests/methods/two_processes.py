@@ -13,7 +13,7 @@ from medgenesis.engines import PretextTrainer
 from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam
 
 sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Backbone, Unet, loader_of, state_of, two_views
+from views import Backbone, Slabs, Unet, loader_of, state_of, two_views
 
 METHODS = {
     "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),

@@ -81,7 +81,9 @@ def check_against_loops(table, volumes, features, criterion, arrays, settings):
     for item in references:
         start, depth = item["origin"], SIZE[2]
         spans = [slice(a, a + b) for a, b in zip(start, (*SIZE[:2], depth + 1), strict=True)]
-        assert criterion.distance_to_acceptance(torch.from_numpy(arrays[number[item["image"]]][tuple(spans)]), depth) == 0
+        assert (
+            criterion.distance_to_acceptance(torch.from_numpy(arrays[number[item["image"]]][tuple(spans)]), depth) == 0
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -171,7 +173,9 @@ def test_when_references_run_out_the_classes_found_are_kept(world):
     volumes, features, load = world(arrays, validation=0)
     settings = {**SMALL, "classes": 7, "train_patients": 7, "validation_patients": 0, "min_distance": 2}
     kept = []
-    with pytest.raises(VolumeError, match=r"^5 classes were found.*2 patients.*ForegroundCriterion.*0 of 400.*min_distance"):
+    with pytest.raises(
+        VolumeError, match=r"^5 classes were found.*2 patients.*ForegroundCriterion.*0 of 400.*min_distance"
+    ):
         discover(volumes, features, load, criterion="foreground", on_class=kept.append, **settings)
     assert kept[-1].num_classes == 5
     kept[-1].validate()

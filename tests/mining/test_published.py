@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from medgenesis.data import PatchDataset, LoadVolumed, RandAcceptedCropd, load_datalist, preprocessing, write_datalist
+from medgenesis.data import PatchDataset, RandAcceptedCropd, load_datalist, preprocessing, write_datalist
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io import LoadVolumed
 from medgenesis.mining import VolumeLoader, export_published, import_published, published
-from medgenesis.mining.cut import crop_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.transforms import RandGenesisd
 
 SIZE = (6, 6, 4)

@@ -140,7 +140,12 @@ def test_other_patients_are_cut_at_the_same_part_of_the_body(mined, infos, loade
     boxes = [((i, 6 - i, i), (i + 24, 30 - i, i + 12)) for i in range(7)]
     volumes = infos([array.shape for array in arrays], 0, boxes=boxes)
     load = loader(arrays)
-    settings = {**SETTINGS, "train_patients": 4, "validation_patients": 0, "rule": ForegroundCriterion(min_fraction=1.0)}
+    settings = {
+        **SETTINGS,
+        "train_patients": 4,
+        "validation_patients": 0,
+        "rule": ForegroundCriterion(min_fraction=1.0),
+    }
     table = discover(volumes, np.random.default_rng(0).normal(size=(7, 3)), load, **settings)
     assert table.settings["coordinates"] == "body"
     assert pattern_similarity(table, load, criterion="any").other_patients > 0.95

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from medgenesis.inference import embed_volume
 from medgenesis.networks import EncoderClassifier, PatternHead, UNet3D, YNet3D, network_parts
-from medgenesis.transfer import embed_volume
 
 VARIANTS = pytest.mark.parametrize("decoder", [True, False])
 

@@ -11,7 +11,7 @@ import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from variants import VARIANTS, ONES, build, call, cube, every_variant, every_subject
+from variants import ONES, VARIANTS, build, call, cube, every_subject, every_variant
 
 
 def spoiled(value):

@@ -13,7 +13,19 @@ from monai.utils import set_determinism
 from medgenesis.transforms import RandGenesisd, RandInPaintd, RandLocalShuffled, RandNonlinearIntensityd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, COMPOSITES, CROPS, SUBJECTS, build, call, cube, every_variant, every_subject, outputs, stacked
+from variants import (
+    AFFINE,
+    COMPOSITES,
+    CROPS,
+    SUBJECTS,
+    build,
+    call,
+    cube,
+    every_subject,
+    every_variant,
+    outputs,
+    stacked,
+)
 
 UNFLIPPED = {"Genesis": {"rates": {"flip": 0.0}}}
 
@@ -31,7 +43,9 @@ def meta_cube(*shape, seed=0):
 
 def framed(variant, volume):
     """A volume (C, *spatial) as a face wants it."""
-    return {"array": lambda: volume, "dictionary": lambda: {"image": volume}, "batched": lambda: volume[None]}[variant]()
+    return {"array": lambda: volume, "dictionary": lambda: {"image": volume}, "batched": lambda: volume[None]}[
+        variant
+    ]()
 
 
 def values(result):

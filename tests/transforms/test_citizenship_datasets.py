@@ -23,7 +23,7 @@ from monai.transforms import Compose, Flip, Lambdad, ScaleIntensityd, Transform
 from medgenesis.transforms import BatchedGenesis, RandGenesisd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_variant, every_subject
+from variants import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_subject, every_variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,7 +16,7 @@ import medgenesis.transforms as library
 from medgenesis.transforms import RandGenesisd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_variant, every_subject, stacked
+from variants import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_subject, every_variant, stacked
 
 NO_FLIP = {"flip": 0.0}
 

@@ -12,7 +12,7 @@ from monai.transforms import ScaleIntensity
 from medgenesis.errors import IntensityRangeError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from variants import COMPOSITES, SUBJECTS, build, call, cube, every_variant, variant_class, stacked
+from variants import COMPOSITES, SUBJECTS, build, call, cube, every_variant, stacked, variant_class
 
 RANGED = [s for s in SUBJECTS if "value_range" in inspect.signature(variant_class(s, "array")).parameters]
 every_ranged = pytest.mark.parametrize("subject", RANGED)

@@ -10,16 +10,16 @@ from pathlib import Path
 import nibabel as nib
 from PIL import Image
 
-from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.data.landmarks import write_landmarks
+from medgenesis.data.splits import SECTIONS
 from medgenesis.datasets.phantom.build import SHAPE, Phantom, checked_shape, make_phantom
 from medgenesis.datasets.phantom.dicom import write_series
 from medgenesis.datasets.phantom.labels import LABELS
 from medgenesis.datasets.phantom.landmarks import xray_landmarks
 from medgenesis.datasets.phantom.subject import draw_subject, stream
 from medgenesis.datasets.phantom.xray import FINDINGS, ORGANS, expose, project_organs, project_xray, xray_labels
-from medgenesis.data.splits import SECTIONS
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.storage.atomic import replacing, write_text
 
 logger = logging.getLogger(__name__)
 

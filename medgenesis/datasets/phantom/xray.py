@@ -70,7 +70,8 @@ def expose(line_integral: np.ndarray, spacing_mm: tuple[float, float], rng: np.r
 
 
 def project_organs(phantom: Phantom) -> np.ndarray:
-    """The shadows of the organs on the X-ray: the heart wherever a ray meets it, the lungs where it meets no organ else.
+    """The shadows of the organs on the X-ray: the heart wherever a ray meets it, the lungs where it meets no organ
+    else.
 
     Returns:
         (H', W') uint8, values of `ORGANS`, on the pixels that `expose` gives.

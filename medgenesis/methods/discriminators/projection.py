@@ -12,7 +12,7 @@ def feature_channels(encoder: nn.Module) -> int:
     channels = getattr(encoder, "out_channels", None)
     if channels is None:
         raise ValueError(
-            f"network: its encoder must have out_channels, those of its last feature map; found {type(encoder).__name__} "
+            f"network: its encoder must have out_channels (of its last feature map); found {type(encoder).__name__} "
             "without. Use ResNet25D (Adam) or UNet25D (CAiD), or set the attribute."
         )
     return channels

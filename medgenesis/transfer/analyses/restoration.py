@@ -8,8 +8,8 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from medgenesis.storage.atomic import write_text
 from medgenesis.engines import PretextTrainer
+from medgenesis.storage.atomic import write_text
 from medgenesis.weights import read_checkpoint
 
 logger = logging.getLogger(__name__)

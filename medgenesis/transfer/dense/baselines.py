@@ -1,4 +1,6 @@
-"""What an embedding must beat to have learnt anything: the same backbone untrained, other images' weights, raw pixels."""
+"""What an embedding must beat to have learnt anything: the same backbone untrained, other images' weights, raw
+pixels.
+"""
 
 import os
 from collections.abc import Mapping
@@ -45,8 +47,8 @@ def dense_baselines(
 
     Args:
         backbone: whose architecture and number of slices the controls have.
-        imagenet: file or state dict of a backbone of photographs under torchvision's keys, classifier or not; it sees its
-            input with ImageNet's mean and standard deviation.
+        imagenet: file or state dict of a backbone of photographs under torchvision's keys, classifier or not; it sees
+            its input with ImageNet's mean and standard deviation.
         seed: of the untrained weights.
 
     Raises:

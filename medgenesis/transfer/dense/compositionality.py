@@ -41,8 +41,8 @@ def measure_compositionality(
     """
     if len(images) < 2 or patches < 1 or any(min(image.shape[1:]) < embedder.window for image in images):
         raise ValueError(
-            f"images: must be two or more with sides of at least window, {embedder.window}, and patches at least 1; found "
-            f"{[tuple(image.shape) for image in images[:3]]} … ({len(images)}), {patches}. Use more "
+            f"images: must be two or more with sides of at least window, {embedder.window}, and patches at least 1; "
+            f"found {[tuple(image.shape) for image in images[:3]]} … ({len(images)}), {patches}. Use more "
             "or larger images, or a smaller window."
         )
     rng = np.random.default_rng(seed)

@@ -29,7 +29,8 @@ class EmbeddingMap:
 
 
 class DenseEmbedder:
-    """Embed places of images: the backbone's features of the window around each, resized to what the backbone was trained on.
+    """Embed places of images: the backbone's features of the window around each, resized to what the backbone was
+    trained on.
 
     Places are (x, y), column and row in pixels, (0, 0) the middle of the first pixel. Beyond the image is 0.
 
@@ -44,12 +45,13 @@ class DenseEmbedder:
         ValueError: a setting below 1; (on use) an image that is not (k, H, W), or a place outside of it.
 
     References:
-        Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3: "DenseEmbedder", Adam's embeddings.
+        Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3: "DenseEmbedder", Adam's
+        embeddings.
 
     Notes:
         Window by window, not from the maps of one pass over the image: only pooled features of whole patches were
-        trained to mean anything, the last feature map has one value for 32 pixels, and any backbone (a control) can be asked
-        the same. A map costs one pass a place.
+        trained to mean anything, the last feature map has one value for 32 pixels, and any backbone (a control) can be
+        asked the same. A map costs one pass a place.
     """
 
     def __init__(self, backbone: nn.Module, window: int, size: int | None = None, *, batch_size: int = 64) -> None:

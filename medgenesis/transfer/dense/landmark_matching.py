@@ -43,7 +43,9 @@ class LandmarkMatches:
         return {name: float((d[np.isfinite(d)] <= radius).mean()) for name, d in own.items()}
 
 
-def match_landmarks(embedder: DenseEmbedder, images: Mapping[str, Tensor], landmarks: Landmarks, *, stride: int = 4) -> LandmarkMatches:
+def match_landmarks(
+    embedder: DenseEmbedder, images: Mapping[str, Tensor], landmarks: Landmarks, *, stride: int = 4
+) -> LandmarkMatches:
     """Give each image's landmarks, and seek them in every other image: the place whose embedding has the best cosine.
 
     Args:

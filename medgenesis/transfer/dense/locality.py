@@ -36,7 +36,9 @@ def embed_landmarks(
     return np.concatenate(vectors), [landmark for landmark, _ in labels], [name for _, name in labels]
 
 
-def measure_locality(vectors: np.ndarray, landmarks: Sequence[str], images: Sequence[str], *, k: int = 5) -> dict[str, float]:
+def measure_locality(
+    vectors: np.ndarray, landmarks: Sequence[str], images: Sequence[str], *, k: int = 5
+) -> dict[str, float]:
     """How well embeddings of landmarks fall into groups, one a landmark, whoever's they are; all by cosine distance.
 
     Args:

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.data.landmarks import Landmarks
 from medgenesis.mining import draw_feature_map, save_image
 from medgenesis.mining.feature_map import MOST_GROUPS
 from medgenesis.networks import ResNet25D
-from medgenesis.transfer.dense.embedder import DenseEmbedder, lie_in
-from medgenesis.transfer.dense.compositionality import measure_compositionality
+from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.transfer.dense.baselines import dense_baselines
-from medgenesis.transfer.dense.locality import embed_landmarks, measure_locality
+from medgenesis.transfer.dense.compositionality import measure_compositionality
+from medgenesis.transfer.dense.embedder import DenseEmbedder, lie_in
 from medgenesis.transfer.dense.landmark_matching import LandmarkMatches, match_landmarks, same_position_baseline
+from medgenesis.transfer.dense.locality import embed_landmarks, measure_locality
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def landmark_figures(
     return {**_distances(found, radii), **measure_locality(*embed_landmarks(embedder, images, landmarks))}
 
 
-def whole_figures(embedder: DenseEmbedder, images: Sequence[Tensor], *, patches: int = 200, seed: int = 0) -> dict[str, float]:
+def whole_figures(
+    embedder: DenseEmbedder, images: Sequence[Tensor], *, patches: int = 200, seed: int = 0
+) -> dict[str, float]:
     """What `compositionality` says of one backbone, as one row of a table: the mean of each split, and the difference.
 
     Args:
@@ -58,7 +60,9 @@ def whole_figures(embedder: DenseEmbedder, images: Sequence[Tensor], *, patches:
     return row
 
 
-def same_position_figures(images: Mapping[str, Tensor], landmarks: Landmarks, radii: Sequence[float]) -> dict[str, float]:
+def same_position_figures(
+    images: Mapping[str, Tensor], landmarks: Landmarks, radii: Sequence[float]
+) -> dict[str, float]:
     """What `same_position_baseline` says, as one row of a table."""
     return _distances(same_position_baseline(images, landmarks), radii)
 
@@ -80,10 +84,10 @@ def report_dense_features(
 ) -> dict[str, dict[str, float]]:
     """Ask a backbone and its controls the four questions of DenseEmbedder, and write what they answer.
 
-    Into the folder go `dense.csv`, a row for the backbone, for each control, and, with landmarks, for the answer that looks
-    at no image (`same_position_baseline`); `landmarks_<row>.png`, where the landmarks lie among the embeddings; and with `maps`
-    `maps/<number>_<image>.npz`, the backbone's `EmbeddingMap` of each image: `vectors` (C, rows, columns) float32, `x`,
-    `y`. Files that are there are replaced.
+    Into the folder go `dense.csv`, a row for the backbone, for each control, and, with landmarks, for the answer that
+    looks at no image (`same_position_baseline`); `landmarks_<row>.png`, where the landmarks lie among the embeddings;
+    and with `maps` `maps/<number>_<image>.npz`, the backbone's `EmbeddingMap` of each image: `vectors` (C, rows,
+    columns) float32, `x`, `y`. Files that are there are replaced.
 
     Args:
         backbone: what was learnt.
@@ -125,7 +129,9 @@ def report_dense_features(
             groups = names if len(set(names)) <= MOST_GROUPS else None
             save_image(draw_feature_map(vectors, groups), folder / f"landmarks_{name.replace(' ', '_')}.png")
         rows[name] |= whole_figures(embedder, list(images.values()), patches=patches, seed=seed)
-        logger.info("DenseEmbedder, %s: %s", name, "; ".join(f"{figure} {value:.4g}" for figure, value in rows[name].items()))
+        logger.info(
+            "DenseEmbedder, %s: %s", name, "; ".join(f"{figure} {value:.4g}" for figure, value in rows[name].items())
+        )
     if landmarks is not None:
         rows["same place"] = same_position_figures(marked, landmarks, radii)
     _write_table(rows, folder / "dense.csv")
@@ -134,7 +140,12 @@ def report_dense_features(
         for number, (name, image) in enumerate(images.items()):
             _write_map(embedder, image, stride, folder / "maps" / f"{number:03d}_{Path(name).stem}.npz")
     logger.info(
-        "DenseEmbedder: %d images, windows of %d pixels every %d, resized to %d: %s", len(images), window, stride, size, folder
+        "DenseEmbedder: %d images, windows of %d pixels every %d, resized to %d: %s",
+        len(images),
+        window,
+        stride,
+        size,
+        folder,
     )
     return rows
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.storage.atomic import write_text
 from medgenesis.data import load_datalist
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,6 @@
-"""Published 2D backbones, under torchvision's keys, which are those of ``ResNet25D``: Adam's, CAiD's (mode id), MoCo's."""
+"""Published 2D backbones, under torchvision's keys, which are those of ``ResNet25D``: Adam's, CAiD's (mode id),
+MoCo's.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -40,8 +42,8 @@ def backbone_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
 
     Args:
         state_dict: keys ``layer1.0.conv1.weight`` … or ``features.denseblock1.…`` after one prefix; those of
-            ``foreign_to_backbone`` are left out. DenseNet's may be of the old form, ``norm.1`` for ``norm1``, and a file
-            from before batch norm counted its batches gets counts of 0, as in torch.
+            ``foreign_to_backbone`` are left out. DenseNet's may be of the old form, ``norm.1`` for ``norm1``, and a
+            file from before batch norm counted its batches gets counts of 0, as in torch.
     """
     prefix, dropped = prefix_of(state_dict, _BACKBONE), set(foreign_to_backbone(state_dict))
     weights = {

@@ -117,7 +117,9 @@ def test_evaluation_changes_nothing(split_batch):
     assert torch.equal(call(backbone, method, two_views(batch=5))["loss"], first["loss"])
     both.train()
     call(backbone, method, two_views())
-    assert {"method.queue.keys", "method.key_encoder.conv.weight", "backbone.norm.running_mean"} <= differing(before, both)
+    assert {"method.queue.keys", "method.key_encoder.conv.weight", "backbone.norm.running_mean"} <= differing(
+        before, both
+    )
 
 
 def test_gradients():

@@ -14,12 +14,12 @@ from medgenesis.networks import ResNet25D
 from medgenesis.transfer import (
     DenseEmbedder,
     RawPixels,
-    measure_compositionality,
     embed_landmarks,
     load_xray_slabs,
+    match_landmarks,
+    measure_compositionality,
     measure_locality,
     report_dense_features,
-    match_landmarks,
     same_position_baseline,
 )
 
@@ -75,7 +75,10 @@ def test_each_row_holds_the_answers_to_the_single_questions(report, images, land
         embedder = DenseEmbedder(network, WINDOW, SIZE)
         found = match_landmarks(embedder, marked, landmarks, stride=STRIDE)
         expected = {"within 6 px": found.hit_rate(6), "within 12 px": found.hit_rate(12)}
-        expected |= {"mean distance, px": found.mean_distance, **measure_locality(*embed_landmarks(embedder, marked, landmarks))}
+        expected |= {
+            "mean distance, px": found.mean_distance,
+            **measure_locality(*embed_landmarks(embedder, marked, landmarks)),
+        }
         for count, figures in measure_compositionality(embedder, list(images.values()), patches=6, seed=3).items():
             expected |= {f"{count} parts": figures["mean"], f"{count} parts, difference": figures["difference"]}
         assert rows[name] == pytest.approx(expected, abs=1e-6)
@@ -114,7 +117,9 @@ def test_without_landmarks_and_with_sizes_by_the_xray(images, backbone, tmp_path
     rows = report_dense_features(backbone, images, tmp_path, size=32, patches=6, maps=False)
     assert list(rows) == ["trained", "random init", "raw pixels"]
     assert [path.name for path in tmp_path.iterdir()] == ["dense.csv"]
-    expected = measure_compositionality(DenseEmbedder(backbone, 10, 32), list(images.values()), patches=6)  # a quarter of 40
+    expected = measure_compositionality(
+        DenseEmbedder(backbone, 10, 32), list(images.values()), patches=6
+    )  # a quarter of 40
     assert rows["trained"]["4 parts"] == pytest.approx(expected[4]["mean"], abs=1e-6)
 
 

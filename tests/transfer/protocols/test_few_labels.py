@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from medgenesis.transfer import bootstrap_interval, compare_few_labels, few_labels
+from medgenesis.transfer import bootstrap_interval, compare_few_labels
+from medgenesis.transfer.protocols import few_labels
 
 STARTS = ("pre-trained", "scratch")
 

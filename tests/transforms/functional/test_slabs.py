@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.inferers import SliceInferer
 
-from medgenesis.transforms.functional.slabs import to_display, from_display, take_slab
+from medgenesis.transforms.functional.slabs import from_display, take_slab, to_display
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -1,4 +1,6 @@
-"""Published 2D backbones: every form of file, whole or refused, into backbones, classifiers and the encoder of a U-Net."""
+"""Published 2D backbones: every form of file, whole or refused, into backbones, classifiers and the encoder of a
+U-Net.
+"""
 
 import sys
 from pathlib import Path
@@ -9,10 +11,10 @@ from monai.networks.nets import resnet18
 
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import EncoderClassifier, ResNet25D, UNet3D, UNet25D
-from medgenesis.weights import initialise, load_pretrained, load_published, backbone_keys
+from medgenesis.weights import backbone_keys, initialise, load_pretrained, load_published
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import random_weights, backbone_maps, backbone_shapes, unet_shapes
+from published_2d import backbone_maps, backbone_shapes, random_weights, unet_shapes
 
 MLP = {"fc.0.weight": (8, 8), "fc.0.bias": (8,), "fc.2.weight": (4, 8), "fc.2.bias": (4,)}
 LINEAR = {"fc.weight": (4, 8), "fc.bias": (4,)}
@@ -178,7 +180,9 @@ def test_the_encoder_of_a_published_unet_in_a_classifier(tmp_path):
     network = initialise(ResNet25D("resnet18"), tmp_path / "best_checkpoint.pth", skip_head="never")
     classifier = EncoderClassifier(network, 14, hidden=None).eval()
     x = torch.rand(2, 3, 64, 64)
-    backbone_network = {key.removeprefix("encoder."): value for key, value in published.items() if key.startswith("encoder.")}
+    backbone_network = {
+        key.removeprefix("encoder."): value for key, value in published.items() if key.startswith("encoder.")
+    }
     assert same(network.state_dict(), backbone_network)
     with torch.no_grad():
         expected = backbone_maps(backbone_network, x)[-1].mean((2, 3))

@@ -11,7 +11,7 @@ from medgenesis.networks import UNet25D
 from medgenesis.weights import load_pretrained, load_published, smp_unet_keys, unet25d_to_smp
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import norm_shapes, random_weights, backbone_shapes, unet_logits, unet_shapes
+from published_2d import backbone_shapes, norm_shapes, random_weights, unet_logits, unet_shapes
 
 QUERY, KEY = "module.encoder_q.", "module.encoder_k."
 

@@ -30,7 +30,7 @@ CASES = {  # seeds, shape, windows, max_sides, and how many windows or voxels a 
 
 INTERPRET = """
 import torch
-from medgenesis.transforms.functional import triton_shuffle
+from medgenesis.transforms.functional.backends.triton import shuffle as triton_shuffle
 shipped, results = triton_shuffle._LANES, {}
 for name, (seeds, shape, windows, max_sides, lanes) in %r.items():
     triton_shuffle._LANES = lanes or shipped
@@ -42,7 +42,7 @@ COMPILE = """
 import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
-from medgenesis.transforms.functional import triton_shuffle
+from medgenesis.transforms.functional.backends.triton import shuffle as triton_shuffle
 
 class Driver:  # what Triton asks before it compiles
     def get_current_device(self): return 0

@@ -8,8 +8,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Resize, SpatialCrop
 from monai.utils import ensure_tuple
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io.naming import volume_name
 from medgenesis.mining.whole import three_sides
 
 

@@ -14,7 +14,7 @@ from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.volumes import VolumeInfo, large_enough
 
 
-def admit(
+def check_eligibility(
     volumes: Sequence[VolumeInfo], settings: DiscoverySettings, on_error: str = "stop"
 ) -> tuple[list[int], CoordinateSystem]:
     """Indices of the volumes that take part in discovery, and how they share coordinates.
