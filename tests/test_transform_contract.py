@@ -3,20 +3,11 @@
 import inspect
 import json
 import pickle
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-
-import medgenesis.transforms as library
-from medgenesis.errors import VolumeError
-from medgenesis.transforms.functional import backend as dispatch
-
-sys.path.insert(0, str(Path(__file__).parent / "transforms"))
-from variants import (
+from helpers.variants import (
     COMPOSITES,
     IDEAS,
     ONES,
@@ -31,6 +22,11 @@ from variants import (
     stacked,
     variant_class,
 )
+from scipy import stats
+
+import medgenesis.transforms as library
+from medgenesis.errors import VolumeError
+from medgenesis.transforms.functional import backend as dispatch
 
 SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
 SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17, 16), (64, 33)]

@@ -1,6 +1,4 @@
-"""What docs/dense_features.md says is so: its Python runs, and its command names a config and settings that there
-are.
-"""
+"""docs/dense_features.md is true: its Python runs, and its command names a config and settings that exist."""
 
 import re
 import shlex
@@ -14,7 +12,7 @@ from medgenesis import bundles, transfer
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.networks import ResNet25D
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "dense.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "dense_features.md").read_text()
 SMALL = {
     "resnet50": "resnet18",
     "window=256, size=224": "window=16, size=32",

@@ -116,7 +116,7 @@ def test_processes_that_arrive_one_by_one_stay_together(records, tmp_path):
             "$None if torch.distributed.is_initialized() else torch.distributed.init_process_group('gloo')",
             "$torch.manual_seed(@seed)",
         ],
-        "run": ["$@trainer.run()", "$__import__('stage_parts').late()"],
+        "run": ["$@trainer.run()", "$__import__('helpers.stage_parts', fromlist=['late']).late()"],
         "finalize": ["$torch.distributed.destroy_process_group()", f"$open('{tmp_path}/' + @rank, 'x').close()"],
         "rank": "$__import__('os').environ['RANK']",
         "records": records,

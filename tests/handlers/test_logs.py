@@ -2,12 +2,11 @@
 
 import csv
 import logging
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.toy import toy_trainer
 from ignite.engine import Events
 from monai.handlers import ValidationHandler
 from PIL import Image
@@ -15,9 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from medgenesis.handlers import MetricsCSV, Preview, Progress, TensorBoard
 from medgenesis.handlers.preview import pretext_image, pretext_triples
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
-from toy import toy_trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

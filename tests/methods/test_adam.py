@@ -2,20 +2,16 @@
 
 import copy
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.views import Backbone, Slabs, differing, loader_of, state_of, two_views
 
 from medgenesis.engines import PretextEvaluator, PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import Adam
 from medgenesis.networks import ResNet25D
-
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Backbone, Slabs, differing, loader_of, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

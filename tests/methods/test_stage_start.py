@@ -1,18 +1,13 @@
 """What goes from one stage to the next, and what does not."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from helpers.views import Backbone, Slabs, Unet, differing, loader_of, state_of, two_views
 
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import Adam, CAiD, initialise_from_stage
 from medgenesis.weights import save_checkpoint
-
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Backbone, Slabs, Unet, differing, loader_of, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.two_processes import METHODS
+from helpers.views import Backbone, Unet, two_views
 
 from medgenesis.methods import BarlowTwins, CAiD, MomentumContrast
-
-sys.path.insert(0, str(Path(__file__).parent))
-from two_processes import METHODS
-from views import Backbone, Unet, two_views
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -22,9 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 def ranks(tmp_path_factory):
     """What both processes saved."""
     folder = tmp_path_factory.mktemp("ranks")
-    program = Path(__file__).with_name("two_processes.py")
+    command = [sys.executable, "-m", "helpers.two_processes"]
+    tests = Path(__file__).parents[1]
     processes = [
-        subprocess.Popen([sys.executable, str(program), str(rank), str(folder)], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(rank), str(folder)], stderr=subprocess.PIPE, text=True, cwd=tests)
         for rank in (0, 1)
     ]
     complaints = [process.communicate(timeout=240)[1] for process in processes]

@@ -1,16 +1,12 @@
 """The 2.5D backbones: torchvision's keys and shapes, and the same maps as a slow forward by those keys."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.published_2d import backbone_maps, backbone_shapes, random_weights
 
 from medgenesis.networks import EncoderClassifier, ResNet25D, bottleneck_features, network_parts
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import backbone_maps, backbone_shapes, random_weights
 
 ENTRIES = {"resnet18": 120, "resnet34": 216, "resnet50": 318, "resnet101": 624, "densenet121": 725}
 PARAMETERS = {"resnet18": 11_689_512 - 513_000, "resnet50": 23_508_032, "densenet121": 7_978_856 - 1_025_000}

@@ -1,17 +1,12 @@
 """What no transform can work on, and settings that make no sense: an error names argument, rule, value and remedy."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import ONES, VARIANTS, build, call, cube, every_subject, every_variant
 
 import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import ONES, VARIANTS, build, call, cube, every_subject, every_variant
 
 
 def spoiled(value):

@@ -1,19 +1,9 @@
 """At home in MONAI: composed, chosen and seeded as MONAI's own transforms are, of whatever type the volume is."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor, set_track_meta
-from monai.transforms import Compose, Flipd, Identity, OneOf, RandomizableTrait, RandomOrder, SomeOf
-from monai.utils import set_determinism
-
-from medgenesis.transforms import RandGenesisd, RandInPaintd, RandLocalShuffled, RandNonlinearIntensityd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import (
+from helpers.variants import (
     AFFINE,
     COMPOSITES,
     CROPS,
@@ -26,6 +16,11 @@ from variants import (
     outputs,
     stacked,
 )
+from monai.data import MetaTensor, set_track_meta
+from monai.transforms import Compose, Flipd, Identity, OneOf, RandomizableTrait, RandomOrder, SomeOf
+from monai.utils import set_determinism
+
+from medgenesis.transforms import RandGenesisd, RandInPaintd, RandLocalShuffled, RandNonlinearIntensityd
 
 UNFLIPPED = {"Genesis": {"rates": {"flip": 0.0}}}
 

@@ -1,11 +1,9 @@
 """In MONAI's data sets and loaders: what is cached, what is drawn anew, and what a batch is taken apart into."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_subject, every_variant
 from monai.data import (
     CacheDataset,
     CacheNTransDataset,
@@ -21,9 +19,6 @@ from monai.data import (
 from monai.transforms import Compose, Flip, Lambdad, ScaleIntensityd, Transform
 
 from medgenesis.transforms import BatchedGenesis, RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_subject, every_variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

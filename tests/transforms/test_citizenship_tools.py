@@ -3,20 +3,17 @@
 import copy
 import pickle
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_subject, every_variant, stacked
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, Flipd, Orientationd, Rotate90d, Spacingd, SpatialPadd
 
 import medgenesis.transforms as library
 from medgenesis.transforms import RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_subject, every_variant, stacked
 
 NO_FLIP = {"flip": 0.0}
 

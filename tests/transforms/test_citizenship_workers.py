@@ -1,12 +1,11 @@
 """In worker processes and threads: what our sampler promises, what MONAI's seeding promises, fork, spawn, threads."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import COMPOSITES, ONES, build, call, cube, every_subject
 from monai.data import DataLoader, Dataset, PersistentDataset, ThreadDataLoader, pickle_hashing
 from monai.transforms import Compose, ScaleIntensityd
 from monai.utils import set_determinism
@@ -15,9 +14,6 @@ from medgenesis.data import preprocessing
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.transforms import RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import COMPOSITES, ONES, build, call, cube, every_subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (20, 12, 14)

@@ -1,17 +1,12 @@
 """Crops in every face: the affine leads to where the voxels come from, each of a batch to its own."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, build, every_variant, outputs
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 
 from medgenesis.transforms import BatchedAnatomyCell, BatchedResizedCrop
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import AFFINE, build, every_variant, outputs
 
 SETTINGS = {"AnatomyCell": {"level": 3, "least_side": 1}, "ResizedCrop": {"size": (25, 26, 27)}}
 crops = pytest.mark.parametrize("subject", SETTINGS)

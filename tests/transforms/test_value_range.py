@@ -1,18 +1,14 @@
 """`value_range` and `rescale` of every transform to which intensities matter, in every face."""
 
 import inspect
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import COMPOSITES, SUBJECTS, build, call, cube, every_variant, stacked, variant_class
 from monai.transforms import ScaleIntensity
 
 from medgenesis.errors import IntensityRangeError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from variants import COMPOSITES, SUBJECTS, build, call, cube, every_variant, stacked, variant_class
 
 RANGED = [s for s in SUBJECTS if "value_range" in inspect.signature(variant_class(s, "array")).parameters]
 every_ranged = pytest.mark.parametrize("subject", RANGED)

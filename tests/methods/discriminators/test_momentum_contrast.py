@@ -2,17 +2,13 @@
 
 import copy
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.views import Backbone, differing, state_of, two_views
 
 from medgenesis.methods import MomentumContrast
-
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Backbone, differing, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -2,19 +2,14 @@
 U-Net.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from helpers.published_2d import backbone_maps, backbone_shapes, random_weights, unet_shapes
 from monai.networks.nets import resnet18
 
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import EncoderClassifier, ResNet25D, UNet3D, UNet25D
 from medgenesis.weights import backbone_keys, initialise, load_pretrained, load_published
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import backbone_maps, backbone_shapes, random_weights, unet_shapes
 
 MLP = {"fc.0.weight": (8, 8), "fc.0.bias": (8,), "fc.2.weight": (4, 8), "fc.2.bias": (4,)}
 LINEAR = {"fc.weight": (4, 8), "fc.bias": (4,)}

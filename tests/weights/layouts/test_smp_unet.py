@@ -1,17 +1,12 @@
 """CAiD's U-Net: key by key, bit by bit there and back, and the same output as the published layout computes slowly."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from helpers.published_2d import backbone_shapes, norm_shapes, random_weights, unet_logits, unet_shapes
 
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import UNet25D
 from medgenesis.weights import load_pretrained, load_published, smp_unet_keys, unet25d_to_smp
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import backbone_shapes, norm_shapes, random_weights, unet_logits, unet_shapes
 
 QUERY, KEY = "module.encoder_q.", "module.encoder_k."
 

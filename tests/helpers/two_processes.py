@@ -1,6 +1,6 @@
 """One of two gloo processes: what the momentum branch, Barlow Twins and the engine do there, saved for the test.
 
-python two_processes.py RANK FOLDER
+python -m helpers.two_processes RANK FOLDER, in tests/
 """
 
 import sys
@@ -9,11 +9,9 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from helpers.views import Backbone, Slabs, Unet, loader_of, state_of, two_views
 from medgenesis.engines import PretextTrainer
 from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam
-
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Backbone, Slabs, Unet, loader_of, state_of, two_views
 
 METHODS = {
     "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),
