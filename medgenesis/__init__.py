@@ -6,6 +6,8 @@ Sub-packages are imported on first use, so ``import medgenesis`` costs next to n
 import importlib
 from types import ModuleType
 
+from medgenesis import renamed
+
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
@@ -14,6 +16,8 @@ _SUBPACKAGES = (
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]
+
+renamed.install()
 
 
 def __getattr__(name: str) -> ModuleType:

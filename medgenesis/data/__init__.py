@@ -21,6 +21,7 @@ from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
+from medgenesis.renamed import old_names
 
 __all__ = [
     "CROP_CRITERIA",
@@ -57,3 +58,5 @@ __all__ = [
     "write_datalist",
     "write_landmarks",
 ]
+
+__getattr__ = old_names(__name__)

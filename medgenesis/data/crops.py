@@ -12,6 +12,7 @@ from monai.transforms import MapTransform, RandomizableTransform, Resize, Spatia
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
+from medgenesis.renamed import renamed_arguments
 
 # What the published borders are of the room for starts in a 512 x 512 x 300 volume.
 _BORDER_SHARE = (100 / (512 - 64), 100 / (512 - 64), 30 / (300 - 32))
@@ -44,6 +45,7 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         Only the candidates' voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
     """
 
+    @renamed_arguments(rule="criterion")
     def __init__(
         self,
         keys: KeysCollection,

@@ -13,6 +13,7 @@ from monai.utils import ensure_tuple
 from medgenesis.data.cache import MappedDataset
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screening import raise_with_file, screen_volumes
+from medgenesis.renamed import renamed_arguments
 
 
 class SeededDataset(torch.utils.data.Dataset):
@@ -85,6 +86,7 @@ class PatchDataset(SeededDataset):
         ValueError: an unknown `cache`, a disk cache without folder, or no usable volume.
     """
 
+    @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")
     def __init__(
         self,
         data: Sequence[dict],

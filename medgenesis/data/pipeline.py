@@ -12,6 +12,7 @@ from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.orientation import LimitImageSized, ReorientVolumesd, ResampleSpacingd
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
 from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.renamed import renamed_arguments
 
 _AXIS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -39,6 +40,7 @@ def find_domain_error(error: BaseException | None) -> VolumeError | IntensityRan
     return error
 
 
+@renamed_arguments(picture_side="max_image_side")
 def preprocessing(
     keys: str | Sequence[str] = ("image",),
     label_keys: str | Sequence[str] = (),

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from medgenesis.data import PatchDataset, load_datalist
 from medgenesis.networks import bottleneck_features, network_parts
+from medgenesis.renamed import renamed_arguments
 
 
 class FrozenProbe:
@@ -36,6 +37,7 @@ class FrozenProbe:
         self.train_data_loader, self.test_data_loader, self.every = train_data_loader, test_data_loader, every
 
     @classmethod
+    @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")
     def from_datalist(
         cls, datalist: str | Path, preprocessing: Callable, crop: Callable, patches_per_image: int = 8, every: int = 5
     ) -> "FrozenProbe":

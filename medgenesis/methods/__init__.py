@@ -15,6 +15,7 @@ from medgenesis.methods.models_genesis import ModelsGenesis
 from medgenesis.methods.semantic_genesis import SemanticGenesis
 from medgenesis.methods.stage_start import initialise_from_stage
 from medgenesis.methods.transvw import TransVW
+from medgenesis.renamed import old_names
 
 __all__ = [
     "Adam",
@@ -27,3 +28,5 @@ __all__ = [
     "TransVW",
     "initialise_from_stage",
 ]
+
+__getattr__ = old_names(__name__)

@@ -18,6 +18,7 @@ from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.volumes import VolumeInfo
 from medgenesis.mining.whole import ResizeVolumed
 from medgenesis.mining.workflow import MiningRun
+from medgenesis.renamed import old_names
 
 __all__ = [
     "CoordinateSystem",
@@ -44,3 +45,5 @@ __all__ = [
     "save_image",
     "volume_features",
 ]
+
+__getattr__ = old_names(__name__)

@@ -17,12 +17,14 @@ from medgenesis.mining.references import ReferenceSearch
 from medgenesis.mining.resolutions import RESOLUTIONS, draw_rescaled
 from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
 _WANTED = {"training": "train_patients", "validation": "validation_patients"}
 
 
+@renamed_arguments(rule="criterion")
 def discover(
     volumes: Sequence[VolumeInfo],
     features: np.ndarray,

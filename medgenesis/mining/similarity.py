@@ -12,6 +12,7 @@ from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import DatalistError
 from medgenesis.mining.cube_samples import Sample, cut_small, found_cubes, in_other_patients
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class PatternSimilarity:
         return {**numbers, "per_class": [_or_none(value) for value in self.per_class]}
 
 
+@renamed_arguments(rule="criterion")
 def pattern_similarity(
     table: PatternTable,
     load: Callable[[int], torch.Tensor],

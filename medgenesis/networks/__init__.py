@@ -10,6 +10,7 @@ from medgenesis.networks.stem import inflate_stem
 from medgenesis.networks.unet3d import UNet3D
 from medgenesis.networks.unet25d import UNet25D
 from medgenesis.networks.ynet3d import YNet3D
+from medgenesis.renamed import old_names
 
 __all__ = [
     "AutoEncoder3D",
@@ -27,3 +28,5 @@ __all__ = [
     "network_parts",
     "global_average_pool",
 ]
+
+__getattr__ = old_names(__name__)

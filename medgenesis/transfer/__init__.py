@@ -1,5 +1,6 @@
 """What was learnt: protocols on labelled tasks, analyses without labels, dense embeddings."""
 
+from medgenesis.renamed import old_names
 from medgenesis.transfer.analyses import report_restoration, restoration_errors
 from medgenesis.transfer.dense import (
     DenseEmbedder,
@@ -42,3 +43,5 @@ __all__ = [
     "same_position_figures",
     "whole_figures",
 ]
+
+__getattr__ = old_names(__name__)

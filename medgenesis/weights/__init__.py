@@ -1,5 +1,6 @@
 """Checkpoints: saved whole, read safely, recognised, converted and brought into networks."""
 
+from medgenesis.renamed import old_names
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.weights.layouts.backbones import backbone_keys
 from medgenesis.weights.layouts.models_genesis import models_genesis_keys
@@ -24,3 +25,5 @@ __all__ = [
     "unet25d_to_smp",
     "ynet3d_settings",
 ]
+
+__getattr__ = old_names(__name__)

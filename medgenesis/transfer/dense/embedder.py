@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.renamed import renamed_arguments
+
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
@@ -54,6 +56,7 @@ class DenseEmbedder:
         asked the same. A map costs one pass a place.
     """
 
+    @renamed_arguments(trunk="backbone")
     def __init__(self, backbone: nn.Module, window: int, size: int | None = None, *, batch_size: int = 64) -> None:
         self.backbone, self.window = backbone, window
         self.size, self.batch_size = window if size is None else size, batch_size
