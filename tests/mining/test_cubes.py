@@ -9,7 +9,7 @@ from monai.transforms import Compose
 from medgenesis.data import MappedDataset, preprocessing
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining import CropPatternd
-from medgenesis.mining.crop import crop_pattern
+from medgenesis.mining.cubes import crop_pattern
 
 ITEM = {"origin": [2, 3, 1], "size": [6, 5, 4], "class": 7, "distance": 0.5}
 
