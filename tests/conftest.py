@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.scan_fixtures import in_child, records, write_nifti, write_series  # noqa: F401 (fixtures for all tests)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

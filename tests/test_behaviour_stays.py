@@ -87,7 +87,7 @@ class Tree:
         folder.mkdir()
         self.errors = (folder / "module_runs.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "module_runs.py"), str(root)],
+            [sys.executable, str(ROOT / "tests" / "helpers" / "module_runs.py"), str(root)],
             **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors},
             **{"cwd": folder, "text": True, "start_new_session": True},
         )
