@@ -148,6 +148,20 @@ def test_a_mistyped_setting_is_refused_with_the_nearest_names(bundle):
     assert isinstance(found, ValueError) and str(found).startswith("widht: ") and "width" in str(found)
 
 
+def test_what_only_a_part_of_a_task_uses_is_named_with_that_part(bundle):
+    (bundle / "configs" / "settings.yaml").write_text("width: 32\nnorm: batch\nother: 1\n")
+    (bundle / "configs" / "task.yaml").write_text(CONFIG + "net: {parts: [a, {norm: \"$@settings['norm']\"}]}\n")
+    for id, remedy in (
+        ("norm", "settings.yaml alone. Change it there, or type --net#parts#1#norm"),
+        ("other", "use it"),
+    ):
+        with pytest.raises(RuntimeError) as error:
+            made(bundle / "configs" / "task.yaml", **{id: "instance"})
+        assert str(cause_of(error.value)).startswith(f"{id}: ") and remedy in str(cause_of(error.value))
+    parser = made(bundle / "configs" / "task.yaml", **{"net#parts#1#norm": "instance"}).parser
+    assert parser.get_parsed_content("net")["parts"][1]["norm"] == "instance"
+
+
 def test_a_setting_that_something_refers_to_is_taken(bundle):
     parser = made(bundle / "configs" / "task.yaml", my_width=5, width="@my_width").parser
     assert parser.get_parsed_content("width") == 5
@@ -163,13 +177,16 @@ def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
     (bundle / "configs" / "other.yaml").write_text(CONFIG + "epochs: 100\ndepth: $@epochs\n")
     (bundle / "configs" / "small.yaml").write_text("width: 8\nepochs: 2\n")
     files = [bundle / "configs" / name for name in ("task.yaml", "small.yaml")]
-    made(*files)
-    assert "epochs" not in caplog.text
-    made(*files, epochs=3)
-    assert "epochs: has no effect" in caplog.text and "other.yaml" in caplog.text
-    caplog.clear()
-    made(bundle / "configs" / "other.yaml", epochs=3)
-    assert "epochs" not in caplog.text
+
+    def said(*files, **settings):
+        caplog.clear()
+        made(*files, **settings)
+        return [one.getMessage() for one in caplog.records if one.name == "medgenesis.bundles.unused"]
+
+    assert said(*files) == []
+    (message,) = said(*files, epochs=3)
+    assert message.startswith("epochs: has no effect") and "other.yaml" in message
+    assert said(bundle / "configs" / "other.yaml", epochs=3) == []
 
 
 # what a bundle offers
