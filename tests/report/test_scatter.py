@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medgenesis.report.overlay import PALETTE
+from medgenesis.report.label_overlay import PALETTE
 from medgenesis.report.scatter import draw_feature_map, project
 
 
