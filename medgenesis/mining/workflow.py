@@ -208,9 +208,7 @@ class MiningRun:
         return table
 
     def report(self) -> None:
-        """Step 5: what shows whether the patterns are anatomy, two images, and numbers in `similarity.json`.
-
-        Each volume is read once for all of it.
+        """Step 5: two images and `similarity.json` show whether the patterns are anatomy; one pass over the volumes.
 
         Raises:
             ValueError: other settings. DatalistError: volumes that have moved.

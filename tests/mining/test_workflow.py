@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from PIL import Image
 from medgenesis.data import preprocessing
 from medgenesis.engines import PretextEvaluator, PretextTrainer
 from medgenesis.errors import DatalistError
+from medgenesis.io import LoadVolumed
 from medgenesis.mining import (
+    MiningRun,
     PatternTable,
     ResizeVolumed,
     VolumeFeatures,
@@ -139,3 +142,45 @@ def test_without_a_validation_section(datalist, described, tmp_path):
     mine(alone, tmp_path / "run", **described, validation_patients=0)
     assert PatternTable.load(tmp_path / "run" / "patterns.json").validation == []
     assert json.loads((tmp_path / "run" / "similarity.json").read_text()).keys() == {"training"}
+
+
+@pytest.mark.parametrize("cache", ["disk", "memory", "none"])
+def test_each_file_is_read_once_but_for_cubes(datalist, tmp_path, monkeypatch, cache):
+    """Without a cache it is read again where a class is found in it, and once for all that the report shows of it."""
+    read, call = Counter(), LoadVolumed.__call__
+
+    def counted(self, record):
+        read[str(record["image"])] += 1
+        return call(self, record)
+
+    monkeypatch.setattr(LoadVolumed, "__call__", counted)
+    made = parsed(datalist, tmp_path, cache=cache)
+    made.run()
+    table = PatternTable.load(tmp_path / "patterns.json")
+    found = Counter(item["image"] for item in table.references)
+    shown = {item["image"] for item in table.training + table.validation}
+    for image in (volume.image for volume in table.volumes):
+        again = found[image] + (image in shown) if cache == "none" else 0
+        others = image not in shown and cache == "none"  # it may be among those that the report draws at random
+        assert read[image] in (1 + again, 1 + again + others)
+
+
+def test_methods_by_their_names_of_0_1(datalist, mined, described, tmp_path):
+    run = MiningRun(
+        Dataset(records_to_mine(datalist), preprocessing()),
+        tmp_path,
+        volume_size=TINY["volume_size"],
+        discovery={name: TINY[name] for name in ("classes", "train_patients", "validation_patients", "cube_size")}
+        | {"rule": "any", "min_distance": 3},
+        **described,
+    )
+    network = AutoEncoder3D(width=TINY["width"])
+    load_pretrained(network, described["features"], skip_head="never")
+    with pytest.warns(FutureWarning, match="MiningRun.learn is now train_autoencoder"):
+        run.learn(None)
+    with pytest.warns(FutureWarning, match="extract_features"):
+        assert len(run.describe(network).volumes) == 6
+    assert run.discover().training == PatternTable.load(mined / "patterns.json").training
+    with pytest.warns(FutureWarning, match="report"):
+        run.look()
+    assert (tmp_path / "similarity.json").read_bytes() == (mined / "similarity.json").read_bytes()

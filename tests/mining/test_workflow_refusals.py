@@ -138,3 +138,13 @@ def test_features_that_tell_nobody_apart_are_no_features(datalist, described, tm
         with pytest.raises(CheckpointError, match="zero.pt: gives 6 volumes the same features.*learnt nothing"):
             mine(datalist, tmp_path / "run", features=str(tmp_path / "zero.pt"))
     assert not (tmp_path / "run" / "patterns.json").exists()
+
+
+def test_a_folder_of_version_0_1_is_refused_with_what_can_be_kept(datalist, again):
+    record = json.loads((again / "steps.json").read_text())
+    old = dict(zip(("autoencoder", "features", "patterns", "images"), list(record.values())[1:], strict=True))
+    (again / "steps.json").write_text(json.dumps(old, indent=1))
+    before = contents(again)
+    with pytest.raises(ValueError, match=r"0\.1.*features=.*autoencoder/pretrained.pt"):
+        mine(datalist, again)
+    assert contents(again) == before
