@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medgenesis.mining.steps import Step, Steps
+from medgenesis.storage.steps import Step, Steps
 
 STEPS = {"first": Step(("first.npz",), ("first.partial",)), "second": Step(("second.json", "second.png"))}
 
