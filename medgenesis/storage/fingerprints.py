@@ -14,7 +14,8 @@ from torch import nn
 
 _DIGITS = 32
 _FILE_KEYS = ("image", "label")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes read at a time
+_LONGEST = 100  # characters of a value in a message
 _PICKLE = 5  # the highest protocol of every Python that is supported: another one would be another text
 
 
@@ -86,18 +87,25 @@ def transform_fingerprint(*transforms: Callable) -> str:
 def changes(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """The settings that differ, each with its two values in words; empty where all agree.
 
-    A setting that one of the two lacks differs, even from None.
+    A setting that one of the two lacks differs, even from None. Mappings within are compared by name: the setting `b`
+    of `a` is `a#b`. In place of a long value, a list of files for example, its type and fingerprint are said.
     """
-    names = [name for name in dict.fromkeys((*earlier, *now)) if not _agree(earlier, now, name)]
-    return {name: f"{_said(earlier, name)}, now it is {_said(now, name)}" for name in names}
+    differing: dict[str, str] = {}
+    for name in dict.fromkeys((*earlier, *now)):
+        if name not in earlier:
+            differing[name] = f"not set, now it is {_said(now[name])}"
+        elif name not in now:
+            differing[name] = f"{_said(earlier[name])}, now it is not set"
+        elif isinstance(earlier[name], Mapping) and isinstance(now[name], Mapping):
+            differing |= {f"{name}#{inner}": said for inner, said in changes(earlier[name], now[name]).items()}
+        elif earlier[name] != now[name]:
+            differing[name] = f"{_said(earlier[name])}, now it is {_said(now[name])}"
+    return differing
 
 
-def _agree(earlier: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
-    return name in earlier and name in now and earlier[name] == now[name]
-
-
-def _said(settings: Mapping[str, Any], name: str) -> str:
-    return repr(settings[name]) if name in settings else "not set"
+def _said(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{type(value).__name__} {fingerprint(value)[:8]}…"
 
 
 def _steps(transform: Callable) -> Iterator[Callable]:

@@ -69,20 +69,17 @@ class Steps:
             ValueError: something of the step is there that other settings made, or of which nothing is known, and
                 `changed` is "refuse"; the record is damaged.
         """
-        found = self.left_by(name)
-        if not found:
+        if not self.left_by(name):
             return False
-        entry = self._read().get(name)
+        entry, finished = self._read().get(name), self.finished(name)
         if entry is None:
-            self._refuse_or_warn(name, f"{self.path} does not say which settings it was made with")
+            self._refuse_or_warn(name, f"{self.path} does not say which settings it was made with", finished)
             return False
         differing = changes(entry["settings"], _plain(settings))
         if differing:
             said = "; ".join(f"{setting} = {values}" for setting, values in list(differing.items())[:_NAMED])
-            self._refuse_or_warn(name, f"was made with {said}")
-            if self.changed == "renew":
-                return False
-        return entry["finished"] and all((self.folder / result).exists() for result in self.steps[name].results)
+            self._refuse_or_warn(name, f"was made with {said}", finished)
+        return finished and not (differing and self.changed == "renew")
 
     @contextmanager
     def doing(self, name: str, settings: Mapping[str, Any]) -> Iterator[None]:
@@ -109,19 +106,24 @@ class Steps:
         step = self.steps[name]
         return [path for path in map(self.folder.joinpath, (*step.results, *step.unfinished)) if path.exists()]
 
-    def _refuse_or_warn(self, name: str, fault: str) -> None:
+    def _refuse_or_warn(self, name: str, fault: str, finished: bool) -> None:
         """As `changed` says."""
-        first = self.left_by(name)[0]
+        order = list(self.steps)
+        later = [str(path) for step in order[order.index(name) :] for path in self.left_by(step)]
+        more = f" and {len(later) - _NAMED} more" if len(later) > _NAMED else ""
+        listed = ", ".join(later[:_NAMED]) + more
         if self.changed == "refuse":
-            order = list(self.steps)
-            later = [path for step in order[order.index(name) :] for path in self.left_by(step)]
-            more = f" and {len(later) - _NAMED} more" if len(later) > _NAMED else ""
             raise ValueError(
-                f"{first}: {fault}. Use the same settings, choose another folder, or remove what depends on it "
-                f"({', '.join(map(str, later[:_NAMED]))}{more})."
+                f"{later[0]}: {fault}. Use the same settings, choose another folder, or remove what depends on it "
+                f"({listed})."
             )
-        what = "computed anew" if self.changed == "renew" else "used as it is, where it is finished"
-        logger.warning("%s: %s; it is %s", first, fault, what)
+        if self.changed == "renew":
+            what = "it is computed anew"
+        elif finished:
+            what = f"it is kept as it is; to compute it anew, remove what depends on it ({listed})"
+        else:
+            what = "the step goes on from there"
+        logger.warning("%s: %s; %s", later[0], fault, what)
 
     def _read(self) -> dict[str, Any]:
         if not self.path.exists():
