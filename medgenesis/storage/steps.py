@@ -101,6 +101,11 @@ class Steps:
         results = [self.folder / result for result in self.steps[name].results]
         return entry is not None and entry["finished"] and all(result.exists() for result in results)
 
+    def settings_of(self, name: str) -> dict[str, Any] | None:
+        """What a step was begun with; None where nothing is known of it."""
+        entry = self._read().get(name)
+        return None if entry is None else entry["settings"]
+
     def left_by(self, name: str) -> list[Path]:
         """What is there of a step, finished or not."""
         step = self.steps[name]
