@@ -70,7 +70,7 @@ def _take_bundle(demo: Demo) -> None:
     """Copy the bundle, unless it is there already, from this very version."""
     metadata = Path("configs", "metadata.json")
     steps = Steps(demo.folder, {"bundle": Step((f"{demo.bundle.name}/{metadata}",))})
-    source = file_fingerprint(Path(bundles.root(demo.method)) / metadata)
+    source = file_fingerprint(bundles.path(demo.method) / metadata)
     settings = {"method": demo.method, "metadata of the bundle (fingerprint)": source}
     if not steps.done("bundle", settings):
         with steps.doing("bundle", settings):
@@ -105,7 +105,7 @@ def _configs(demo: Demo, *names: str) -> list[str]:
 
 def _run(demo: Demo, *names: str, **settings) -> None:
     """What `python -m monai.bundle run --config_file …` does, in this process."""
-    run_bundle(config_file=_configs(demo, *names), bundle_root=str(demo.bundle), **settings)
+    run_bundle(config_file=_configs(demo, *names), **settings)
 
 
 def _mine(demo: Demo) -> None:

@@ -87,7 +87,7 @@ class StagedWorkflow(ConfigWorkflow):
             self.parser.set(deepcopy(self.config))
             self.parser.update(own)
             gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time
-            config = deepcopy(self.parser.get())
+            config = self._written()
             if steps.done(name, config):
                 logger.info("stage %s: finished, %s", name, folder / name)
             else:
@@ -107,6 +107,11 @@ class StagedWorkflow(ConfigWorkflow):
                     f"{last}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
                 )
         self._has_run = True
+
+    def _written(self) -> dict[str, Any]:
+        """The config as it is, with the numbers of the bundle's settings.yaml, which it only refers to."""
+        config = self.parser.get()
+        return {**config, "settings": self.parser.get_parsed_content("settings")} if "settings" in config else config
 
 
 def _check_order(steps: Steps) -> None:

@@ -87,13 +87,13 @@ class Steps:
 
         With "renew", what a stopped step of other settings has left to go on from is removed first.
         """
-        entry = self._read().get(name)
-        if self.changed == "renew" and (entry is None or changes(entry["settings"], _plain(settings))):
+        entry, plain = self._read().get(name), _plain(settings)
+        if self.changed == "renew" and (entry is None or changes(entry["settings"], plain)):
             for path in self.steps[name].unfinished:
                 (self.folder / path).unlink(missing_ok=True)
-        self._write(name, settings, finished=False)
+        self._write(name, plain, finished=False)
         yield
-        self._write(name, settings, finished=True)
+        self._write(name, plain, finished=True)
 
     def finished(self, name: str) -> bool:
         """Whether a step has ended well and its results are there, whatever its settings were."""
@@ -141,8 +141,8 @@ class Steps:
                 f"{self.path}: must be a record of steps, but cannot be read ({error}). Choose another folder."
             ) from error
 
-    def _write(self, name: str, settings: Mapping[str, Any], finished: bool) -> None:
-        entry = {"settings": _plain(settings), "finished": finished}
+    def _write(self, name: str, plain: Mapping[str, Any], finished: bool) -> None:
+        entry = {"settings": plain, "finished": finished}
         write_text(self.path, json.dumps({**self._read(), name: entry}, indent=1) + "\n")
 
 

@@ -146,11 +146,12 @@ def _made_with(
     **numbers: int,
 ) -> dict[str, Any]:
     """All that a run's result follows from; what may name patients (records, words, paths) as fingerprints."""
+    shared = [path for path in (Path(config).with_name("settings.yaml") for config in configs[:1]) if path.is_file()]
     plain = {name: isinstance(value, (int, float, type(None))) for name, value in (overrides or {}).items()}
     return {
         "init": init,
         "size and time of init": [stamp[1:] for stamp in file_stamps(init)],
-        "configs (fingerprint)": [file_fingerprint(config) for config in configs],
+        "configs (fingerprint)": [file_fingerprint(config) for config in (*configs, *shared)],
         "labelled records (fingerprint)": fingerprint([record_fingerprint(record) for record in training]),
         "test records (fingerprint)": fingerprint([record_fingerprint(record) for record in test]),
         **numbers,
