@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from medgenesis.data.crop_criteria import get_criterion
-from medgenesis.mining.checksums import checksum
 from medgenesis.mining.coordinates import RESOLUTIONS, draw_rescaled
 from medgenesis.mining.discovery_input import (
     DiscoverySettings,
@@ -23,6 +22,7 @@ from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.reference_search import ReferenceSearch
 from medgenesis.renamed import renamed_arguments
+from medgenesis.storage.fingerprints import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class _Discovery:
         kept, self.coordinates = check_eligibility(volumes, settings, on_error)
         features = checked_features(features, volumes, kept)
         self.settings, self.volumes = settings, [volumes[i] for i in kept]
-        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}
+        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": fingerprint(features)}
         self.members = {
             section: [i for i, volume in enumerate(self.volumes) if volume.section == section]
             for section in MINED_SECTIONS

@@ -16,12 +16,12 @@ from torch import nn
 from tqdm import tqdm
 
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.checksums import preprocessing_checksum, weights_checksum
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import VolumeIndex, known_rows
 from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.atomic import replacing
+from medgenesis.storage.fingerprints import fingerprint, transform_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def volume_features(
     """
     volumes = WholeVolumes(dataset, size, body_threshold, on_error)
     if path is not None:
-        volumes.settings["preprocessing"] = preprocessing_checksum(dataset.transform)
+        volumes.settings["preprocessing"] = transform_fingerprint(dataset.transform)
     return extract_features(network, volumes, path=path, batch_size=batch_size, on_error=on_error)
 
 
@@ -183,7 +183,7 @@ def extract_features(
             f'`batch_size` must be at least 1 and `on_error` "stop" or "skip", got {batch_size} and {on_error!r}'
         )
     encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
-    settings = {**volumes.settings, "batch_size": batch_size, "weights": weights_checksum(encoder)}
+    settings = {**volumes.settings, "batch_size": batch_size, "weights": fingerprint(encoder)}
     rows = {} if path is None else _computed_before(Path(path), settings, volumes)
     count, saved = len(volumes.records), time.monotonic()
     left = [i for i in range(count) if i not in rows]

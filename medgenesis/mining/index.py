@@ -16,10 +16,10 @@ from monai.data import Dataset
 from tqdm import tqdm
 
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.checksums import preprocessing_checksum
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes, mined_record
 from medgenesis.storage.atomic import replacing, write_text
+from medgenesis.storage.fingerprints import transform_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def index_volumes(
         One volume of full size is in memory at a time.
     """
     folder, volumes = Path(folder), WholeVolumes(dataset, size, body_threshold, on_error)
-    settings = {**volumes.settings, "preprocessing": preprocessing_checksum(dataset.transform)}
+    settings = {**volumes.settings, "preprocessing": transform_fingerprint(dataset.transform)}
     rows, count = _kept(folder, settings, volumes), len(volumes.records)
     left, saved = [i for i in range(count) if i not in rows], time.monotonic()
     logger.info("index of %d volumes, of which %d are known", count, len(rows))

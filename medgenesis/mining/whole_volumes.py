@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from monai.data import Dataset
 
-from medgenesis.data.cache import hash_record
 from medgenesis.data.datalists import load_datalist, read_datalist
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining.geometry import VolumeInfo, volume_info
 from medgenesis.mining.patterns import MINED_SECTIONS
 from medgenesis.mining.resize import resize_whole, three_sides
+from medgenesis.storage.fingerprints import record_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -121,4 +121,4 @@ def skip(error: Exception, on_error: str) -> None:
 
 
 def _stamp(record: Mapping[str, str]) -> str:
-    return hash_record({"image": record["image"]}).decode()
+    return record_fingerprint({"image": record["image"]})

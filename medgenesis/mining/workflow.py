@@ -11,9 +11,7 @@ from ignite.engine import Engine
 from monai.data import Dataset
 from torch import nn
 
-from medgenesis.data.cache import hash_record
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.checksums import checksum, preprocessing_checksum
 from medgenesis.mining.contact_sheet import ContactSheetTask, save_image
 from medgenesis.mining.cubes import one_pass
 from medgenesis.mining.discovery import PartialTable, discover
@@ -23,10 +21,11 @@ from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import COPIES, VolumeIndex, index_volumes
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.similarity import SimilarityTask
-from medgenesis.mining.steps import Step, Steps
 from medgenesis.renamed import renamed_methods
 from medgenesis.report.scatter import draw_feature_map
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import file_fingerprint, fingerprint, record_fingerprint, transform_fingerprint
+from medgenesis.storage.steps import Step, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +92,10 @@ class MiningRun:
         self.steps = Steps(self.folder, _STEPS)
         _refuse_0_1(self.steps.path)
         inputs = {
-            "volumes (checksum)": checksum(b"".join(map(hash_record, volumes.data))),
+            "volumes (fingerprint)": fingerprint([*map(record_fingerprint, volumes.data)]),
             "volume_size": list(volume_size),
         }
-        inputs["preprocessing (checksum)"] = preprocessing_checksum(volumes.transform)
+        inputs["preprocessing (fingerprint)"] = transform_fingerprint(volumes.transform)
         self.autoencoder = {"features": features, **inputs, **(autoencoder or {})}
         self.indexed = {**inputs, "body_threshold": body_threshold}
         if features not in VARIANTS and not Path(features).is_file():
@@ -173,7 +172,7 @@ class MiningRun:
             CheckpointError: the network gives the same features of every volume.
         """
         path = self.folder / "features.npz"
-        settings = {**self.indexed, "weights (checksum)": checksum(self.weights.read_bytes())}
+        settings = {**self.indexed, "weights (fingerprint)": file_fingerprint(self.weights)}
         if self._done("extract_features", settings):
             return VolumeFeatures.load(path)
         index = self.index()
@@ -196,7 +195,7 @@ class MiningRun:
         path, partial = self.folder / "patterns.json", self.folder / "patterns.partial.json"
         features = VolumeFeatures.load(self.folder / "features.npz")
         settings = {**self.discovery.plain(), **self.indexed}
-        settings["features (checksum)"] = checksum(features.vectors)
+        settings["features (fingerprint)"] = fingerprint(features.vectors)
         if self._done("discover", settings):
             return PatternTable.load(path)
         with self.steps.doing("discover", settings):
@@ -214,7 +213,7 @@ class MiningRun:
             ValueError: other settings. DatalistError: volumes that have moved.
         """
         path = self.folder / "patterns.json"
-        settings = {"patterns (checksum)": checksum(path.read_bytes())}
+        settings = {"patterns (fingerprint)": file_fingerprint(path)}
         if self._done("report", settings):
             return
         table, features = PatternTable.load(path), VolumeFeatures.load(self.folder / "features.npz")
@@ -241,7 +240,7 @@ class MiningRun:
 
 
 def _refuse_0_1(record: Path) -> None:
-    """Results of 0.1 cannot be compared with settings of now: it wrote other checksums (ValueError)."""
+    """Results of 0.1 cannot be compared with settings of now: it wrote other fingerprints (ValueError)."""
     if record.exists() and any(f'"{name}": {{' in record.read_text(encoding="utf-8") for name in _STEPS_OF_0_1):
         raise ValueError(
             f"folder: must be new, or of a run of this version; found {record.parent}, mined by medgenesis 0.1. Choose "

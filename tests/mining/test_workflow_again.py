@@ -87,7 +87,7 @@ def test_what_was_removed_is_made_anew_and_nothing_else(datalist, again, monkeyp
 
 def test_images_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, again):
     (again / "patterns.json").unlink()
-    with pytest.raises(ValueError, match=r"similarity.json: was made with patterns \(checksum\)"):
+    with pytest.raises(ValueError, match=r"similarity.json: was made with patterns \(fingerprint\)"):
         mine(datalist, again, classes=2)
     assert PatternTable.load(again / "patterns.json").num_classes == 2
 

@@ -45,18 +45,18 @@ def test_other_weights_are_other_settings(datalist, mined, described, tmp_path):
     weights = torch.load(described["features"], weights_only=True)
     weights["encoder.levels.0.0.conv.weight"] *= 2
     torch.save(weights, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"features.npz: was made with weights \(checksum\)"):
+    with pytest.raises(ValueError, match=r"features.npz: was made with weights \(fingerprint\)"):
         mine(datalist, tmp_path, features=str(tmp_path / "other.pt"))
 
 
 def test_volumes_that_have_changed_are_other_volumes(datalist, again, tmp_path):
     copied = shutil.copytree(datalist.parent, tmp_path / "moved") / "datalist.json"
-    with pytest.raises(ValueError, match=r"was made with volumes \(checksum\)"):
+    with pytest.raises(ValueError, match=r"was made with volumes \(fingerprint\)"):
         mine(copied, again)
     image = next((copied.parent / "images").iterdir())
     mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     os.utime(image, ns=(0, 0))
-    with pytest.raises(ValueError, match=r"index.json: was made with volumes \(checksum\)"):
+    with pytest.raises(ValueError, match=r"index.json: was made with volumes \(fingerprint\)"):
         mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     image.unlink()
     with pytest.raises(DatalistError, match=image.name):
