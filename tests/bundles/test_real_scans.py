@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from medgenesis.data import join_datalists, make_datalist, preprocessing, write_datalist
+from medgenesis.datasets import luna16_datalist
 from medgenesis.transfer import compare_few_labels
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_scans.py"
