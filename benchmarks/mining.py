@@ -29,7 +29,7 @@ from medgenesis.datasets.phantom import LABELS, write_phantoms
 from medgenesis.mining import MiningRun, VolumeFeatures, VolumeInfo
 from medgenesis.mining.neighbours import NeighbourIndex
 from medgenesis.networks import YNet3D
-from medgenesis.weights import save_checkpoint
+from medgenesis.storage.checkpoint import save_checkpoint
 
 SIDE = 128
 

@@ -69,7 +69,11 @@ NAMES = {
         "retrieve_landmarks": "medgenesis.transfer.match_landmarks",
         "same_places": "medgenesis.transfer.same_position_baseline",
     },
-    "medgenesis.weights": {"trunk_keys": "medgenesis.weights.backbone_keys"},
+    "medgenesis.weights": {
+        "read_checkpoint": "medgenesis.storage.read_checkpoint",
+        "save_checkpoint": "medgenesis.storage.save_checkpoint",
+        "trunk_keys": "medgenesis.weights.backbone_keys",
+    },
 }
 
 T = TypeVar("T", bound=Callable[..., Any])

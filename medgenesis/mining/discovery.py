@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from medgenesis.data.crop_criteria import get_criterion
-from medgenesis.mining.checksums import checksum
 from medgenesis.mining.eligibility import check_eligibility, check_resumed, checked_features
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
@@ -18,6 +17,7 @@ from medgenesis.mining.resolutions import RESOLUTIONS, draw_rescaled
 from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.volumes import VolumeInfo
 from medgenesis.renamed import renamed_arguments
+from medgenesis.storage.fingerprints import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class _Discovery:
         kept, self.coordinates = check_eligibility(volumes, settings, on_error)
         features = checked_features(features, volumes, kept)
         self.settings, self.volumes = settings, [volumes[i] for i in kept]
-        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}
+        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": fingerprint(features)}
         self.members = {
             section: [i for i, volume in enumerate(self.volumes) if volume.section == section]
             for section in MINED_SECTIONS

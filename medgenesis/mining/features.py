@@ -14,14 +14,13 @@ from monai.data import Dataset
 from torch import nn
 from tqdm import tqdm
 
-from medgenesis.data.cache import hash_record
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.checksums import preprocessing_checksum, weights_checksum
 from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.loading import mined_record, skip
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
 from medgenesis.networks import global_average_pool, network_parts
+from medgenesis.storage.fingerprints import fingerprint, record_fingerprint, transform_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -90,10 +89,10 @@ def volume_features(
     encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
     records = [mined_record(record) for record in dataset.data]
     settings = {"size": list(size), "batch_size": batch_size, "body_threshold": body_threshold}
-    settings["weights"] = weights_checksum(encoder)
+    settings["weights"] = fingerprint(encoder)
     rows: dict[int, _Row] = {}
     if path is not None:
-        settings["preprocessing"] = preprocessing_checksum(dataset.transform)
+        settings["preprocessing"] = transform_fingerprint(dataset.transform)
         rows = _known_rows(path, settings, records)
     left, saved = [i for i in range(len(records)) if i not in rows], time.monotonic()
     logger.info("features of %d volumes, of which %d are known", len(records), len(rows))
@@ -189,4 +188,4 @@ def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict
 
 
 def _stamp(record: Mapping[str, str]) -> str:
-    return hash_record({"image": record["image"]}).decode()
+    return record_fingerprint({"image": record["image"]})

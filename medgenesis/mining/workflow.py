@@ -11,9 +11,7 @@ from ignite.engine import Engine
 from monai.data import Dataset
 from torch import nn
 
-from medgenesis.data.cache import hash_record
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.checksums import checksum, preprocessing_checksum
 from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.discovery import discover
 from medgenesis.mining.eligibility import check_eligibility, check_patients
@@ -25,9 +23,10 @@ from medgenesis.mining.partial import PartialTable
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import pattern_similarity
-from medgenesis.mining.steps import Step, Steps
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import file_fingerprint, fingerprint, record_fingerprint, transform_fingerprint
+from medgenesis.storage.steps import Step, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +86,8 @@ class MiningRun:
         self.row_of = {volume.image: row for row, volume in enumerate(known)}
         _check(known, self.discovery)
         self.steps = Steps(self.folder, _STEPS)
-        inputs = {"volumes (checksum)": _checksum_of(volumes), "volume_size": list(volume_size)}
-        self.inputs = {**inputs, "preprocessing (checksum)": preprocessing_checksum(volumes.transform)}
+        inputs = {"volumes (fingerprint)": _fingerprint_of(volumes), "volume_size": list(volume_size)}
+        self.inputs = {**inputs, "preprocessing (fingerprint)": transform_fingerprint(volumes.transform)}
         self.autoencoder = {"features": features, **self.inputs, **(autoencoder or {})}
         if features not in VARIANTS and not Path(features).is_file():
             raise ValueError(
@@ -147,8 +146,8 @@ class MiningRun:
             CheckpointError: the network gives the same features of every volume.
         """
         path = self.folder / "features.npz"
-        weights = checksum(self.weights.read_bytes())
-        settings = {**self.inputs, "body_threshold": self.body_threshold, "weights (checksum)": weights}
+        weights = file_fingerprint(self.weights)
+        settings = {**self.inputs, "body_threshold": self.body_threshold, "weights (fingerprint)": weights}
         if self.steps.done("features", settings):
             logger.info("step 2 of 4, features: %s is there", path)
             return VolumeFeatures.load(path)
@@ -173,7 +172,7 @@ class MiningRun:
         path, partial = self.folder / "patterns.json", self.folder / "patterns.partial.json"
         features = VolumeFeatures.load(self.folder / "features.npz")
         settings = {**self.discovery.plain(), **self.inputs, "body_threshold": self.body_threshold}
-        settings["features (checksum)"] = checksum(features.vectors)
+        settings["features (fingerprint)"] = fingerprint(features.vectors)
         if self.steps.done("patterns", settings):
             logger.info("steps 3 and 4 of 4, patterns: %s is there", path)
             return PatternTable.load(path)
@@ -199,7 +198,7 @@ class MiningRun:
             ValueError: other settings. DatalistError: volumes that have moved.
         """
         path = self.folder / "patterns.json"
-        settings = {"patterns (checksum)": checksum(path.read_bytes())}
+        settings = {"patterns (fingerprint)": file_fingerprint(path)}
         if self.steps.done("images", settings):
             logger.info("images: %s is there", self.folder / "contact_sheet.png")
             return
@@ -244,6 +243,6 @@ def _check(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -> None:
     check_patients(volumes, settings)
 
 
-def _checksum_of(volumes: Dataset) -> str:
+def _fingerprint_of(volumes: Dataset) -> str:
     """Of the records and of the size and time of change of their files."""
-    return checksum(b"".join(hash_record(record) for record in volumes.data))
+    return fingerprint([record_fingerprint(record) for record in volumes.data])

@@ -260,7 +260,7 @@ def test_what_was_removed_is_made_anew_and_nothing_else(datalist, again, monkeyp
 
 def test_images_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, again):
     (again / "patterns.json").unlink()
-    with pytest.raises(ValueError, match=r"similarity.json: was made with patterns \(checksum\)"):
+    with pytest.raises(ValueError, match=r"similarity.json: was made with patterns \(fingerprint\)"):
         mine(datalist, again, classes=2)
     assert PatternTable.load(again / "patterns.json").num_classes == 2
 
@@ -294,18 +294,18 @@ def test_other_weights_are_other_settings(datalist, mined, described, tmp_path):
     weights = torch.load(described["features"], weights_only=True)
     weights["encoder.levels.0.0.conv.weight"] *= 2
     torch.save(weights, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"features.npz: was made with weights \(checksum\)"):
+    with pytest.raises(ValueError, match=r"features.npz: was made with weights \(fingerprint\)"):
         mine(datalist, tmp_path, features=str(tmp_path / "other.pt"))
 
 
 def test_volumes_that_have_changed_are_other_volumes(datalist, again, tmp_path):
     copied = shutil.copytree(datalist.parent, tmp_path / "moved") / "datalist.json"
-    with pytest.raises(ValueError, match=r"was made with volumes \(checksum\)"):
+    with pytest.raises(ValueError, match=r"was made with volumes \(fingerprint\)"):
         mine(copied, again)
     image = next((copied.parent / "images").iterdir())
     mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     os.utime(image, ns=(0, 0))
-    with pytest.raises(ValueError, match=r"features.npz: was made with volumes \(checksum\)"):
+    with pytest.raises(ValueError, match=r"features.npz: was made with volumes \(fingerprint\)"):
         mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     image.unlink()
     with pytest.raises(DatalistError, match=image.name):
