@@ -12,7 +12,7 @@ from medgenesis.engines import PretextTrainer
 from medgenesis.errors import VolumeError
 from medgenesis.methods import ModelsGenesis
 from medgenesis.mining import ResizeVolumed
-from medgenesis.mining.whole import resize_whole
+from medgenesis.mining.resize import resize_whole
 from medgenesis.networks import AutoEncoder3D
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medgenesis.mining import draw_feature_map
-from medgenesis.mining.feature_map import project
 from medgenesis.report.label_overlay import PALETTE
+from medgenesis.report.scatter import draw_feature_map, project
 
 
 @pytest.fixture

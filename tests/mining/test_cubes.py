@@ -9,7 +9,7 @@ from monai.transforms import Compose
 from medgenesis.data import MappedDataset, preprocessing
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining import CropPatternd
-from medgenesis.mining.crop import crop_pattern
+from medgenesis.mining.cubes import crop_pattern, one_pass
 
 ITEM = {"origin": [2, 3, 1], "size": [6, 5, 4], "class": 7, "distance": 0.5}
 
@@ -126,3 +126,26 @@ def test_an_item_without_a_field_or_with_a_senseless_one(volume, field, value):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="size"):
         CropPatternd("image", (6, 0, 4))
+
+
+# ---- many in one pass
+
+
+class Noted:
+    """A task that wants some volumes, and notes what it is given."""
+
+    def __init__(self, wanted):
+        self.wanted, self.taken = wanted, []
+
+    def take(self, i, volume):
+        self.taken.append((i, float(volume.sum())))
+
+
+def test_one_pass_loads_each_volume_once_for_all_tasks(loader):
+    arrays = np.random.default_rng(0).random((6, 4, 3, 2))
+    load, tasks = loader(arrays), [Noted({4, 0}), Noted([]), Noted({4: "rows", 3: "rows"})]
+    one_pass(load, *tasks)
+    assert load.asked == [0, 3, 4] and load.most == 1
+    for task in tasks:
+        wanted = [(i, arrays[i].sum()) for i in sorted(task.wanted)]
+        assert task.taken == [(i, pytest.approx(total)) for i, total in wanted]

@@ -19,8 +19,8 @@ _LINEAR = {"mode": "bilinear", "align_corners": False, "antialias": True}
 class ResizeVolumed(MapTransform):
     """Resize whole volumes (C, X, Y, Z) linearly to one size, without aliasing where an axis shrinks.
 
-    As the last step of a preprocessing it makes what the auto-encoder of discovery is trained on. Its pairs of image
-    and equal target need no class of their own, and a disk cache then holds the small volumes::
+    As the last step of a preprocessing it makes volumes that an auto-encoder can be trained on, and a disk cache then
+    holds the small volumes. (`index_volumes` keeps the same small copies, with what else mining needs to know.)::
 
         PatchDataset(
             records,

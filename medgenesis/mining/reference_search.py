@@ -11,7 +11,7 @@ from medgenesis.data.crop_criteria import CropCriterion
 from medgenesis.data.crops import draw_cube
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.mining.coordinates import CoordinateSystem
-from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.geometry import VolumeInfo
 
 logger = logging.getLogger(__name__)
 
