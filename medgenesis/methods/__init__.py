@@ -10,6 +10,7 @@ from medgenesis.methods.adam import Adam
 from medgenesis.methods.barlow_twins import BarlowTwins
 from medgenesis.methods.caid import CAiD
 from medgenesis.methods.hand_over import hand_over
+from medgenesis.methods.masked_autoencoder import MaskedAutoencoder
 from medgenesis.methods.models_genesis import ModelsGenesis
 from medgenesis.methods.momentum_contrast import MomentumContrast
 from medgenesis.methods.semantic_genesis import SemanticGenesis
@@ -20,6 +21,7 @@ __all__ = [
     "Adam",
     "BarlowTwins",
     "CAiD",
+    "MaskedAutoencoder",
     "ModelsGenesis",
     "MomentumContrast",
     "SemanticGenesis",
