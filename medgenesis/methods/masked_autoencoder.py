@@ -23,7 +23,7 @@ class MaskedAutoencoder(nn.Module):
     Shape:
         batch: `image` (blocks hidden) and `target` (whole), both (B, C, *spatial); `mask`, bool (B, 1, *spatial), True
             where hidden; as `RandMaskBlocksd` makes them.
-        returns: "loss" and "restoration", scalars; "restored" (B, C, *spatial), detached, for pictures and guards: what
+        returns: "loss" and "restoration", scalars; "restored" (B, C, *spatial), detached, for previews and guards: what
             the network gives for all voxels, though only the hidden ones count.
 
     Raises:
