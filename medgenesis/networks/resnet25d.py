@@ -107,7 +107,7 @@ class Encoder25D(nn.Module):
         )
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The backbone's own module whose output is the last feature map."""
         return list(_steps(self).children())[-1]
 
