@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 
-class MaskedAutoencoder(nn.Module):
+
+class MaskedAutoencoder(PretextMethod):
     """Restoration of hidden blocks, as a module whose forward is its loss.
 
     loss = mean over the hidden voxels of (network(image) - target)^2
@@ -51,13 +53,8 @@ class MaskedAutoencoder(nn.Module):
                 f"normalise: must go with a linear head; found {type(last).__name__} at the end of "
                 f"{type(network).__name__}. Build the network with activation=None."
             )
-        self.network, self.normalise = network, normalise
+        self.network, self.normalise, self.restores = network, normalise, normalise is None
         self.settings = {"normalise": str(normalise)}
-
-    @property
-    def restores(self) -> bool:
-        """Whether the network gives intensities."""
-        return self.normalise is None
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if "mask" not in batch:
@@ -74,7 +71,7 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def restore(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The image (B, C, *spatial) with what is hidden, bool (B, 1, *spatial), restored.
+        """The image (B, C, *spatial) with what is hidden, bool (B, 1, *spatial), restored; the rest as it is.
 
         Raises:
             ValueError: the target was normalised: the network gives no intensities.

@@ -4,13 +4,34 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from medgenesis.networks.unet3d import MULTIPLE, UNet3D
+from medgenesis.networks.unet3d import MULTIPLE, UNet3D, UNetEncoder
+
+
+class SparseUNetEncoder(UNetEncoder):
+    """``UNetEncoder`` that, given a mask, computes at the visible voxels alone.
+
+    After every convolution the features of hidden voxels are 0, and normalisation layers see visible voxels alone.
+    Called without a mask, and in arguments and keys, it is a ``UNetEncoder``.
+    """
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+        if mask is None:
+            return super().forward(x)
+        _check_mask(mask, x)
+        features, x = [], x.masked_fill(mask, 0)
+        for level, convolutions in enumerate(self.levels):
+            hidden = mask_at(level, mask)
+            places = (~hidden).flatten(1).nonzero()[:, 1].view(len(x), 1, -1)
+            x = F.max_pool3d(x, 2) if level else x  # blocks are whole: visible and hidden voxels do not meet
+            for layer in convolutions:
+                x = F.relu(_normalised_at(places, layer.norm, layer.conv(x)))
+            features.append(x)
+        return features
 
 
 class SparseUNet3D(UNet3D):
-    """``UNet3D`` whose encoder, given a mask, computes at the visible voxels alone.
+    """``UNet3D`` whose encoder, given a mask, computes at the visible voxels alone (``SparseUNetEncoder``).
 
-    After every convolution the features of hidden voxels are zeroed, and normalisation layers see visible voxels alone.
     The decoder is dense: at each level a learnt mask token stands where features are hidden. Without a mask it is a
     ``UNet3D``, which takes its weights without the tokens (``medgenesis.weights.load_pretrained``).
 
@@ -55,24 +76,22 @@ class SparseUNet3D(UNet3D):
         super().__init__(
             in_channels, out_channels, width, norm=norm, activation=activation, pad_to_multiple=pad_to_multiple
         )
+        self.encoder = SparseUNetEncoder(in_channels, width, norm)
         tokens = (nn.init.trunc_normal_(torch.empty(c, 1, 1, 1), std=0.02) for c in self.encoder.feature_channels)
         self.mask_tokens = nn.ParameterList(nn.Parameter(token) for token in tokens)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         if mask is None:
             return super().forward(x)
-        sides = x.shape[2:]
-        _check_mask(mask, x)
-        features, x = [], x.masked_fill(mask, 0)
-        for level, (convolutions, token) in enumerate(zip(self.encoder.levels, self.mask_tokens, strict=True)):
-            step = 2**level
-            visible = ~mask[..., ::step, ::step, ::step]
-            places = visible.flatten(1).nonzero()[:, 1].view(len(x), 1, -1)
-            x = F.max_pool3d(x, 2) if level else x
-            for layer in convolutions:
-                x = F.relu(_normalised_at(places, layer.norm, layer.conv(x)))
-            features.append(torch.where(visible, x, token.to(x.dtype)))
-        return self._decoded(features, sides)
+        seen = enumerate(zip(self.encoder(x, mask), self.mask_tokens, strict=True))
+        filled = [torch.where(mask_at(level, mask), token.to(maps.dtype), maps) for level, (maps, token) in seen]
+        return self._decoded(filled, x.shape[2:])
+
+
+def mask_at(level: int, mask: torch.Tensor) -> torch.Tensor:
+    """The mask of a level's feature maps, of that of the volume (B, 1, X, Y, Z)."""
+    step = 2**level
+    return mask[..., ::step, ::step, ::step]
 
 
 def _normalised_at(places: torch.Tensor, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:

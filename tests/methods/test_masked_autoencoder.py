@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines import PretextTrainer
-from medgenesis.methods import MaskedAutoencoder
+from medgenesis.methods import MaskedAutoencoder, TransVW
 from medgenesis.networks import SparseUNet3D, UNet3D
 from medgenesis.transforms import RandMaskBlocksd
 
@@ -90,7 +90,7 @@ def test_restored_is_what_was_hidden_alone():
 def test_a_sparse_network_sees_the_mask_and_not_the_filling():
     given, filled = (batch(2, 1, 16, 16, 16, fill=fill) for fill in (0.0, 0.7))
     torch.manual_seed(0)
-    for network, alike in ((SparseUNet3D(width=2).eval(), True), (UNet3D(width=2).eval(), False)):
+    for network, alike in ((SparseUNet3D(width=2), True), (UNet3D(width=2), False)):
         method = MaskedAutoencoder(network)
         assert (method(given)["loss"] == method(filled)["loss"]) == alike
 
@@ -108,6 +108,17 @@ def test_other_networks_restore_too(network):
     method(given)["loss"].backward()
     first = next(method.parameters())  # MONAI's transformer has others that it never uses
     assert method.restore(given["image"], given["mask"]).shape == (2, 1, 32, 32, 32) and first.grad.any()
+
+
+def test_classes_can_be_added():
+    method = TransVW(MaskedAutoencoder(SparseUNet3D(width=2)), num_classes=3)
+    given = {**batch(2, 1, 16, 16, 16), "class": torch.tensor([0, 2])}
+    output = method(given)
+    alone = MaskedAutoencoder(method.network)(given)["restoration"]
+    assert output["restoration"].item() == pytest.approx(alone.item(), rel=1e-5)
+    output["loss"].backward()
+    assert method.classifier.fc.weight.grad.any()
+    assert torch.equal(*(m.eval().restore(given["image"], given["mask"]) for m in (method, method.method)))
 
 
 class Ramps(Dataset):

@@ -84,8 +84,7 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file.
 
     Args:
-        trainer: the run, of a method with `restore`; nothing happens on ranks other than 0, or if the method says by
-            `restores` that it gives no intensities.
+        trainer: the run, of a method with `restore`; nothing happens on ranks other than 0.
         held_out: validation pairs.
         weights: the exported network weights; loaded into the method's network.
         path: the CSV file.
@@ -93,9 +92,6 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     if trainer.state.rank != 0:
         return
     method = trainer.method
-    if not getattr(method, "restores", True):
-        logger.info("restoration is not measured: %s gives no intensities with these settings", type(method).__name__)
-        return
     method.network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
     errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
     lines = [f"{name},{error:.6f},{error / max(errors['network'], 1e-12):.2f}" for name, error in errors.items()]

@@ -129,14 +129,6 @@ def test_the_report_is_of_the_exported_weights(tmp_path):
         assert float(row["times the network's"]) == pytest.approx(ratio, abs=0.006)
 
 
-def test_a_method_that_gives_no_intensities_is_not_measured(tmp_path, caplog):
-    run = trainer(network(), [])
-    run.method = MaskedAutoencoder(network(), normalise=2)
-    with caplog.at_level("INFO"):
-        report_restoration(run, [], tmp_path / "absent.pt", tmp_path / "table.csv")
-    assert not (tmp_path / "table.csv").exists() and "MaskedAutoencoder" in caplog.text
-
-
 def test_other_ranks_report_nothing(tmp_path):
     report_restoration(trainer(network(), [], rank=1), [], tmp_path / "absent.pt", tmp_path / "table.csv")
     assert not (tmp_path / "table.csv").exists()
