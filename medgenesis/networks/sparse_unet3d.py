@@ -85,7 +85,7 @@ class SparseUNet3D(UNet3D):
             return super().forward(x)
         seen = enumerate(zip(self.encoder(x, mask), self.mask_tokens, strict=True))
         filled = [torch.where(mask_at(level, mask), token.to(maps.dtype), maps) for level, (maps, token) in seen]
-        return self._decoded(filled, x.shape[2:])
+        return self._decoded(filled, x)
 
 
 def mask_at(level: int, mask: torch.Tensor) -> torch.Tensor:

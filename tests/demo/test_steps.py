@@ -16,7 +16,13 @@ def test_a_folder_holds_the_demonstration_of_one_method(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "discovers"), [("models_genesis_ct", False), ("semantic_genesis_ct", True), ("transvw_ct", True)]
+    ("method", "discovers"),
+    [
+        ("models_genesis_ct", False),
+        ("masked_autoencoder_ct", False),
+        ("semantic_genesis_ct", True),
+        ("transvw_ct", True),
+    ],
 )
 def test_methods_that_learn_from_patterns_discover_them_first(tmp_path, method, discovers):
     demo = Demo(tmp_path, method)
