@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from monai.data import Dataset
 from torch import nn
-from tqdm import tqdm
 
 from medgenesis.data.disk_cache import hash_record
 from medgenesis.errors import DatalistError, VolumeError
@@ -22,6 +21,7 @@ from medgenesis.mining.loading import mined_record, skip
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
 from medgenesis.networks import network_parts, pooled
+from medgenesis.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +97,8 @@ def volume_features(
         rows = _known_rows(path, settings, records)
     left, saved = [i for i in range(len(records)) if i not in rows], time.monotonic()
     logger.info("features of %d volumes, of which %d are known", len(records), len(rows))
-    bar = tqdm(left, total=len(records), initial=len(rows), desc="features", unit="volume", disable=None)
-    shrunk = (_shrunk(dataset, i, records[i], size, body_threshold, on_error) for i in bar)
+    tracked = track(left, "features of volumes", len(records), done=len(rows))
+    shrunk = (_shrunk(dataset, i, records[i], size, body_threshold, on_error) for i in tracked)
     try:
         for batch in _batches(shrunk, batch_size):
             rows |= _encode(encoder, batch, on_error)
@@ -106,7 +106,7 @@ def volume_features(
                 _gathered(rows, settings).save(path)
                 saved = time.monotonic()
     finally:
-        bar.close()
+        tracked.close()
         if path is not None and rows:
             _gathered(rows, settings).save(path)
     if not rows:

@@ -20,6 +20,7 @@ from medgenesis.data.phantom.subject import draw_subject, stream
 from medgenesis.data.phantom.xray import FINDINGS, ORGANS, expose, project_organs, project_xray, xray_labels
 from medgenesis.data.splits import SECTIONS
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +68,12 @@ def write_phantoms(
         (folder / name).mkdir(parents=True, exist_ok=True)
     write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     rows, landmarks = [], {}
-    for k in range(subjects):
+    for k in track(range(subjects), "phantoms"):
         phantom = make_phantom(seed, k, shape=shape)
         _write_subject(folder, k, phantom, f"medgenesis {seed} {k}" if dicom else None)
         rows.append({"image": f"xrays/{_name(k)}.png", "patient": _patient(k), "section": sections[k]})
         rows[-1].update(xray_labels(phantom))
         landmarks[rows[-1]["image"]] = xray_landmarks(phantom)
-        logger.info("phantom %d of %d", k + 1, subjects)
     with replacing(folder / "xray_labels.csv") as path:
         _write_csv(path, rows)
     write_landmarks(folder / "xray_landmarks.csv", landmarks)
