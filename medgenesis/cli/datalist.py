@@ -55,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Path | None:
     """Make or join a list, and return its path; or check two."""
-    from medgenesis.data.chestxray14 import chestxray14_datalist
     from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
     from medgenesis.data.folders import make_datalist
     from medgenesis.data.splits import check_disjoint
+    from medgenesis.datasets.chestxray14 import chestxray14_datalist
 
     if args.check:
         check_disjoint(*(read_datalist(path) for path in args.check))

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Path:
     """Write the folder and return its datalist."""
-    from medgenesis.data.phantom import write_phantoms
+    from medgenesis.datasets.phantom import write_phantoms
 
     return write_phantoms(
         args.out, args.subjects, args.seed, shape=args.shape, dicom=args.dicom, overwrite=args.overwrite

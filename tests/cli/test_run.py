@@ -10,7 +10,7 @@ import pytest
 
 from medgenesis import bundles, cli
 from medgenesis.cli.run import marked
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 
 PACKAGE = Path(bundles.__file__).resolve().parent
 TINY = "--width 2 --pretrain_epochs 1 --cube_size [16,16,16] --cube_rule any --batch_size 1 --cubes_per_volume 1"
