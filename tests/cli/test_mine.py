@@ -11,10 +11,11 @@ import yaml
 
 from medgenesis import bundles, cli
 from medgenesis.cli import mine
+from medgenesis.cli.configs import find_bundle
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable
 
-CONFIGS = Path(bundles.root("semantic_genesis_ct"), "configs")
+CONFIGS = find_bundle("semantic_genesis_ct").path / "configs"
 CONFIG = yaml.safe_load((CONFIGS / "mine.yaml").read_text())
 ALL = [
     *("--datalist list.json --out out --classes 3 --train-patients 4 --validation-patients 2 --rule any".split()),
@@ -53,8 +54,8 @@ def parser():
 def test_every_argument_is_a_setting_of_the_config(asked):
     assert cli.main(["mine", *ALL]) == 0
     (call,) = asked
-    root = call.pop("bundle_root")
-    assert call.pop("config_file") == [str(Path(root) / "configs" / "mine.yaml")] and Path(root) == CONFIGS.parent
+    assert call.pop("bundle_root") == str(Path.cwd() / "semantic_genesis_ct")
+    assert call.pop("config_file") == [str(CONFIGS / "mine.yaml")]
     assert call == SETTINGS
     assert set(call) <= set(CONFIG)
 

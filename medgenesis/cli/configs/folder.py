@@ -10,6 +10,8 @@ import yaml
 from medgenesis import bundles
 from medgenesis.cli.configs.settings import SHARED, first_comment
 
+_PACKAGE = Path(bundles.__file__).resolve().parent
+
 
 @dataclass(frozen=True)
 class BundleFolder:
@@ -67,17 +69,21 @@ class BundleFolder:
         return {path.stem: {"run", "bundle_root"} <= _keys(path) for path in paths}
 
 
+def packaged_bundle(name: str) -> BundleFolder:
+    """A bundle that comes with medgenesis."""
+    return BundleFolder(_PACKAGE / name, packaged=True)
+
+
 def find_bundle(named: str) -> BundleFolder:
     """The bundle of a name or a path; a folder of one's own goes before a bundle of the same name.
 
     Raises:
         ValueError: there is none.
     """
-    package = Path(bundles.__file__).resolve().parent
     if (Path(named) / "configs").is_dir():
-        return BundleFolder(Path(named), packaged=package in Path(named).resolve().parents)
+        return BundleFolder(Path(named), packaged=_PACKAGE in Path(named).resolve().parents)
     if named in bundles.names():
-        return BundleFolder(package / named, packaged=True)
+        return packaged_bundle(named)
     raise ValueError(
         f"BUNDLE: must be one of {', '.join(bundles.names())}, or a folder with configs/; found {named!r}. "
         f"{nearest(named, bundles.names())}`medgenesis bundle NAME DIR` copies one."

@@ -6,17 +6,17 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from medgenesis import bundles
-from medgenesis.cli.configs.folder import BundleFolder, find_bundle
+from medgenesis.cli.configs.folder import BundleFolder, packaged_bundle
 from medgenesis.cli.configs.ids import used_ids
 from medgenesis.cli.configs.settings import Setting, merged_settings
 
-_FOR_THE_RUNNER = ("imports", "initialize", "run", "finalize")
+_FOR_THE_RUNNER = ("imports", "settings", "initialize", "run", "finalize")
 
 
 def list_bundles() -> str:
     """Bundles that come with medgenesis."""
-    found = [find_bundle(str(bundles.root(name))) for name in bundles.names()]
-    return "\n".join(["bundles:", *_table((bundle.name, _description(bundle)) for bundle in found)])
+    rows = [(name, _description(packaged_bundle(name))) for name in bundles.names()]
+    return "\n".join(["bundles:", *_table(rows)])
 
 
 def list_tasks(bundle: BundleFolder) -> str:
