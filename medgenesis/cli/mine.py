@@ -61,5 +61,5 @@ def run(args: argparse.Namespace) -> Path:
     ids = merged_settings(configs)
     settings = {name: value for name, value in vars(args).items() if name in ids and value is not None}
     settings |= parsed_settings(args.set, configs)
-    run_bundle(config_file=[str(path) for path in configs], bundle_root=str(bundle.results), **settings)
+    run_bundle(config_file=[str(path) for path in configs], **settings)
     return Path(args.output_dir) / "patterns.json"

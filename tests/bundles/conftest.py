@@ -6,6 +6,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
+from medgenesis.cli.configs import find_bundle, merged_settings
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable, VolumeInfo
 
@@ -30,12 +31,15 @@ class Bundle:
     def __init__(self, name, folder, datalist):
         self.root = bundles.copy(name, folder)
         self.datalist = datalist
+        own = find_bundle(str(self.root))
+        known = {id for task in own.tasks() for id in merged_settings(own.files(task))}
+        self.tiny = {id: value for id, value in TINY.items() if id in known}
 
     def config(self, name):
         return str(self.root / "configs" / f"{name}.yaml")
 
     def workflow(self, *names, kind="train", **settings):
-        settings = {"bundle_root": str(self.root), "datalist": str(self.datalist), **TINY, **settings}
+        settings = {"datalist": str(self.datalist), **self.tiny, **settings}
         workflow = ConfigWorkflow(
             [self.config(name) for name in names], workflow_type=kind, logging_file=False, **settings
         )

@@ -3,7 +3,6 @@
 import argparse
 import functools
 import re
-from pathlib import Path
 
 import monai.bundle
 import pytest
@@ -11,12 +10,12 @@ import yaml
 
 from medgenesis import bundles, cli
 from medgenesis.cli import mine
-from medgenesis.cli.configs import find_bundle
+from medgenesis.cli.configs import find_bundle, merged_settings
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable
 
 CONFIGS = find_bundle("semantic_genesis_ct").path / "configs"
-CONFIG = yaml.safe_load((CONFIGS / "mine.yaml").read_text())
+DEFAULTS = merged_settings([CONFIGS / "mine.yaml"])
 ALL = [
     *("--datalist list.json --out out --classes 3 --train-patients 4 --validation-patients 2 --rule any".split()),
     *("--cube-size 8 8 6 --size 16 16 8 --features bottleneck --epochs 2 --multi-resolution --seed 5".split()),
@@ -54,17 +53,16 @@ def parser():
 def test_every_argument_is_a_setting_of_the_config(asked):
     assert cli.main(["mine", *ALL]) == 0
     (call,) = asked
-    assert call.pop("bundle_root") == str(Path.cwd() / "semantic_genesis_ct")
     assert call.pop("config_file") == [str(CONFIGS / "mine.yaml")]
     assert call == SETTINGS
-    assert set(call) <= set(CONFIG)
+    assert set(call) <= set(DEFAULTS)
 
 
 def test_what_is_not_said_is_left_to_the_config(asked, tmp_path):
     bundle = bundles.copy("semantic_genesis_ct", tmp_path / "my_bundle")
     assert cli.main(["mine", *ALL[:4], "--bundle", str(bundle), "--overlay", "quick"]) == 0
     configs = [str(bundle / "configs" / name) for name in ("mine.yaml", "quick.yaml")]
-    assert asked == [{"config_file": configs, "bundle_root": str(bundle), "datalist": "list.json", "output_dir": "out"}]
+    assert asked == [{"config_file": configs, "datalist": "list.json", "output_dir": "out"}]
 
 
 def test_an_id_that_the_config_does_not_use_is_refused(asked, capsys):
@@ -77,7 +75,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_the_config(parser):
     told = {name: found[1] for name, found in told.items() if found}
     assert told.pop("bundle") == "semantic_genesis_ct" and len(told) == 11
     for name, text in told.items():
-        value = CONFIG[name]
+        value = yaml.safe_load(DEFAULTS[name].text)
         assert text == (" ".join(map(str, value)) if isinstance(value, list) else str(value)), name
 
 
@@ -105,7 +103,6 @@ def test_it_mines_as_the_config_does_and_errors_are_one_line(tmp_path, monkeypat
     assert cli.main(["mine", "--datalist", str(datalist), "--out", str(tmp_path / "by_command"), *said]) == 0
     run(
         config_file=str(CONFIGS / "mine.yaml"),
-        bundle_root=str(CONFIGS.parent),
         datalist=str(datalist),
         output_dir=str(tmp_path / "by_config"),
         **own,

@@ -13,7 +13,7 @@ from medgenesis.cli.run import marked
 from medgenesis.datasets.phantom import write_phantoms
 
 PACKAGE = Path(bundles.__file__).resolve().parent
-TINY = "--width 2 --pretrain_epochs 1 --cube_size [16,16,16] --cube_rule any --batch_size 1 --cubes_per_volume 1"
+TINY = "--width 2 --pretrain_epochs 1 --cube_size [16,16,16] --crop_criterion any --batch_size 1 --patches_per_image 1"
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from pathlib import Path
 import yaml
 
 from medgenesis import bundles
-from medgenesis.cli.configs.settings import SHARED, first_comment
+from medgenesis.bundles.links import content, written_as_text
+from medgenesis.bundles.shared import SETTINGS
+from medgenesis.cli.configs.settings import first_comment
 
 _PACKAGE = Path(bundles.__file__).resolve().parent
 
@@ -42,9 +44,9 @@ class BundleFolder:
     def tasks(self) -> dict[str, str]:
         """Configs that run by themselves: name -> what it is for."""
         tasks: dict[str, str] = {}
-        contents: dict[str, str] = {}
+        contents: dict[bytes, str] = {}
         for name in (name for name, is_task in self._kinds().items() if is_task):
-            same = contents.setdefault(self.config(name).read_text(encoding="utf-8"), name)
+            same = contents.setdefault(content(self.config(name)), name)
             tasks[name] = first_comment(self.config(name)) if same == name else f"The same as {same}."
         return tasks
 
@@ -61,11 +63,18 @@ class BundleFolder:
         _known("TASK", task, self.tasks(), self.overlays(), self.name)
         for overlay in overlays:
             _known("OVERLAY", overlay, self.overlays(), self.tasks(), self.name)
-        return [self.config(name) for name in (task, *overlays)]
+        files = [self.config(name) for name in (task, *overlays)]
+        for file in files:
+            if written_as_text(file) is not None:
+                raise ValueError(
+                    f"{file}: must be a config; found a link that git has written as text. Copy the bundle, which puts "
+                    f"files in the place of links: medgenesis bundle {self.name} DIR"
+                )
+        return files
 
     def _kinds(self) -> dict[str, bool]:
         """Name -> whether it is a task: it has something to run, and says where the bundle is."""
-        paths = sorted(path for path in (self.path / "configs").glob("*.yaml") if path.name != SHARED)
+        paths = sorted(path for path in (self.path / "configs").glob("*.yaml") if path.name != SETTINGS)
         return {path.stem: {"run", "bundle_root"} <= _keys(path) for path in paths}
 
 
@@ -109,7 +118,7 @@ def _known(what: str, name: str, among: dict[str, str], others: dict[str, str], 
 def _keys(path: Path) -> set[str]:
     """The outermost keys of a file; none where it is no mapping (reading it as a config says what is wrong)."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(content(path), Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return set()
     return {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()

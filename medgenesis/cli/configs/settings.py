@@ -7,8 +7,10 @@ from pathlib import Path
 
 import yaml
 
+from medgenesis.bundles.links import content
+from medgenesis.bundles.shared import SETTINGS
+
 SEPARATOR = "::"  # of the parts of an id; MONAI also takes #
-SHARED = "settings.yaml"  # numbers that the tasks of a bundle share
 _SHARED = re.compile(r"""\$@\w+\[['"](\w+)['"]\]""")  # how a task takes one of them: $@settings['width']
 
 
@@ -57,13 +59,12 @@ def merged_settings(paths: Sequence[Path]) -> dict[str, Setting]:
             merged |= {part.id: _in_its_block(part, merged.get(part.id)) for part in parts}
     own = {parts[0].top for _, parts in _read(paths[0])}
     merged = {id: replace(one, of_task=one.top in own) for id, one in merged.items()}
-    return _with_shared(merged, paths[0].parent / SHARED)
+    return _with_shared(merged, paths[0].parent / SETTINGS)
 
 
 def first_comment(path: Path) -> str:
     """The first line of a file where it is a comment: what the config is for."""
-    with path.open(encoding="utf-8") as file:
-        line = file.readline().strip()
+    line = content(path).decode("utf-8").partition("\n")[0].strip()
     return line.lstrip("# ") if line.startswith("#") else ""
 
 
@@ -77,7 +78,11 @@ def _in_its_block(part: Setting, earlier: Setting | None) -> Setting:
 def _with_shared(settings: Mapping[str, Setting], path: Path) -> dict[str, Setting]:
     if not path.is_file():
         return dict(settings)
-    shared = {part.id: part for _, parts in _read(path) for part in parts}
+    root, lines = _composed(path)
+    shared = {
+        key.value: Setting(key.value, _as_written(value), _comment(value.end_mark, lines), file=path.stem)
+        for key, value in root.value
+    }
 
     def looked_up(setting: Setting) -> Setting:
         found = _SHARED.fullmatch(setting.text or "")
@@ -91,20 +96,25 @@ def _with_shared(settings: Mapping[str, Setting], path: Path) -> dict[str, Setti
 
 def _read(path: Path) -> Iterator[tuple[str, list[Setting]]]:
     """Each key of a config file with its settings: itself, then its parts."""
-    text = path.read_text(encoding="utf-8")
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: must be YAML; {' '.join(str(error).split())}. Correct it there.") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise ValueError(f"{path}: must hold settings, name: value; found none. Copy the bundle anew.")
-    lines = text.splitlines()
+    root, lines = _composed(path)
     heading = ""
     for key, value in root.value:
         heading = _heading_above(key.start_mark.line, lines, heading)
         id = SEPARATOR.join(re.split("#|::", key.value.removeprefix("+")))
         parts = _parts(id, key, value, lines)
         yield id, [replace(part, heading=heading, file=path.stem) for part in parts]
+
+
+def _composed(path: Path) -> tuple[yaml.MappingNode, list[str]]:
+    """The mapping that a file holds, and its lines."""
+    text = content(path).decode("utf-8")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: must be YAML; {' '.join(str(error).split())}. Correct it there.") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError(f"{path}: must hold settings, name: value; found none. Copy the bundle anew.")
+    return root, text.splitlines()
 
 
 def _parts(id: str, key: yaml.Node | None, value: yaml.Node, lines: Sequence[str]) -> list[Setting]:

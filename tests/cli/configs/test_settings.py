@@ -95,7 +95,8 @@ def test_an_overlay_replaces_an_id_whole_and_tells_its_file(read):
 
 def test_a_number_that_the_tasks_of_a_bundle_share(read):
     task = "settings: $medgenesis.bundles.settings(@bundle_root)\nwidth: $@settings['width']\nother: $@settings['no']\n"
-    settings = read(task, shared="width: 32 # channels\n")
+    settings = read(task + "names: $@settings['names']\n", shared="width: 32 # channels\nnames: { a: 1 } # by number\n")
+    assert (settings["names"].text, settings["names"].comment) == ("{ a: 1 }", "by number")
     assert (settings["width"].text, settings["width"].comment) == ("32", "channels")
     assert settings["width"].of_task and settings["other"].text == "$@settings['no']"
 
