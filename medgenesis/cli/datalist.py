@@ -2,8 +2,10 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 HELP = "make, join or check the lists that name your scans"
+EXAMPLE = "medgenesis datalist --images my_ct --out my_ct.json"
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the patients (default 0.8 0.1 0.1)",
     )
-    folder.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    folder.add_argument("--seed", type=int, default=0, metavar="S", help="of the split (default 0)")
     folder.add_argument("--patient-pattern", metavar="REGEX", help="finds the patient in a path below DIR")
     folder.add_argument("--label-merge", nargs="+", default=(), metavar="N=SOURCES", help="for example 1=10-14")
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
     folder.add_argument("--modality", default="CT", help="noted in the list (default CT)")
-    folder.add_argument(
-        "--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, for example"
-    )
+    folder.add_argument("--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, …")
     folder.add_argument(
         "--chestxray14",
         nargs="+",
@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
-    """Make, join or check."""
+def run(args: argparse.Namespace) -> Path | None:
+    """Make or join a list, and return its path; or check two."""
     from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
     from medgenesis.data.folders import make_datalist
     from medgenesis.data.splits import check_disjoint
@@ -63,14 +63,17 @@ def run(args: argparse.Namespace) -> None:
     if args.check:
         check_disjoint(*(read_datalist(path) for path in args.check))
         logger.info("no test patient of %s is in %s", args.check[1], args.check[0])
-        return
+        return None
     if args.out is None:
-        raise ValueError("--out is needed: the list to write")
+        raise ValueError("--out: must name the list to write; found none. Write --out LIST.json.")
     if args.join:
         datalist = join_datalists([_path_and_weight(text) for text in args.join], name=args.name or "joined")
     elif args.chestxray14:
         if args.labels or args.patient_pattern or args.layout != "folder":
-            raise ValueError("--chestxray14 takes no --labels, --patient-pattern or --layout: the lists say it all")
+            raise ValueError(
+                "--chestxray14: takes no --labels, --patient-pattern or --layout, for the lists say it all; found one. "
+                "Leave it out."
+            )
         name = {} if args.name is None else {"name": args.name}
         datalist = chestxray14_datalist(args.chestxray14, args.images, splits=args.splits, seed=args.seed, **name)
     else:
@@ -80,8 +83,8 @@ def run(args: argparse.Namespace) -> None:
             splits=args.splits,
             seed=args.seed,
             patient_pattern=args.patient_pattern,
-            label_merge=_pairs(args.label_merge),
-            label_names=_pairs(args.label_names),
+            label_merge=_pairs("--label-merge", args.label_merge),
+            label_names=_pairs("--label-names", args.label_names),
             modality=args.modality,
             name=args.name,
             layout=args.layout,
@@ -89,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
             intensity=args.intensity,
         )
     write_datalist(datalist, args.out)
-    logger.info("wrote %s", args.out)
+    return Path(args.out)
 
 
 def _path_and_weight(text: str) -> tuple[str, float]:
@@ -100,11 +103,11 @@ def _path_and_weight(text: str) -> tuple[str, float]:
         return text, 1.0  # a colon that belongs to the path
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def _pairs(option: str, texts: list[str]) -> dict[str, str]:
     pairs = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and key.strip().isdigit() and value):
-            raise ValueError(f"{text!r}: write NUMBER=VALUE, 1=10-14 for example")
+            raise ValueError(f"{option}: must be NUMBER=VALUE; found {text!r}. Write 1=10-14, for example.")
         pairs[key.strip()] = value
     return pairs

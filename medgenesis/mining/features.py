@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from monai.data import Dataset
 from torch import nn
-from tqdm import tqdm
 
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import VolumeIndex, known_rows
 from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes
 from medgenesis.networks import global_average_pool, network_parts
+from medgenesis.progress import track
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.fingerprints import fingerprint, transform_fingerprint
 
@@ -188,7 +188,7 @@ def extract_features(
     count, saved = len(volumes.records), time.monotonic()
     left = [i for i in range(count) if i not in rows]
     logger.info("features of %d volumes, of which %d are known", count, len(rows))
-    bar = tqdm(left, total=count, initial=len(rows), desc="features", unit="volume", disable=None)
+    bar = track(left, "features of volumes", count, done=len(rows))
     try:
         for batch in _batches(((i, volumes.read(i)) for i in bar), batch_size):
             rows |= _encode(encoder, batch, on_error)
@@ -196,7 +196,7 @@ def extract_features(
                 _gathered(rows, settings).save(path)
                 saved = time.monotonic()
     finally:
-        bar.close()
+        tracked.close()
         if path is not None and rows:
             _gathered(rows, settings).save(path)
     if not rows:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import Dataset
-from tqdm import tqdm
 
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes, mined_record
+from medgenesis.progress import track
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import transform_fingerprint
 
@@ -144,7 +144,7 @@ def index_volumes(
     rows, count = _kept(folder, settings, volumes), len(volumes.records)
     left, saved = [i for i in range(count) if i not in rows], time.monotonic()
     logger.info("index of %d volumes, of which %d are known", count, len(rows))
-    bar = tqdm(left, total=count, initial=len(rows), desc="index", unit="volume", disable=None)
+    bar = track(left, "index of volumes", count, done=len(rows))
     try:
         for i in bar:
             noted = _note(volumes, i, folder)

@@ -79,7 +79,7 @@ def test_scans_may_have_a_preset_of_their_own(folder):
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        (["--images", "."], "--out is needed"),
+        (["--images", "."], "--out"),
         (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
         (["--images", "absent", "--out", "x.json"], "no such folder"),
         (["--join", "absent.json:2", "--out", "x.json"], "absent.json: no such datalist"),

@@ -19,6 +19,7 @@ from medgenesis.datasets.phantom.landmarks import xray_landmarks
 from medgenesis.datasets.phantom.subject import draw_subject, stream
 from medgenesis.datasets.phantom.xray import FINDINGS, ORGANS, expose, project_organs, project_xray, xray_labels
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.progress import track
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import changes
 from medgenesis.storage.steps import Step, Steps
@@ -83,13 +84,12 @@ def _write_all(folder: Path, seed: int, shape: Sequence[int], dicom: bool, secti
     for name in (*_PARTS, *(["dicom"] if dicom else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rows, landmarks = [], {}
-    for k in range(len(sections)):
+    for k in track(range(len(sections)), "phantoms"):
         phantom = make_phantom(seed, k, shape=shape)
         _write_subject(folder, k, phantom, f"medgenesis {seed} {k}" if dicom else None)
         rows.append({"image": f"xrays/{_name(k)}.png", "patient": _patient(k), "section": sections[k]})
         rows[-1].update(xray_labels(phantom))
         landmarks[rows[-1]["image"]] = xray_landmarks(phantom)
-        logger.info("phantom %d of %d", k + 1, len(sections))
     write_table(folder / "xray_labels.csv", rows)
     write_landmarks(folder / "xray_landmarks.csv", landmarks)
     write_text(folder / "xray_datalist.json", json.dumps(_xray_datalist(rows), indent=2) + "\n")

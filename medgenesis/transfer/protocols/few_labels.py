@@ -1,5 +1,6 @@
 """Fine-tuning from few labels, pre-trained against scratch: the comparison that says whether pre-training helped."""
 
+import itertools
 import json
 import logging
 import math
@@ -11,6 +12,7 @@ import numpy as np
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.data import load_datalist
+from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, fingerprint, record_fingerprint
 from medgenesis.storage.steps import Step, Steps
@@ -111,15 +113,13 @@ def compare_few_labels(
             f"{datalist}: {len(training)} training records, but {max(counts)} labelled patients were asked for"
         )
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
-    for count in counts:
-        for seed in seeds:
-            chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
-            for name, init in inits.items():
-                run = folder / f"{name}_k{count}_seed{seed}"
-                settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
-                result = _once(run, configs, chosen, test, settings)
-                logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
-                dice.setdefault((count, name), []).append(result)
+    runs = list(itertools.product(counts, seeds, inits.items()))
+    for count, seed, (name, init) in track(runs, "fine-tunings"):
+        chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
+        settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
+        result = _once(folder / f"{name}_k{count}_seed{seed}", configs, chosen, test, settings)
+        logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
+        dice.setdefault((count, name), []).append(result)
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     table = _table(dice, list(inits), counts, len(seeds), len(test))
     write_text(folder / "table.md", table)
