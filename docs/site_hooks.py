@@ -1,0 +1,163 @@
+"""Pages that MkDocs does not find in docs/ because another file of the repository is their source.
+
+The API reference is made of the packages' `__all__`, the examples of `examples/*.py` (as a page and as a notebook),
+the bundle pages of `bundles/*/docs/README.md`; changelog and contributing are the files at the top. Nothing of it is
+committed twice, so nothing can be out of date.
+"""
+
+import ast
+import configparser
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PERCENT_CELL = re.compile(r"^# %%.*$", flags=re.MULTILINE)
+
+
+def generated_pages() -> dict[str, str]:
+    """Path below docs/ -> Markdown, of all pages that are made at build time."""
+    return {**reference_pages(), **example_pages(), **bundle_pages(), **project_pages()}
+
+
+def on_config(config):
+    """Put the generated pages into the navigation where it names their folder."""
+    sections = {
+        "reference/": sorted(reference_pages()),
+        "examples/": sorted(example_pages()),
+        "bundles/": sorted(bundle_pages()),
+    }
+    for entry in config["nav"]:
+        for title, target in entry.items():
+            if isinstance(target, str) and target in sections:
+                pages = sections[target]
+                index = f"{target}index.md"
+                entry[title] = [index, *(page for page in pages if page != index)]
+    return config
+
+
+def on_files(files, config):
+    """Add the generated pages, and the examples as notebooks to download."""
+    from mkdocs.structure.files import File
+
+    for path, text in generated_pages().items():
+        files.append(File.generated(config, path, content=text))
+    for path, text in notebooks().items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def public_names() -> dict[str, list[str]]:
+    """Module -> the names of its `__all__`, of every package that setup.cfg installs and that has one."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    found = {}
+    for package in setup["options"]["packages"].split():
+        if package not in ("medgenesis", "medgenesis.cli"):
+            found[package] = _names(_source(package))
+    found["medgenesis.errors"] = _classes(ROOT / "medgenesis" / "errors.py")
+    return {module: names for module, names in sorted(found.items()) if names}
+
+
+def reference_pages() -> dict[str, str]:
+    """A page a public package, and an index of them."""
+    lines = ["# API reference", "", "Made of the docstrings. Names that are not listed here may change.", ""]
+    lines += ["| package | what is in it |", "|---|---|"]
+    pages = {}
+    for module, names in public_names().items():
+        summary = _docstring(_source(module)).split("\n")[0]
+        lines.append(f"| [`{module}`]({module}.md) | {summary} |")
+        body = [f"# `{module}`", "", _docstring(_source(module)), ""]
+        body += [f"::: {module}.{name}\n" for name in names]
+        pages[f"reference/{module}.md"] = "\n".join(body)
+    return {"reference/index.md": "\n".join(lines) + "\n", **pages}
+
+
+def example_pages() -> dict[str, str]:
+    """A page an example, text and code in turn, and an index of them."""
+    index = ["# Examples", "", _docstring(ROOT / "examples" / "__init__.py"), "", "| example | |", "|---|---|"]
+    pages = {}
+    for path in _examples():
+        title, cells = _cells(path)
+        index.append(f"| [`{path.name}`]({path.stem}.md) | {title} |")
+        text = [f"# {title}", "", f"`python examples/{path.name}`, or [as a notebook]({path.stem}.ipynb).", ""]
+        text += [body if kind == "text" else f"```python\n{body}\n```" for kind, body in cells]
+        pages[f"examples/{path.stem}.md"] = "\n\n".join(text) + "\n"
+    return {"examples/index.md": "\n".join(index) + "\n", **pages}
+
+
+def notebooks() -> dict[str, str]:
+    """A notebook an example, without outputs."""
+    import jupytext
+
+    made = {}
+    for path in _examples():
+        notebook = jupytext.read(path, fmt="py:percent")
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        made[f"examples/{path.stem}.ipynb"] = jupytext.writes(notebook, fmt="ipynb")
+    return made
+
+
+def bundle_pages() -> dict[str, str]:
+    """The bundles' own pages, and an index of them."""
+    index = [_source_text("docs/bundles_index.txt").strip(), "", "| bundle | |", "|---|---|"]
+    pages = {}
+    for path in sorted((ROOT / "bundles").glob("*/docs/README.md")):
+        name = path.parent.parent.name
+        text = path.read_text(encoding="utf-8")
+        title = text.split("\n")[0].removeprefix("# ")
+        index.append(f"| [`{name}`]({name}.md) | {title} |")
+        pages[f"bundles/{name}.md"] = text
+    return {"bundles/index.md": "\n".join(index) + "\n", **pages}
+
+
+def project_pages() -> dict[str, str]:
+    """The files at the top of the repository that are pages too."""
+    return {"changelog.md": _source_text("CHANGELOG.md"), "contributing.md": _source_text("CONTRIBUTING.md")}
+
+
+def _examples() -> Iterator[Path]:
+    return (path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "__init__.py")
+
+
+def _cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Title and cells ("text" or "code") of a script in the percent format."""
+    cells = []
+    text = path.read_text(encoding="utf-8")
+    for marker, body in zip(PERCENT_CELL.findall(text), PERCENT_CELL.split(text)[1:], strict=True):
+        body = body.strip("\n")
+        if "[markdown]" in marker:
+            cells.append(("text", re.sub("^# ?", "", body, flags=re.MULTILINE)))
+        else:
+            cells.append(("code", body))
+    title, _, rest = cells[0][1].partition("\n")
+    return title.removeprefix("# "), [("text", rest.strip()), *cells[1:]]
+
+
+def _source(module: str) -> Path:
+    """The file of a package or module; two folders at the top are packages of medgenesis."""
+    parts = module.split(".")[1:]
+    base = ROOT if parts[:1] in (["transforms"], ["bundles"]) else ROOT / "medgenesis"
+    path = base.joinpath(*parts)
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+
+
+def _source_text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def _names(path: Path) -> list[str]:
+    """The names in the `__all__` of a source file."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _classes(path: Path) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
