@@ -19,7 +19,7 @@ help:
 	@echo "  … BUNDLE=semantic_genesis_ct          likewise, with the discovery of anatomical patterns; or transvw_ct"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
 	@echo "make check                               formatting and lint, then the suite"
-	@echo "make bench                               every program in benchmarks/ but real_scans.py and eve_phantom.py, an hour each and more"
+	@echo "make bench                               every program in benchmarks/ but real_scans.py and dense_phantom.py, an hour each and more"
 	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
 
 install: $(INSTALLED)
@@ -45,7 +45,7 @@ check: $(INSTALLED)
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
 
 bench: $(INSTALLED)
-	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/eve_phantom.py benchmarks/slow_twins.py benchmarks/transforms_memory.py benchmarks/retrieval.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/dense_phantom.py benchmarks/reference_implementations.py benchmarks/transforms_memory.py benchmarks/retrieval.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

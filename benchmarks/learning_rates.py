@@ -12,7 +12,7 @@ from pathlib import Path
 from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.errors import TrainingError
 
 SGD = {"optimizer#_target_": "torch.optim.SGD", "optimizer#momentum": 0.9}

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from monai.data import PersistentDataset
 
-from medgenesis.data import CubeDataset, RandCubed, preprocessing
+from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 from medgenesis.data.sampler import SampleKey
 
 CUBE = (64, 64, 32)
@@ -46,22 +46,22 @@ def status(name: str) -> float:
 class Plain:
     """MONAI's PersistentDataset with the same steps: it reads the whole cached volume for every cube."""
 
-    def __init__(self, data: list[dict], prepare, cut: RandCubed, cache_dir: Path) -> None:
+    def __init__(self, data: list[dict], prepare, crop: RandAcceptedCropd, cache_dir: Path) -> None:
         self.volumes = PersistentDataset(data, prepare, cache_dir, track_meta=True, weights_only=False)
-        self.cut = cut
+        self.crop = crop
 
     def __getitem__(self, key: SampleKey) -> dict:
-        return self.cut(self.volumes[key.index])
+        return self.crop(self.volumes[key.index])
 
 
 def open_folder(kind: str, folder: Path):
     """The data set of that kind, one cube a volume."""
     data = [{"image": str(path)} for path in sorted((folder / "volumes").glob("*.npy"))]
-    prepare, cut = preprocessing(intensity="unit"), RandCubed("image", CUBE, rule="any")
+    prepare, crop = preprocessing(intensity="unit"), RandAcceptedCropd("image", CUBE, criterion="any")
     cache_dir = folder / f"cache_{kind}"
     if kind == "persistent":
-        return Plain(data, prepare, cut, cache_dir), len(data)
-    return CubeDataset(data, prepare, cut, cubes_per_volume=1, cache=kind, cache_dir=cache_dir), len(data)
+        return Plain(data, prepare, crop, cache_dir), len(data)
+    return PatchDataset(data, prepare, crop, patches_per_image=1, cache=kind, cache_dir=cache_dir), len(data)
 
 
 def measure(kind: str, folder: Path, seconds: float, limit_mib: float) -> dict:

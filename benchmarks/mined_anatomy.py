@@ -5,9 +5,9 @@
 For each distance between classes: patterns are mined by the bundle's mine.yaml (auto-encoder, features, neighbours,
 places). A cube is named by the most frequent label of its voxels, once with background (fat, muscle and air, most of
 any cube) among the labels, once with organs alone. Table 1: how often a cube bears the name of its class's
-reference, beside cubes at random places of the same patients that the same cube rule accepts. Table 2: how often the
-class is told right by Semantic Genesis' encoder (variant "en" of the bundle's pretrain.yaml), in phantoms that it never
-saw, whole and corrupted as in training.
+reference, beside cubes at random places of the same patients that the same crop criterion accepts. Table 2: how often
+the class is told right by Semantic Genesis' encoder (variant "en" of the bundle's pretrain.yaml), in phantoms that it
+never saw, whole and corrupted as in training.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from monai.bundle import run as run_bundle
 
 from medgenesis import bundles
 from medgenesis.data import preprocessing
-from medgenesis.data.cube_rules import get_rule
-from medgenesis.data.cubes import draw_cube
-from medgenesis.data.phantom import LABELS, write_phantoms
+from medgenesis.data.crop_criteria import get_criterion
+from medgenesis.data.crops import draw_cube
+from medgenesis.datasets.phantom import LABELS, write_phantoms
 from medgenesis.mining import PatternDataset, PatternTable
 from medgenesis.networks import YNet3D
 from medgenesis.transforms import RandGenesisd
@@ -45,7 +45,7 @@ def mine(datalist: Path, folder: Path, apart: float, args: argparse.Namespace) -
         train_patients=training,
         validation_patients=validation,
         cube_size=args.cube,
-        cube_rule=RULE,
+        crop_criterion=RULE,
         min_distance=apart,
         volume_size=[32, 32, 32],
         autoencoder_epochs=20,
@@ -81,7 +81,7 @@ def shares(table: PatternTable, datalist: Path, organs: bool, seed: int) -> tupl
     for item in (item for item in table.training + table.validation if not item["reference"]):
         own.append(name_of(item["image"], item["origin"]) == wanted[item["class"]])
         for _ in range(RANDOM_PLACES):
-            origin, _ = draw_cube(images[item["image"]], size, get_rule(RULE), rng, tries=100)
+            origin, _ = draw_cube(images[item["image"]], size, get_criterion(RULE), rng, tries=100)
             chance.append(name_of(item["image"], origin) == wanted[item["class"]])
     return float(np.mean(own)), float(np.mean(chance))
 

@@ -25,7 +25,7 @@ from monai.data import Dataset
 from retrieval import anatomy, retrieval
 
 from medgenesis import bundles
-from medgenesis.data.phantom import LABELS, write_phantoms
+from medgenesis.datasets.phantom import LABELS, write_phantoms
 from medgenesis.mining import MiningRun, VolumeFeatures, VolumeInfo
 from medgenesis.mining.neighbours import NeighbourIndex
 from medgenesis.networks import YNet3D
@@ -39,7 +39,13 @@ def mined_features(datalist: Path, folder: Path, features: str, args: argparse.N
     root = bundles.root("semantic_genesis_ct")
     settings = {"width": args.width, "autoencoder_epochs": args.epochs, "volume_size": args.size, "seed": seed}
     settings |= {"volumes_per_batch": args.batch, "cache": "memory", "num_workers": 0, "features": features}
-    few = {"classes": 2, "train_patients": 2, "validation_patients": 0, "cube_rule": "any", "cube_size": [16, 16, 16]}
+    few = {
+        "classes": 2,
+        "train_patients": 2,
+        "validation_patients": 0,
+        "crop_criterion": "any",
+        "cube_size": [16, 16, 16],
+    }
     paths = {"bundle_root": root, "datalist": str(datalist), "output_dir": str(folder)}
     run_bundle(config_file=f"{root}/configs/mine.yaml", **paths, **settings, **few)
     return VolumeFeatures.load(folder / "features.npz")

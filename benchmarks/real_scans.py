@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from medgenesis import bundles
 from medgenesis.data import join_datalists, load_datalist, make_datalist, preprocessing, write_datalist
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import VolumeFeatures
 from medgenesis.transfer import compare_few_labels
 
@@ -35,7 +35,7 @@ PATTERNS = {
     "train_patients": 60,
     "validation_patients": 15,
     "cube_size": [24, 24, 24],
-    "cube_rule": "any",
+    "crop_criterion": "any",
     "volume_size": [16, 24, 16],
     "autoencoder_epochs": 15,
 }
@@ -44,7 +44,7 @@ PATTERNS = {
 def hippocampus(out: Path, args: argparse.Namespace) -> None:
     """Pre-train on the MR crops of the training patients without their labels, then fine-tune from k labels."""
     bundle, datalist = _bundle("models_genesis_ct", out), _hippocampus_list(out)
-    cubes = {"cube_rule": "any", "cubes_per_volume": 1, "cube_size": HIPPOCAMPUS["cube_size"]}
+    cubes = {"crop_criterion": "any", "patches_per_image": 1, "cube_size": HIPPOCAMPUS["cube_size"]}
     _pretrain(bundle, args.epochs, datalist=str(datalist), batch_size=4, **cubes, **MR)
     _compare(bundle, datalist, out, args)
 
@@ -110,7 +110,7 @@ def ct(out: Path, args: argparse.Namespace) -> None:
     lists = ct_datalists(out, with_chest=False)
     joined = out / "ct.json"
     write_datalist(join_datalists([(path, weight) for path, weight in lists]), joined)
-    cubes = {"cube_rule": "any", "cubes_per_volume": 1, "on_error": "skip"}
+    cubes = {"crop_criterion": "any", "patches_per_image": 1, "on_error": "skip"}
     _pretrain(bundle, args.epochs, datalist=str(joined), **cubes, **_QUICK)
     labelled = write_phantoms(out / "phantoms", 5, seed=1, shape=(96, 96, 96), split=(0.8, 0.2, 0.0))
     run_bundle(

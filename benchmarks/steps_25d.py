@@ -86,8 +86,8 @@ class Bare:
         self.pointer = (self.pointer + len(k)) % self.queue.shape[1]
 
     def embedded(self, branch: nn.ModuleList, features: Tensor | list[Tensor]) -> Tensor:
-        pooled = features[-1].mean((2, 3)) if self.restores else features
-        return F.normalize(branch[1](pooled), dim=1)
+        global_average_pool = features[-1].mean((2, 3)) if self.restores else features
+        return F.normalize(branch[1](global_average_pool), dim=1)
 
 
 def bare_round(bare: Bare, loader: DataLoader, device: torch.device) -> None:

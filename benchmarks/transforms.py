@@ -1,4 +1,4 @@
-"""Time the transforms beside their slow twins, MONAI's nearest and np.copy of the cube, on one thread.
+"""Time the transforms beside their reference implementations, MONAI's nearest and np.copy of the cube, on one thread.
 
     python benchmarks/transforms.py [--sizes 64x64x32 ...] [--seconds 40] [--fallback] [--device cuda] [--batch 64]
 
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import slow_twins
+import reference_implementations
 import torch
 from monai.transforms import Rand3DElastic, RandCoarseShuffle, RandHistogramShift
 from scipy.ndimage import gaussian_filter
@@ -34,7 +34,8 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Form:
-    """A transform: its name behind Rand or Batched, its settings, its slow twin, and what the published program takes.
+    """A transform: its name behind Rand or Batched, its settings, its reference implementation, and what the published
+    program takes.
 
     The last in ms at 64 x 64 x 32 on a machine where np.copy takes PUBLISHED_COPY (design notes, peers.md 1.1).
     """
@@ -44,20 +45,20 @@ class Form:
     twin: Callable
     published: float
 
-    def make(self, face: str, fallback: bool) -> Callable:
-        made = getattr(transforms, face + self.name)(*self.settings)
+    def make(self, variant: str, fallback: bool) -> Callable:
+        made = getattr(transforms, variant + self.name)(*self.settings)
         return without_numba(made) if fallback else made
 
 
 PUBLISHED_COPY = 0.012
 FORMS = {
-    "Genesis, models": Form("Genesis", ("models",), slow_twins.slow_models, 37.9),
-    "Genesis, semantic": Form("Genesis", ("semantic",), slow_twins.slow_semantic, 27.4),
-    "LocalShuffle": Form("LocalShuffle", (), slow_twins.slow_shuffle, 40.4),
-    "NonlinearIntensity": Form("NonlinearIntensity", (), slow_twins.slow_nonlinear, 14.5),
-    "InPlaneElastic": Form("InPlaneElastic", (), slow_twins.slow_elastic, 22.1),
-    "InPaint": Form("InPaint", (), slow_twins.slow_inpaint, 0.054),
-    "OutPaint": Form("OutPaint", (), slow_twins.slow_outpaint, 0.58),
+    "Genesis, models": Form("Genesis", ("models",), reference_implementations.slow_models, 37.9),
+    "Genesis, semantic": Form("Genesis", ("semantic",), reference_implementations.slow_semantic, 27.4),
+    "LocalShuffle": Form("LocalShuffle", (), reference_implementations.slow_shuffle, 40.4),
+    "NonlinearIntensity": Form("NonlinearIntensity", (), reference_implementations.slow_nonlinear, 14.5),
+    "InPlaneElastic": Form("InPlaneElastic", (), reference_implementations.slow_elastic, 22.1),
+    "InPaint": Form("InPaint", (), reference_implementations.slow_inpaint, 0.054),
+    "OutPaint": Form("OutPaint", (), reference_implementations.slow_outpaint, 0.58),
 }
 MODELS, SEMANTIC, SHUFFLE, NONLINEAR, ELASTIC = list(FORMS)[:5]
 NO_NUMBA = ", no numba"
@@ -204,11 +205,11 @@ def show_targets(tables: dict[Shape, Table], speed: float, memory: float, fallba
     small, large = (tables.get(shape, Table(shape, {})) for shape in (REFERENCE, LARGE))
     targets = [
         ("composite: published / ours, by np.copy", 40, small.ratio(MODELS, "published")),
-        ("shuffle: slow twin / ours", 40, small.ratio(SHUFFLE, "twin")),
+        ("shuffle: reference implementation / ours", 40, small.ratio(SHUFFLE, "twin")),
         ("shuffle: RandCoarseShuffle / ours", 220, small.ratio(SHUFFLE, "MONAI")),
-        ("nonlinear: slow twin / ours", 30, small.ratio(NONLINEAR, "twin")),
-        ("elastic: slow twin / ours", 8, small.ratio(ELASTIC, "twin")),
-        ("shuffle at 160^3: slow twin / ours", 8, large.ratio(SHUFFLE, "twin")),
+        ("nonlinear: reference implementation / ours", 30, small.ratio(NONLINEAR, "twin")),
+        ("elastic: reference implementation / ours", 8, small.ratio(ELASTIC, "twin")),
+        ("shuffle at 160^3: reference implementation / ours", 8, large.ratio(SHUFFLE, "twin")),
     ]
     plain = small.ratio(MODELS if fallback else MODELS + NO_NUMBA, "published")
     targets = [] if fallback else targets

@@ -1,6 +1,6 @@
 """Draw what each transform does to a computed thorax: python docs/transforms_gallery.py [--out folder] [--seed n].
 
-One picture a transform: the middle slice as it was, then three draws. All of it is computed; no patient's data.
+One image a transform: the middle slice as it was, then three draws. All of it is computed; no patient's data.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import torch
 from monai.transforms import ScaleIntensityRange
 from PIL import Image, ImageDraw, ImageFont
 
-from medgenesis.data.phantom import LABELS, make_phantom
+from medgenesis.datasets.phantom import LABELS, make_phantom
 from medgenesis.report import overlay
 from medgenesis.report.overlay import contour_around
 from medgenesis.report.planes import MARGIN_GREY
@@ -62,7 +62,7 @@ def middle_slice(volume: np.ndarray) -> np.ndarray:
 
 
 def grey(volume: torch.Tensor) -> np.ndarray:
-    """The slice of a volume (1, X, Y, Z) in [0, 1] as a picture."""
+    """The slice of a volume (1, X, Y, Z) in [0, 1] as an image."""
     plane = middle_slice(volume[0].numpy())
     return overlay(plane, np.zeros(plane.shape))
 
@@ -70,12 +70,12 @@ def grey(volume: torch.Tensor) -> np.ndarray:
 def nonlinear(scene: Thorax, seed: int) -> Drawn:
     """With the curve in the corner."""
     transform = RandNonlinearIntensity().set_random_state(seed)
-    picture, side = Image.fromarray(grey(transform(scene.volume))), PANEL // 5
+    drawing, side = Image.fromarray(grey(transform(scene.volume))), PANEL // 5
     x, y = transform.params.expand()[0] * (side - 3) + 1
     inset = Image.new("RGB", (side, side), "white")
     ImageDraw.Draw(inset).line([*zip(x, side - 1 - y, strict=True)], fill="black", width=2)
-    picture.paste(inset, (0, 0))
-    return [np.asarray(picture)], f"{'falling' if transform.params.decreasing[0] else 'rising'} curve"
+    drawing.paste(inset, (0, 0))
+    return [np.asarray(drawing)], f"{'falling' if transform.params.decreasing[0] else 'rising'} curve"
 
 
 def shuffle(scene: Thorax, seed: int, windows: Sequence[int] = (100, 1_000, 10_000)) -> Drawn:
@@ -99,9 +99,9 @@ def painting(make: type[RandInPaint] | type[RandOutPaint]) -> Callable[[Thorax, 
 def elastic(scene: Thorax, seed: int) -> Drawn:
     """With the outlines of the lungs before they were bent."""
     transform = RandInPlaneElastic().set_random_state(seed)
-    picture = contour_around(grey(transform(scene.volume)), middle_slice(scene.lungs))
+    drawing = contour_around(grey(transform(scene.volume)), middle_slice(scene.lungs))
     distance = np.hypot(*transform.params.expand()[0]).mean()
-    return [picture], f"moved by {distance:.1f} voxels on average"
+    return [drawing], f"moved by {distance:.1f} voxels on average"
 
 
 def middle(scene: Thorax) -> torch.Tensor:
@@ -167,15 +167,15 @@ def page(columns: Sequence[Drawn]) -> Image.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(LETTER)
     for column, (slices, line) in enumerate(columns):
         left = GAP + column * (width + GAP)
-        for row, picture in enumerate(slices):
-            sheet.paste(Image.fromarray(picture), (left, GAP + row * (height + GAP)))
+        for row, drawing in enumerate(slices):
+            sheet.paste(Image.fromarray(drawing), (left, GAP + row * (height + GAP)))
         below = GAP + len(slices) * (height + GAP) - GAP // 2
         pen.text((left, below), line, fill="white", font=font)
     return sheet
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the pictures."""
+    """Write the images."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "transforms_gallery")
     parser.add_argument("--seed", type=int, default=0, help="other draws")

@@ -6,14 +6,18 @@ Sub-packages are imported on first use, so ``import medgenesis`` costs next to n
 import importlib
 from types import ModuleType
 
+from medgenesis import renamed
+
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    *("bundles", "data", "engines", "errors", "handlers", "methods"),
-    *("mining", "networks", "report", "transfer", "transforms", "weights"),
+    *("bundles", "data", "datasets", "engines", "errors", "handlers", "inference", "io", "losses", "methods"),
+    *("mining", "networks", "report", "storage", "transfer", "transforms", "weights"),
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]
+
+renamed.install()
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -12,7 +12,9 @@ class DatalistError(ValueError):
 
 
 class IntensityRangeError(ValueError):
-    """Voxels lie outside the intensity range that a step declares, z-scored data given to a [0, 1] pipeline say."""
+    """Voxels lie outside the intensity range that a step declares, z-scored data given to a [0, 1] pipeline for
+    example.
+    """
 
 
 class CheckpointError(RuntimeError):

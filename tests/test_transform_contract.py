@@ -1,36 +1,32 @@
-"""The contract of every transform, in all of its faces (array, dictionary, batched) and on both backends."""
+"""The contract of every transform, in all of its variants (array, dictionary, batched) and on both backends."""
 
 import inspect
 import json
 import pickle
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import (
+    COMPOSITES,
+    IDEAS,
+    ONES,
+    SUBJECTS,
+    VARIANTS,
+    build,
+    call,
+    cube,
+    every_subject,
+    every_variant,
+    result_shape,
+    stacked,
+    variant_class,
+)
 from scipy import stats
 
 import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.functional import backend as dispatch
-
-sys.path.insert(0, str(Path(__file__).parent / "transforms"))
-from faces import (
-    COMPOSITES,
-    FACES,
-    IDEAS,
-    ONES,
-    SUBJECTS,
-    build,
-    call,
-    cube,
-    every_face,
-    every_subject,
-    face_class,
-    result_shape,
-    stacked,
-)
 
 SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
 SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17, 16), (64, 33)]
@@ -57,13 +53,17 @@ def agree(subject, found, expected, tolerance=TOLERANCE):
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance[subject])
 
 
-# ---- the faces are one transform
+# ---- the variants are one transform
 
 
 def test_each_idea_is_there_in_each_face_with_the_same_settings():
-    assert set(library.__all__) - WITHOUT_BATCHES == {face.format(idea) for face in FACES.values() for idea in IDEAS}
+    assert set(library.__all__) - WITHOUT_BATCHES == {
+        variant.format(idea) for variant in VARIANTS.values() for idea in IDEAS
+    }
     for subject in SUBJECTS:
-        array, dictionary, batched = (inspect.signature(face_class(subject, face)).parameters for face in FACES)
+        array, dictionary, batched = (
+            inspect.signature(variant_class(subject, variant)).parameters for variant in VARIANTS
+        )
         own = {"keys", "target_key", "allow_missing_keys"}
         assert list(array) == list(batched) == [name for name in dictionary if name not in own]
         for name, setting in array.items():
@@ -95,7 +95,7 @@ def test_what_was_drawn_for_a_batch_does_the_same_to_each_cube_in_every_face(sub
 @every_subject
 def test_one_cube_and_the_same_seed_give_the_same_in_every_face_call_after_call(subject, backend):
     volume = cube(2, 14, 12, 20)
-    array, dictionary, batched = (build(subject, face).set_random_state(3) for face in FACES)
+    array, dictionary, batched = (build(subject, variant).set_random_state(3) for variant in VARIANTS)
     for _ in range(3):
         expected = call(array, volume)
         assert torch.equal(call(dictionary, volume), expected) and torch.equal(call(batched, volume), expected)
@@ -105,7 +105,9 @@ def test_one_cube_and_the_same_seed_give_the_same_in_every_face_call_after_call(
 def test_with_a_probability_too(subject):
     volume, untouched = cube(1, 20, 20, 20), 0
     for seed in range(12):
-        expected, *others = (call(build(subject, face, prob=0.5).set_random_state(seed), volume) for face in FACES)
+        expected, *others = (
+            call(build(subject, variant, prob=0.5).set_random_state(seed), volume) for variant in VARIANTS
+        )
         assert all(torch.equal(other, expected) for other in others)
         untouched += torch.equal(expected[0], volume)
     assert 0 < untouched < 12
@@ -139,28 +141,28 @@ def test_a_gpu_gives_the_same(subject):
 
 
 @every_subject
-@every_face
-def test_dtype_is_kept_and_the_result_is_that_of_double_precision_rounded(subject, face, backend):
-    wide = call(build(subject, face).set_random_state(5), cube(1, 12, 14, 13, dtype=torch.float64))
+@every_variant
+def test_dtype_is_kept_and_the_result_is_that_of_double_precision_rounded(subject, variant, backend):
+    wide = call(build(subject, variant).set_random_state(5), cube(1, 12, 14, 13, dtype=torch.float64))
     assert wide.dtype == torch.float64
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
-        out = call(build(subject, face).set_random_state(5), cube(1, 12, 14, 13, dtype=dtype))
+        out = call(build(subject, variant).set_random_state(5), cube(1, 12, 14, 13, dtype=dtype))
         assert out.dtype == dtype and out.min() >= 0 and out.max() <= 1
         assert (out.double() - wide).abs().max() <= torch.finfo(dtype).eps / 2 + 2e-6
 
 
 @every_subject
-@pytest.mark.parametrize("face", ["array", "batched"])
-def test_memory_layouts(subject, face, backend):
+@pytest.mark.parametrize("variant", ["array", "batched"])
+def test_memory_layouts(subject, variant, backend):
     """Strided, expanded, and (NumPy) reversed volumes give what a contiguous copy gives, and stay as they are."""
     base = cube(10, 12, 9, 2)
     views = [base.permute(3, 0, 1, 2), base[..., :1].permute(3, 0, 1, 2).expand(2, -1, -1, -1), base[::2, 1:, ::3].mT]
     arrays = [base.numpy()[::-1, :, ::-1].transpose(3, 0, 1, 2), np.asfortranarray(base.numpy())]
     for volume in (given for given in views + arrays if all(result_shape(subject, *given.shape[1:]))):
         before = np.array(volume)
-        found = call(build(subject, face).set_random_state(2), volume)
+        found = call(build(subject, variant).set_random_state(2), volume)
         plain = torch.from_numpy(np.ascontiguousarray(before))
-        assert torch.equal(found, call(build(subject, face).set_random_state(2), plain))
+        assert torch.equal(found, call(build(subject, variant).set_random_state(2), plain))
         np.testing.assert_array_equal(volume, before)
 
 
@@ -168,9 +170,9 @@ def test_memory_layouts(subject, face, backend):
 
 
 @every_subject
-@every_face
-def test_same_seed_same_output_another_seed_another(subject, face):
-    volume, transform = cube(2, 20, 20, 20), build(subject, face)
+@every_variant
+def test_same_seed_same_output_another_seed_another(subject, variant):
+    volume, transform = cube(2, 20, 20, 20), build(subject, variant)
     first, second = (call(transform.set_random_state(seed=7), volume) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(call(transform.set_random_state(state=np.random.RandomState(7)), volume), first)
@@ -179,9 +181,9 @@ def test_same_seed_same_output_another_seed_another(subject, face):
 
 
 @every_subject
-@every_face
-def test_global_generators_are_neither_read_nor_moved(subject, face):
-    volume, transform = cube(1, 12, 12, 12), build(subject, face)
+@every_variant
+def test_global_generators_are_neither_read_nor_moved(subject, variant):
+    volume, transform = cube(1, 12, 12, 12), build(subject, variant)
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
     before = np.random.get_state()[1].copy(), torch.get_rng_state().clone()  # noqa: NPY002
@@ -198,18 +200,18 @@ def test_cubes_of_a_batch_are_drawn_independently(subject):
 
 
 @pytest.mark.parametrize("subject", ONES)
-@every_face
-def test_the_probability_is_that_of_each_cube_and_what_is_left_out_is_untouched(subject, face):
+@every_variant
+def test_the_probability_is_that_of_each_cube_and_what_is_left_out_is_untouched(subject, variant):
     batch = cube(1, 20, 20, 20).expand(150, -1, -1, -1, -1)
     some = {"LocalShuffle": {"windows": 300}, "InPaint": {"p_continue": 1.0}}.get(subject, {})
-    seldom = build(subject, face, prob=0.3, **some).set_random_state(0)
-    outs = seldom(batch) if face == "batched" else [call(seldom, volume)[0] for volume in batch]
+    seldom = build(subject, variant, prob=0.3, **some).set_random_state(0)
+    outs = seldom(batch) if variant == "batched" else [call(seldom, volume)[0] for volume in batch]
     done = np.array([not torch.equal(out, volume) for out, volume in zip(outs, batch, strict=True)])
     assert stats.binomtest(int(done.sum()), 150, 0.3).pvalue > 1e-4
-    if face == "batched":
+    if variant == "batched":
         assert (seldom.active == done).all() and torch.equal(seldom(batch, randomize=False), outs)
     for prob in (0, 1):
-        transform = build(subject, face, prob=prob, **some)
+        transform = build(subject, variant, prob=prob, **some)
         assert all(torch.equal(call(transform, batch[0])[0], batch[0]) == (prob == 0) for _ in range(6))
 
 
@@ -217,17 +219,17 @@ def test_the_probability_is_that_of_each_cube_and_what_is_left_out_is_untouched(
 
 
 @every_subject
-@every_face
-def test_what_was_drawn_can_be_taken_out_logged_pickled_and_replayed(subject, face):
-    volume, transform = cube(1, 14, 12, 20), build(subject, face).set_random_state(0)
+@every_variant
+def test_what_was_drawn_can_be_taken_out_logged_pickled_and_replayed(subject, variant):
+    volume, transform = cube(1, 14, 12, 20), build(subject, variant).set_random_state(0)
     made = call(transform, volume)
-    params = transform.transform.params if face == "dictionary" else transform.params
+    params = transform.transform.params if variant == "dictionary" else transform.params
     record = params.record()
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(pickle.loads(pickle.dumps(params)).record()))
     assert list(record) == list(params.__dataclass_fields__) and params.expand() is not None
     for other in (build(subject), build(subject, "batched")):
         other.params = pickle.loads(pickle.dumps(params))
-        batched = isinstance(other, face_class(subject, "batched"))
+        batched = isinstance(other, variant_class(subject, "batched"))
         again = stacked(other(volume[None] if batched else volume, randomize=False))
         assert torch.equal(again[:, 0] if batched else again, made)
     assert torch.equal(stacked(build(subject).apply(volume[None], params))[:, 0], made)
@@ -246,15 +248,15 @@ def test_drawn_by_a_generator_of_either_kind_frozen_and_applied_into_new_memory(
 
 
 @every_subject
-@pytest.mark.parametrize("face", ["array", "batched"])
-def test_replay_before_any_draw_and_on_another_shape_is_refused(subject, face):
-    transform, lead = build(subject, face), (2, 1) if face == "batched" else (1,)
+@pytest.mark.parametrize("variant", ["array", "batched"])
+def test_replay_before_any_draw_and_on_another_shape_is_refused(subject, variant):
+    transform, lead = build(subject, variant), (2, 1) if variant == "batched" else (1,)
     with pytest.raises(RuntimeError, match="randomize=False before anything was drawn: call it once"):
         transform(cube(*lead, 8, 8, 8), randomize=False)
     transform(cube(*lead, 8, 8, 8))
     pointwise = ("NonlinearIntensity", "BrightnessContrast", "Blur")  # what fits any shape
     others = [(*lead, 8, 8, 9), (*lead, 8, 8)] if subject not in pointwise else []
-    for other in others + ([(3, 1, 8, 8, 8)] if face == "batched" else []):
+    for other in others + ([(3, 1, 8, 8, 8)] if variant == "batched" else []):
         with pytest.raises(VolumeError):
             transform(cube(*other), randomize=False)
 
@@ -262,7 +264,7 @@ def test_replay_before_any_draw_and_on_another_shape_is_refused(subject, face):
 @every_subject
 def test_keys_of_a_dictionary_share_one_draw(subject):
     volume, targets = cube(1, 12, 16, 10), {"target_key": ["ta", "tb"]} if subject in COMPOSITES else {}
-    transform = face_class(subject, "dictionary")(["a", "b"], **SUBJECTS[subject], **targets).set_random_state(5)
+    transform = variant_class(subject, "dictionary")(["a", "b"], **SUBJECTS[subject], **targets).set_random_state(5)
     out = transform(data := {"a": volume, "b": volume.clone(), "other": 1})
     found = ((out["a"], out["ta"]), (out["b"], out["tb"])) if targets else ((out["a"],), (out["b"],))
     expected = call(build(subject).set_random_state(5), volume)

@@ -1,6 +1,6 @@
 """Transforms that break or vary a volume so that a network can learn from it; at home in any MONAI pipeline.
 
-Each has three faces: `RandX` for an array (C, *spatial), `RandXd` for a dictionary, `BatchedX` for (B, C, *spatial).
+Each has three variants: `RandX` for an array (C, *spatial), `RandXd` for a dictionary, `BatchedX` for (B, C, *spatial).
 `RandSlab(d)` and `RandTwoViewsd` with its presets, which make samples for 2.5D methods, have no batched face.
 """
 

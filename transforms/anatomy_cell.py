@@ -11,7 +11,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.transforms.base import Generator, Params, RandVolumeTransformd, check_shape
 from medgenesis.transforms.checks import check_count
 from medgenesis.transforms.cropping import BatchedCroppingTransform, RandCroppingTransform
-from medgenesis.transforms.functional.crops import cut
+from medgenesis.transforms.functional.crops import crop
 
 _logger = logging.getLogger(__name__)
 _SMALL = 64  # a cell's side that Adam was never trained below, pixels
@@ -53,7 +53,7 @@ class RandAnatomyCell(RandCroppingTransform):
             the whole volume once more, its level 3 has 3 x 3 cells). In an image both agree at levels 0, 2 and 4.
         least_side: of a cell, pixels.
         anywhere: the cell lies at any whole voxel, not only where the grid has one; its size is that of the grid's.
-            Training then sees what lies between the cells, too, landmarks say.
+            Training then sees what lies between the cells, too, landmarks for example.
 
     Raises:
         ValueError: a setting out of its range.
@@ -110,7 +110,7 @@ class RandAnatomyCell(RandCroppingTransform):
         """The kernel: (B, C, *spatial) -> (B, C, *cell)."""
         check_shape(params, volume, len(params.starts), params.spatial_shape)
         starts, sides = self.placed(params)[0].tolist(), params.sides.tolist()
-        return torch.stack([cut(cube, start, sides) for cube, start in zip(volume, starts, strict=True)])
+        return torch.stack([crop(cube, start, sides) for cube, start in zip(volume, starts, strict=True)])
 
     def placed(self, params: AnatomyCellParams) -> tuple[np.ndarray, np.ndarray]:
         return params.starts, np.ones(params.starts.shape)

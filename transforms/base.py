@@ -1,7 +1,7 @@
-"""What all transforms share: drawn parameters as values, the checks of the input, and the three faces of a kernel.
+"""What all transforms share: drawn parameters as values, the checks of the input, and the three variants of a kernel.
 
 A transform is what was drawn plus a pure kernel: `sample(rng, shape) -> Params`, `apply(volume, params) -> volume` on
-(B, C, *spatial). The faces below add calling conventions and nothing else, so they cannot drift apart.
+(B, C, *spatial). The variants below add calling conventions and nothing else, so they cannot drift apart.
 """
 
 import inspect
@@ -257,9 +257,9 @@ class BatchedVolumeTransform(Randomizable, Transform):
         return like(apply_where(active, self.transform, batch, self.params, source=batch), volume)
 
 
-def _joined_signature(face: type, array: type) -> inspect.Signature:
+def _joined_signature(variant: type, array: type) -> inspect.Signature:
     """The signature of a face, with the array face's settings in place of its *settings and **named."""
-    own = [p for name, p in inspect.signature(face.__init__).parameters.items() if name != "self"]
+    own = [p for name, p in inspect.signature(variant.__init__).parameters.items() if name != "self"]
     kinds = {kind: [p for p in own if p.kind is kind] for kind in inspect._ParameterKind}
     settings = list(inspect.signature(array).parameters.values())
     first = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD] + [p for p in settings if p.kind is p.POSITIONAL_OR_KEYWORD]

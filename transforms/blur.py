@@ -34,7 +34,7 @@ class BlurParams(Params):
 class RandBlur(RandVolumeTransform):
     """Blur by a Gaussian of random width, the same along all spatial axes; each channel by itself.
 
-    The Gaussian ends at 4 standard deviations; beyond its faces a volume goes on with the values of the faces.
+    The Gaussian ends at 4 standard deviations; beyond its border a volume goes on with the values of the faces.
 
     Args:
         sigma: least and greatest standard deviation, voxels; uniform between.

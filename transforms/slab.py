@@ -1,4 +1,4 @@
-"""2.5D: a few neighbouring slices of a volume as the channels of an image; a picture gives equal slices."""
+"""2.5D: a few neighbouring slices of a volume as the channels of an image; an image gives equal slices."""
 
 import copy
 from collections.abc import Hashable, Mapping, Sequence
@@ -49,12 +49,13 @@ class SlabParams(Params):
 class RandSlab(RandVolumeTransform):
     """Take a slab at a random place: a volume (1, X, Y, Z) -> (slices, H, W), the slices as channels.
 
-    The middle slice is uniform over those that have all their neighbours. A picture, (1, X, Y) or (1, X, Y, 1), is a
+    The middle slice is uniform over those that have all their neighbours. An image, (1, X, Y) or (1, X, Y, 1), is a
     volume of one slice across Z: it gives equal slices, whatever `axis` says. So a data list may mix both.
 
-    Rows and columns are those of a picture that hangs on the wall, head (or front) up: across Z, H = Y and W = X;
+    Rows and columns are those of an image that hangs on the wall, head (or front) up: across Z, H = Y and W = X;
     across Y, H = Z reversed and W = X; across X, H = Z reversed and W = Y. On the LPS grid W then grows to the
-    patient's left (across X: to the back). `functional.slabs` has `hang` and `take_down` for slices cut elsewhere.
+    patient's left (across X: to the back). `functional.slabs` has `to_display` and `from_display` for slices cut
+    elsewhere.
 
     Args:
         slices: how many, an odd number.
@@ -130,10 +131,10 @@ class RandSlab(RandVolumeTransform):
 
 
 def _as_batch(volume: torch.Tensor) -> torch.Tensor:
-    """A volume (1, X, Y, Z), or a picture (1, X, Y), as (1, 1, X, Y, Z)."""
+    """A volume (1, X, Y, Z), or an image (1, X, Y), as (1, 1, X, Y, Z)."""
     if volume.ndim not in (3, 4) or volume.shape[0] != 1 or volume.numel() == 0:
         raise VolumeError(
-            "a slab is taken from a volume (1, X, Y, Z) or a picture (1, X, Y), but the shape is "
+            "a slab is taken from a volume (1, X, Y, Z) or an image (1, X, Y), but the shape is "
             f"{tuple(volume.shape)}: add the channel axis (EnsureChannelFirst), or take one channel"
         )
     return plain(volume if volume.ndim == 4 else volume[..., None])[None]
@@ -158,7 +159,7 @@ class RandSlabd(RandVolumeTransformd):
     """Dictionary form of `RandSlab`: the same slab for all keys; of a label map its middle slice.
 
     Args:
-        keys: volumes or pictures on one grid.
+        keys: volumes or images on one grid.
         settings: those of `RandSlab`.
         label_keys: label maps on that grid, of any dtype: (1, X, Y, Z) -> (1, H, W).
         allow_missing_keys: leave out keys that the data lack, instead of raising KeyError.
@@ -185,7 +186,7 @@ class RandSlabd(RandVolumeTransformd):
         return result
 
     def kinds(self) -> list["RandSlabd"]:
-        """This transform; where the axis is drawn, one for each: `CubeDataset` tries slabs of each shape."""
+        """This transform; where the axis is drawn, one for each: `PatchDataset` tries slabs of each shape."""
         if self.transform.axis != "random":
             return [self]
         kinds = [copy.deepcopy(self) for _ in range(3)]
@@ -194,7 +195,7 @@ class RandSlabd(RandVolumeTransformd):
         return kinds
 
     def acceptance(self, volume: torch.Tensor, draws: int, rng: np.random.RandomState) -> float:
-        """Share of random places in a volume that give a slab, which is all: what `CubeDataset` asks of a cut.
+        """Share of random places in a volume that give a slab, which is all: what `PatchDataset` asks of a cut.
 
         Raises:
             VolumeError: a volume that no slab can be taken from.

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
     folder.add_argument("--modality", default="CT", help="noted in the list (default CT)")
     folder.add_argument(
-        "--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, say"
+        "--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, for example"
     )
     folder.add_argument(
         "--chestxray14",
@@ -55,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make, join or check."""
-    from medgenesis.data.chestxray14 import chestxray14_datalist
     from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
     from medgenesis.data.folders import make_datalist
     from medgenesis.data.splits import check_disjoint
+    from medgenesis.datasets.chestxray14 import chestxray14_datalist
 
     if args.check:
         check_disjoint(*(read_datalist(path) for path in args.check))

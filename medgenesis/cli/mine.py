@@ -1,4 +1,4 @@
-"""Discover anatomical patterns in unlabelled scans: a table of cubes with pseudo labels, pictures and numbers.
+"""Discover anatomical patterns in unlabelled scans: a table of cubes with pseudo labels, images and numbers.
 
 It runs the config mine.yaml of a bundle. Typed again, a stopped run goes on, and a finished one computes nothing.
 """
@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-patients", type=int, metavar="N", help="validation cubes of a class (default 30)")
     parser.add_argument("--cube-size", **sides, help="voxels of a cube (default 64 64 32)")
     parser.add_argument(
-        "--rule", dest="cube_rule", choices=("lung", "foreground", "any"), help="cubes worth a class (default lung)"
+        "--rule",
+        dest="crop_criterion",
+        choices=("lung", "foreground", "any"),
+        help="cubes worth a class (default lung)",
     )
     parser.add_argument(
         "--features",

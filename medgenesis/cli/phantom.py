@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder and say where it is."""
-    from medgenesis.data.phantom import write_phantoms
+    from medgenesis.datasets.phantom import write_phantoms
 
     datalist = write_phantoms(
         args.out, args.subjects, args.seed, shape=args.shape, dicom=args.dicom, overwrite=args.overwrite

@@ -9,8 +9,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 _GRID_TOLERANCE = 0.1  # of a voxel, at the corners of the volume
 
@@ -93,7 +93,7 @@ def _check_finite(volume: torch.Tensor) -> None:
     if bad:
         raise VolumeError(
             f"{volume_name(volume)}: {bad} of {volume.numel()} voxels are NaN or infinite: "
-            "replace them (by air, say) or leave the file out"
+            "replace them (by air, for example) or leave the file out"
         )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medgenesis.atomic import write_text
 from medgenesis.data.classes import are_findings
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.splits import SECTIONS, check_disjoint
 from medgenesis.errors import DatalistError
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.dicom import image_headers, is_dicom, is_radiograph
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.labels import parse_label_merge
-from medgenesis.data.loading import SUFFIXES
-from medgenesis.data.readers import ArrayReader, open_array
 from medgenesis.data.splits import SECTIONS, check_disjoint, patient_of, split_patients
 from medgenesis.errors import DatalistError
+from medgenesis.io.dicom import image_headers, is_dicom, is_radiograph
+from medgenesis.io.readers import ArrayReader, open_array
+from medgenesis.io.volume_reader import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _scans(folder: Path, leave_out: str | Path | None = None) -> Iterator[tuple[
         first = next((Path(here, name) for name in likely[:5] if is_dicom(Path(here, name))), None)
         if first is None:
             continue
-        if any(map(is_radiograph, image_headers(first))):  # one picture a file, where slices make one scan a folder
+        if any(map(is_radiograph, image_headers(first))):  # one image a file, where slices make one scan a folder
             for path in filter(is_dicom, (Path(here, name) for name in likely)):
                 relative = path.relative_to(folder).as_posix()
                 yield relative[:-4] if relative.lower().endswith(_DICOM_SUFFIXES) else relative, path

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensityRange
 
 from medgenesis.errors import IntensityRangeError, VolumeError
+from medgenesis.io.naming import volume_name
 
 WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
@@ -24,7 +24,7 @@ class ScaleIntensityPresetd(MapTransform):
     `mri`                 clip to [0, 4000], as published; MR units differ by scanner: see `mri_percentile`
     `mri_percentile`      clip to two percentiles of each channel's non-zero voxels
     `unit`                values are in [0, 1] already; anything outside is an error
-    `xray`                8-bit pictures, 0 to 255; anything outside is an error
+    `xray`                8-bit images, 0 to 255; anything outside is an error
     `custom`              clip to [`a_min`, `a_max`]
     ====================  ==============================================================================
 
@@ -122,8 +122,8 @@ class ScaleIntensityPresetd(MapTransform):
             )
         if self.preset == "xray" and (least < low or most > high):
             raise IntensityRangeError(
-                f"{found}: a film of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
-                "bits, or take each film's own by 'mri_percentile'; a record's `intensity` is for that film alone"
+                f"{found}: an X-ray of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
+                "bits, or take each X-ray's own by 'mri_percentile'; a record's `intensity` is for that X-ray alone"
             )
         if self.preset == "mri" and most > high:  # a custom window may well leave out what is bright
             tissue = volume != 0
@@ -157,8 +157,3 @@ def _check_unit(volume: torch.Tensor, name: str, least: float, most: float) -> t
             "preset of the modality ('ct', 'mri', 'mri_percentile', 'custom')"
         )
     return volume.clamp(0, 1)
-
-
-def volume_name(volume: torch.Tensor) -> str:
-    """The file a volume was read from, as MONAI remembers it, or "volume"."""
-    return str(volume.meta.get("filename_or_obj", "volume")) if isinstance(volume, MetaTensor) else "volume"

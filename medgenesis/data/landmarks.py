@@ -1,4 +1,4 @@
-"""Landmarks of pictures as a table: image, landmark, x, y."""
+"""Landmarks of images as a table: image, landmark, x, y."""
 
 import csv
 import io
@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medgenesis.atomic import write_text
 from medgenesis.errors import DatalistError
+from medgenesis.storage.atomic import write_text
 
 COLUMNS = ("image", "landmark", "x", "y")
 

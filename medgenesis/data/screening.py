@@ -8,11 +8,11 @@ from typing import NoReturn
 
 import numpy as np
 
-from medgenesis.atomic import replacing
-from medgenesis.data.cubes import RandCubed
+from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import load_datalist
-from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import VolumeError
+from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def screen_volumes(
     records: Sequence[dict],
     preprocessing: Callable[[dict], dict] | None = None,
-    cut: RandCubed | None = None,
+    crop: RandAcceptedCropd | None = None,
     *,
     load: Callable[[int], dict] | None = None,
     on_error: str = "stop",
@@ -34,7 +34,7 @@ def screen_volumes(
     Args:
         records: with `image` and what else the preprocessing reads.
         preprocessing: from a record to a volume in [0, 1].
-        cut: its rule must accept at least one of `draws` cubes of each volume; None checks the reading alone.
+        crop: its rule must accept at least one of `draws` cubes of each volume; None checks the reading alone.
         load: gives the preprocessed item of record i instead of `preprocessing`: a cached data set, which this pass
             then fills.
         on_error: "stop" raises the first error, "skip" leaves the volume out with a warning.
@@ -64,7 +64,7 @@ def screen_volumes(
             rows.append(row)
             try:
                 item, rng = load(i), np.random.RandomState([seed, i])
-                _screen_one(row, item, cut, draws, rng)
+                _screen_one(row, item, crop, draws, rng)
                 kind = (row["shape"], row["spacing_mm"])
                 if kind not in tried:
                     for trial in trials:
@@ -112,16 +112,16 @@ def load_usable(
     return screen_volumes(records, preprocessing, on_error=on_error)
 
 
-def _screen_one(row: dict, item: dict, cut: RandCubed | None, draws: int, rng: np.random.RandomState) -> None:
-    volume = item["image" if cut is None else cut.keys[0]]
+def _screen_one(row: dict, item: dict, crop: RandAcceptedCropd | None, draws: int, rng: np.random.RandomState) -> None:
+    volume = item["image" if crop is None else crop.keys[0]]
     row["shape"] = "x".join(str(side) for side in volume.shape[1:])
     row["spacing_mm"] = "x".join(f"{float(value):.4g}" for value in getattr(volume, "pixdim", ()))
-    if cut is None:
+    if crop is None:
         return
-    row["accepted"] = cut.acceptance(volume, draws, rng)
+    row["accepted"] = crop.acceptance(volume, draws, rng)
     if row["accepted"] == 0:
         raise VolumeError(
-            f"{row['file']}: the rule {cut.rule} accepts none of {draws} random cubes of a volume of {row['shape']} "
+            f"{row['file']}: {crop.criterion} accepts none of {draws} random cubes of a volume of {row['shape']} "
             "voxels: choose a smaller cube, a smaller `border`, or the rule 'foreground' or 'any'"
         )
 

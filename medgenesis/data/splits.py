@@ -10,7 +10,7 @@ from medgenesis.errors import DatalistError
 SECTIONS = ("training", "validation", "test")
 _SECTIONS_SEEN = ("training", "validation")  # what a pre-training has looked at
 _PATIENT_OF_NAME = re.compile(r"^(sub-[^_]+)_|^(.+?)_R_\d+$")  # BIDS; LIDC-IDRI-0001_R_1
-_PATIENT_OF_FILM = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
+_PATIENT_OF_XRAY = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
 
 
 def patient_of(relative: str, pattern: str | None = None) -> str:
@@ -24,9 +24,9 @@ def patient_of(relative: str, pattern: str | None = None) -> str:
         DatalistError: the pattern is malformed, or not found in the path.
     """
     if pattern is None:
-        film = _PATIENT_OF_FILM.search(relative)
-        if film:
-            return film.group(1)
+        xray = _PATIENT_OF_XRAY.search(relative)
+        if xray:
+            return xray.group(1)
         folder, _, rest = relative.partition("/")
         if rest:
             return folder

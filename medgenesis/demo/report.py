@@ -56,8 +56,8 @@ def _number(value: float | None) -> str:
 def _pretraining(report: Report, demo: Demo) -> None:
     run = demo.bundle / "runs" / "pretrain"
     report.heading("Pre-training: restore the corrupted cube")
-    pictures = sorted((run / "pictures").glob("epoch_*.png"))
-    shown = {"first epoch": pictures[0], "last epoch": pictures[-1]}
+    drawings = sorted((run / "images").glob("epoch_*.png"))
+    shown = {"first epoch": drawings[0], "last epoch": drawings[-1]}
     gallery = [(np.asarray(Image.open(path)), f"{name}: original, corrupted, restored") for name, path in shown.items()]
     report.gallery(gallery, scale=2)
     curves = read_curves(run / "metrics.csv")

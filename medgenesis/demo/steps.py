@@ -11,12 +11,12 @@ import numpy as np
 from monai.bundle import run as run_bundle
 
 from medgenesis import bundles
-from medgenesis.atomic import write_text
 from medgenesis.data import load_datalist, make_datalist, preprocessing, screen_volumes, write_datalist
-from medgenesis.data.phantom import write_phantoms
 from medgenesis.data.splits import split_patients
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.demo.layout import ORGANS, Demo
 from medgenesis.demo.report import write_report
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from medgenesis.data.datasets import SeededDataset
+from medgenesis.data.patch_dataset import SeededDataset
 from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.errors import CheckpointError
@@ -214,7 +214,7 @@ class PretextTrainer(Trainer):
 def _check_loader(loader: DataLoader, accumulation_steps: int) -> None:
     if not isinstance(getattr(loader, "sampler", None), SeededSampler):
         raise ValueError(
-            "`train_data_loader` must have a medgenesis.data.SeededSampler (CubeDataset.sampler() makes it), "
+            "`train_data_loader` must have a medgenesis.data.SeededSampler (PatchDataset.sampler() makes it), "
             f"got {type(getattr(loader, 'sampler', None)).__name__}: without it a restart would replay old samples"
         )
     if not loader.drop_last or len(loader) < 1:

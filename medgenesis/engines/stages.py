@@ -11,8 +11,8 @@ from typing import Any
 import torch.distributed
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.atomic import write_text
 from medgenesis.errors import CheckpointError
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class StagedWorkflow(ConfigWorkflow):
         stages: # in pretrain.yaml: a name and the settings that differ
           level_0: {level: 0}
           level_2: {level: 2}
-        previous: null # the last.pt of the stage before, for `medgenesis.methods.hand_over`
+        previous: null # the last.pt of the stage before, for `medgenesis.methods.initialise_from_stage`
 
         python -m monai.bundle run --workflow_name medgenesis.engines.StagedWorkflow --config_file pretrain.yaml …
 
@@ -58,8 +58,8 @@ class StagedWorkflow(ConfigWorkflow):
         stages = self.parser.get("stages")
         if not isinstance(stages, dict) or not stages or not all(isinstance(one, dict) for one in stages.values()):
             raise ValueError(
-                f"stages: the config must have names with the settings that differ, level_0: {{level: 0}}, say; found "
-                f"{stages!r}. Without stages run it by monai.bundle run alone."
+                f"stages: the config must have names with the settings that differ, such as level_0: {{level: 0}}; "
+                f"found {stages!r}. Without stages run it by monai.bundle run alone."
             )
         if "output_dir" not in self.parser:
             raise ValueError("output_dir: the config must have it, the folder of the run; found none.")

@@ -71,7 +71,9 @@ class Checkpoints:
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
             return
-        if engine.state.iteration % engine.state.epoch_length == 0:  # the epoch's end, validation say, is still to come
+        if (
+            engine.state.iteration % engine.state.epoch_length == 0
+        ):  # the epoch's end, validation for example, is still to come
             return
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")

@@ -12,14 +12,15 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, load_datalist
-from medgenesis.networks import deepest_map, network_parts
+from medgenesis.data import PatchDataset, load_datalist
+from medgenesis.networks import bottleneck_features, network_parts
+from medgenesis.renamed import renamed_arguments
 
 
 class FrozenProbe:
     """Ask, every few epochs, what a linear classifier reads from the frozen encoder.
 
-    Each position of the encoder's deepest map sees a cell of the cube; its class is the label that most of the
+    Each position of the encoder's last feature map sees a cell of the cube; its class is the label that most of the
     cell's voxels have. A ridge classifier is fitted to the positions of the training cubes and scored on those of
     the test cubes by balanced accuracy, which goes to `state.metrics["probe"]` and so into every log.
 
@@ -36,29 +37,30 @@ class FrozenProbe:
         self.train_data_loader, self.test_data_loader, self.every = train_data_loader, test_data_loader, every
 
     @classmethod
+    @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")
     def from_datalist(
-        cls, datalist: str | Path, preprocessing: Callable, cut: Callable, cubes_per_volume: int = 8, every: int = 5
+        cls, datalist: str | Path, preprocessing: Callable, crop: Callable, patches_per_image: int = 8, every: int = 5
     ) -> "FrozenProbe":
         """A probe of random cubes: fitted to the list's training section, scored on its validation section.
 
         Args:
             datalist: with label maps.
             preprocessing: of `image` and `label`, as from `medgenesis.data.preprocessing`.
-            cut: as `RandCubed` with `label_keys`.
-            cubes_per_volume: the same cubes every time.
+            crop: as `RandAcceptedCropd` with `label_keys`.
+            patches_per_image: the same cubes every time.
             every: epochs between probes.
         """
         loaders = [
             DataLoader(
-                CubeDataset(
+                PatchDataset(
                     load_datalist(datalist, section),
                     preprocessing,
-                    cut,
-                    cubes_per_volume=cubes_per_volume,
+                    crop,
+                    patches_per_image=patches_per_image,
                     cache="memory",
                     keys=("image", "label"),
                 ),
-                cubes_per_volume,
+                patches_per_image,
             )
             for section in ("training", "validation")
         ]
@@ -78,7 +80,9 @@ class FrozenProbe:
 def probe_encoder(
     network: nn.Module, train_data_loader: DataLoader, test_data_loader: DataLoader, device: torch.device
 ) -> float:
-    """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's deepest map (see `FrozenProbe`)."""
+    """Balanced accuracy in [0, 1] of a ridge classifier on the frozen encoder's last feature map (see
+    `FrozenProbe`).
+    """
     with eval_mode(network):
         train_features, train_classes = _cells(network, train_data_loader, device)
         test_features, test_classes = _cells(network, test_data_loader, device)
@@ -92,13 +96,13 @@ def probe_encoder(
 
 
 def _cells(network: nn.Module, loader: DataLoader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Features (cells, channels) and majority labels (cells,) of all positions of the deepest map."""
+    """Features (cells, channels) and majority labels (cells,) of all positions of the last feature map."""
     encoder = network_parts(network).encoder
     features, classes = [], []
     for batch in loader:
-        deepest = deepest_map(encoder(batch["image"].to(device)))
-        features.append(deepest.flatten(2).transpose(1, 2).flatten(0, 1).float().cpu().numpy())
-        classes.append(_majority(batch["label"], deepest.shape[2:]).flatten().numpy())
+        bottleneck = bottleneck_features(encoder(batch["image"].to(device)))
+        features.append(bottleneck.flatten(2).transpose(1, 2).flatten(0, 1).float().cpu().numpy())
+        classes.append(_majority(batch["label"], bottleneck.shape[2:]).flatten().numpy())
     return np.concatenate(features), np.concatenate(classes)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
-from medgenesis.atomic import write_text
+from medgenesis.storage.atomic import write_text
 
 
 class MetricsCSV:

@@ -1,4 +1,4 @@
-"""Pictures of the pretext task: original | corrupted | restored, or the two views of a slab."""
+"""Images of the pretext task: original | corrupted | restored, or the two views of a slab."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from monai.engines import Evaluator
 from PIL import Image
 from torch import Tensor
 
-from medgenesis.atomic import replacing
+from medgenesis.storage.atomic import replacing
 
 
 def pretext_triples(batch: dict[str, Tensor], restored: Tensor, count: int = 4, gap: int = 2) -> np.ndarray:
@@ -21,16 +21,16 @@ def pretext_triples(batch: dict[str, Tensor], restored: Tensor, count: int = 4, 
         batch: `target` and `image`, volumes (B, C, X, Y, Z) or slabs (B, k, H, W) in [0, 1].
         restored: likewise.
         count: rows at most.
-        gap: voxels of white between pictures.
+        gap: voxels of white between images.
 
     Returns:
-        uint8 grey picture (rows, columns). Of a volume's channel 0 the middle slice of the last axis (axial on the
+        uint8 grey image (rows, columns). Of a volume's channel 0 the middle slice of the last axis (axial on the
         standard grid) is drawn, with the first axis to the right and the second downwards; of a slab its middle slice.
     """
     return _side_by_side((batch["target"], batch["image"], restored), count, gap)
 
 
-def pretext_picture(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str, np.ndarray] | None:
+def pretext_image(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str, np.ndarray] | None:
     """What there is to see of a method's batch, and its caption; None where there is nothing.
 
     Args:
@@ -47,8 +47,8 @@ def pretext_picture(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[s
 def _side_by_side(columns: Sequence[Tensor], count: int = 4, gap: int = 2) -> np.ndarray:
     rows = []
     for index in range(min(count, len(columns[0]))):
-        pictures = [_middle_slice(column[index]) for column in columns]
-        rows.append(np.concatenate([np.pad(p, gap, constant_values=1.0) for p in pictures], axis=1))
+        images = [_middle_slice(column[index]) for column in columns]
+        rows.append(np.concatenate([np.pad(p, gap, constant_values=1.0) for p in images], axis=1))
     return (np.concatenate(rows) * 255).round().astype(np.uint8)
 
 
@@ -58,12 +58,12 @@ def _middle_slice(volume: Tensor) -> np.ndarray:
 
 
 class Preview:
-    """Write a picture of the last validation batch to `folder/epoch_0001.png`, …: what was restored, or two views.
+    """Write an image of the last validation batch to `folder/epoch_0001.png`, …: what was restored, or two views.
 
     Args:
-        folder: receives the pictures; made if absent.
+        folder: receives the images; made if absent.
         validator: the evaluator whose last batch is drawn (the same cubes every epoch).
-        every: epochs between pictures.
+        every: epochs between images.
         scale: enlargement, whole.
     """
 
@@ -75,9 +75,9 @@ class Preview:
 
     def __call__(self, engine: Engine) -> None:
         state = self.validator.state
-        found = pretext_picture(state.batch, state.output) if engine.state.rank == 0 and state.output else None
+        found = pretext_image(state.batch, state.output) if engine.state.rank == 0 and state.output else None
         if found is None:
             return
-        _, picture = found
+        _, image = found
         with replacing(self.folder / f"epoch_{engine.state.epoch:04d}.png") as beside:
-            Image.fromarray(picture.repeat(self.scale, 0).repeat(self.scale, 1)).save(beside)
+            Image.fromarray(image.repeat(self.scale, 0).repeat(self.scale, 1)).save(beside)

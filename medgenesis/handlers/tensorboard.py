@@ -1,4 +1,4 @@
-"""TensorBoard: scalars of every epoch, and pictures of the pretext task."""
+"""TensorBoard: scalars of every epoch, and images of the pretext task."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from monai.engines import Evaluator
 from torch.utils.tensorboard import SummaryWriter
 
 from medgenesis.engines import PretextEvents
-from medgenesis.handlers.preview import pretext_picture
+from medgenesis.handlers.preview import pretext_image
 
 
 class TensorBoard:
-    """Write losses and learning rate by epoch, loss by iteration, and pictures of the pretext task (see `Preview`).
+    """Write losses and learning rate by epoch, loss by iteration, and images of the pretext task (see `Preview`).
 
     Events that an earlier, killed run wrote beyond the checkpoint are purged on resume. Rank 0 only.
 
@@ -50,7 +50,7 @@ class TensorBoard:
             for name, value in self.validator.state.metrics.items():
                 self._writer.add_scalar(f"validation/{name}", value, step)
             state = self.validator.state
-            found = pretext_picture(state.batch, state.output) if state.output else None
+            found = pretext_image(state.batch, state.output) if state.output else None
             if found is not None:
                 self._writer.add_image(*found, step, dataformats="HW")
         self._writer.flush()

@@ -1,20 +1,21 @@
 """Published methods, one a file: a module that owns its networks and whose forward returns the loss and its parts.
 
 The contract that the engine relies on: ``method(batch) -> {"loss": scalar, part: scalar, …}``, where `parts` names the
-scalars beside the loss; "restored" (B, C, *spatial) is optional and feeds pictures and the collapse guard;
+scalars beside the loss; "restored" (B, C, *spatial) is optional and feeds images and the collapse guard;
 ``method.network`` is what is kept for transfer. A method may have ``check_batch(batch, processes)``, which
 refuses a batch size before training.
 """
 
 from medgenesis.methods.adam import Adam
-from medgenesis.methods.barlow_twins import BarlowTwins
 from medgenesis.methods.caid import CAiD
-from medgenesis.methods.hand_over import hand_over
+from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
+from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
+from medgenesis.methods.discriminators.simsiam import SimSiam
 from medgenesis.methods.models_genesis import ModelsGenesis
-from medgenesis.methods.momentum_contrast import MomentumContrast
 from medgenesis.methods.semantic_genesis import SemanticGenesis
-from medgenesis.methods.simsiam import SimSiam
+from medgenesis.methods.stage_start import initialise_from_stage
 from medgenesis.methods.transvw import TransVW
+from medgenesis.renamed import old_names
 
 __all__ = [
     "Adam",
@@ -25,5 +26,7 @@ __all__ = [
     "SemanticGenesis",
     "SimSiam",
     "TransVW",
-    "hand_over",
+    "initialise_from_stage",
 ]
+
+__getattr__ = old_names(__name__)

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from medgenesis.methods.momentum_contrast import MomentumContrast
+from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 
 
 class Adam(nn.Module):
@@ -13,10 +13,10 @@ class Adam(nn.Module):
     loss = mean over the cells of -log(e^(p/T) / (e^(p/T) + sum of e^(n/T) over the negatives n < prune_above))
 
     One stage is one level: the cells themselves are cut by `RandAnatomyCell` of the same level. The next stage starts
-    from `hand_over` of this one.
+    from `initialise_from_stage` of this one.
 
     Args:
-        network: trunk, image -> pooled features, with `out_channels` (`ResNet25D()`).
+        network: backbone, image -> pooled features, with `out_channels` (`ResNet25D()`).
         level: granularity n of the stage (published: 0, then 2, then 4). At level 0, whole images, nothing is pruned.
         prune_above: negatives of this cosine or more are pruned at the other levels (published: 0.8); None: none are,
             nor is "pruned" returned.

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medgenesis.methods.deepest_maps import deepest_maps
-from medgenesis.methods.momentum_contrast import MomentumContrast
-from medgenesis.networks import network_parts, pooled
+from medgenesis.methods.bottleneck import record_bottleneck_features
+from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
+from medgenesis.networks import global_average_pool, network_parts
 
 
 class CAiD(nn.Module):
@@ -27,7 +27,7 @@ class CAiD(nn.Module):
         id_weight: of the discrimination (published: 1).
         context_weight: of the restoration (published: 10, for momentum contrast; the other discriminators' losses are
             of other orders).
-        settings: of the discriminator, `queue_size` say.
+        settings: of the discriminator, `queue_size` for example.
 
     Shape:
         batch: `image` and `key`, the two views (B, k, H, W); in mode "caid" `target` (B, 1, H, W), the clean crop of
@@ -44,7 +44,7 @@ class CAiD(nn.Module):
 
     Notes:
         - The published key branch is a whole U-Net whose decoder runs for nothing; here it has no decoder.
-        - Two stages: train with mode "id", then `hand_over` to a method of mode "caid".
+        - Two stages: train with mode "id", then `initialise_from_stage` to a method of mode "caid".
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CAiD(nn.Module):
         if not self.restores:
             output, discrimination = self._discriminated(encoder(batch["image"]), batch, encoder)
             return {**output, "loss": self.id_weight * discrimination}
-        with deepest_maps(self.network) as maps:
+        with record_bottleneck_features(self.network) as maps:
             restored = self._restored(batch["image"])
         context = _squared_error(restored, batch["target"])
         output, discrimination = self._discriminated(maps, batch, encoder)
@@ -92,7 +92,7 @@ class CAiD(nn.Module):
         self, features: list[Tensor], batch: dict[str, Tensor], encoder: nn.Module
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The parts of the output that the discriminator gives, and its loss."""
-        output = self.discrimination(pooled(features), batch["key"], encoder)
+        output = self.discrimination(global_average_pool(features), batch["key"], encoder)
         loss = output.pop("loss")
         return {**output, "discrimination": loss.detach()}, loss
 

@@ -16,7 +16,7 @@ class ModelsGenesis(nn.Module):
 
     Shape:
         batch: `image` (corrupted) and `target` (original), both (B, C, *spatial), as `RandGenesisd` makes them.
-        returns: "loss" and "restoration", scalars; "restored" (B, C, *spatial), detached, for pictures and guards.
+        returns: "loss" and "restoration", scalars; "restored" (B, C, *spatial), detached, for images and guards.
 
     References:
         Zhou et al., Models Genesis, Medical Image Analysis 2021 (arXiv 2004.07882), section 3.

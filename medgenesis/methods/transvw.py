@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from medgenesis.methods.deepest_maps import deepest_maps
+from medgenesis.methods.bottleneck import record_bottleneck_features
 from medgenesis.methods.self_classification import self_classification
 from medgenesis.networks import PatternHead, network_parts
 
@@ -11,9 +11,9 @@ from medgenesis.networks import PatternHead, network_parts
 class TransVW(nn.Module):
     """Let any pretext method also name the anatomical pattern of each cube, as a module whose forward is its loss.
 
-    loss = loss of the method + weight * cross_entropy(head(deepest map of its encoder), class)
+    loss = loss of the method + weight * cross_entropy(head(last feature map of its encoder), class)
 
-    The deepest map is the one that the method's own network computes, caught in the same forward pass; nothing is
+    The last feature map is the one that the method's own network computes, caught in the same forward pass; nothing is
     computed twice, and nothing is kept between batches.
 
     Args:
@@ -27,7 +27,7 @@ class TransVW(nn.Module):
         batch: what the method takes, and `class` (B,), whole numbers.
         returns: what the method returns, with the new "loss", and "classification" and "accuracy" (the share of right
             classes), scalars. Where a forward of the method runs the encoder several times on maps of the same
-            B cubes (two views, say), each is classified, and these are means over them.
+            B cubes (two views, for example), each is classified, and these are means over them.
 
     Raises:
         ValueError: a method that classifies already, or whose encoder does not say its channels; (on call) a batch
@@ -55,7 +55,7 @@ class TransVW(nn.Module):
         channels = getattr(encoder, "out_channels", None)
         if channels is None:
             raise ValueError(
-                f"method: the encoder of its network must have out_channels, those of its deepest map; found "
+                f"method: the encoder of its network must have out_channels, those of its last feature map; found "
                 f"{type(encoder).__name__} without. Set the attribute."
             )
         self.method, self.weight = method, weight
@@ -73,9 +73,9 @@ class TransVW(nn.Module):
         return self.method.network
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        with deepest_maps(self.network) as maps:
+        with record_bottleneck_features(self.network) as maps:
             output = self.method(batch)
-        results = [self_classification(self.classifier(deepest), batch) for deepest in maps]
+        results = [self_classification(self.classifier(bottleneck), batch) for bottleneck in maps]
         classification, accuracy = (torch.stack(values).mean() for values in zip(*results, strict=True))
         loss = output["loss"] + self.weight * classification
         return {**output, "loss": loss, "classification": classification.detach(), "accuracy": accuracy}

@@ -1,9 +1,9 @@
 """Pseudo labels without annotation: which anatomical patterns recur in many patients, and where."""
 
 from medgenesis.mining.body import body_box
-from medgenesis.mining.contact_sheet import draw_contact_sheet, save_picture
+from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
-from medgenesis.mining.cut import CutPatternd
+from medgenesis.mining.crop import CropPatternd
 from medgenesis.mining.dataset import PatternDataset
 from medgenesis.mining.discovery import discover
 from medgenesis.mining.feature_map import draw_feature_map
@@ -16,18 +16,19 @@ from medgenesis.mining.published import export_published, import_published
 from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.volumes import VolumeInfo
-from medgenesis.mining.whole import ResizeWholed
+from medgenesis.mining.whole import ResizeVolumed
 from medgenesis.mining.workflow import MiningRun
+from medgenesis.renamed import old_names
 
 __all__ = [
     "CoordinateSystem",
-    "CutPatternd",
+    "CropPatternd",
     "DiscoverySettings",
     "MiningRun",
     "PatternDataset",
     "PatternSimilarity",
     "PatternTable",
-    "ResizeWholed",
+    "ResizeVolumed",
     "VolumeFeatures",
     "VolumeInfo",
     "VolumeLoader",
@@ -41,6 +42,8 @@ __all__ = [
     "nearest",
     "pattern_similarity",
     "records_to_mine",
-    "save_picture",
+    "save_image",
     "volume_features",
 ]
+
+__getattr__ = old_names(__name__)

@@ -6,8 +6,8 @@ from monai.data import MetaTensor
 from scipy import ndimage
 from torch.nn.functional import avg_pool3d
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 _COARSE_SIDE = 64  # voxels: noise is averaged away, and a couch becomes thin enough to be opened away
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from medgenesis.atomic import replacing
-from medgenesis.mining.cut import cut_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.report.overlay import overlay
 from medgenesis.report.planes import MARGIN_GREY
+from medgenesis.storage.atomic import replacing
 
 _LEAST_SIDE = 64  # pixels: smaller cubes are enlarged, so that they are seen and the heading fits above them
 _GAP = 1
@@ -30,7 +30,7 @@ def draw_contact_sheet(
     patients: int = 12,
     window: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Draw the cubes of each class in a row; where patterns are anatomy, the pictures of a row show the same.
+    """Draw the cubes of each class in a row; where patterns are anatomy, the images of a row show the same.
 
     The columns are patients in the order of their features' distance to the class's reference, from the nearest to the
     farthest in even steps: each row has its own. Above each stands its place in that order (in the longest row, where
@@ -48,7 +48,7 @@ def draw_contact_sheet(
         window: intensities drawn as black and as white; what lies outside is clipped.
 
     Returns:
-        uint8 (H, W, 3), for `save_picture` or `Report.picture`.
+        uint8 (H, W, 3), for `save_image` or `Report.image`.
 
     Raises:
         ValueError: a setting out of its range, or a section without cubes of these classes.
@@ -71,10 +71,10 @@ def draw_contact_sheet(
     return np.asarray(sheet.page)
 
 
-def save_picture(picture: np.ndarray, path: str | Path) -> Path:
-    """Write a picture, uint8 (H, W) or (H, W, 3), in the format of its suffix, whole or not at all."""
+def save_image(drawing: np.ndarray, path: str | Path) -> Path:
+    """Write an image, uint8 (H, W) or (H, W, 3), in the format of its suffix, whole or not at all."""
     with replacing(path) as beside:
-        Image.fromarray(picture).save(beside, optimize=True)
+        Image.fromarray(drawing).save(beside, optimize=True)
     return Path(path)
 
 
@@ -103,7 +103,7 @@ def _chosen(
 def _slices(
     table: PatternTable, load: Callable[[int], torch.Tensor], items: Sequence[Mapping]
 ) -> dict[int, np.ndarray]:
-    """The picture (Y, X) of each item, by its identity."""
+    """The image (Y, X) of each item, by its identity."""
     by_image: dict[str, list[Mapping]] = {}
     for item in items:
         by_image.setdefault(item["image"], []).append(item)
@@ -115,7 +115,7 @@ def _slices(
 
 
 def _slices_of(volume: torch.Tensor, items: Sequence[Mapping], size: Sequence[int]) -> dict[int, np.ndarray]:
-    cubes = {id(item): cut_pattern(volume, item["origin"], item["size"], size) for item in items}
+    cubes = {id(item): crop_pattern(volume, item["origin"], item["size"], size) for item in items}
     # copies: a view would keep its whole cube
     return {key: np.asarray(cube[0, :, :, cube.shape[-1] // 2]).T.copy() for key, cube in cubes.items()}
 
@@ -136,8 +136,8 @@ class _Sheet:
         for r, name in enumerate(names):
             pen.text((_PADDING, self._y(r) + height / 2), name, fill="white", font=font, anchor="lm")
 
-    def paste(self, picture: np.ndarray, row: int, column: int) -> None:
-        self.page.paste(Image.fromarray(picture), (self._x(column), self._y(row)))
+    def paste(self, drawing: np.ndarray, row: int, column: int) -> None:
+        self.page.paste(Image.fromarray(drawing), (self._x(column), self._y(row)))
 
     def _x(self, column: int) -> int:
         return self.left + column * self.step[0]

@@ -9,10 +9,10 @@ import torch
 from monai.data import MetaTensor
 from torch.nn.functional import adaptive_avg_pool3d
 
-from medgenesis.data.cube_rules import CubeRule
-from medgenesis.data.cubes import draw_cube
+from medgenesis.data.crop_criteria import CropCriterion
+from medgenesis.data.crops import draw_cube
 from medgenesis.mining.coordinates import CoordinateSystem
-from medgenesis.mining.cut import cut_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
 
 
@@ -63,7 +63,7 @@ def cut_small(
     load: Callable[[int], torch.Tensor],
     cube_size: Sequence[int],
     size: Sequence[int],
-    rule: CubeRule,
+    criterion: CropCriterion,
     *,
     tries: int = 50,
     seed: int = 0,
@@ -75,7 +75,7 @@ def cut_small(
         load: gives volume i as (C, X, Y, Z) in [0, 1]; called once for each volume that occurs, in their order.
         cube_size: voxels that are cut.
         size: voxels that each cube is averaged down to; a side larger than the cube's stays as it is.
-        rule: of the places to draw.
+        criterion: of the places to draw.
         tries: positions drawn for one of them at most.
         seed: with the number of the volume, decides those places.
     """
@@ -87,19 +87,19 @@ def cut_small(
     for i, rows in sorted(rows_of.items()):
         rng = np.random.RandomState([seed, i])
         origins = [samples[row].origin for row in rows]
-        cubes = _cut_volume(load(i), origins, cube_size, size, rule, rng, tries)
+        cubes = _cut_volume(load(i), origins, cube_size, size, criterion, rng, tries)
         if vectors is None:
             vectors = np.zeros((len(samples), cubes.shape[1]), np.float32)
         vectors[rows] = cubes
     return vectors
 
 
-def _cut_volume(volume, origins, cube_size, size, rule, rng, tries) -> np.ndarray:
+def _cut_volume(volume, origins, cube_size, size, criterion, rng, tries) -> np.ndarray:
     volume = volume.as_tensor() if isinstance(volume, MetaTensor) else torch.as_tensor(volume)
     cubes = []
     for origin in origins:
-        origin = draw_cube(volume, cube_size, rule, rng, tries=tries)[0] if origin is None else origin
-        cube = cut_pattern(volume, origin, cube_size, cube_size)
+        origin = draw_cube(volume, cube_size, criterion, rng, tries=tries)[0] if origin is None else origin
+        cube = crop_pattern(volume, origin, cube_size, cube_size)
         cubes.append(adaptive_avg_pool3d(torch.as_tensor(cube).float(), size).flatten())
     table = torch.stack(cubes).double()
     table -= table.mean(dim=1, keepdim=True)

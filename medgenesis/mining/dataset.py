@@ -6,10 +6,10 @@ from typing import Any
 
 from monai.transforms import Compose
 
-from medgenesis.data.datasets import SeededDataset
+from medgenesis.data.patch_dataset import SeededDataset
 from medgenesis.data.screening import screen_volumes
 from medgenesis.errors import DatalistError
-from medgenesis.mining.cut import CutPatternd
+from medgenesis.mining.crop import CropPatternd
 from medgenesis.mining.loading import VolumeLoader
 from medgenesis.mining.patterns import PatternTable
 
@@ -61,8 +61,8 @@ class PatternDataset(SeededDataset):
                 f"the pattern table has no items in section {section!r}: choose the other section, or mine again with "
                 "patients there"
             )
-        cut = CutPatternd("image", table.settings["cube_size"])
-        super().__init__(Compose([cut] if transform is None else [cut, transform]), seed, keys)
+        crop = CropPatternd("image", table.settings["cube_size"])
+        super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)
         images = {item["image"] for item in self.items}
         volumes = [volume for volume in table.volumes if volume.image in images]
         self.load = VolumeLoader(volumes, preprocessing, cache=cache, cache_dir=cache_dir)

@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from medgenesis.data.cube_rules import get_rule
-from medgenesis.mining.admission import admit, check_resumed, checked_features
+from medgenesis.data.crop_criteria import get_criterion
 from medgenesis.mining.checksums import checksum
+from medgenesis.mining.eligibility import check_eligibility, check_resumed, checked_features
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.references import ReferenceSearch
 from medgenesis.mining.resolutions import RESOLUTIONS, draw_rescaled
 from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
 _WANTED = {"training": "train_patients", "validation": "validation_patients"}
 
 
+@renamed_arguments(rule="criterion")
 def discover(
     volumes: Sequence[VolumeInfo],
     features: np.ndarray,
@@ -82,7 +84,7 @@ class _Discovery:
     """What finding one class after another needs: the volumes that take part, and who is near whom among them."""
 
     def __init__(self, volumes, features, load, settings: DiscoverySettings, on_error: str) -> None:
-        kept, self.coordinates = admit(volumes, settings, on_error)
+        kept, self.coordinates = check_eligibility(volumes, settings, on_error)
         features = checked_features(features, volumes, kept)
         self.settings, self.volumes = settings, [volumes[i] for i in kept]
         self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}
@@ -100,7 +102,7 @@ class _Discovery:
             {i: self.volumes[i] for i in self.members["training"]},
             lambda i: load(kept[i]),
             self.coordinates,
-            get_rule(settings.rule),
+            get_criterion(settings.criterion),
             settings.min_distance,
             settings.tries,
         )

@@ -39,7 +39,7 @@ def project(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def draw_feature_map(vectors: np.ndarray, groups: Sequence[object] | None = None) -> np.ndarray:
     """Draw each volume as a mark where principal component analysis puts it, its group told by colour and shape.
 
-    Both axes have the same scale, so distances in the picture compare; the words at the axes say how much of the
+    Both axes have the same scale, so distances in the image compare; the words at the axes say how much of the
     variance they show. A group is whatever may explain the features: section, scanner, sex, or the class that a
     patient is the reference of.
 
@@ -48,7 +48,7 @@ def draw_feature_map(vectors: np.ndarray, groups: Sequence[object] | None = None
         groups: of the N volumes, at most 30 different; None draws them alike.
 
     Returns:
-        uint8 (H, W, 3), for `save_picture` or `Report.picture`.
+        uint8 (H, W, 3), for `save_image` or `Report.image`.
 
     Raises:
         ValueError: as `project`; groups of another number than vectors, or more than 30.
@@ -115,12 +115,12 @@ class _Page:
             self._write((left + 14, middle), entry, "lm")
 
     def mark(self, at: np.ndarray, group: int) -> None:
-        """Draw the mark of a group at (x, y), pixels of the finished picture."""
+        """Draw the mark of a group at (x, y), pixels of the finished image."""
         draw, colour = _MARKS[group % len(_MARKS)], PALETTE[group % len(PALETTE)]
         draw(self.pen, at * _SCALE, _RADIUS * _SCALE, colour)
 
     def finished(self) -> np.ndarray:
-        """The picture in its own size."""
+        """The image in its own size."""
         size = tuple(side // _SCALE for side in self.image.size)
         return np.asarray(self.image.resize(size, Image.Resampling.LANCZOS))
 

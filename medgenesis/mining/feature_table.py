@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.atomic import replacing
 from medgenesis.errors import DatalistError
 from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.storage.atomic import replacing
 
 FORMAT = 1
 

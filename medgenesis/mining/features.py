@@ -14,14 +14,14 @@ from monai.data import Dataset
 from torch import nn
 from tqdm import tqdm
 
-from medgenesis.data.disk_cache import hash_record
+from medgenesis.data.cache import hash_record
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining.checksums import preprocessing_checksum, weights_checksum
 from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.loading import mined_record, skip
 from medgenesis.mining.volumes import VolumeInfo, volume_info
 from medgenesis.mining.whole import resize_whole, three_sides
-from medgenesis.networks import network_parts, pooled
+from medgenesis.networks import global_average_pool, network_parts
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def volume_features(
     body_threshold: float = 0.1,
     on_error: str = "stop",
 ) -> VolumeFeatures:
-    """The mean of the encoder's deepest map over each volume, resized as a whole to one size.
+    """The mean of the encoder's last feature map over each volume, resized as a whole to one size.
 
     Args:
         network: one whose encoder `network_parts` knows; it is not changed. On the device of its weights, in
@@ -59,7 +59,7 @@ def volume_features(
         dataset: MONAI data set of whole volumes, `image` (C, X, Y, Z) in [0, 1]: a `Dataset` or `MappedDataset` of
             `records_to_mine` and a preprocessing. Of its records `data` the `patient` and the `section` are noted,
             see `mined_record`; of the volumes shape, spacing and body box.
-        size: voxels (X, Y, Z) that a volume is resized to, see `ResizeWholed`.
+        size: voxels (X, Y, Z) that a volume is resized to, see `ResizeVolumed`.
         path: file of the features, written at the end, every minute, and when the run is stopped. Rows that it has
             already, of unchanged files and by the same settings, are not computed again. None keeps no file.
         batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
@@ -175,7 +175,7 @@ def _shrunk(
 def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict[int, _Row]:
     device = next(encoder.parameters()).device
     volumes = torch.stack([shrunk.tensor for shrunk in batch]).to(device)
-    vectors = pooled(encoder(volumes)).float().cpu().numpy()
+    vectors = global_average_pool(encoder(volumes)).float().cpu().numpy()
     rows = {}
     for shrunk, vector in zip(batch, vectors, strict=True):
         if np.isfinite(vector).all():

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from medgenesis.data.datalists import load_datalist, read_datalist
-from medgenesis.data.datasets import cached_volumes
-from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.data.patch_dataset import cached_volumes
+from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import DatalistError
 from medgenesis.mining.patterns import MINED_SECTIONS
 from medgenesis.mining.volumes import VolumeInfo

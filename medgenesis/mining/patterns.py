@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medgenesis.atomic import write_text
 from medgenesis.errors import DatalistError
 from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.storage.atomic import write_text
 
 FORMAT = 1
 MINED_SECTIONS = ("training", "validation")

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from medgenesis.atomic import replacing
-from medgenesis.data.readers import open_array
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.cut import cut_pattern
+from medgenesis.io.readers import open_array
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.mining.resolutions import RESOLUTIONS
+from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ _Plan = dict[str, list[Mapping[str, Any] | None]]
 def import_published(folder: str | Path, classes: int = 44) -> dict[str, Any]:
     """A datalist of the cubes in published files: `image` (file), `cube` (row of it), `class` and `resolution`.
 
-    For training on it: `CubeDataset` of `load_datalist`'s records with `preprocessing(intensity="unit")`, the cut
-    `RandCubed("image", (64, 64, 32), rule="any")`, one cube a volume, `cache="none"` and the keys image, target and
-    class. Patients are not known; the published sections share none.
+    For training on it: `PatchDataset` of `load_datalist`'s records with `preprocessing(intensity="unit")`, the cut
+    `RandAcceptedCropd("image", (64, 64, 32), criterion="any")`, one cube a volume, `cache="none"` and the keys image,
+    target and class. Patients are not known; the published sections share none.
 
     Args:
         folder: holds `train_data{1,2,3}_vwGen_ex_ref_fold{f}.0.npy` with `train_label…` beside each, and `val_…`.
@@ -201,7 +201,7 @@ def _fill_from(volume: torch.Tensor, image: str, files: Mapping, places: list, s
     if volume.shape[0] != 1:
         raise VolumeError(f"{image}: has {volume.shape[0]} channels, the published files one: export it otherwise")
     for name, row, item in places:
-        files[name][row] = cut_pattern(volume, item["origin"], item["size"], size)[0].numpy(force=True)
+        files[name][row] = crop_pattern(volume, item["origin"], item["size"], size)[0].numpy(force=True)
 
 
 def _label_name(data_name: str) -> str:

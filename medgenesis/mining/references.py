@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from medgenesis.data.cube_rules import CubeRule
-from medgenesis.data.cubes import draw_cube
+from medgenesis.data.crop_criteria import CropCriterion
+from medgenesis.data.crops import draw_cube
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.mining.coordinates import CoordinateSystem
 from medgenesis.mining.volumes import VolumeInfo
@@ -26,7 +26,7 @@ class ReferenceSearch:
         volumes: those of training, by their number.
         load: gives the volume of that number (C, X, Y, Z) in [0, 1]; one is held at a time.
         coordinates: how earlier coordinates are found in a volume.
-        rule: which cubes are worth learning from.
+        criterion: which cubes are worth learning from.
         min_distance: voxels, Euclidean, from the cubes of all earlier classes, in the reference's own volume.
         tries: positions drawn in a volume before another patient is.
     """
@@ -34,7 +34,7 @@ class ReferenceSearch:
     volumes: Mapping[int, VolumeInfo]
     load: Callable[[int], torch.Tensor]
     coordinates: CoordinateSystem
-    rule: str | CubeRule
+    criterion: str | CropCriterion
     min_distance: float
     tries: int
     by_patient: dict[str, list[int]] = field(init=False)
@@ -71,7 +71,7 @@ class ReferenceSearch:
             logger.info("volume %d has no new coordinate in %d tries, another reference is drawn", i, self.tries)
         raise VolumeError(
             f"{len(earlier)} classes were found, then none of the {len(patients)} patients left has a cube that the "
-            f"rule {self.rule} accepts ({accepted} of {self.tries * len(patients)} positions) and that is "
+            f"rule {self.criterion} accepts ({accepted} of {self.tries * len(patients)} positions) and that is "
             f"{self.min_distance} voxels or more from the earlier ones: ask for {len(earlier)} classes, lower "
             "`min_distance`, raise `tries`, add patients, or choose the rule 'foreground' or 'any'"
         )
@@ -83,8 +83,8 @@ class ReferenceSearch:
         volume = _checked(self.load(i), info)
         accepted = 0
         for _ in range(self.tries):
-            origin, shortfall = draw_cube(volume, size, self.rule, rng, tries=1)
-            if shortfall > 0:
+            origin, distance_to_acceptance = draw_cube(volume, size, self.criterion, rng, tries=1)
+            if distance_to_acceptance > 0:
                 continue
             accepted += 1
             if (np.linalg.norm(taken - origin, axis=1) >= self.min_distance).all():

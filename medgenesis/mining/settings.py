@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medgenesis.data.cube_rules import CubeRule, get_rule
+from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.mining.coordinates import MODES
 from medgenesis.mining.neighbours import check_index
 from medgenesis.mining.whole import three_sides
@@ -21,7 +21,7 @@ class DiscoverySettings:
         train_patients: cubes of a class for training.
         validation_patients: cubes of a class for validation; 0 for none.
         cube_size: voxels (X, Y, Z).
-        rule: "lung", "foreground", "any", or a `CubeRule`: which cubes of a reference are worth a class.
+        criterion: "lung", "foreground", "any", or a `CropCriterion`: which cubes of a reference are worth a class.
         min_distance: voxels, Euclidean. Where coordinates are relative to the body, earlier ones are first mapped into
             the new reference, and the distance is measured there.
         tries: positions drawn in one reference, and draws for one rescaled cube, at most.
@@ -40,7 +40,7 @@ class DiscoverySettings:
     train_patients: int = 200
     validation_patients: int = 30
     cube_size: Sequence[int] = (64, 64, 32)
-    rule: str | CubeRule = "lung"
+    criterion: str | CropCriterion = "lung"
     min_distance: float = 5
     tries: int = 200
     multi_resolution: bool = False
@@ -57,7 +57,7 @@ class DiscoverySettings:
             raise ValueError(f"`seed` must be below 2^32, got {self.seed}")
         if self.coordinates not in MODES:
             raise ValueError(f"`coordinates` must be one of {', '.join(MODES)}, got {self.coordinates!r}")
-        get_rule(self.rule)
+        get_criterion(self.criterion)
         check_index(self.index)
 
     def plain(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class DiscoverySettings:
             "train_patients": int(self.train_patients),
             "validation_patients": int(self.validation_patients),
             "cube_size": list(self.cube_size),
-            "rule": self.rule if isinstance(self.rule, str) else repr(self.rule),
+            "rule": self.criterion if isinstance(self.criterion, str) else repr(self.criterion),
             "min_distance": float(self.min_distance),
             "tries": int(self.tries),
             "multi_resolution": bool(self.multi_resolution),

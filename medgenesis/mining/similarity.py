@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.data.cube_rules import CubeRule, get_rule
+from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import DatalistError
 from medgenesis.mining.cube_samples import Sample, cut_small, found_cubes, in_other_patients
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class PatternSimilarity:
         return {**numbers, "per_class": [_or_none(value) for value in self.per_class]}
 
 
+@renamed_arguments(rule="criterion")
 def pattern_similarity(
     table: PatternTable,
     load: Callable[[int], torch.Tensor],
@@ -54,7 +56,7 @@ def pattern_similarity(
     section: str = "training",
     per_class: int = 20,
     size: Sequence[int] = (16, 16, 8),
-    rule: str | CubeRule | None = None,
+    criterion: str | CropCriterion | None = None,
     tries: int = 50,
     seed: int = 0,
 ) -> PatternSimilarity:
@@ -70,7 +72,7 @@ def pattern_similarity(
         section: "training" or "validation".
         per_class: cubes looked at of each class, drawn at random.
         size: voxels (X, Y, Z) that cubes are compared at.
-        rule: of the random coordinates; None takes the table's, which must then be a named one.
+        criterion: of the random coordinates; None takes the table's, which must then be a named one.
         tries: positions drawn for a random coordinate at most.
         seed: of all draws.
 
@@ -78,7 +80,7 @@ def pattern_similarity(
         ValueError: another section, one without cubes, or a rule without a name.
         DatalistError: a table whose settings do not say how coordinates are shared.
     """
-    rule = get_rule(table.settings.get("rule") if rule is None else rule)
+    criterion = get_criterion(table.settings.get("rule") if criterion is None else criterion)
     rng = np.random.RandomState(seed)
     found = found_cubes(table, section, per_class, rng)
     if table.settings.get("coordinates") not in ("voxel", "body"):
@@ -91,7 +93,7 @@ def pattern_similarity(
     others = in_other_patients(table, section, found, rng)
     random = [sample._replace(origin=None) for sample in found]
     samples, ends = [*found, *others, *random], np.cumsum([len(found), len(others)])
-    vectors = cut_small(samples, load, table.settings["cube_size"], size, rule, tries=tries, seed=seed)
+    vectors = cut_small(samples, load, table.settings["cube_size"], size, criterion, tries=tries, seed=seed)
     cubes = np.split(vectors, ends)
     patients = [[table.volumes[sample.volume].patient for sample in group] for group in (found, others, random)]
     per, between, retrieval, chance = _compare(cubes[0], found, patients[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medgenesis.atomic import write_text
+from medgenesis.storage.atomic import write_text
 
 RECORD = "steps.json"
 

@@ -10,24 +10,24 @@ from monai.transforms import MapTransform
 from monai.transforms.utils import scale_affine
 from torch.nn.functional import interpolate
 
-from medgenesis.data.intensity import volume_name
 from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
 
 _LINEAR = {"mode": "bilinear", "align_corners": False, "antialias": True}
 
 
-class ResizeWholed(MapTransform):
+class ResizeVolumed(MapTransform):
     """Resize whole volumes (C, X, Y, Z) linearly to one size, without aliasing where an axis shrinks.
 
     As the last step of a preprocessing it makes what the auto-encoder of discovery is trained on. Its pairs of image
     and equal target need no class of their own, and a disk cache then holds the small volumes::
 
-        CubeDataset(
+        PatchDataset(
             records,
-            Preprocessing([*preprocessing().transforms, ResizeWholed("image")]),
-            cut=RandCubed("image", (128, 128, 64), rule="any"),  # of the whole volume: there is one place
+            Preprocessing([*preprocessing().transforms, ResizeVolumed("image")]),
+            crop=RandAcceptedCropd("image", (128, 128, 64), criterion="any"),  # of the whole volume: there is one place
             transform=CopyItemsd("image", names="target"),
-            cubes_per_volume=1,
+            patches_per_image=1,
             cache_dir=...,
         )
 

@@ -11,13 +11,12 @@ from ignite.engine import Engine
 from monai.data import Dataset
 from torch import nn
 
-from medgenesis.atomic import write_text
-from medgenesis.data.disk_cache import hash_record
+from medgenesis.data.cache import hash_record
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.admission import admit, check_patients
 from medgenesis.mining.checksums import checksum, preprocessing_checksum
-from medgenesis.mining.contact_sheet import draw_contact_sheet, save_picture
+from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.discovery import discover
+from medgenesis.mining.eligibility import check_eligibility, check_patients
 from medgenesis.mining.feature_map import draw_feature_map
 from medgenesis.mining.feature_table import VolumeFeatures
 from medgenesis.mining.features import volume_features
@@ -28,6 +27,7 @@ from medgenesis.mining.settings import DiscoverySettings
 from medgenesis.mining.similarity import pattern_similarity
 from medgenesis.mining.steps import Step, Steps
 from medgenesis.mining.volumes import VolumeInfo, volume_info
+from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _STEPS = {
     "autoencoder": Step((AUTOENCODER,), ("autoencoder/last.pt",)),
     "features": Step(("features.npz",)),
     "patterns": Step(("patterns.json",), ("patterns.partial.json",)),
-    "pictures": Step(("similarity.json", "contact_sheet.png", "features.png")),
+    "images": Step(("similarity.json", "contact_sheet.png", "features.png")),
 }
 _SIDES_DIVIDE_BY = 8  # of the cubes that UNet3D and YNet3D take
 
@@ -128,7 +128,7 @@ class MiningRun:
             return
         logger.info("step 1 of 4, auto-encoder: %s, in %s", self.features, self.weights.parent)
         known = [self._info(i) for i in range(len(self.volumes.data))]
-        admit([info for info in known if info is not None], self.discovery, self.on_error)
+        check_eligibility([info for info in known if info is not None], self.discovery, self.on_error)
         with self.steps.doing("autoencoder", self.autoencoder):
             trainer.run()
             if not self.weights.is_file():
@@ -193,23 +193,23 @@ class MiningRun:
         return table
 
     def look(self) -> None:
-        """What shows whether the patterns are anatomy: two pictures, and numbers in `similarity.json`.
+        """What shows whether the patterns are anatomy: two images, and numbers in `similarity.json`.
 
         Raises:
             ValueError: other settings. DatalistError: volumes that have moved.
         """
         path = self.folder / "patterns.json"
         settings = {"patterns (checksum)": checksum(path.read_bytes())}
-        if self.steps.done("pictures", settings):
-            logger.info("pictures: %s is there", self.folder / "contact_sheet.png")
+        if self.steps.done("images", settings):
+            logger.info("images: %s is there", self.folder / "contact_sheet.png")
             return
         table, features = PatternTable.load(path), VolumeFeatures.load(self.folder / "features.npz")
         load = self._loader(table.volumes)
-        with self.steps.doing("pictures", settings):
+        with self.steps.doing("images", settings):
             write_text(self.folder / "similarity.json", self._similarity(table, load))
-            save_picture(draw_contact_sheet(table, load), self.folder / "contact_sheet.png")
+            save_image(draw_contact_sheet(table, load), self.folder / "contact_sheet.png")
             groups = [volume.section for volume in features.volumes]
-            save_picture(draw_feature_map(features.vectors, groups), self.folder / "features.png")
+            save_image(draw_feature_map(features.vectors, groups), self.folder / "features.png")
         logger.info("%d classes: %s; look at %s", table.num_classes, path, self.folder / "contact_sheet.png")
 
     def _loader(self, volumes: Sequence[VolumeInfo]) -> Callable[[int], torch.Tensor]:
@@ -225,8 +225,8 @@ class MiningRun:
             return None
 
     def _similarity(self, table: PatternTable, load: Callable[[int], torch.Tensor]) -> str:
-        rule, sections = self.discovery.rule, [name for name in MINED_SECTIONS if table.items(name)]
-        found = {name: pattern_similarity(table, load, section=name, rule=rule).plain() for name in sections}
+        criterion, sections = self.discovery.criterion, [name for name in MINED_SECTIONS if table.items(name)]
+        found = {name: pattern_similarity(table, load, section=name, criterion=criterion).plain() for name in sections}
         return json.dumps(found, indent=1) + "\n"
 
 

@@ -3,13 +3,14 @@
 from medgenesis.networks.activations import activation_layer
 from medgenesis.networks.autoencoder3d import AutoEncoder3D
 from medgenesis.networks.classifier import EncoderClassifier
-from medgenesis.networks.parts import NetworkParts, deepest_map, network_parts, pooled
+from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
 from medgenesis.networks.stem import inflate_stem
 from medgenesis.networks.unet3d import UNet3D
 from medgenesis.networks.unet25d import UNet25D
 from medgenesis.networks.ynet3d import YNet3D
+from medgenesis.renamed import old_names
 
 __all__ = [
     "AutoEncoder3D",
@@ -22,8 +23,10 @@ __all__ = [
     "UNet3D",
     "YNet3D",
     "activation_layer",
-    "deepest_map",
+    "bottleneck_features",
     "inflate_stem",
     "network_parts",
-    "pooled",
+    "global_average_pool",
 ]
+
+__getattr__ = old_names(__name__)

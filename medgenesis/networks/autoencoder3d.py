@@ -23,11 +23,11 @@ class BottleneckDecoder(nn.Module):
 
 
 class AutoEncoder3D(UNet3D):
-    """``UNet3D`` without its skip connections, so that what it restores must have passed the deepest map.
+    """``UNet3D`` without its skip connections, so that what it restores must have passed the last feature map.
 
     Args:
         in_channels: channels of the volume (B, in_channels, X, Y, Z), and of the output.
-        width: channels of the first convolution; the deepest map has ``16 * width``.
+        width: channels of the first convolution; the last feature map has ``16 * width``.
         norm: see ``UNet3D``.
         activation: see ``UNet3D``.
         pad_to_multiple: see ``UNet3D``.

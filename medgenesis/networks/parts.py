@@ -21,8 +21,8 @@ class DynUNetEncoder(nn.Module):
         self.out_channels = network.filters[-1]
 
     @property
-    def deepest(self) -> nn.Module:
-        """The network's own module whose output is the deepest map."""
+    def bottleneck(self) -> nn.Module:
+        """The network's own module whose output is the last feature map."""
         return self.bottleneck
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -43,8 +43,8 @@ class SegResNetEncoder(nn.Module):
         self.out_channels = network.init_filters * 2 ** (len(network.down_layers) - 1)
 
     @property
-    def deepest(self) -> nn.Module:
-        """The network's own module whose output is the deepest map."""
+    def bottleneck(self) -> nn.Module:
+        """The network's own module whose output is the last feature map."""
         return self.down_layers[-1]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -57,7 +57,7 @@ class SegResNetEncoder(nn.Module):
 
 
 class SwinUNETREncoder(nn.Module):
-    """The transformer of MONAI's SwinUNETR and the block on its deepest map, under the network's own keys.
+    """The transformer of MONAI's SwinUNETR and the block on its last feature map, under the network's own keys.
 
     Notes:
         The blocks ``encoder1`` … ``encoder4`` shape the skip connections alone. They count to the decoder: the deepest
@@ -71,13 +71,13 @@ class SwinUNETREncoder(nn.Module):
         self.out_channels = 16 * network.swinViT.embed_dim
 
     @property
-    def deepest(self) -> nn.Module:
-        """The network's own module whose output is the deepest map."""
+    def bottleneck(self) -> nn.Module:
+        """The network's own module whose output is the last feature map."""
         return self.encoder10
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        *shallow, deepest = self.swinViT(x, self.normalize)
-        return [*shallow, self.encoder10(deepest)]
+        *shallow, bottleneck = self.swinViT(x, self.normalize)
+        return [*shallow, self.encoder10(bottleneck)]
 
 
 # networks that keep no module `encoder`: how to gather it, and the name of their head
@@ -109,7 +109,8 @@ class NetworkParts:
     @cached_property
     def encoder(self) -> nn.Module:
         """Called with a volume it returns the feature maps, from shallow to deep; that of a network not known here may
-        return the deepest one alone (see ``deepest_map``). ``out_channels`` (of the known ones) are the deepest's."""
+        return the deepest one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the
+        deepest's."""
         gather, _ = _known(self.network)
         if gather and self.encoder_name is None:
             return gather(self.network)
@@ -133,12 +134,13 @@ class NetworkParts:
         return (self.head,) if listed is None or self.head_name is not None else listed
 
     @property
-    def deepest(self) -> nn.Module:
-        """The module of the network that gives the deepest map, alone or last of several, whenever the network runs.
+    def bottleneck(self) -> nn.Module:
+        """The module of the network that gives the last feature map, alone or last of several, whenever the network
+        runs.
 
         It is the encoder, or, where that is gathered here and not a module of the network, a stage of it.
         """
-        return getattr(self.encoder, "deepest", self.encoder)
+        return getattr(self.encoder, "bottleneck", self.encoder)
 
 
 def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:
@@ -151,16 +153,16 @@ def network_parts(network: nn.Module, *, encoder: str | None = None, head: str |
     return NetworkParts(network, encoder, head)
 
 
-def deepest_map(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
-    """Of what an encoder returns, the deepest map (B, channels, *spatial): the last of several, or the one."""
+def bottleneck_features(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """Of what an encoder returns, the last feature map (B, channels, *spatial): the last of several, or the one."""
     return features if isinstance(features, torch.Tensor) else features[-1]
 
 
-def pooled(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
-    """Of what an encoder returns, one vector an image (B, channels): the mean over the deepest map, or what the encoder
-    has pooled already."""
-    deepest = deepest_map(features)
-    return deepest.flatten(2).mean(dim=2) if deepest.ndim > 2 else deepest
+def global_average_pool(features: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """Of what an encoder returns, one vector an image (B, channels): the mean over the last feature map, or what the
+    encoder has pooled already."""
+    bottleneck = bottleneck_features(features)
+    return bottleneck.flatten(2).mean(dim=2) if bottleneck.ndim > 2 else bottleneck
 
 
 def _known(network: nn.Module) -> tuple[Callable[..., nn.Module] | None, str | None]:

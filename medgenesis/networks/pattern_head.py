@@ -4,17 +4,17 @@ import torch
 from torch import nn
 
 from medgenesis.networks.normalisation import norm_layer
-from medgenesis.networks.parts import pooled
+from medgenesis.networks.parts import global_average_pool
 
 
 class PatternHead(nn.Module):
-    """Class logits from an encoder's deepest map: 3x3x3 convolution to twice the channels, pool, dense layer.
+    """Class logits from an encoder's last feature map: 3x3x3 convolution to twice the channels, pool, dense layer.
 
-    Called with the deepest map (B, in_channels, X, Y, Z), or (B, in_channels, H, W) of slabs, it returns logits
+    Called with the last feature map (B, in_channels, X, Y, Z), or (B, in_channels, H, W) of slabs, it returns logits
     (B, num_classes).
 
     Args:
-        in_channels: channels of the deepest map.
+        in_channels: channels of the last feature map.
         num_classes: number of patterns, 2 or more.
         norm: see `UNet3D`.
         spatial_dims: 3, or 2 for maps of slabs.
@@ -41,5 +41,5 @@ class PatternHead(nn.Module):
         self.norm = norm_layer(norm, 2 * in_channels, spatial_dims)
         self.fc = nn.Linear(2 * in_channels, num_classes)
 
-    def forward(self, deepest: torch.Tensor) -> torch.Tensor:
-        return self.fc(pooled(torch.relu(self.norm(self.conv(deepest)))))
+    def forward(self, bottleneck: torch.Tensor) -> torch.Tensor:
+        return self.fc(global_average_pool(torch.relu(self.norm(self.conv(bottleneck)))))

@@ -1,4 +1,4 @@
-"""Trunks that look at a slab, neighbouring slices as channels, under the keys of the published 2D networks."""
+"""Backbones that look at a slab, neighbouring slices as channels, under the keys of the published 2D networks."""
 
 from collections import OrderedDict
 
@@ -47,7 +47,8 @@ def _resnet_modules(name: str, slices: int) -> OrderedDict[str, nn.Module]:
 
 
 class ResNet25D(nn.Module):
-    """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's trunk, key by key.
+    """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's backbone, key by
+    key.
 
     Called with slabs (B, slices, H, W) it returns pooled features (B, out_channels). ``maps(x)`` are the feature maps
     that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
@@ -58,7 +59,7 @@ class ResNet25D(nn.Module):
 
     Raises:
         ValueError: another name, fewer than 1 slice; on calling it: a slab of other than ``slices`` channels, with a
-            side under 32 pixels, or, in training, one that leaves the deepest map one value a channel.
+            side under 32 pixels, or, in training, one that leaves the last feature map one value a channel.
 
     References:
         He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385); the stride of a bottleneck sits on its 3x3
@@ -88,21 +89,26 @@ class ResNet25D(nn.Module):
 
 
 class Encoder25D(nn.Module):
-    """The same trunk, which returns the five feature maps when called; the modules are the trunk's own, under its keys.
+    """The same backbone, which returns the five feature maps when called; the modules are the backbone's own, under its
+    keys.
 
     Args:
-        trunk: the network whose modules these are.
+        backbone: the network whose modules these are.
     """
 
-    def __init__(self, trunk: ResNet25D):
+    def __init__(self, backbone: ResNet25D):
         super().__init__()
-        for key, module in trunk.named_children():
+        for key, module in backbone.named_children():
             self.add_module(key, module)
-        self.slices, self.feature_channels, self.out_channels = trunk.slices, trunk.feature_channels, trunk.out_channels
+        self.slices, self.feature_channels, self.out_channels = (
+            backbone.slices,
+            backbone.feature_channels,
+            backbone.out_channels,
+        )
 
     @property
-    def deepest(self) -> nn.Module:
-        """The trunk's own module whose output is the deepest map."""
+    def bottleneck(self) -> nn.Module:
+        """The backbone's own module whose output is the last feature map."""
         return list(_steps(self).children())[-1]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -133,6 +139,6 @@ def _check(network: ResNet25D | Encoder25D, x: torch.Tensor) -> None:
         )
     if network.training and x.shape[0] == 1 and max(x.shape[2:]) <= REDUCTION:
         raise ValueError(
-            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves the deepest map one value a channel, which "
-            "batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
+            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves its last feature map one value a channel, "
+            "which batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
         )

@@ -1,4 +1,4 @@
-"""The 2D U-Net of CAiD, on slabs: the trunk as encoder, the decoder of MONAI's FlexibleUNet, a head."""
+"""The 2D U-Net of CAiD, on slabs: the backbone as encoder, the decoder of MONAI's FlexibleUNet, a head."""
 
 from collections import OrderedDict
 

@@ -74,8 +74,8 @@ class UNetEncoder(nn.Module):
         draws_on_input = self.norm != "batch" or self.training
         if values == 1 and draws_on_input:
             raise ValueError(
-                f"input: a batch of {x.shape[0]} with sides {sides} leaves the deepest map one value a channel, which "
-                f"norm={self.norm!r} cannot normalise. Give larger cubes"
+                f"input: a batch of {x.shape[0]} with sides {sides} leaves its last feature map one value a channel, "
+                f"which norm={self.norm!r} cannot normalise. Give larger cubes"
                 + (" (sides of 16 or more)." if self.norm == "instance" else " or a batch of at least 2.")
             )
 
@@ -117,7 +117,7 @@ class UNet3D(nn.Module):
     Args:
         in_channels: channels of the volume (B, in_channels, X, Y, Z).
         out_channels: channels of the output (B, out_channels, X, Y, Z).
-        width: channels of the first convolution (published: 32); the deepest map has ``16 * width``.
+        width: channels of the first convolution (published: 32); the last feature map has ``16 * width``.
         norm: "batch"; "batch_always", as published: the statistics of the batch at hand always, in evaluation too, so
             that a window's result depends on its neighbours in the batch; or "instance". The state-dict keys of
             "batch" and "batch_always" are the same.

@@ -16,7 +16,7 @@ class YNet3D(UNet3D):
     Args:
         in_channels: channels of the volume.
         out_channels: channels of the restoration.
-        width: channels of the first convolution (published: 32); the deepest map has ``16 * width``.
+        width: channels of the first convolution (published: 32); the last feature map has ``16 * width``.
         num_classes: number of logits (published: 44).
         decoder: False leaves out decoder and head: the encoder-only variant ("en"), which classifies alone.
         norm: see ``UNet3D``; it is also that of the class head.

@@ -1,4 +1,4 @@
-"""What a run shows a person: one self-contained HTML file of texts, tables, pictures and curves."""
+"""What a run shows a person: one self-contained HTML file of texts, tables, images and curves."""
 
 from medgenesis.report.document import Report
 from medgenesis.report.metrics import read_curves

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medgenesis.atomic import write_text
 from medgenesis.report.chart import Curves, line_chart
 from medgenesis.report.style import STYLE
 from medgenesis.report.text import escape
+from medgenesis.storage.atomic import write_text
 
 # Also "0.91 ± 0.02", "93 %", "0.91 [0.88, 0.93]", "1.2 s"; not "3D U-Net".
 _NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+-]?\d+)?(\s*(%|s|min|mm|HU|±.*|\[.*\]|\(.*\)))?")
@@ -21,7 +21,7 @@ _BLANK = ("", "–")
 
 
 class Report:
-    """Texts, tables, pictures and curves, added one after another, written as one HTML file.
+    """Texts, tables, images and curves, added one after another, written as one HTML file.
 
     Every addition returns the report, so that they chain. All texts are escaped.
 
@@ -76,23 +76,23 @@ class Report:
             f"<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
         )
 
-    def picture(self, array: np.ndarray, caption: str, scale: float = 1, alt: str | None = None) -> "Report":
-        """Add a picture, embedded without loss and enlarged with hard pixels.
+    def image(self, array: np.ndarray, caption: str, scale: float = 1, alt: str | None = None) -> "Report":
+        """Add an image, embedded without loss and enlarged with hard pixels.
 
         Args:
             array: uint8 (H, W) grey or (H, W, 3) RGB.
             caption: what it shows.
             scale: screen pixels a pixel of the array; a narrow screen shows it smaller.
-            alt: the picture in words for who cannot see it; default: the caption.
+            alt: the image in words for who cannot see it; default: the caption.
 
         Raises:
-            ValueError: the array is no uint8 picture.
+            ValueError: the array is no uint8 image.
         """
         return self._add(_figure(array, caption, scale, alt))
 
-    def gallery(self, pictures: Iterable[tuple[np.ndarray, str]], scale: float = 1) -> "Report":
-        """Add pictures, (array, caption) each, side by side as far as the screen allows."""
-        figures = "\n".join(_figure(array, caption, scale) for array, caption in pictures)
+    def gallery(self, images: Iterable[tuple[np.ndarray, str]], scale: float = 1) -> "Report":
+        """Add images, (array, caption) each, side by side as far as the screen allows."""
+        figures = "\n".join(_figure(array, caption, scale) for array, caption in images)
         return self._add(f'<div class="gallery">\n{figures}\n</div>')
 
     def curves(self, curves: Curves, x_label: str, y_label: str, caption: str, log_y: bool = False) -> "Report":

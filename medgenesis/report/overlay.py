@@ -44,26 +44,26 @@ def overlay(
         VolumeError: slice and label differ in shape.
     """
     label = np.asarray(label_slice).astype(np.int64)
-    picture = np.repeat(_unit_range(image_slice)[..., None] * 255.0, 3, axis=-1)
-    if label.shape != picture.shape[:2]:
+    drawing = np.repeat(_unit_range(image_slice)[..., None] * 255.0, 3, axis=-1)
+    if label.shape != drawing.shape[:2]:
         raise VolumeError(
-            f"label_slice: needs the image's shape {picture.shape[:2]} - found {label.shape} - resample the label"
+            f"label_slice: needs the image's shape {drawing.shape[:2]} - found {label.shape} - resample the label"
         )
     table = np.asarray(PALETTE if colours is None else colours, dtype=np.float64)
     colour = table[(label - 1) % len(table)]
     inside = label != 0
-    picture[inside] += opacity * (colour - picture)[inside]
+    drawing[inside] += opacity * (colour - drawing)[inside]
     if outline:
         edge = inside & (_neighbours(label) != label).any(0)
-        picture[edge] = colour[edge]
-    return picture.round().astype(np.uint8)
+        drawing[edge] = colour[edge]
+    return drawing.round().astype(np.uint8)
 
 
-def contour_around(picture: np.ndarray, label_slice: np.ndarray, colour: Colour = REFERENCE_COLOUR) -> np.ndarray:
+def contour_around(drawing: np.ndarray, label_slice: np.ndarray, colour: Colour = REFERENCE_COLOUR) -> np.ndarray:
     """Draw the pixels just outside each label, so that an `overlay` of an equal label stays visible within.
 
     Args:
-        picture: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         label_slice: (H, W) whole numbers, 0 is background.
         colour: RGB in 0..255.
 
@@ -71,7 +71,7 @@ def contour_around(picture: np.ndarray, label_slice: np.ndarray, colour: Colour 
         uint8 (H, W, 3), a copy.
     """
     label = np.asarray(label_slice).astype(np.int64)
-    drawn = picture.copy()
+    drawn = drawing.copy()
     drawn[(_neighbours(label) > label).any(0)] = colour
     return drawn
 

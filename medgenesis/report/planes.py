@@ -12,7 +12,7 @@ MARGIN = 12  # pixels at the left of each plane, where the side's letter stands
 MARGIN_GREY = 40  # not black, so that the border of the volume is seen
 
 # Of axes that grow to the patient's left, back and head: the axis across, the axis down, whether down is turned round,
-# and the side at the picture's left. Radiological: the patient's right is at the picture's left.
+# and the side at the image's left. Radiological: the patient's right is at the image's left.
 _PLANES = (
     (0, 1, False, "R"),  # axial, anterior up
     (0, 2, True, "R"),  # coronal, superior up
@@ -33,7 +33,7 @@ def three_planes(
         label: (X, Y, Z) whole numbers, drawn as fill and outline; 0 is background.
         reference: (X, Y, Z) whole numbers; its contour is drawn in yellow around it. Where there is no label (or an
             empty one), the slices go through its centroid, and without either through the middle.
-        spacing_mm: of the three axes; pixels of the picture are squares of the smallest of them.
+        spacing_mm: of the three axes; pixels of the image are squares of the smallest of them.
 
     Returns:
         uint8 (H, W, 3).

@@ -1,42 +1,47 @@
-"""What was learnt: restoration against trivial answers, embeddings, landmarks, few labels, slice-wise."""
+"""What was learnt: protocols on labelled tasks, analyses without labels, dense embeddings."""
 
-from medgenesis.transfer.embedding import embed_volume, embed_volumes
-from medgenesis.transfer.eve import EmbeddingMap, Eve
-from medgenesis.transfer.eve_compositionality import compositionality
-from medgenesis.transfer.eve_controls import RawPixels, eve_controls
-from medgenesis.transfer.eve_locality import embed_landmarks, locality
-from medgenesis.transfer.eve_report import blind_figures, landmark_figures, report_eve, whole_figures
-from medgenesis.transfer.eve_retrieval import Retrieval, retrieve_landmarks, same_places
-from medgenesis.transfer.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
-from medgenesis.transfer.film_slabs import film_slabs
-from medgenesis.transfer.restoration import report_restoration, restoration_errors
-from medgenesis.transfer.restore import restore_volume, restore_volumes
-from medgenesis.transfer.slab_inferer import SlabInferer
+from medgenesis.renamed import old_names
+from medgenesis.transfer.analyses import report_restoration, restoration_errors
+from medgenesis.transfer.dense import (
+    DenseEmbedder,
+    EmbeddingMap,
+    LandmarkMatches,
+    RawPixels,
+    dense_baselines,
+    embed_landmarks,
+    landmark_figures,
+    load_xray_slabs,
+    match_landmarks,
+    measure_compositionality,
+    measure_locality,
+    report_dense_features,
+    same_position_baseline,
+    same_position_figures,
+    whole_figures,
+)
+from medgenesis.transfer.protocols import bootstrap_interval, compare_few_labels, dice_after_finetuning
 
 __all__ = [
+    "DenseEmbedder",
     "EmbeddingMap",
-    "Eve",
+    "LandmarkMatches",
     "RawPixels",
-    "Retrieval",
-    "SlabInferer",
-    "blind_figures",
     "bootstrap_interval",
     "compare_few_labels",
-    "compositionality",
+    "dense_baselines",
     "dice_after_finetuning",
     "embed_landmarks",
-    "embed_volume",
-    "embed_volumes",
-    "eve_controls",
-    "film_slabs",
     "landmark_figures",
-    "locality",
-    "report_eve",
+    "load_xray_slabs",
+    "match_landmarks",
+    "measure_compositionality",
+    "measure_locality",
+    "report_dense_features",
     "report_restoration",
     "restoration_errors",
-    "restore_volume",
-    "restore_volumes",
-    "retrieve_landmarks",
-    "same_places",
+    "same_position_baseline",
+    "same_position_figures",
     "whole_figures",
 ]
+
+__getattr__ = old_names(__name__)

@@ -1,13 +1,14 @@
 """Checkpoints: saved whole, read safely, recognised, converted and brought into networks."""
 
-from medgenesis.weights.checkpoint import read_checkpoint, save_checkpoint
-from medgenesis.weights.models_genesis import models_genesis_keys
+from medgenesis.renamed import old_names
+from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.layouts.backbones import backbone_keys
+from medgenesis.weights.layouts.models_genesis import models_genesis_keys
+from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_keys, ynet3d_settings
+from medgenesis.weights.layouts.smp_unet import smp_unet_keys, unet25d_to_smp
+from medgenesis.weights.load import LoadedWeights, load_published
 from medgenesis.weights.pretrained import initialise, load_pretrained
-from medgenesis.weights.published import LoadedWeights, load_published
 from medgenesis.weights.report import WeightsReport
-from medgenesis.weights.semantic_genesis import semantic_genesis_keys, ynet3d_settings
-from medgenesis.weights.smp_unet import smp_unet_keys, unet25d_to_smp
-from medgenesis.weights.trunks import trunk_keys
 
 __all__ = [
     "LoadedWeights",
@@ -20,7 +21,9 @@ __all__ = [
     "save_checkpoint",
     "semantic_genesis_keys",
     "smp_unet_keys",
-    "trunk_keys",
+    "backbone_keys",
     "unet25d_to_smp",
     "ynet3d_settings",
 ]
+
+__getattr__ = old_names(__name__)

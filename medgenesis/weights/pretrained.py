@@ -10,11 +10,11 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_stem
-from medgenesis.weights.checkpoint import read_checkpoint
-from medgenesis.weights.models_genesis import strip_module
-from medgenesis.weights.published import check_finite, find_layout, tensors_of
+from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.layouts.backbones import onto_encoder
+from medgenesis.weights.layouts.models_genesis import strip_module
+from medgenesis.weights.load import check_finite, find_layout, tensors_of
 from medgenesis.weights.report import WeightsReport, compare
-from medgenesis.weights.trunks import onto_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def load_pretrained(
     """Copy pre-trained weights into a network for fine-tuning; after an error the network is as it was.
 
     Where both have an encoder, one may have a decoder, head or class head that the other lacks (`YNet3D` and `UNet3D`,
-    with and without decoder): the network's is then left newly initialised, and the file's is dropped. A trunk alone
-    (`ResNet25D`; Adam's, CAiD's and MoCo's files) becomes the encoder of a `UNet25D`, and that encoder a trunk. The
+    with and without decoder): the network's is then left newly initialised, and the file's is dropped. A backbone alone
+    (`ResNet25D`; Adam's, CAiD's and MoCo's files) becomes the encoder of a `UNet25D`, and that encoder a backbone. The
     report says so, and a warning if it is the decoder that starts anew.
 
     Args:

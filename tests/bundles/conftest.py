@@ -6,15 +6,15 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable, VolumeInfo
 
 TINY = {
     "width": 2,
     "cube_size": [16, 16, 16],
     "batch_size": 2,
-    "cubes_per_volume": 2,
-    "cube_rule": "any",
+    "patches_per_image": 2,
+    "crop_criterion": "any",
     "pretrain_epochs": 2,
     "finetune_epochs": 2,
     "classify_epochs": 1,

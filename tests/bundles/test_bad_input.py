@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError, VolumeError, cause_of
 
 TASKS = {"pretrain": "training", "finetune": "training", "classify": "training", "inference": "test"}

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from medgenesis import bundles
-from medgenesis.data.preprocessing import find_domain_error
+from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError
 
 OTHER_NETWORKS = {
@@ -104,7 +104,7 @@ def test_metadata_agrees_with_the_configs():
 def test_pretraining_writes_what_the_table_says(bundle):
     run = bundle.root / "runs" / "pretrain"
     names = {path.name for path in run.iterdir()}
-    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "pictures", "restoration.csv"} <= names
+    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "images", "restoration.csv"} <= names
     assert {"acceptance_training.csv", "acceptance_validation.csv"} <= names
     weights = torch.load(bundle.root / "models" / "pretrained.pt", weights_only=True)
     best = torch.load(run / "best.pt", weights_only=True)["method"]
@@ -191,7 +191,7 @@ def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
     assert (tmp_path / "evaluation" / "val_mean_dice_raw.csv").is_file()
 
 
-def test_restore_writes_volumes_and_pictures(bundle, phantoms, tmp_path):
+def test_restore_writes_volumes_and_images(bundle, phantoms, tmp_path):
     bundle.run("restore", kind=None, output_dir=str(tmp_path))
     names = sorted(path.name for path in tmp_path.iterdir())
     records = json.loads(phantoms.read_text())["validation"]
@@ -207,7 +207,7 @@ def test_embed_writes_a_vector_a_volume(bundle, phantoms, tmp_path):
     with (tmp_path / "embeddings.csv").open() as file:
         rows = list(csv.reader(file))
     assert len(rows) == 1 + len(json.loads(phantoms.read_text())["training"])
-    assert len(rows[0]) == 1 + 16 * 2  # the deepest map has 16 * width channels
+    assert len(rows[0]) == 1 + 16 * 2  # the last feature map has 16 * width channels
 
 
 def test_classify_writes_a_classifier(bundle):
@@ -263,8 +263,8 @@ def typed(settings):
 SHORT = {
     "width": 2,
     "cube_size": "[16,16,16]",
-    "cube_rule": "any",
-    "cubes_per_volume": 4,
+    "crop_criterion": "any",
+    "patches_per_image": 4,
     "pretrain_epochs": 1,
     "num_workers": 0,
     "network_def#norm": "instance",

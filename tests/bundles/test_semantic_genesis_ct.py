@@ -49,7 +49,7 @@ def test_inference_config_has_all_properties(trained):
 def test_encoder_and_decoder_write_what_the_table_says(trained):
     run = trained.root / "runs" / "pretrain"
     names = {path.name for path in run.iterdir()}
-    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "pictures", "restoration.csv"} <= names
+    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "images", "restoration.csv"} <= names
     row = table_of(run / "metrics.csv")[-1]
     measured = {"loss", "restoration", "classification", "accuracy"}
     assert measured | {f"val_{name}" for name in measured} <= set(row)
@@ -63,7 +63,7 @@ def test_encoder_and_decoder_write_what_the_table_says(trained):
 def test_the_encoder_alone_classifies_and_has_nothing_to_show(trained):
     run = trained.root / "runs" / "pretrain_en"
     names = {path.name for path in run.iterdir()}
-    assert {"last.pt", "best.pt", "metrics.csv"} <= names and not {"pictures", "restoration.csv"} & names
+    assert {"last.pt", "best.pt", "metrics.csv"} <= names and not {"images", "restoration.csv"} & names
     row = table_of(run / "metrics.csv")[-1]
     assert row["loss"] == row["classification"] and "restoration" not in row
     assert parts_of(weights_of(trained, "pretrained_en")) == {"encoder", "classifier"}
@@ -119,7 +119,7 @@ def test_evaluate_measures_the_test_section(trained, phantoms, tmp_path):
     assert details.shape == (len(json.loads(phantoms.read_text())["test"]), 2)
 
 
-def test_restore_writes_volumes_and_pictures(trained, phantoms, tmp_path):
+def test_restore_writes_volumes_and_images(trained, phantoms, tmp_path):
     trained.run("restore", kind=None, output_dir=str(tmp_path))
     assert len(list(tmp_path.iterdir())) == 4 * len(json.loads(phantoms.read_text())["validation"])
 
@@ -138,7 +138,7 @@ def test_embed_takes_either_variant(trained, phantoms, tmp_path, name):
     trained.run("embed", kind=None, output_dir=str(tmp_path), weights=str(trained.root / "models" / f"{name}.pt"))
     rows = table_of(tmp_path / "embeddings.csv")
     assert len(rows) == len(json.loads(phantoms.read_text())["training"])
-    assert len(rows[0]) == 1 + 16 * 2  # the deepest map has 16 * width channels
+    assert len(rows[0]) == 1 + 16 * 2  # the last feature map has 16 * width channels
 
 
 def test_classify_starts_from_the_encoder_alone(trained):

@@ -33,7 +33,7 @@ def test_inference_config_has_all_properties(trained):
 def test_pretraining_writes_what_the_table_says(trained):
     run = trained.root / "runs" / "pretrain"
     names = {path.name for path in run.iterdir()}
-    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "pictures", "restoration.csv"} <= names
+    assert {"last.pt", "best.pt", "metrics.csv", "tensorboard", "images", "restoration.csv"} <= names
     with (run / "metrics.csv").open(newline="") as file:
         row = list(csv.DictReader(file))[-1]
     loss = float(row["restoration"]) + 0.01 * float(row["classification"])

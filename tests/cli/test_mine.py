@@ -11,7 +11,7 @@ import yaml
 
 from medgenesis import bundles, cli
 from medgenesis.cli import mine
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable
 
 CONFIGS = Path(bundles.root("semantic_genesis_ct"), "configs")
@@ -23,7 +23,13 @@ ALL = [
 ]
 SETTINGS = {
     **{"datalist": "list.json", "output_dir": "out", "classes": 3, "train_patients": 4, "validation_patients": 2},
-    **{"cube_rule": "any", "cube_size": [8, 8, 6], "volume_size": [16, 16, 8], "features": "bottleneck", "seed": 5},
+    **{
+        "crop_criterion": "any",
+        "cube_size": [8, 8, 6],
+        "volume_size": [16, 16, 8],
+        "features": "bottleneck",
+        "seed": 5,
+    },
     **{"autoencoder_epochs": 2, "multi_resolution": True, "coordinates": "body", "index": "faiss"},
     **{"width": 4, "intensity": "mri", "spacing_mm": [2, 2, 3]},
 }
@@ -86,7 +92,7 @@ def test_it_mines_as_the_config_does_and_errors_are_one_line(tmp_path, monkeypat
     run = functools.partial(monai.bundle.run, logging_file=False)
     monkeypatch.setattr(monai.bundle, "run", run)
     datalist = write_phantoms(tmp_path / "phantoms", 5, 0, shape=(24, 24, 20), split=(0.8, 0.2, 0.0))
-    own = {"classes": 2, "train_patients": 3, "validation_patients": 1, "cube_size": [8, 8, 6], "cube_rule": "any"}
+    own = {"classes": 2, "train_patients": 3, "validation_patients": 1, "cube_size": [8, 8, 6], "crop_criterion": "any"}
     own |= {"volume_size": [16, 16, 16], "autoencoder_epochs": 1, "width": 2, "num_workers": 0, "device": "cpu"}
     said = "--classes 2 --train-patients 3 --validation-patients 1 --cube-size 8 8 6 --rule any --size 16 16 16"
     said = f"{said} --epochs 1 --set width=2 --set num_workers=0 --set device=cpu".split()

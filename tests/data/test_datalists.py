@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medgenesis.data import (
-    datalist_header,
-    join_datalists,
-    load_datalist,
-    read_datalist,
-    write_datalist,
-)
+from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
 from medgenesis.errors import DatalistError
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from medgenesis.data import LoadVolumed, ScaleIntensityPresetd
+from medgenesis.data import ScaleIntensityPresetd
 from medgenesis.errors import IntensityRangeError, VolumeError
+from medgenesis.io import LoadVolumed
 
 
 def _scale(values, preset, **options):

@@ -50,15 +50,15 @@ def test_no_table(tmp_path):
 
 
 def test_landmarks_of_records_by_path_from_the_table_or_by_name(tmp_path):
-    points = {"films/a.png": {"carina": (1.0, 2.0)}, "b.png": {"carina": (3.0, 4.0)}, "c.png": {"carina": (5.0, 6.0)}}
+    points = {"xrays/a.png": {"carina": (1.0, 2.0)}, "b.png": {"carina": (3.0, 4.0)}, "c.png": {"carina": (5.0, 6.0)}}
     write_landmarks(tmp_path / "points.csv", points)
-    by_path, by_name = str(tmp_path / "films" / "a.png"), "/elsewhere/b.png"
+    by_path, by_name = str(tmp_path / "xrays" / "a.png"), "/elsewhere/b.png"
     records = [{"image": by_name}, {"image": "/elsewhere/a.png"}, {"image": by_path}]
     found = landmarks_of(records, tmp_path / "points.csv")
-    assert found == {by_name: points["b.png"], by_path: points["films/a.png"]} and list(found) == [by_name, by_path]
+    assert found == {by_name: points["b.png"], by_path: points["xrays/a.png"]} and list(found) == [by_name, by_path]
     with pytest.raises(DatalistError, match=r"'b.png' is the name of 2 images"):
         landmarks_of([{"image": "/one/b.png"}, {"image": "/two/b.png"}], tmp_path / "points.csv")
     with pytest.raises(
-        DatalistError, match=r"points.csv: must name some of the images, x.png .* found films/a.png, b.png"
+        DatalistError, match=r"points.csv: must name some of the images, x.png .* found X-rays/a.png, b.png"
     ):
         landmarks_of([{"image": "/one/x.png"}], tmp_path / "points.csv")

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from medgenesis.data import ForegroundRule, RandCubed, load_usable, preprocessing, screen_volumes
+from medgenesis.data import ForegroundCriterion, RandAcceptedCropd, load_usable, preprocessing, screen_volumes
 from medgenesis.errors import IntensityRangeError, VolumeError
 
 
@@ -26,7 +26,7 @@ def records(write_nifti):
     return {**records, "absent": {"image": "/nowhere/absent.nii"}}
 
 
-CUT = RandCubed("image", (6, 6, 6), ForegroundRule(min_fraction=0.6))
+CUT = RandAcceptedCropd("image", (6, 6, 6), ForegroundCriterion(min_fraction=0.6))
 
 
 def test_bad_volumes_are_skipped_counted_and_named(records, tmp_path, caplog):
@@ -51,7 +51,7 @@ def test_bad_volumes_are_skipped_counted_and_named(records, tmp_path, caplog):
 @pytest.mark.parametrize(
     "name, error, what",
     [
-        ("air", VolumeError, r"air.nii: the rule ForegroundRule.* accepts none of 50"),
+        ("air", VolumeError, r"air.nii: the rule ForegroundCriterion.* accepts none of 50"),
         ("nan", VolumeError, "nan.nii: 144 of 1728"),
         ("z", IntensityRangeError, "z.nii"),
         ("thin", VolumeError, r"thin.nii: its shape \(12, 12, 3\) is smaller than the cube \(6, 6, 6\)"),
@@ -89,7 +89,7 @@ def test_the_items_come_from_load_when_given(records):
         asked.append(i)
         return steps(given[i])
 
-    assert screen_volumes(given, load=load, cut=CUT) == given and asked == [0, 1]
+    assert screen_volumes(given, load=load, crop=CUT) == given and asked == [0, 1]
 
 
 def test_errors_that_are_no_volumes_fault_go_through(records):
@@ -118,10 +118,10 @@ def test_real_volumes_together(real_data, tmp_path):
         "ct_torso_totalsegmentator/example_ct_dicom",
     )
     records = [{"image": str(real_data / name)} for name in names]
-    cut = RandCubed("image", (32, 32, 16), "foreground")
-    assert screen_volumes(records, preprocessing(), cut, report=tmp_path / "r.csv") == records
-    with pytest.raises(VolumeError, match="ct-64.nrrd: the rule LungRule"):
-        screen_volumes(records, preprocessing(), RandCubed("image", (32, 32, 16), "lung"))
+    crop = RandAcceptedCropd("image", (32, 32, 16), "foreground")
+    assert screen_volumes(records, preprocessing(), crop, report=tmp_path / "r.csv") == records
+    with pytest.raises(VolumeError, match="ct-64.nrrd: the rule LungCriterion"):
+        screen_volumes(records, preprocessing(), RandAcceptedCropd("image", (32, 32, 16), "lung"))
 
 
 def test_usable_records_of_a_list(records, tmp_path, caplog):

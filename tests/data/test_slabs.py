@@ -1,4 +1,4 @@
-"""Slabs of a list that mixes volumes and pictures, as two views: alike whatever the cache and the workers."""
+"""Slabs of a list that mixes volumes and images, as two views: alike whatever the cache and the workers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from monai.transforms import Randomizable
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, make_datalist, preprocessing
+from medgenesis.data import PatchDataset, make_datalist, preprocessing
 from medgenesis.errors import VolumeError
 from medgenesis.transforms import RandSlabd, adam_views, caid_views
 
@@ -17,23 +17,23 @@ KEYS = ("image", "key", "target")
 
 @pytest.fixture
 def mixed(records, tmp_path):
-    """Three volumes, one of them two slices thin, and two pictures."""
+    """Three volumes, one of them two slices thin, and two images."""
     rng = np.random.default_rng(1)
     np.save(tmp_path / "thin.npy", rng.random((40, 36, 2), dtype=np.float32))
-    pictures = []
+    images = []
     for name, shape in (("a.png", (90, 100)), ("b.png", (64, 70))):
         Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(tmp_path / name)
-        pictures.append({"image": str(tmp_path / name), "intensity": "xray"})
-    return [*records[:2], {"image": str(tmp_path / "thin.npy")}, *pictures]
+        images.append({"image": str(tmp_path / name), "intensity": "xray"})
+    return [*records[:2], {"image": str(tmp_path / "thin.npy")}, *images]
 
 
 def slabs(data, views=None, cache="none", axis="random", **settings):
-    settings = {"cubes_per_volume": 2, "seed": 5, "keys": KEYS, **settings}
-    cut = RandSlabd("image", 3, axis)
-    return CubeDataset(data, preprocessing(intensity="unit"), cut, views, cache=cache, **settings)
+    settings = {"patches_per_image": 2, "seed": 5, "keys": KEYS, **settings}
+    crop = RandSlabd("image", 3, axis)
+    return PatchDataset(data, preprocessing(intensity="unit"), crop, views, cache=cache, **settings)
 
 
-def test_what_a_slab_is_of_a_volume_a_thin_one_and_a_picture(mixed):
+def test_what_a_slab_is_of_a_volume_a_thin_one_and_an_image(mixed):
     dataset = slabs(mixed)
     assert len(dataset) == 10
     thin = [dataset[index]["image"] for index in (4, 5)]
@@ -42,7 +42,7 @@ def test_what_a_slab_is_of_a_volume_a_thin_one_and_a_picture(mixed):
         slab = dataset[index]["image"]
         rows = np.asarray(Image.open(file)) / np.float32(255)
         for channel in slab:
-            np.testing.assert_array_equal(channel.numpy(), rows)  # a film hangs as it is looked at
+            np.testing.assert_array_equal(channel.numpy(), rows)  # an X-ray hangs as it is looked at
 
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
@@ -60,13 +60,13 @@ def test_views_depend_on_no_cache_and_no_worker(mixed, tmp_path, cache):
     assert not torch.equal(expected[0]["image"], expected[0]["key"])
 
 
-def test_a_grid_finer_than_a_picture_is_known_before_training(mixed):
-    films = mixed[3:]
-    assert len(slabs(films, adam_views(48, level=2), keys=("image", "key"))) == 4
+def test_a_grid_finer_than_an_image_is_known_before_training(mixed):
+    xrays = mixed[3:]
+    assert len(slabs(xrays, adam_views(48, level=2), keys=("image", "key"))) == 4
     with pytest.raises(VolumeError, match=r"a\.png: .*level"):
-        slabs(films, adam_views(48, level=4))
-    large = slabs(films, adam_views(48, level=2, least_side=40), on_error="skip")
-    assert [record["image"] for record in large.data] == [films[0]["image"]]
+        slabs(xrays, adam_views(48, level=4))
+    large = slabs(xrays, adam_views(48, level=2, least_side=40), on_error="skip")
+    assert [record["image"] for record in large.data] == [xrays[0]["image"]]
 
 
 @pytest.mark.parametrize(("axis", "times"), [(2, 1), ("random", 3)])
@@ -82,17 +82,17 @@ def test_the_whole_sample_is_tried_once_for_each_shape_and_axis(mixed, axis, tim
     assert tried == [(3, 90, 100)] * times + [(3, 64, 70)] * times
 
 
-def test_real_films_and_slabs_of_real_volumes(real_data, tmp_path):
-    films = make_datalist(real_data / "cxr_nih", splits=(1, 0, 0))["training"][:2]
-    films = [{**record, "intensity": "xray"} for record in films]
+def test_real_xrays_and_slabs_of_real_volumes(real_data, tmp_path):
+    xrays = make_datalist(real_data / "cxr_nih", splits=(1, 0, 0))["training"][:2]
+    xrays = [{**record, "intensity": "xray"} for record in xrays]
     volumes = make_datalist(real_data / "mr_hippocampus" / "images", splits=(1, 0, 0))["training"][:2]
     scans = [{"image": str(real_data / "ct_torso_totalsegmentator" / "example_ct.nii.gz"), "intensity": "ct"}]
-    dataset = CubeDataset(
-        [*films, *volumes, *scans],
-        preprocessing(intensity="mri_percentile", picture_side=512),
+    dataset = PatchDataset(
+        [*xrays, *volumes, *scans],
+        preprocessing(intensity="mri_percentile", max_image_side=512),
         RandSlabd("image", 3, step_mm=3.0),
         adam_views(64, least_side=8),
-        cubes_per_volume=1,
+        patches_per_image=1,
         cache_dir=tmp_path,
         keys=("image", "key"),
     )

@@ -15,14 +15,14 @@ from monai.bundle import ConfigWorkflow
 from medgenesis import bundles
 from medgenesis.cli import mine
 from medgenesis.data import read_datalist, write_datalist
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternSimilarity, PatternTable
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (FOLDER / "mining.md").read_text()
 CONFIGS = Path(bundles.root("semantic_genesis_ct"), "configs")
 TINY = {
-    **{"classes": 2, "train_patients": 3, "validation_patients": 1, "cube_size": [8, 8, 6], "cube_rule": "any"},
+    **{"classes": 2, "train_patients": 3, "validation_patients": 1, "cube_size": [8, 8, 6], "crop_criterion": "any"},
     **{"volume_size": [16, 16, 16], "autoencoder_epochs": 1, "width": 2, "num_workers": 0, "device": "cpu"},
 }
 SMALL = {  # what the page's Python says, and what is run of it: seconds on one core
@@ -140,7 +140,7 @@ def test_the_item_has_the_fields_of_an_item(place):
 
 def test_plain_monai_cuts_the_cube_that_ours_cuts(names, place, monkeypatch):
     monkeypatch.chdir(place)  # the items' paths begin as the table's does
-    ours = names["CutPatternd"]("image", size=(8, 8, 6))(names["preprocessing"]()(names["items"][0]))["image"]
+    ours = names["CropPatternd"]("image", size=(8, 8, 6))(names["preprocessing"]()(names["items"][0]))["image"]
     assert ours.shape == (1, 8, 8, 6) and ours.std() > 0
     torch.testing.assert_close(names["cube"].as_tensor(), ours.as_tensor())
 

@@ -1,4 +1,4 @@
-"""The picture gallery of the transforms: what the script writes; the committed pictures are what it draws."""
+"""The image gallery of the transforms: what the script writes; the committed images are what it draws."""
 
 import importlib.util
 from pathlib import Path
@@ -21,7 +21,7 @@ def gallery():
     return module
 
 
-def test_every_picture_has_the_original_and_draws_that_differ_from_it(gallery, tmp_path):
+def test_every_image_has_the_original_and_draws_that_differ_from_it(gallery, tmp_path):
     gallery.main(["--out", str(tmp_path), "--shape", *map(str, SMALL)])
     volume = gallery.thorax(SMALL).volume[0].numpy()
     across, down, _ = volume.shape
@@ -48,7 +48,7 @@ def test_another_seed_draws_others(gallery):
 
 
 @pytest.mark.slow
-def test_the_committed_pictures_are_what_the_script_draws(gallery, tmp_path):
+def test_the_committed_images_are_what_the_script_draws(gallery, tmp_path):
     gallery.main(["--out", str(tmp_path)])
     for path in tmp_path.iterdir():
         ours, drawn = (np.asarray(Image.open(folder / path.name)) for folder in (DOCS / "transforms_gallery", tmp_path))

@@ -13,7 +13,7 @@ from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
 from medgenesis import transforms
-from medgenesis.data.phantom import LABELS, make_phantom
+from medgenesis.datasets.phantom import LABELS, make_phantom
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "transforms.md").read_text()
 SPLEEN = next(value for value, name in LABELS.items() if name == "spleen")

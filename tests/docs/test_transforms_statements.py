@@ -24,7 +24,7 @@ def volume(*shape, seed=0):
     return MetaTensor(torch.rand(*shape, generator=torch.Generator().manual_seed(seed)))
 
 
-def test_pictures_and_sections_exist_and_no_picture_is_forgotten():
+def test_images_and_sections_exist_and_no_image_is_forgotten():
     drawn = {f"transforms_gallery/{path.name}" for path in (DOCS / "transforms_gallery").iterdir()}
     assert set(re.findall(r"!\[.*?\]\((.*?)\)", PAGE)) == drawn
     assert sum((DOCS / name).stat().st_size for name in drawn) < 600_000

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy import ToyCubes, toy_trainer
 from ignite.engine import Events
 
 from medgenesis.errors import CheckpointError, TrainingError
 from medgenesis.handlers import CollapseGuard
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy import ToyCubes, toy_trainer
 
 TOY = Path(__file__).with_name("toy.py")
 

@@ -25,7 +25,7 @@ STAGES = ("level_0", "level_2", "level_4")
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("xrays"), np.random.default_rng(0)
     for i in range(4):
         Image.fromarray(rng.integers(0, 256, (40, 44)).astype(np.uint8)).save(folder / f"{i}.png")
     return [{"image": str(folder / f"{i}.png")} for i in range(4)]
@@ -64,11 +64,11 @@ def test_each_stage_has_its_folder_its_settings_and_its_logs(whole):
         with (whole / stage / "metrics.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == epochs and {"val_loss", "val_pruned", "pruned"} <= rows[0].keys()
-        assert len(list((whole / stage / "pictures").iterdir())) == epochs
+        assert len(list((whole / stage / "images").iterdir())) == epochs
         assert list((whole / stage / "tensorboard").iterdir())
         assert last(whole, stage)["iteration"] == 2 * epochs
-    with Image.open(whole / "level_0" / "pictures" / "epoch_0001.png") as picture:
-        assert picture.size == (2 * 2 * 20, 2 * 4 * 20)  # two views of 16 pixels, four rows, enlarged twice
+    with Image.open(whole / "level_0" / "images" / "epoch_0001.png") as image:
+        assert image.size == (2 * 2 * 20, 2 * 4 * 20)  # two views of 16 pixels, four rows, enlarged twice
 
 
 def test_all_that_was_learnt_goes_over(whole, records, tmp_path):
@@ -116,7 +116,7 @@ def test_processes_that_arrive_one_by_one_stay_together(records, tmp_path):
             "$None if torch.distributed.is_initialized() else torch.distributed.init_process_group('gloo')",
             "$torch.manual_seed(@seed)",
         ],
-        "run": ["$@trainer.run()", "$__import__('stage_parts').late()"],
+        "run": ["$@trainer.run()", "$__import__('helpers.stage_parts', fromlist=['late']).late()"],
         "finalize": ["$torch.distributed.destroy_process_group()", f"$open('{tmp_path}/' + @rank, 'x').close()"],
         "rank": "$__import__('os').environ['RANK']",
         "records": records,

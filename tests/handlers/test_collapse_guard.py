@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from torch import nn
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset
+from medgenesis.data import PatchDataset
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import TrainingError
 from medgenesis.handlers import CollapseGuard
@@ -112,11 +112,11 @@ class Breaking(nn.Module):
 def breaking_run(volumes, batch, at):
     """The message, and the files that the batch was made of."""
     records = [{"image": f"scan_{value}.nii.gz", "value": value} for value in range(volumes)]
-    dataset = CubeDataset(
+    dataset = PatchDataset(
         records,
         lambda record: {"image": MetaTensor(torch.full((1, 2, 2), float(record["value"])))},
         RandSlabd("image", 1),
-        cubes_per_volume=3,
+        patches_per_image=3,
         cache="none",
     )
     loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)

@@ -14,7 +14,9 @@ CPU = torch.device("cpu")
 
 
 class Network(nn.Module):
-    """Its deepest map: the mean of each 4 x 4 x 4 cell, and noise-free copies of it, through batch normalisation."""
+    """Its last feature map: the mean of each 4 x 4 x 4 cell, and noise-free copies of it, through batch
+    normalisation.
+    """
 
     def __init__(self):
         super().__init__()

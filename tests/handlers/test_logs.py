@@ -1,23 +1,19 @@
-"""Pictures, tables, TensorBoard and the log of a small run, against what the run itself had."""
+"""Images, tables, TensorBoard and the log of a small run, against what the run itself had."""
 
 import csv
 import logging
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.toy import toy_trainer
 from ignite.engine import Events
 from monai.handlers import ValidationHandler
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from medgenesis.handlers import MetricsCSV, Preview, Progress, TensorBoard
-from medgenesis.handlers.preview import pretext_picture, pretext_triples
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
-from toy import toy_trainer
+from medgenesis.handlers.preview import pretext_image, pretext_triples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -71,17 +67,17 @@ class StopAfter:
         raise KeyboardInterrupt
 
 
-# ---- pictures
+# ---- images
 
 
-def test_a_picture_is_the_middle_slices_side_by_side():
+def test_an_image_is_the_middle_slices_side_by_side():
     rng = np.random.default_rng(0)
     target, image, restored = (rng.uniform(-0.2, 1.2, (3, 2, 5, 4, 6)).astype(np.float32) for _ in range(3))
     restored[1, 0, 2, 1, 3] = np.nan
     batch = {"target": torch.from_numpy(target), "image": torch.from_numpy(image)}
-    picture = pretext_triples(batch, torch.from_numpy(restored), count=2, gap=1)
-    assert picture.dtype == np.uint8 and picture.shape == (2 * (4 + 2), 3 * (5 + 2))
-    wanted = np.full(picture.shape, 255)
+    drawing = pretext_triples(batch, torch.from_numpy(restored), count=2, gap=1)
+    assert drawing.dtype == np.uint8 and drawing.shape == (2 * (4 + 2), 3 * (5 + 2))
+    wanted = np.full(drawing.shape, 255)
     for row in range(2):
         for column, volume in enumerate((target, image, restored)):
             for x in range(5):
@@ -89,25 +85,25 @@ def test_a_picture_is_the_middle_slices_side_by_side():
                     value = volume[row, 0, x, y, 3]
                     value = 0 if np.isnan(value) else min(max(value, 0), 1)
                     wanted[row * 6 + 1 + y, column * 7 + 1 + x] = round(float(value) * 255)
-    assert np.abs(picture.astype(int) - wanted).max() <= 1  # halves may round either way
-    assert (picture == wanted).mean() > 0.99
+    assert np.abs(drawing.astype(int) - wanted).max() <= 1  # halves may round either way
+    assert (drawing == wanted).mean() > 0.99
 
 
 def test_slabs_have_their_plane_drawn():
     target = torch.rand(1, 3, 5, 4)
-    picture = pretext_triples({"target": target[:, 1:2], "image": target}, target[:, 2:], gap=0)
+    drawing = pretext_triples({"target": target[:, 1:2], "image": target}, target[:, 2:], gap=0)
     wanted = np.concatenate(target[0, [1, 1, 2]].numpy(), axis=1)  # rows are rows: a slab hangs as it is looked at
-    np.testing.assert_array_equal(picture, (wanted * 255).round().astype(np.uint8))
+    np.testing.assert_array_equal(drawing, (wanted * 255).round().astype(np.uint8))
 
 
 def test_two_views_are_drawn_where_nothing_is_restored():
     image, key = torch.rand(2, 6, 3, 5, 4)
-    caption, picture = pretext_picture({"image": image, "key": key}, {"loss": torch.tensor(1.0)})
-    assert caption == "two views" and picture.shape == (4 * (5 + 4), 2 * (4 + 4))
-    np.testing.assert_array_equal(picture[2:7, 2:6], (image[0, 1].numpy() * 255).round().astype(np.uint8))
-    np.testing.assert_array_equal(picture[29:34, 10:14], (key[3, 1].numpy() * 255).round().astype(np.uint8))
-    assert pretext_picture({"image": image}, {"loss": torch.tensor(1.0)}) is None
-    caption, _ = pretext_picture({"image": image, "key": key, "target": image}, {"restored": image})
+    caption, drawing = pretext_image({"image": image, "key": key}, {"loss": torch.tensor(1.0)})
+    assert caption == "two views" and drawing.shape == (4 * (5 + 4), 2 * (4 + 4))
+    np.testing.assert_array_equal(drawing[2:7, 2:6], (image[0, 1].numpy() * 255).round().astype(np.uint8))
+    np.testing.assert_array_equal(drawing[29:34, 10:14], (key[3, 1].numpy() * 255).round().astype(np.uint8))
+    assert pretext_image({"image": image}, {"loss": torch.tensor(1.0)}) is None
+    caption, _ = pretext_image({"image": image, "key": key, "target": image}, {"restored": image})
     assert caption == "original, corrupted, restored"
 
 
@@ -126,16 +122,16 @@ def test_previews_show_the_last_validation_batch(tmp_path):
     toy_trainer(tmp_path, epochs=4, extra=[preview, Keep()]).run()
     assert sorted(p.name for p in (tmp_path / "previews").iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
     for epoch in (2, 4):
-        picture = np.asarray(Image.open(tmp_path / "previews" / f"epoch_{epoch:04d}.png"))
+        drawing = np.asarray(Image.open(tmp_path / "previews" / f"epoch_{epoch:04d}.png"))
         batch = shown[epoch - 1]
-        assert picture.shape == (2 * 12 * 3, 3 * 12 * 3)  # the last batch holds two cubes of 8^3
-        small = picture[1::3, 1::3]
+        assert drawing.shape == (2 * 12 * 3, 3 * 12 * 3)  # the last batch holds two cubes of 8^3
+        small = drawing[1::3, 1::3]
         for row in range(2):
             for column, name in enumerate(("target", "image", "restored")):
                 drawn = small[12 * row + 2 : 12 * row + 10, 12 * column + 2 : 12 * column + 10]
                 plane = batch[name][row, 0, :, :, 4].numpy().T
                 assert np.abs(drawn / 255 - plane).max() <= 0.5 / 255 + 1e-6
-        np.testing.assert_array_equal(picture, small.repeat(3, 0).repeat(3, 1))
+        np.testing.assert_array_equal(drawing, small.repeat(3, 0).repeat(3, 1))
     assert torch.equal(shown[0]["image"], shown[3]["image"])
 
 

@@ -2,27 +2,23 @@
 
 import copy
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.views import Backbone, Slabs, differing, loader_of, state_of, two_views
 
 from medgenesis.engines import PretextEvaluator, PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import Adam
 from medgenesis.networks import ResNet25D
 
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Trunk, differing, loader_of, state_of, two_views
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def adam(seed=0, **settings):
     torch.manual_seed(seed)
-    return Adam(Trunk(), **{"dim": 5, "queue_size": 12, **settings})
+    return Adam(Backbone(), **{"dim": 5, "queue_size": 12, **settings})
 
 
 def trained(method, epochs=2, count=8):
@@ -145,7 +141,7 @@ def test_a_run_of_another_level_is_not_continued():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
-def test_on_a_real_trunk(name):
+def test_on_a_real_backbone(name):
     torch.manual_seed(0)
     method, pair = Adam(ResNet25D(name), level=2, queue_size=8), two_views(side=32)
     for _ in range(2):

@@ -2,21 +2,17 @@
 
 import copy
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.views import Slabs, Unet, differing, loader_of, state_of, two_views
 
 from medgenesis.engines import PretextEvaluator, PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.losses import barlow_twins
 from medgenesis.methods import BarlowTwins, CAiD, MomentumContrast, SimSiam, TransVW
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D
-
-sys.path.insert(0, str(Path(__file__).parent))
-from views import Slabs, Unet, differing, loader_of, state_of, two_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

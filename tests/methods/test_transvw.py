@@ -95,7 +95,7 @@ def test_one_forward_pass_and_nothing_left_of_it(name):
     added = TransVW(ModelsGenesis(network), 5)
     before = copy.deepcopy(added)
     seen = []
-    watch = network_parts(network).deepest.register_forward_hook(
+    watch = network_parts(network).bottleneck.register_forward_hook(
         lambda module, args, out: seen.append(weakref.ref(out if isinstance(out, torch.Tensor) else out[-1]))
     )
     output = added(pair)

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.two_processes import METHODS
+from helpers.views import Backbone, Unet, two_views
 
 from medgenesis.methods import BarlowTwins, CAiD, MomentumContrast
-
-sys.path.insert(0, str(Path(__file__).parent))
-from two_processes import METHODS
-from views import Trunk, Unet, two_views
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -22,9 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 def ranks(tmp_path_factory):
     """What both processes saved."""
     folder = tmp_path_factory.mktemp("ranks")
-    program = Path(__file__).with_name("two_processes.py")
+    command = [sys.executable, "-m", "helpers.two_processes"]
+    tests = Path(__file__).parents[1]
     processes = [
-        subprocess.Popen([sys.executable, str(program), str(rank), str(folder)], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(rank), str(folder)], stderr=subprocess.PIPE, text=True, cwd=tests)
         for rank in (0, 1)
     ]
     complaints = [process.communicate(timeout=240)[1] for process in processes]
@@ -34,19 +33,19 @@ def ranks(tmp_path_factory):
 
 def test_shuffled_batch_norm_is_the_permutation_by_hand(ranks):
     torch.manual_seed(0)
-    trunk = Trunk()
-    method, pair = MomentumContrast(trunk, dim=5, queue_size=24), two_views(8)
+    backbone = Backbone()
+    method, pair = MomentumContrast(backbone, dim=5, queue_size=24), two_views(8)
     torch.manual_seed(5)
     order = torch.randperm(8)  # as rank 0 draws it
     assert set(order[:4].tolist()) not in ({0, 1, 2, 3}, {4, 5, 6, 7})
     keys = torch.empty(8, 5)
     for rank, group in enumerate((order[:4], order[4:])):
-        twin = copy.deepcopy(trunk)
+        twin = copy.deepcopy(backbone)
         twin(pair["image"].chunk(2)[rank])  # the query pass, before the key branch is copied
         keys[group] = F.normalize(method.head(twin(pair["key"][group])), dim=1).detach()
         statistics = ranks[rank]["shuffled"]["state"]["key_encoder.norm.running_mean"]
         torch.testing.assert_close(statistics, twin.norm.running_mean)
-    queries = [F.normalize(method.head(copy.deepcopy(trunk)(half)), dim=1) for half in pair["image"].chunk(2)]
+    queries = [F.normalize(method.head(copy.deepcopy(backbone)(half)), dim=1) for half in pair["image"].chunk(2)]
     for rank, query in enumerate(queries):
         torch.testing.assert_close(ranks[rank]["shuffled"]["state"]["queue.keys"][:, :8].T, keys)
         positive = (query * keys.chunk(2)[rank]).sum(1).mean().item()

@@ -90,7 +90,7 @@ def table_of():
                 for resolution in (1, 2, 3) if rescaled and training else (1,):
                     change = 0 if resolution == 1 else rng.randint(-2, 3)
                     region = [size[0] + change, size[1] + change, size[2]]
-                    origin = [rng.randint(side - cut + 1) for side, cut in zip(volume.shape, region, strict=True)]
+                    origin = [rng.randint(side - crop + 1) for side, crop in zip(volume.shape, region, strict=True)]
                     table.items(volume.section).append(
                         {
                             "image": volume.image,

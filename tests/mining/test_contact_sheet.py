@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medgenesis.errors import VolumeError
-from medgenesis.mining import contact_sheet, draw_contact_sheet, save_picture
+from medgenesis.mining import contact_sheet, draw_contact_sheet, save_image
 from medgenesis.report import Report
 from medgenesis.report.planes import MARGIN_GREY
 
@@ -24,7 +24,7 @@ def table(scans, table_of, arrays):
 
 
 def cells(sheet, rows, columns):
-    """The pictures of a sheet, cut out from its lower right corner, where nothing else is; the gaps are 1 pixel."""
+    """The images of a sheet, cut out from its lower right corner, where nothing else is; the gaps are 1 pixel."""
     height, width = SIZE[1] * SCALE, SIZE[0] * SCALE
     found = {}
     for r in range(rows):
@@ -43,14 +43,14 @@ def slice_of(item, arrays, volumes, window=(0, 1)):
     """Grey of the middle slice, by loops: across is x, down is y."""
     array = arrays[[volume.image for volume in volumes].index(item["image"])]
     x, y, z = item["origin"]
-    picture = np.zeros((SIZE[1] * SCALE, SIZE[0] * SCALE, 3), np.uint8)
+    drawing = np.zeros((SIZE[1] * SCALE, SIZE[0] * SCALE, 3), np.uint8)
     for i in range(SIZE[0]):
         for j in range(SIZE[1]):
             value = (array[x + i, y + j, z + 2] - window[0]) / (window[1] - window[0])
-            picture[j * SCALE : (j + 1) * SCALE, i * SCALE : (i + 1) * SCALE] = round(
+            drawing[j * SCALE : (j + 1) * SCALE, i * SCALE : (i + 1) * SCALE] = round(
                 255 * min(max(float(value), 0), 1)
             )
-    return picture
+    return drawing
 
 
 def in_order(table, section, number):
@@ -65,16 +65,16 @@ def test_each_cell_is_the_middle_slice_of_its_cube(table, arrays, loader, sectio
         item["distance"] = 0.0
     sheet = draw_contact_sheet(table, loader(arrays), section=section)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
-    for (r, c), picture in cells(sheet, 4, columns).items():
+    for (r, c), drawing in cells(sheet, 4, columns).items():
         expected = slice_of(in_order(table, section, r)[c], arrays, table.volumes)
-        assert np.abs(picture.astype(int) - expected).max() <= 1
+        assert np.abs(drawing.astype(int) - expected).max() <= 1
 
 
 def test_fewer_columns_spread_from_the_nearest_to_the_farthest(table, arrays, loader):
     sheet = draw_contact_sheet(table, loader(arrays), patients=3, classes=[2, 0])
-    for (r, c), picture in cells(sheet, 2, 3).items():
+    for (r, c), drawing in cells(sheet, 2, 3).items():
         expected = slice_of(in_order(table, "training", [2, 0][r])[2 * c], arrays, table.volumes)
-        assert np.abs(picture.astype(int) - expected).max() <= 1
+        assert np.abs(drawing.astype(int) - expected).max() <= 1
     only = draw_contact_sheet(table, loader(arrays), patients=1, classes=[3])
     expected = slice_of(in_order(table, "training", 3)[0], arrays, table.volumes)
     assert np.abs(cells(only, 1, 1)[0, 0].astype(int) - expected).max() <= 1
@@ -82,9 +82,9 @@ def test_fewer_columns_spread_from_the_nearest_to_the_farthest(table, arrays, lo
 
 def test_a_window_spreads_its_part_of_the_range(table, arrays, loader):
     sheet = draw_contact_sheet(table, loader(arrays), window=(0.2, 0.6))
-    for (r, c), picture in cells(sheet, 4, 5).items():
+    for (r, c), drawing in cells(sheet, 4, 5).items():
         expected = slice_of(in_order(table, "training", r)[c], arrays, table.volumes, (0.2, 0.6))
-        assert np.abs(picture.astype(int) - expected).max() <= 1
+        assert np.abs(drawing.astype(int) - expected).max() <= 1
 
 
 def test_there_are_words_above_each_column_and_left_of_each_row(table, arrays, loader):
@@ -118,10 +118,10 @@ def test_each_volume_is_loaded_once_and_one_held_at_a_time(table, arrays, loader
 
 def test_of_a_cube_only_its_slice_is_kept(table, arrays, loader, monkeypatch):
     """What is kept does not change with the cubes: it shares no memory with them."""
-    cut, cubes = contact_sheet.cut_pattern, []
-    monkeypatch.setattr(contact_sheet, "cut_pattern", lambda *args: cubes.append(cut(*args)) or cubes[-1])
+    crop, cubes = contact_sheet.crop_pattern, []
+    monkeypatch.setattr(contact_sheet, "crop_pattern", lambda *args: cubes.append(crop(*args)) or cubes[-1])
     kept = contact_sheet._slices(table, loader(arrays), table.training)
-    before = {key: picture.copy() for key, picture in kept.items()}
+    before = {key: drawing.copy() for key, drawing in kept.items()}
     for cube in cubes:
         cube.zero_()
     assert len(cubes) == len(kept) == 20
@@ -148,13 +148,13 @@ def test_bad_input(table, arrays, loader):
         draw_contact_sheet(table, load, section="validation")
 
 
-def test_a_saved_picture_is_the_same_and_goes_into_a_report(table, arrays, loader, tmp_path):
+def test_a_saved_image_is_the_same_and_goes_into_a_report(table, arrays, loader, tmp_path):
     sheet = draw_contact_sheet(table, loader(arrays))
-    path = save_picture(sheet, tmp_path / "new" / "sheet.png")
+    path = save_image(sheet, tmp_path / "new" / "sheet.png")
     assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
-    with Image.open(path) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), sheet)
-    assert "data:image/png" in Report("t").picture(sheet, "Patterns").render()
+    with Image.open(path) as drawing:
+        np.testing.assert_array_equal(np.asarray(drawing), sheet)
+    assert "data:image/png" in Report("t").drawing(sheet, "Patterns").render()
     with pytest.raises((ValueError, OSError)):
-        save_picture(sheet, tmp_path / "sheet.nonsense")
+        save_image(sheet, tmp_path / "sheet.nonsense")
     assert not list(tmp_path.glob("*.nonsense"))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from medgenesis.data import ForegroundRule, LungRule
+from medgenesis.data import ForegroundCriterion, LungCriterion
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
 from medgenesis.mining import PatternTable, discover, nearest
 
@@ -60,7 +60,7 @@ def nearest_patients(volumes, features, section, reference, count):
     return chosen[:count]
 
 
-def check_against_loops(table, volumes, features, rule, arrays, settings):
+def check_against_loops(table, volumes, features, criterion, arrays, settings):
     """Everything that can be said of a table by voxel, without knowing what was drawn."""
     number = {volume.image: i for i, volume in enumerate(volumes)}
     references = table.references
@@ -81,14 +81,16 @@ def check_against_loops(table, volumes, features, rule, arrays, settings):
     for item in references:
         start, depth = item["origin"], SIZE[2]
         spans = [slice(a, a + b) for a, b in zip(start, (*SIZE[:2], depth + 1), strict=True)]
-        assert rule.shortfall(torch.from_numpy(arrays[number[item["image"]]][tuple(spans)]), depth) == 0
+        assert (
+            criterion.distance_to_acceptance(torch.from_numpy(arrays[number[item["image"]]][tuple(spans)]), depth) == 0
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_table_by_voxel(world, seed):
     volumes, features, load = world()
-    table = discover(volumes, features, load, rule="foreground", seed=seed, **SMALL)
-    check_against_loops(table, volumes, features, ForegroundRule(), load.arrays, SMALL)
+    table = discover(volumes, features, load, criterion="foreground", seed=seed, **SMALL)
+    check_against_loops(table, volumes, features, ForegroundCriterion(), load.arrays, SMALL)
     assert table.volumes == volumes and table.settings["coordinates"] == "voxel"
     table.validate()
 
@@ -97,17 +99,17 @@ def test_patients_with_several_volumes(world):
     patients = [f"p{i}" for i in (0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 1, 2, 8, 9, 10, 10)]
     volumes, features, load = world(patients=patients, validation=4)
     load.arrays[:, :10] *= 0.01  # half of each volume is air
-    rule, references = ForegroundRule(min_fraction=0.8), []
+    criterion, references = ForegroundCriterion(min_fraction=0.8), []
     for seed in range(6):
-        table = discover(volumes, features, load, rule=rule, seed=seed, **SMALL)
-        check_against_loops(table, volumes, features, rule, load.arrays, SMALL)
+        table = discover(volumes, features, load, criterion=criterion, seed=seed, **SMALL)
+        check_against_loops(table, volumes, features, criterion, load.arrays, SMALL)
         references += [volumes.index(next(v for v in volumes if v.image == item["image"])) for item in table.references]
     assert set(references) & {0, 8, 9} == {0, 8, 9}  # any volume of a patient may be the reference
 
 
 def test_equal_features_still_put_the_reference_first(world):
     volumes, features, load = world()
-    table = discover(volumes, np.zeros_like(features), load, rule="any", **SMALL)
+    table = discover(volumes, np.zeros_like(features), load, criterion="any", **SMALL)
     for items in by_class(table.training).values():
         assert items[0]["reference"] and len({item["patient"] for item in items}) == 7
 
@@ -118,7 +120,7 @@ def test_planted_groups_are_found(world):
     group = np.arange(24) % 2
     features = features + 100 * group[:, None]
     settings = {**SMALL, "train_patients": 8, "validation_patients": 4, "classes": 10, "min_distance": 2}
-    table = discover(volumes, features, load, rule="any", **settings)
+    table = discover(volumes, features, load, criterion="any", **settings)
     number = {volume.image: i for i, volume in enumerate(volumes)}
     seen = set()
     for items in [*by_class(table.training).values(), *by_class(table.validation).values()]:
@@ -133,14 +135,14 @@ def test_planted_tissue_is_where_the_rule_looks(world):
     arrays = np.zeros((12, 20, 20, 20), np.float32)
     arrays[:, 8:18, 2:12, 5:15] = 0.5
     volumes, features, load = world(arrays, validation=4)
-    rule = ForegroundRule(min_fraction=1.0)
-    table = discover(volumes, features, load, rule=rule, **{**SMALL, "min_distance": 1})
+    criterion = ForegroundCriterion(min_fraction=1.0)
+    table = discover(volumes, features, load, criterion=criterion, **{**SMALL, "min_distance": 1})
     for item in table.training + table.validation:
         assert all(
             low <= start and start + side <= high
             for low, high, start, side in zip((8, 2, 5), (18, 12, 15), item["origin"], SIZE, strict=True)
         )
-    assert table.settings["rule"] == "ForegroundRule(threshold=0.015, min_fraction=1.0)"
+    assert table.settings["rule"] == "ForegroundCriterion(threshold=0.015, min_fraction=1.0)"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -148,7 +150,7 @@ def test_one_collision_does_not_reject_a_reference(world, seed):
     """13 places along a line, of which up to 11 lie too near to the first: another draw finds one that does not."""
     volumes, features, load = world(noise(2, (16, 4, 4)), validation=0)
     settings = {"classes": 2, "train_patients": 2, "validation_patients": 0, "cube_size": (4, 4, 4)}
-    table = discover(volumes, features, load, rule="any", min_distance=6, seed=seed, **settings)
+    table = discover(volumes, features, load, criterion="any", min_distance=6, seed=seed, **settings)
     first, second = (item["origin"][0] for item in table.references)
     assert abs(first - second) >= 6
 
@@ -159,7 +161,7 @@ def test_a_patient_that_failed_is_drawn_again(world):
     volumes, features, load = world(arrays, validation=0)
     settings = {**SMALL, "classes": 8, "validation_patients": 0, "min_distance": 1}
     for seed in range(10):
-        table = discover(volumes, features, load, rule="foreground", seed=seed, **settings)
+        table = discover(volumes, features, load, criterion="foreground", seed=seed, **settings)
         assert {item["patient"] for item in table.references} == {f"p{i:03}" for i in range(9)} - {"p003"}
     # by chance it comes before a good one 1/9 + 1/8 + ... + 1/2 = 1.8 times a run; at most once if it were struck off
     assert load.asked.count(3) > 10
@@ -171,19 +173,21 @@ def test_when_references_run_out_the_classes_found_are_kept(world):
     volumes, features, load = world(arrays, validation=0)
     settings = {**SMALL, "classes": 7, "train_patients": 7, "validation_patients": 0, "min_distance": 2}
     kept = []
-    with pytest.raises(VolumeError, match=r"^5 classes were found.*2 patients.*ForegroundRule.*0 of 400.*min_distance"):
-        discover(volumes, features, load, rule="foreground", on_class=kept.append, **settings)
+    with pytest.raises(
+        VolumeError, match=r"^5 classes were found.*2 patients.*ForegroundCriterion.*0 of 400.*min_distance"
+    ):
+        discover(volumes, features, load, criterion="foreground", on_class=kept.append, **settings)
     assert kept[-1].num_classes == 5
     kept[-1].validate()
-    enough = discover(volumes, features, load, rule="foreground", resume=kept[-1], **{**settings, "classes": 5})
+    enough = discover(volumes, features, load, criterion="foreground", resume=kept[-1], **{**settings, "classes": 5})
     assert enough.training == kept[-1].training
 
 
 def test_coordinates_too_far_apart_to_be_found(world):
     volumes, features, load = world(noise(8), validation=0)
     settings = {**SMALL, "classes": 8, "validation_patients": 0, "min_distance": 17}
-    with pytest.raises(VolumeError, match=r"^[1-3] classes were found.*rule AnyRule\(\).*17"):
-        discover(volumes, features, load, rule="any", **settings)
+    with pytest.raises(VolumeError, match=r"^[1-3] classes were found.*rule AnyCriterion\(\).*17"):
+        discover(volumes, features, load, criterion="any", **settings)
 
 
 def test_the_lung_rule_is_the_default(world):
@@ -194,10 +198,10 @@ def test_the_lung_rule_is_the_default(world):
     settings = {"classes": 3, "train_patients": 4, "validation_patients": 2, "cube_size": (8, 8, 4)}
     table = discover(volumes, features, load, **settings)
     assert table.settings["rule"] == "lung"
-    rule = LungRule()
+    criterion = LungCriterion()
     for item in table.references:
         x, y, z = item["origin"]
-        assert rule.shortfall(torch.from_numpy(arrays[0][x : x + 8, y : y + 8, z : z + 5]), 4) == 0
+        assert criterion.distance_to_acceptance(torch.from_numpy(arrays[0][x : x + 8, y : y + 8, z : z + 5]), 4) == 0
         assert x >= 18
 
 
@@ -211,14 +215,14 @@ def test_same_seed_same_table_other_seed_other_table(world):
 
 def test_each_class_has_draws_of_its_own(world):
     volumes, features, load = world()
-    table = discover(volumes, features, load, rule="any", **{**SMALL, "classes": 10, "min_distance": 0})
+    table = discover(volumes, features, load, criterion="any", **{**SMALL, "classes": 10, "min_distance": 0})
     assert len({tuple(item["origin"]) for item in table.references}) >= 9
 
 
 def test_a_class_does_not_depend_on_how_many_follow(world):
     volumes, features, load = world()
-    few = discover(volumes, features, load, rule="any", **{**SMALL, "classes": 2})
-    many = discover(volumes, features, load, rule="any", **SMALL)
+    few = discover(volumes, features, load, criterion="any", **{**SMALL, "classes": 2})
+    many = discover(volumes, features, load, criterion="any", **SMALL)
     assert few.training == [item for item in many.training if item["class"] < 2]
 
 
@@ -283,7 +287,7 @@ def test_resuming_refuses_another_beginning(world):
 
 def test_one_volume_at_a_time_and_references_alone(world):
     volumes, features, load = world()
-    table = discover(volumes, features, load, rule="any", **{**SMALL, "min_distance": 1})
+    table = discover(volumes, features, load, criterion="any", **{**SMALL, "min_distance": 1})
     assert load.most == 1
     assert [volumes[i].image for i in load.asked] == [item["image"] for item in table.references]
 
@@ -294,7 +298,7 @@ def test_features_are_held_once_beside_those_given(infos, loader):
     settings = {"classes": 2, "train_patients": 3, "validation_patients": 2, "cube_size": (4, 4, 4), "min_distance": 1}
     nearest(features[:9], features[:1], 1)  # what it imports does not count
     tracemalloc.start()
-    discover(volumes, features, load, rule="any", **settings)
+    discover(volumes, features, load, criterion="any", **settings)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.8 * features.nbytes  # one copy, split by section, and what a search needs at a time
@@ -303,7 +307,7 @@ def test_features_are_held_once_beside_those_given(infos, loader):
 def test_what_is_logged_names_no_patient(world, caplog):
     volumes, features, load = world()
     with caplog.at_level(logging.INFO):
-        discover(volumes, features, load, rule="any", **SMALL)
+        discover(volumes, features, load, criterion="any", **SMALL)
     assert [f"class {c} of 5" in caplog.text for c in range(1, 6)] == [True] * 5
     assert not any(volume.patient in caplog.text for volume in volumes)
 
@@ -359,9 +363,9 @@ def landmarks(seed=0, count=14):
 def test_relative_to_the_body_the_same_organ_is_cut(world):
     arrays, boxes = landmarks()
     volumes, features, load = world(arrays, validation=5, boxes=boxes)
-    organ = ForegroundRule(threshold=0.8, min_fraction=0.99)
+    organ = ForegroundCriterion(threshold=0.8, min_fraction=0.99)
     settings = {**SMALL, "cube_size": (4, 4, 4), "min_distance": 2}
-    table = discover(volumes, features, load, rule=organ, **settings)
+    table = discover(volumes, features, load, criterion=organ, **settings)
     assert table.settings["coordinates"] == "body"
     array_of = dict(zip((volume.image for volume in volumes), arrays, strict=True))
     for item in table.training + table.validation:
@@ -374,7 +378,7 @@ def test_min_distance_relative_to_the_body_is_measured_in_the_new_reference(worl
     arrays, boxes = landmarks(1)
     volumes, features, load = world(arrays, validation=5, boxes=boxes)
     settings = {**SMALL, "classes": 7, "cube_size": (4, 4, 4), "min_distance": 9}
-    table = discover(volumes, features, load, rule="any", **settings)
+    table = discover(volumes, features, load, criterion="any", **settings)
     box_of = {volume.image: (np.array(volume.body_box), np.array(volume.shape)) for volume in volumes}
     for c, item in enumerate(table.references):
         (low, high), shape = box_of[item["image"]]
@@ -393,7 +397,7 @@ def test_cubes_moved_inside_are_counted(world, caplog):
     with caplog.at_level(logging.INFO):
         table = discover(
             volumes, features, load, classes=7, train_patients=7, validation_patients=0, cube_size=(4, 4, 4),
-            rule="any", min_distance=0, coordinates="body",
+            criterion="any", min_distance=0, coordinates="body",
         )  # fmt: skip
     table.validate()
     images = [volume.image for volume in volumes]
@@ -411,15 +415,15 @@ def test_small_volumes_stop_or_are_left_out(world, caplog):
     arrays = [*noise(6), noise(1, (5, 18, 14))[0], *noise(6, seed=1)]
     volumes, features, load = world(arrays, validation=5)
     with pytest.raises(VolumeError, match=r"006\.nii\.gz: its shape \(5, 18, 14\)"):
-        discover(volumes, features, load, rule="any", **SMALL)
+        discover(volumes, features, load, criterion="any", **SMALL)
     with caplog.at_level(logging.WARNING):
-        table = discover(volumes, features, load, rule="any", on_error="skip", **SMALL)
+        table = discover(volumes, features, load, criterion="any", on_error="skip", **SMALL)
     assert "006.nii.gz" in caplog.text
     assert table.volumes == [*volumes[:6], *volumes[7:]]
     assert not any("006" in item["image"] for item in table.training + table.validation)
     kept = [i for i in range(13) if i != 6]
     check_against_loops(
-        table, table.volumes, features[kept], ForegroundRule(min_fraction=0), [arrays[i] for i in kept], SMALL
+        table, table.volumes, features[kept], ForegroundCriterion(min_fraction=0), [arrays[i] for i in kept], SMALL
     )
     assert {volumes[i].image for i in load.asked} >= {item["image"] for item in table.references}
 
@@ -429,9 +433,9 @@ def test_other_sections_are_passed_over(world):
     odd = type(volumes[0])("/scans/test.nii", "p999", "test", (1, 1, 1), (9, 9, 9))
     vectors = np.insert(features, 3, np.nan, axis=0)
     load.arrays = np.insert(load.arrays, 3, 7, axis=0)
-    table = discover([*volumes[:3], odd, *volumes[3:]], vectors, load, rule="any", **SMALL)
+    table = discover([*volumes[:3], odd, *volumes[3:]], vectors, load, criterion="any", **SMALL)
     load.arrays = np.delete(load.arrays, 3, axis=0)
-    assert table == discover(volumes, features, load, rule="any", **SMALL)
+    assert table == discover(volumes, features, load, criterion="any", **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -445,7 +449,7 @@ def test_other_sections_are_passed_over(world):
 def test_too_few_patients(world, change, message):
     volumes, features, load = world()
     with pytest.raises(DatalistError, match=message):
-        discover(volumes, features, load, rule="any", **{**SMALL, **change})
+        discover(volumes, features, load, criterion="any", **{**SMALL, **change})
     assert not load.asked  # nothing is read before the answer is known
 
 
@@ -453,7 +457,7 @@ def test_patients_on_both_sides(world):
     volumes, features, load = world(patients=[f"p{min(i, 13)}" for i in range(16)], validation=2)
     settings = {**SMALL, "validation_patients": 1}
     with pytest.raises(DatalistError, match="both training and validation, the first p13"):
-        discover(volumes, features, load, rule="any", **settings)
+        discover(volumes, features, load, criterion="any", **settings)
 
 
 def test_features_that_do_not_belong(world):
@@ -461,22 +465,22 @@ def test_features_that_do_not_belong(world):
     bad = features.copy()
     bad[13, 2] = np.nan
     with pytest.raises(VolumeError, match=r"013\.nii\.gz: its feature vector \(row 13\) is not finite"):
-        discover(volumes, bad, load, rule="any", **SMALL)
+        discover(volumes, bad, load, criterion="any", **SMALL)
     with pytest.raises(ValueError, match=r"one row a volume, 16, got shape \(15, 8\)"):
-        discover(volumes, features[1:], load, rule="any", **SMALL)
+        discover(volumes, features[1:], load, criterion="any", **SMALL)
 
 
 def test_volumes_that_have_changed(world):
     volumes, features, load = world()
     load.arrays = noise(16, (20, 18, 15))
     with pytest.raises(VolumeError, match=r"nii\.gz: its shape is \(20, 18, 15\), but was \(20, 18, 14\)"):
-        discover(volumes, features, load, rule="any", **SMALL)
+        discover(volumes, features, load, criterion="any", **SMALL)
     load.arrays = noise(16) * 2000 - 1000
     with pytest.raises(IntensityRangeError, match=r"nii\.gz: values from -9.*needs \[0, 1\]"):
-        discover(volumes, features, load, rule="any", **SMALL)
+        discover(volumes, features, load, criterion="any", **SMALL)
     load.arrays = noise(16) * np.nan
     with pytest.raises(IntensityRangeError, match="nan"):
-        discover(volumes, features, load, rule="any", **SMALL)
+        discover(volumes, features, load, criterion="any", **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -506,5 +510,5 @@ def test_settings_out_of_range(world, change):
 
 def test_no_validation_when_none_is_asked_for(world):
     volumes, features, load = world(8, validation=0)
-    table = discover(volumes, features, load, rule="any", **{**SMALL, "validation_patients": 0})
+    table = discover(volumes, features, load, criterion="any", **{**SMALL, "validation_patients": 0})
     assert table.validation == [] and isinstance(table, PatternTable)

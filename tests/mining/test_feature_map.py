@@ -24,21 +24,21 @@ def test_the_projection_is_that_of_the_covariance_s_eigenvectors(vectors):
     np.testing.assert_array_equal(project(vectors)[0], points)
 
 
-def places(picture, colour, region):
+def places(image, colour, region):
     """Centres (x, y) of the connected pieces of nearly a colour, as marks of 8 pixels are."""
-    near = (np.abs(picture.astype(int) - colour).max(axis=2) < 40) & region
+    near = (np.abs(image.astype(int) - colour).max(axis=2) < 40) & region
     pieces, count = ndimage.label(near)
     return [np.array(ndimage.center_of_mass(pieces == i + 1))[::-1] for i in range(count)]
 
 
 def test_marks_lie_as_the_projection_does_on_equal_scales(vectors):
-    """Four far apart in two groups: their distances in the picture are in proportion to those projected."""
+    """Four far apart in two groups: their distances in the image are in proportion to those projected."""
     corners = np.zeros((4, 3))
     corners[:, :2] = [(-30, -10), (30, -10), (30, 10), (-28, 12)]
-    picture = draw_feature_map(corners, ["a", "a", "b", "b"])
-    inside = np.zeros(picture.shape[:2], bool)
+    image = draw_feature_map(corners, ["a", "a", "b", "b"])
+    inside = np.zeros(image.shape[:2], bool)
     inside[20:520, 20:515] = True
-    found = [places(picture, colour, inside) for colour in PALETTE[:2]]
+    found = [places(image, colour, inside) for colour in PALETTE[:2]]
     assert [len(group) for group in found] == [2, 2]
     points = project(corners)[0] * (1, -1)
     drawn = sorted(map(tuple, np.concatenate(found)))
@@ -51,20 +51,20 @@ def test_marks_lie_as_the_projection_does_on_equal_scales(vectors):
 def test_thirty_groups_have_marks_of_their_own():
     """In the legend, whose lines differ in the mark alone."""
     vectors = np.random.default_rng(0).normal(size=(30, 4))
-    picture = draw_feature_map(vectors, [chr(65 + i // 10) + chr(48 + i % 10) for i in range(30)])
-    assert picture.dtype == np.uint8 and picture.shape[2] == 3
-    marks = [picture[28 + 18 * i : 28 + 18 * (i + 1), 528:544] for i in range(30)]
+    image = draw_feature_map(vectors, [chr(65 + i // 10) + chr(48 + i % 10) for i in range(30)])
+    assert image.dtype == np.uint8 and image.shape[2] == 3
+    marks = [image[28 + 18 * i : 28 + 18 * (i + 1), 528:544] for i in range(30)]
     assert all((mark < 200).any() for mark in marks)
     assert len({mark.tobytes() for mark in marks}) == 30
-    assert picture.shape[0] > 28 + 18 * 30  # all of them fit
+    assert image.shape[0] > 28 + 18 * 30  # all of them fit
 
 
 def test_without_groups_all_marks_are_alike(vectors):
-    picture = draw_feature_map(vectors)
-    coloured = picture.max(axis=2).astype(int) - picture.min(axis=2) > 60
+    image = draw_feature_map(vectors)
+    coloured = image.max(axis=2).astype(int) - image.min(axis=2) > 60
     assert coloured.any()
     for colour in PALETTE[1:]:
-        assert not (np.abs(picture.astype(int) - colour).max(axis=2) < 10).any()
+        assert not (np.abs(image.astype(int) - colour).max(axis=2) < 10).any()
 
 
 @pytest.mark.parametrize(

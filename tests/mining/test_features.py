@@ -69,14 +69,14 @@ def network():
     return AutoEncoder3D(1, 2)
 
 
-def test_each_row_is_the_mean_of_the_deepest_map(dataset, network, arrays):
+def test_each_row_is_the_mean_of_the_bottleneck_map(dataset, network, arrays):
     found = volume_features(network, dataset(), SIZE)
     assert found.vectors.shape == (4, 32) and found.vectors.dtype == np.float32
     network.eval()
     for vector, volume, array in zip(found.vectors, found.volumes, arrays, strict=True):
         whole = torch.from_numpy(array)[None]
-        deepest = network.encoder(resize_whole(whole, SIZE)[None])[-1][0].detach().numpy()
-        np.testing.assert_allclose(vector, [np.mean(channel) for channel in deepest], rtol=1e-4, atol=1e-6)
+        bottleneck = network.encoder(resize_whole(whole, SIZE)[None])[-1][0].detach().numpy()
+        np.testing.assert_allclose(vector, [np.mean(channel) for channel in bottleneck], rtol=1e-4, atol=1e-6)
         assert volume.shape == array.shape and volume.body_box == body_box(whole)
     assert [volume.patient for volume in found.volumes] == ["p0", "p1", "p2", "p3"]
     assert [volume.section for volume in found.volumes] == ["training"] * 3 + ["validation"]

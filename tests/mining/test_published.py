@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, LoadVolumed, RandCubed, load_datalist, preprocessing, write_datalist
+from medgenesis.data import PatchDataset, RandAcceptedCropd, load_datalist, preprocessing, write_datalist
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io import LoadVolumed
 from medgenesis.mining import VolumeLoader, export_published, import_published, published
-from medgenesis.mining.cut import cut_pattern
+from medgenesis.mining.crop import crop_pattern
 from medgenesis.transforms import RandGenesisd
 
 SIZE = (6, 6, 4)
@@ -45,7 +46,7 @@ def read(folder, prefix, resolution, fold):
 
 def cube_of(item, arrays, volumes):
     array = arrays[[volume.image for volume in volumes].index(item["image"])]
-    return cut_pattern(torch.from_numpy(array)[None], item["origin"], item["size"], SIZE)[0].numpy()
+    return crop_pattern(torch.from_numpy(array)[None], item["origin"], item["size"], SIZE)[0].numpy()
 
 
 def find(items, number, image, resolution):
@@ -235,12 +236,12 @@ def test_the_pipeline_of_the_docstring(tmp_path):
     cubes = write_published(folder, classes=5)
     write_datalist(import_published(folder, classes=5), tmp_path / "list.json")
     records = load_datalist(tmp_path / "list.json", "training")
-    dataset = CubeDataset(
+    dataset = PatchDataset(
         records,
         preprocessing(intensity="unit"),
-        RandCubed("image", (5, 5, 3), rule="any"),
+        RandAcceptedCropd("image", (5, 5, 3), criterion="any"),
         RandGenesisd("image", preset="semantic"),
-        cubes_per_volume=1,
+        patches_per_image=1,
         cache="none",
         keys=("image", "target", "class"),
     )

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from medgenesis.data.cube_rules import ForegroundRule
+from medgenesis.data.crop_criteria import ForegroundCriterion
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining import discover, pattern_similarity
 
@@ -125,10 +125,10 @@ def test_random_coordinates_obey_the_rule(mined):
     """Only one place of each volume is body, so every cube that the rule draws shows the same."""
     arrays = np.zeros((12, 16, 16, 8), np.float32)
     arrays[:, 6:14, 5:13, 2:6] = 0.1 + 0.8 * anatomy(12, SIZE)
-    body = ForegroundRule(min_fraction=1.0)
-    table, load = mined(arrays, rule=body, min_distance=0, tries=4000, classes=2)
-    assert pattern_similarity(table, load, rule=body, tries=4000).random_coordinates > 0.95
-    assert pattern_similarity(table, load, rule="any").random_coordinates < 0.8
+    body = ForegroundCriterion(min_fraction=1.0)
+    table, load = mined(arrays, criterion=body, min_distance=0, tries=4000, classes=2)
+    assert pattern_similarity(table, load, criterion=body, tries=4000).random_coordinates > 0.95
+    assert pattern_similarity(table, load, criterion="any").random_coordinates < 0.8
     with pytest.raises(ValueError, match="`rule` must be one of"):
         pattern_similarity(table, load)
 
@@ -140,10 +140,15 @@ def test_other_patients_are_cut_at_the_same_part_of_the_body(mined, infos, loade
     boxes = [((i, 6 - i, i), (i + 24, 30 - i, i + 12)) for i in range(7)]
     volumes = infos([array.shape for array in arrays], 0, boxes=boxes)
     load = loader(arrays)
-    settings = {**SETTINGS, "train_patients": 4, "validation_patients": 0, "rule": ForegroundRule(min_fraction=1.0)}
+    settings = {
+        **SETTINGS,
+        "train_patients": 4,
+        "validation_patients": 0,
+        "rule": ForegroundCriterion(min_fraction=1.0),
+    }
     table = discover(volumes, np.random.default_rng(0).normal(size=(7, 3)), load, **settings)
     assert table.settings["coordinates"] == "body"
-    assert pattern_similarity(table, load, rule="any").other_patients > 0.95
+    assert pattern_similarity(table, load, criterion="any").other_patients > 0.95
 
 
 def test_volumes_are_read_once_and_one_is_held(mined):

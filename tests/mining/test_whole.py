@@ -7,11 +7,11 @@ from monai.data import MetaTensor
 from monai.transforms import CopyItemsd
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, Preprocessing, RandCubed, preprocessing
+from medgenesis.data import PatchDataset, Preprocessing, RandAcceptedCropd, preprocessing
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import VolumeError
 from medgenesis.methods import ModelsGenesis
-from medgenesis.mining import ResizeWholed
+from medgenesis.mining import ResizeVolumed
 from medgenesis.mining.whole import resize_whole
 from medgenesis.networks import AutoEncoder3D
 
@@ -64,7 +64,7 @@ def test_the_border_is_not_darkened_however_many_slices_there_are(slices):
 def test_the_outer_faces_stay_where_they_are_in_the_patient():
     affine = torch.tensor([[-2.0, 0, 0, 5], [0, 0, 1.5, -7], [0, 3.0, 0, 11], [0, 0, 0, 1]], dtype=torch.float64)
     volume = MetaTensor(torch.rand((1, 20, 12, 9)), affine=affine.clone(), meta={"filename_or_obj": "a.nii"})
-    resized = ResizeWholed("image", (8, 16, 9))({"image": volume, "other": 3})
+    resized = ResizeVolumed("image", (8, 16, 9))({"image": volume, "other": 3})
     assert resized["other"] == 3
     small = resized["image"]
     assert small.shape == (1, 8, 16, 9) and small.meta["filename_or_obj"] == "a.nii"
@@ -73,32 +73,32 @@ def test_the_outer_faces_stay_where_they_are_in_the_patient():
         torch.testing.assert_close(*places)
     assert torch.equal(volume.affine, affine)
     assert (
-        ResizeWholed(["image", "absent"], 4, allow_missing_keys=True)({"image": volume})["image"].shape[1:] == (4,) * 3
+        ResizeVolumed(["image", "absent"], 4, allow_missing_keys=True)({"image": volume})["image"].shape[1:] == (4,) * 3
     )
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="size"):
-        ResizeWholed("image", (8, 8))
+        ResizeVolumed("image", (8, 8))
     with pytest.raises(ValueError, match="size"):
-        ResizeWholed("image", (8, 8, 0))
+        ResizeVolumed("image", (8, 8, 0))
     flat = MetaTensor(torch.rand((1, 8, 8)), meta={"filename_or_obj": "xray.png"})
     with pytest.raises(VolumeError, match=r"xray.png.*\(1, 8, 8\)"):
-        ResizeWholed("image", 8)({"image": flat})
+        ResizeVolumed("image", 8)({"image": flat})
     with pytest.raises(KeyError):
-        ResizeWholed("image", 8)({})
+        ResizeVolumed("image", 8)({})
 
 
 def test_the_auto_encoder_trains_on_the_data_set_of_the_docstring(scans, tmp_path):
     """Image and target are the whole volume; one step of the engine moves the weights."""
     arrays = np.random.default_rng(3).random((3, 20, 24, 16), dtype=np.float32)
     volumes = scans(arrays)
-    dataset = CubeDataset(
+    dataset = PatchDataset(
         [{"image": volume.image} for volume in volumes],
-        Preprocessing([*preprocessing(intensity="unit").transforms, ResizeWholed("image", (16, 16, 8))]),
-        cut=RandCubed("image", (16, 16, 8), rule="any"),
+        Preprocessing([*preprocessing(intensity="unit").transforms, ResizeVolumed("image", (16, 16, 8))]),
+        crop=RandAcceptedCropd("image", (16, 16, 8), criterion="any"),
         transform=CopyItemsd("image", names="target"),
-        cubes_per_volume=1,
+        patches_per_image=1,
         cache_dir=tmp_path / "cache",
     )
     assert len(dataset) == 3

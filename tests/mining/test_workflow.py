@@ -16,12 +16,12 @@ from PIL import Image
 
 from medgenesis import bundles
 from medgenesis.data import preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextEvaluator, PretextTrainer
 from medgenesis.errors import CheckpointError, DatalistError, VolumeError, cause_of
 from medgenesis.mining import (
     PatternTable,
-    ResizeWholed,
+    ResizeVolumed,
     VolumeFeatures,
     VolumeLoader,
     partial,
@@ -38,7 +38,7 @@ TINY = {
     "width": 2,
     "volume_size": [16, 16, 16],
     "cube_size": [8, 8, 6],
-    "cube_rule": "any",
+    "crop_criterion": "any",
     "min_distance": 3,
     "classes": 3,
     "train_patients": 3,
@@ -99,7 +99,7 @@ def contents(folder):
 # what they leave
 
 
-def test_a_table_pictures_and_numbers(datalist, mined):
+def test_a_table_images_and_numbers(datalist, mined):
     assert RESULTS <= {path.name for path in mined.iterdir()}
     table = PatternTable.load(mined / "patterns.json")
     assert table.class_counts("training") == dict.fromkeys(range(3), 3)
@@ -144,7 +144,7 @@ def test_the_auto_encoder_learns_from_whole_volumes(datalist, mined, tmp_path):
     made = parsed(datalist, tmp_path)
     (training, validation) = (made.parser.get_parsed_content(f"{name}#dataset") for name in ("train", "validate"))
     assert (len(training), len(validation)) == (4, 2)
-    resize = ResizeWholed("image", TINY["volume_size"])
+    resize = ResizeVolumed("image", TINY["volume_size"])
     for record, sample in zip(records_to_mine(datalist)[:4], training, strict=False):
         whole = resize(preprocessing()(record))["image"].as_tensor()
         assert torch.equal(sample["image"], sample["target"]) and torch.equal(sample["image"], whole)
@@ -258,7 +258,7 @@ def test_what_was_removed_is_made_anew_and_nothing_else(datalist, again, monkeyp
     assert (again / "contact_sheet.png").is_file()
 
 
-def test_pictures_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, again):
+def test_images_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, again):
     (again / "patterns.json").unlink()
     with pytest.raises(ValueError, match=r"similarity.json: was made with patterns \(checksum\)"):
         mine(datalist, again, classes=2)
@@ -277,7 +277,7 @@ def test_pictures_of_an_earlier_table_are_not_left_beside_a_new_one(datalist, ag
         ({"volume_size": [16, 16, 8]}, "autoencoder/pretrained.pt"),
         ({"classes": 2}, "patterns.json"),
         ({"min_distance": 4}, "patterns.json"),
-        ({"cube_rule": "foreground"}, "patterns.json"),
+        ({"crop_criterion": "foreground"}, "patterns.json"),
         ({"multi_resolution": True}, "patterns.json"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),

@@ -1,4 +1,4 @@
-"""AutoEncoder3D: UNet3D's encoder, and a decoder to which nothing comes but the deepest map."""
+"""AutoEncoder3D: UNet3D's encoder, and a decoder to which nothing comes but the last feature map."""
 
 import pytest
 import torch

@@ -13,7 +13,7 @@ NETWORKS = {
     "SegResNet": lambda n=1: SegResNet(3, 8, 1, n, blocks_down=(1, 1, 2), blocks_up=(1, 1), dropout_prob=0.2),
     "SwinUNETR": lambda n=1: SwinUNETR(in_channels=1, out_channels=n, feature_size=12, depths=(1, 1, 1, 1)),
 }
-# the module whose input is the deepest map, in the network's own forward
+# the module whose input is the last feature map, in the network's own forward
 CONSUMERS = {
     "UNet3D": ("decoder.levels.0.up", 0),
     "DynUNet": ("upsamples.0", 0),
@@ -31,7 +31,7 @@ def test_encoder_gives_the_map_that_the_network_itself_decodes(name):
     network.get_submodule(module).register_forward_pre_hook(lambda _, args: seen.append(args[argument]))
     parts = network_parts(network)
     stage = []
-    parts.deepest.register_forward_hook(lambda _, args, out: stage.append(out))
+    parts.bottleneck.register_forward_hook(lambda _, args, out: stage.append(out))
     encoder = parts.encoder
     with torch.no_grad():
         network(X)
@@ -70,9 +70,9 @@ def test_classifier(name, hidden):
     classifier = EncoderClassifier(network, 3, hidden=hidden, dropout=0.5).eval()
     with torch.no_grad():
         logits, vector = classifier(X), classifier.embed(X)
-        deepest = network_parts(network).encoder(X)[-1]
+        bottleneck = network_parts(network).encoder(X)[-1]
     assert logits.shape == (2, 3)
-    assert torch.allclose(vector, deepest.flatten(2).mean(2), atol=1e-5)
+    assert torch.allclose(vector, bottleneck.flatten(2).mean(2), atol=1e-5)
     dense = [m for m in classifier.head if isinstance(m, nn.Linear)]
     expected = vector @ dense[0].weight.T + dense[0].bias
     if hidden:
@@ -109,8 +109,8 @@ def test_other_networks_by_dotted_names():
 
 
 def test_a_named_encoder_may_return_one_tensor():
-    network = nn.ModuleDict({"trunk": nn.Conv3d(1, 6, 3, stride=4), "last": nn.Conv3d(6, 2, 1)})
-    classifier = EncoderClassifier(network, 3, encoder="trunk", hidden=None)
+    network = nn.ModuleDict({"backbone": nn.Conv3d(1, 6, 3, stride=4), "last": nn.Conv3d(6, 2, 1)})
+    classifier = EncoderClassifier(network, 3, encoder="backbone", hidden=None)
     assert classifier(torch.rand(2, 1, 16, 16, 16)).shape == (2, 3)
 
 

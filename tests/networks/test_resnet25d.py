@@ -1,16 +1,12 @@
-"""The 2.5D trunks: torchvision's keys and shapes, and the same maps as a slow forward by those keys."""
+"""The 2.5D backbones: torchvision's keys and shapes, and the same maps as a slow forward by those keys."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.published_2d import backbone_maps, backbone_shapes, random_weights
 
-from medgenesis.networks import EncoderClassifier, ResNet25D, deepest_map, network_parts
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from published_2d import random_weights, trunk_maps, trunk_shapes
+from medgenesis.networks import EncoderClassifier, ResNet25D, bottleneck_features, network_parts
 
 ENTRIES = {"resnet18": 120, "resnet34": 216, "resnet50": 318, "resnet101": 624, "densenet121": 725}
 PARAMETERS = {"resnet18": 11_689_512 - 513_000, "resnet50": 23_508_032, "densenet121": 7_978_856 - 1_025_000}
@@ -22,7 +18,7 @@ def test_keys_and_shapes_are_torchvisions(name):
         network = ResNet25D(name)
     state = network.state_dict()
     assert len(state) == ENTRIES[name]
-    expected = trunk_shapes(name)
+    expected = backbone_shapes(name)
     assert {key: tuple(value.shape) for key, value in state.items()} == expected
     assert list(state)[:2] == list(expected)[:2]
     if name in PARAMETERS:
@@ -32,12 +28,12 @@ def test_keys_and_shapes_are_torchvisions(name):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "densenet121"])
 @pytest.mark.parametrize("slices", [3, 5])
 def test_maps_and_features_equal_a_slow_forward(name, slices):
-    weights = random_weights(trunk_shapes(name, slices))
+    weights = random_weights(backbone_shapes(name, slices))
     network = ResNet25D(name, slices).eval()
     network.load_state_dict(weights)
     x = torch.rand(2, slices, 64, 96)
     with torch.no_grad():
-        expected, maps, features = trunk_maps(weights, x), network.maps(x), network(x)
+        expected, maps, features = backbone_maps(weights, x), network.maps(x), network(x)
     assert [tuple(m.shape[2:]) for m in maps] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
     assert tuple(m.shape[1] for m in maps) == network.feature_channels
     for ours, theirs in zip(maps, expected, strict=True):
@@ -69,7 +65,7 @@ def test_parts(name):
     first = next(network.named_children())[0]
     assert parts.heads == () and network_parts(network, head=first).heads == (first,)
     seen = []
-    parts.deepest.register_forward_hook(lambda _, args, out: seen.append(out))
+    parts.bottleneck.register_forward_hook(lambda _, args, out: seen.append(out))
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         features = network(x)
@@ -82,7 +78,7 @@ def test_parts(name):
         for parameter in network.parameters():
             parameter.zero_()
         clone = copy.deepcopy(parts.encoder)  # as mining does
-        assert not deepest_map(parts.encoder(x)).any() and not deepest_map(clone(x)).any()
+        assert not bottleneck_features(parts.encoder(x)).any() and not bottleneck_features(clone(x)).any()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])

@@ -11,12 +11,12 @@ from medgenesis.networks import inflate_stem
 @pytest.mark.parametrize("slices", [1, 3, 5, 7])
 def test_equal_slices_give_the_same_response(channels, slices):
     torch.manual_seed(0)
-    weight, picture = torch.randn(8, channels, 7, 7).double(), torch.rand(2, 1, 20, 24).double()
+    weight, image = torch.randn(8, channels, 7, 7).double(), torch.rand(2, 1, 20, 24).double()
     inflated = inflate_stem(weight, slices)
     assert inflated.shape == (8, slices, 7, 7) and inflated.is_contiguous()
-    expected = F.conv2d(picture.repeat(1, channels, 1, 1), weight, stride=2, padding=3)
+    expected = F.conv2d(image.repeat(1, channels, 1, 1), weight, stride=2, padding=3)
     assert expected.std() > 0.1
-    assert torch.allclose(F.conv2d(picture.repeat(1, slices, 1, 1), inflated, stride=2, padding=3), expected)
+    assert torch.allclose(F.conv2d(image.repeat(1, slices, 1, 1), inflated, stride=2, padding=3), expected)
 
 
 def test_as_many_slices_as_channels_changes_nothing():

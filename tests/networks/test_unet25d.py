@@ -1,6 +1,6 @@
 """The 2.5D U-Net: its size, its parts, its initial weights, and what it refuses.
 
-That it computes what the published layout computes is tested in tests/weights/test_smp_unet.py.
+That it computes what the published layout computes is tested in tests/weights/layouts/test_smp_unet.py.
 """
 
 import pytest
@@ -55,7 +55,7 @@ def test_parts():
     parts = network_parts(network)
     assert parts.encoder is network.encoder and parts.heads == ("head",)
     seen = []
-    parts.deepest.register_forward_hook(lambda _, args, out: seen.append(out))
+    parts.bottleneck.register_forward_hook(lambda _, args, out: seen.append(out))
     network.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0][-1]))
     classifier = EncoderClassifier(network, 3, hidden=None).eval()
     with torch.no_grad():

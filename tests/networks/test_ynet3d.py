@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from medgenesis.inference import embed_volume
 from medgenesis.networks import EncoderClassifier, PatternHead, UNet3D, YNet3D, network_parts
-from medgenesis.transfer import embed_volume
 
 VARIANTS = pytest.mark.parametrize("decoder", [True, False])
 
@@ -70,7 +70,7 @@ def test_fewer_than_two_classes_are_refused():
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_restoration_is_that_of_a_unet_and_logits_come_from_its_deepest_map(norm):
+def test_restoration_is_that_of_a_unet_and_logits_come_from_its_bottleneck_map(norm):
     settings = dict(in_channels=2, out_channels=3, width=2, norm=norm, activation=None)
     network, unet = YNet3D(num_classes=7, **settings).eval(), UNet3D(**settings).eval()
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("classifier.")}
@@ -125,7 +125,7 @@ def test_sides_as_in_unet3d():
 def test_transfers_as_any_encoder_decoder(decoder):
     network = YNet3D(width=2, num_classes=3, decoder=decoder).eval()
     parts = network_parts(network)
-    assert parts.encoder is parts.deepest is network.encoder
+    assert parts.encoder is parts.bottleneck is network.encoder
     assert parts.heads == (("head", "classifier") if decoder else ("classifier",))
     x = torch.rand(1, 1, 16, 16, 16)
     with torch.no_grad():

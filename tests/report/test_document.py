@@ -47,17 +47,17 @@ def pixels(source):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,")))))
 
 
-def random_picture(*shape):
+def random_image(*shape):
     return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
 
 
 def full_report():
     return (
         Report("Models <Genesis> & co", 'a "quick" run')
-        .heading("Pictures")
+        .heading("Images")
         .paragraph("x < y && y > 'z'")
-        .picture(random_picture(5, 7), "grey", scale=3, alt="a grey noise")
-        .gallery([(random_picture(4, 4, 3), "one"), (random_picture(4, 6, 3), 'two "quoted"')])
+        .drawing(random_image(5, 7), "grey", scale=3, alt="a grey noise")
+        .gallery([(random_image(4, 4, 3), "one"), (random_image(4, 6, 3), 'two "quoted"')])
         .curves({"train <loss>": ([1, 2, 3], [3, 2, 1]), "val": ([1, 3], [4, np.nan])}, "epoch", "loss", "Losses.")
         .table(["organ", "Dice"], [["lungs", 0.97123], ["<b>heart</b>", 0.9]], "12 subjects")
         .code("medgenesis demo > log && echo '<done>'")
@@ -86,9 +86,9 @@ def test_texts_arrive_as_they_were_given():
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1)])
-def test_a_picture_is_embedded_without_loss_and_enlarged_by_the_page(shape):
-    array = random_picture(*shape)
-    (image,) = Page(Report("t").picture(array, "c", scale=3).render()).all("img")
+def test_an_image_is_embedded_without_loss_and_enlarged_by_the_page(shape):
+    array = random_image(*shape)
+    (image,) = Page(Report("t").drawing(array, "c", scale=3).render()).all("img")
     np.testing.assert_array_equal(pixels(image["src"]), array)
     assert (int(image["width"]), int(image["height"])) == (3 * shape[1], 3 * shape[0])
 
@@ -96,9 +96,9 @@ def test_a_picture_is_embedded_without_loss_and_enlarged_by_the_page(shape):
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)]
 )
-def test_what_is_no_picture_is_refused(array):
+def test_what_is_no_image_is_refused(array):
     with pytest.raises(ValueError, match="uint8"):
-        Report("t").picture(array, "c")
+        Report("t").drawing(array, "c")
 
 
 def test_numbers_stand_at_the_right_and_words_at_the_left():

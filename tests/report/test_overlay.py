@@ -28,10 +28,10 @@ def edges_by_hand(label, differs):
 def test_only_labelled_pixels_change(outline):
     image, label = image_and_label()
     before = image.copy(), label.copy()
-    picture = overlay(image, label, outline=outline)
+    drawing = overlay(image, label, outline=outline)
     grey = np.repeat(np.round(image * 255).astype(np.uint8)[..., None], 3, axis=-1)
-    np.testing.assert_array_equal(picture[label == 0], grey[label == 0])
-    assert (picture[label > 0] != grey[label > 0]).any(axis=-1).all()
+    np.testing.assert_array_equal(drawing[label == 0], grey[label == 0])
+    assert (drawing[label > 0] != grey[label > 0]).any(axis=-1).all()
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(label, before[1])
 
@@ -39,26 +39,26 @@ def test_only_labelled_pixels_change(outline):
 def test_the_fill_blends_and_the_outline_is_the_colour():
     image, label = image_and_label()
     colours = [(255, 0, 0), (0, 255, 0), (10, 20, 30)]
-    picture = overlay(image, label, colours, opacity=0.25)
+    drawing = overlay(image, label, colours, opacity=0.25)
     edge = edges_by_hand(label, lambda neighbour, own: own > 0 and neighbour != own)
     for value, colour in ((1, colours[0]), (2, colours[1]), (9, colours[2])):  # 9 is the third again
-        assert (picture[edge & (label == value)] == colour).all()
+        assert (drawing[edge & (label == value)] == colour).all()
         inner = ~edge & (label == value)
         expected = 0.75 * 255 * image[inner][:, None] + 0.25 * np.array(colour)
-        np.testing.assert_allclose(picture[inner], expected, atol=0.51)
+        np.testing.assert_allclose(drawing[inner], expected, atol=0.51)
 
 
 def test_a_contour_surrounds_its_label_and_hides_none_of_an_equal_one():
     image, label = image_and_label()
-    picture = overlay(image, label)
-    drawn = contour_around(picture, label)
-    changed = (drawn != picture).any(-1)
+    drawing = overlay(image, label)
+    drawn = contour_around(drawing, label)
+    changed = (drawn != drawing).any(-1)
     around = edges_by_hand(label, lambda neighbour, own: neighbour > own)
     assert (drawn[around] == REFERENCE_COLOUR).all() and not changed[~around].any()
     assert (label == 0)[around].sum() > 0
 
 
-def test_no_label_leaves_the_grey_picture():
+def test_no_label_leaves_the_grey_image():
     image = np.array([[0.0, 0.5, 1.0]])
     expected = [[[0] * 3, [128] * 3, [255] * 3]]
     np.testing.assert_array_equal(overlay(image, np.zeros((1, 3), bool)), expected)

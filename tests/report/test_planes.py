@@ -9,15 +9,15 @@ from medgenesis.report.planes import MARGIN
 SHAPE = X, Y, Z = 20, 30, 40  # to the patient's left, back, head
 
 
-def split(picture, shape=SHAPE):
-    """The three panels of a picture with square voxels, (down, across, 3) each."""
+def split(image, shape=SHAPE):
+    """The three panels of an image with square voxels, (down, across, 3) each."""
     x, y, z = shape
     panels, left, height = [], 0, max(y, z)
     for across, down in ((x, y), (x, z), (y, z)):
         top = (height - down) // 2
-        panels.append(picture[top : top + down, left + MARGIN : left + MARGIN + across])
+        panels.append(image[top : top + down, left + MARGIN : left + MARGIN + across])
         left += MARGIN + across
-    assert picture.shape == (height, left + MARGIN, 3)
+    assert image.shape == (height, left + MARGIN, 3)
     return panels
 
 
@@ -32,7 +32,7 @@ def test_each_corner_of_the_body_is_shown_where_a_radiologist_looks_for_it(corne
     volume[at] = label[at] = 1  # a label on the voxel draws the slices through it
     axial, coronal, sagittal = split(three_planes(volume, label))
     left, back, head = corner
-    across = X - 1 if left else 0  # the patient's left at the picture's right
+    across = X - 1 if left else 0  # the patient's left at the image's right
     assert where(axial, PALETTE[0]) == [(Y - 1 if back else 0, across)]
     assert where(coronal, PALETTE[0]) == [(0 if head else Z - 1, across)]
     assert where(sagittal, PALETTE[0]) == [(0 if head else Z - 1, Y - 1 if back else 0)]
@@ -60,10 +60,10 @@ def test_the_slices_go_through_the_centroid():
 
 def test_pixels_are_square_in_mm():
     volume = np.zeros((8, 12, 5))
-    picture = three_planes(volume, np.ones(volume.shape, int), spacing_mm=(1.0, 0.5, 3.0))
+    image = three_planes(volume, np.ones(volume.shape, int), spacing_mm=(1.0, 0.5, 3.0))
     widths, heights = (16, 16, 12), (12, 30, 30)
-    colour = (picture != picture[..., :1]).any(-1)  # the label fills every panel; margins and letters are grey
-    assert picture.shape == (30, sum(widths) + 4 * MARGIN, 3)
+    colour = (image != image[..., :1]).any(-1)  # the label fills every panel; margins and letters are grey
+    assert image.shape == (30, sum(widths) + 4 * MARGIN, 3)
     left = 0
     for width, height in zip(widths, heights, strict=True):
         left += MARGIN
@@ -84,8 +84,8 @@ def test_a_reference_is_drawn_in_its_own_colour_around_the_label():
 def test_a_label_is_never_blended_between_values():
     label = np.zeros((6, 6, 3), np.float32)
     label[2:4, 2:4], label[4:, 4:] = 1, 3
-    picture = three_planes(np.zeros(label.shape), label, spacing_mm=(1, 1, 4))
-    tints = {tuple(c) for c in picture.reshape(-1, 3).tolist() if len(set(c)) > 1}
+    image = three_planes(np.zeros(label.shape), label, spacing_mm=(1, 1, 4))
+    tints = {tuple(c) for c in image.reshape(-1, 3).tolist() if len(set(c)) > 1}
     allowed = [PALETTE[0], PALETTE[2]]
     allowed += [tuple(np.round(0.35 * np.array(c)).astype(int).tolist()) for c in allowed]
     assert tints <= set(allowed)

@@ -1,17 +1,12 @@
 """What no transform can work on, and settings that make no sense: an error names argument, rule, value and remedy."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import ONES, VARIANTS, build, call, cube, every_subject, every_variant
 
 import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import FACES, ONES, build, call, cube, every_face, every_subject
 
 
 def spoiled(value):
@@ -38,12 +33,12 @@ BAD_VOLUMES = {
 
 
 @every_subject
-@every_face
+@every_variant
 @pytest.mark.parametrize("volume, words", BAD_VOLUMES.values(), ids=BAD_VOLUMES)
-def test_bad_volumes_are_named(subject, face, volume, words):
-    words = words.replace(r"shape \(", r"shape \(1, ") if face == "batched" and "shape" in words else words
+def test_bad_volumes_are_named(subject, variant, volume, words):
+    words = words.replace(r"shape \(", r"shape \(1, ") if variant == "batched" and "shape" in words else words
     with pytest.raises(VolumeError, match=words):
-        call(build(subject, face), volume)
+        call(build(subject, variant), volume)
 
 
 @every_subject
@@ -72,18 +67,18 @@ def test_a_refused_volume_moves_no_generator_and_leaves_the_last_draw(subject):
 
 
 @every_subject
-@every_face
-def test_numpy_integers_are_refused_too(subject, face):
+@every_variant
+def test_numpy_integers_are_refused_too(subject, variant):
     with pytest.raises(VolumeError, match="floating point"):
-        call(build(subject, face), np.zeros((1, 8, 8, 8), np.uint8))
+        call(build(subject, variant), np.zeros((1, 8, 8, 8), np.uint8))
 
 
 @pytest.mark.parametrize("subject", ONES)
-@every_face
+@every_variant
 @pytest.mark.parametrize("prob", [-0.1, 1.5, float("nan")])
-def test_a_probability_outside_0_to_1_is_named(subject, face, prob):
+def test_a_probability_outside_0_to_1_is_named(subject, variant, prob):
     with pytest.raises(ValueError, match=rf"prob must be a probability in \[0, 1\], but is {prob}"):
-        build(subject, face, prob=prob)
+        build(subject, variant, prob=prob)
 
 
 IMPOSSIBLE = [
@@ -140,16 +135,16 @@ IMPOSSIBLE = [
 ]
 
 
-@every_face
+@every_variant
 @pytest.mark.parametrize("subject, settings, words", IMPOSSIBLE)
-def test_impossible_settings_are_named(face, subject, settings, words):
+def test_impossible_settings_are_named(variant, subject, settings, words):
     with pytest.raises(ValueError, match=words):
-        build(subject, face, **settings)
+        build(subject, variant, **settings)
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_an_unknown_preset_is_named_beside_the_known_ones(face):
-    make = getattr(library, FACES[face].format("Genesis"))
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_unknown_preset_is_named_beside_the_known_ones(variant):
+    make = getattr(library, VARIANTS[variant].format("Genesis"))
     with pytest.raises(ValueError, match=r"preset must be one of \['models', 'semantic'\], but is 'semantics'"):
         make(preset="semantics")
 

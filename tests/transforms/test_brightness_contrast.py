@@ -35,13 +35,13 @@ def test_each_cube_is_what_the_two_steps_make_of_it(value_range):
 
 
 def test_pillow_does_so_on_8_bits():
-    picture = torch.randint(0, 256, (40, 30), generator=torch.Generator().manual_seed(0))
+    drawing = torch.randint(0, 256, (40, 30), generator=torch.Generator().manual_seed(0))
     transform = RandBrightnessContrast(prob=1.0).set_random_state(0)
     for _ in range(8):
-        found = transform((picture / 255)[None])[0] * 255
+        found = transform((drawing / 255)[None])[0] * 255
         params = transform.params
         steps = [(ImageEnhance.Brightness, params.brightness[0]), (ImageEnhance.Contrast, params.contrast[0])]
-        expected = Image.fromarray(picture.numpy().astype(np.uint8))
+        expected = Image.fromarray(drawing.numpy().astype(np.uint8))
         for make, factor in steps[::-1] if params.contrast_first[0] else steps:
             expected = make(expected).enhance(factor)
         assert np.abs(found.numpy() - np.asarray(expected)).max() < 3  # Pillow cuts to whole numbers, twice

@@ -1,19 +1,26 @@
 """At home in MONAI: composed, chosen and seeded as MONAI's own transforms are, of whatever type the volume is."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import (
+    AFFINE,
+    COMPOSITES,
+    CROPS,
+    SUBJECTS,
+    build,
+    call,
+    cube,
+    every_subject,
+    every_variant,
+    outputs,
+    stacked,
+)
 from monai.data import MetaTensor, set_track_meta
 from monai.transforms import Compose, Flipd, Identity, OneOf, RandomizableTrait, RandomOrder, SomeOf
 from monai.utils import set_determinism
 
 from medgenesis.transforms import RandGenesisd, RandInPaintd, RandLocalShuffled, RandNonlinearIntensityd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import AFFINE, COMPOSITES, CROPS, SUBJECTS, build, call, cube, every_face, every_subject, outputs, stacked
 
 UNFLIPPED = {"Genesis": {"rates": {"flip": 0.0}}}
 
@@ -29,9 +36,11 @@ def meta_cube(*shape, seed=0):
     return MetaTensor(cube(*shape, seed=seed), affine=AFFINE, meta={"patient": "p7", "spacing_known": True})
 
 
-def framed(face, volume):
+def framed(variant, volume):
     """A volume (C, *spatial) as a face wants it."""
-    return {"array": lambda: volume, "dictionary": lambda: {"image": volume}, "batched": lambda: volume[None]}[face]()
+    return {"array": lambda: volume, "dictionary": lambda: {"image": volume}, "batched": lambda: volume[None]}[
+        variant
+    ]()
 
 
 def values(result):
@@ -44,15 +53,15 @@ def values(result):
 
 
 @every_subject
-@every_face
+@every_variant
 @pytest.mark.parametrize("lazy", [False, True])
-def test_compose_seeds_it_and_calls_it_lazily_or_not(subject, face, lazy):
-    data = framed(face, cube(1, 12, 20, 16))
-    chain = Compose([Identity(), build(subject, face), Identity()], map_items=False, lazy=lazy)
+def test_compose_seeds_it_and_calls_it_lazily_or_not(subject, variant, lazy):
+    data = framed(variant, cube(1, 12, 20, 16))
+    chain = Compose([Identity(), build(subject, variant), Identity()], map_items=False, lazy=lazy)
     first, second, other = (values(chain.set_random_state(seed)(data)) for seed in (2, 2, 3))
     assert torch.equal(first, second) and not torch.equal(first, other)
     chain.set_random_state(2)
-    alone = build(subject, face).set_random_state(state=chain.transforms[1].R)
+    alone = build(subject, variant).set_random_state(state=chain.transforms[1].R)
     assert torch.equal(values(alone(data)), first)
     assert isinstance(chain.transforms[1], RandomizableTrait)  # where MONAI's caches stop caching
 
@@ -106,12 +115,12 @@ def test_chosen_and_ordered_by_monai(make):
 
 
 @every_subject
-@every_face
-def test_set_determinism_reaches_what_is_composed_after_it(subject, face, determinism):
-    data, runs = framed(face, cube(1, 20, 20, 20)), []
+@every_variant
+def test_set_determinism_reaches_what_is_composed_after_it(subject, variant, determinism):
+    data, runs = framed(variant, cube(1, 20, 20, 20)), []
     for seed in (4, 4, 5):
         determinism(seed)
-        runs.append(values(Compose([build(subject, face)], map_items=False)(data)))
+        runs.append(values(Compose([build(subject, variant)], map_items=False)(data)))
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
 
 
@@ -119,11 +128,11 @@ def test_set_determinism_reaches_what_is_composed_after_it(subject, face, determ
 
 
 @every_subject
-@every_face
-def test_a_meta_tensor_keeps_its_affine_its_meta_data_and_its_trace(subject, face):
+@every_variant
+def test_a_meta_tensor_keeps_its_affine_its_meta_data_and_its_trace(subject, variant):
     volume = Flipd("image", 0)({"image": meta_cube(1, 12, 10, 8)})["image"]
     before = volume.clone()
-    for out in outputs(build(subject, face, **UNFLIPPED.get(subject, {})), volume):
+    for out in outputs(build(subject, variant, **UNFLIPPED.get(subject, {})), volume):
         assert isinstance(out, MetaTensor) and out.meta["patient"] == "p7" and out.meta["spacing_known"] is True
         assert subject in CROPS or np.allclose(out.affine, volume.affine)  # else see test_cropping.py
         assert [step["class"] for step in out.applied_operations] == ["Flip"]
@@ -133,28 +142,28 @@ def test_a_meta_tensor_keeps_its_affine_its_meta_data_and_its_trace(subject, fac
 
 
 @every_subject
-@pytest.mark.parametrize("face", ["array", "dictionary"])
-def test_numpy_and_tensors_become_what_monai_makes_of_them(subject, face):
+@pytest.mark.parametrize("variant", ["array", "dictionary"])
+def test_numpy_and_tensors_become_what_monai_makes_of_them(subject, variant):
     volume = cube(1, 12, 10, 8)
-    expected = call(build(subject, face).set_random_state(0), volume)
+    expected = call(build(subject, variant).set_random_state(0), volume)
     for given in (volume, volume.numpy()):
-        outs = outputs(build(subject, face).set_random_state(0), given)
+        outs = outputs(build(subject, variant).set_random_state(0), given)
         assert all(type(out) is MetaTensor for out in outs) and torch.equal(stacked(outs), expected)
     set_track_meta(False)
     try:
-        outs = outputs(build(subject, face).set_random_state(0), meta_cube(1, 12, 10, 8))
+        outs = outputs(build(subject, variant).set_random_state(0), meta_cube(1, 12, 10, 8))
         assert all(type(out) is torch.Tensor for out in outs) and torch.equal(stacked(outs), expected)
     finally:
         set_track_meta(True)
 
 
 @every_subject
-@pytest.mark.parametrize("face", ["array", "dictionary"])
-def test_the_affine_that_numpy_lacks_is_a_new_one_for_each_volume(subject, face):
+@pytest.mark.parametrize("variant", ["array", "dictionary"])
+def test_the_affine_that_numpy_lacks_is_a_new_one_for_each_volume(subject, variant):
     whole = {"size": 6, "scale": (1, 1), "ratio": (1, 1)}
     unmoved = UNFLIPPED | {"AnatomyCell": {"level": 0}, "ResizedCrop": whole}
     for _ in range(2):
-        for out in outputs(build(subject, face, **unmoved.get(subject, {})), cube(1, 6, 6, 6).numpy())[:1]:
+        for out in outputs(build(subject, variant, **unmoved.get(subject, {})), cube(1, 6, 6, 6).numpy())[:1]:
             assert torch.equal(out.affine, torch.eye(4, dtype=torch.float64)) and not set(out.meta) & {"patient"}
             out.affine[0, 0], out.meta["patient"] = 7, "p7"
 
@@ -167,10 +176,10 @@ def test_a_batch_of_plain_tensors_stays_one(subject):
 
 
 @every_subject
-@every_face
-def test_no_gradient_is_passed_on(subject, face):
+@every_variant
+def test_no_gradient_is_passed_on(subject, variant):
     volume = cube(1, 12, 12, 12).requires_grad_()
-    assert not any(out.requires_grad for out in outputs(build(subject, face), volume))
+    assert not any(out.requires_grad for out in outputs(build(subject, variant), volume))
 
 
 @every_subject

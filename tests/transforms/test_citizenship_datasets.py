@@ -1,11 +1,9 @@
 """In MONAI's data sets and loaders: what is cached, what is drawn anew, and what a batch is taken apart into."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_subject, every_variant
 from monai.data import (
     CacheDataset,
     CacheNTransDataset,
@@ -21,9 +19,6 @@ from monai.data import (
 from monai.transforms import Compose, Flip, Lambdad, ScaleIntensityd, Transform
 
 from medgenesis.transforms import BatchedGenesis, RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import AFFINE, CROPS, ONES, SUBJECTS, build, cube, every_face, every_subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,13 +102,13 @@ def test_persistent_dataset_misses_when_the_deterministic_part_changes(tmp_path)
 
 
 @every_subject
-@every_face
-def test_equal_transforms_have_equal_hashes(subject, face):
-    hashes = {pickle_hashing(build(subject, face)) for _ in range(3)}
+@every_variant
+def test_equal_transforms_have_equal_hashes(subject, variant):
+    hashes = {pickle_hashing(build(subject, variant)) for _ in range(3)}
     assert len(hashes) == 1
     if subject in ONES:
-        assert pickle_hashing(build(subject, face, prob=0.5)) not in hashes
-    assert len({pickle_hashing(build(other, face)) for other in SUBJECTS}) == len(SUBJECTS)
+        assert pickle_hashing(build(subject, variant, prob=0.5)) not in hashes
+    assert len({pickle_hashing(build(other, variant)) for other in SUBJECTS}) == len(SUBJECTS)
 
 
 def test_a_draw_can_be_cached_on_purpose(tmp_path):

@@ -3,20 +3,17 @@
 import copy
 import pickle
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_subject, every_variant, stacked
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, Flipd, Orientationd, Rotate90d, Spacingd, SpatialPadd
 
 import medgenesis.transforms as library
 from medgenesis.transforms import RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import AFFINE, COMPOSITES, SUBJECTS, build, call, cube, every_face, every_subject, stacked
 
 NO_FLIP = {"flip": 0.0}
 
@@ -45,10 +42,10 @@ SETTINGS = {
 
 
 @every_subject
-@every_face
-def test_made_by_a_config_parser(subject, face):
-    made = build(subject, face, **SETTINGS[subject]).set_random_state(1)
-    keys = {"keys": "image"} if face == "dictionary" else {}
+@every_variant
+def test_made_by_a_config_parser(subject, variant):
+    made = build(subject, variant, **SETTINGS[subject]).set_random_state(1)
+    keys = {"keys": "image"} if variant == "dictionary" else {}
     config = {
         "_target_": f"medgenesis.transforms.{type(made).__name__}",
         **keys,
@@ -63,9 +60,9 @@ def test_made_by_a_config_parser(subject, face):
 
 
 @every_subject
-@every_face
-def test_pickled_and_copied_with_its_generator_in_the_middle_of_its_work(subject, face):
-    volume, transform = cube(1, 20, 20, 20), build(subject, face).set_random_state(1)
+@every_variant
+def test_pickled_and_copied_with_its_generator_in_the_middle_of_its_work(subject, variant):
+    volume, transform = cube(1, 20, 20, 20), build(subject, variant).set_random_state(1)
     call(transform, volume)
     copies = pickle.loads(pickle.dumps(transform)), copy.deepcopy(transform)
     expected = call(transform, volume)

@@ -1,23 +1,19 @@
 """In worker processes and threads: what our sampler promises, what MONAI's seeding promises, fork, spawn, threads."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.variants import COMPOSITES, ONES, build, call, cube, every_subject
 from monai.data import DataLoader, Dataset, PersistentDataset, ThreadDataLoader, pickle_hashing
 from monai.transforms import Compose, ScaleIntensityd
 from monai.utils import set_determinism
 
 from medgenesis.data import preprocessing
-from medgenesis.data.cubes import RandCubed
-from medgenesis.data.datasets import CubeDataset
+from medgenesis.data.crops import RandAcceptedCropd
+from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.transforms import RandGenesisd
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import COMPOSITES, ONES, build, call, cube, every_subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (20, 12, 14)
@@ -52,9 +48,9 @@ def cubes(tmp_path):
             transform = build(subject, "dictionary")
         else:  # all of them, one after another
             transform = Compose([build(one, "dictionary", prob=0.7) for one in ONES])
-        cut = RandCubed("image", (20, 10, 12), rule="any")
-        return CubeDataset(
-            rows, preprocessing(intensity="unit"), cut, transform, cubes_per_volume=2, cache="memory", seed=3
+        crop = RandAcceptedCropd("image", (20, 10, 12), criterion="any")
+        return PatchDataset(
+            rows, preprocessing(intensity="unit"), crop, transform, patches_per_image=2, cache="memory", seed=3
         )
 
     return make

@@ -1,17 +1,12 @@
 """Crops in every face: the affine leads to where the voxels come from, each of a batch to its own."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers.variants import AFFINE, build, every_variant, outputs
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 
 from medgenesis.transforms import BatchedAnatomyCell, BatchedResizedCrop
-
-sys.path.insert(0, str(Path(__file__).parent))
-from faces import AFFINE, build, every_face, outputs
 
 SETTINGS = {"AnatomyCell": {"level": 3, "least_side": 1}, "ResizedCrop": {"size": (25, 26, 27)}}
 crops = pytest.mark.parametrize("subject", SETTINGS)
@@ -33,11 +28,11 @@ def assert_inner_voxels_say_where_they_are(out):
 
 
 @crops
-@every_face
-def test_the_affine_follows(subject, face):
+@every_variant
+def test_the_affine_follows(subject, variant):
     affines = set()
     for seed in range(5):
-        transform = build(subject, face, **SETTINGS[subject])
+        transform = build(subject, variant, **SETTINGS[subject])
         transform.set_random_state(seed)
         (out,) = outputs(transform, coordinates(AFFINE))
         assert_inner_voxels_say_where_they_are(out)
@@ -58,9 +53,9 @@ def test_each_of_a_batch_has_its_own(make):
 
 
 @crops
-def test_of_a_picture_too(subject):
+def test_of_an_image_too(subject):
     settings = SETTINGS[subject] | ({"size": (25, 26)} if subject == "ResizedCrop" else {})
     for seed in range(3):
-        picture = coordinates(AFFINE)[:, :, :, 0]
-        out = build(subject, **settings).set_random_state(seed)(MetaTensor(picture.as_tensor(), affine=AFFINE))
+        image = coordinates(AFFINE)[:, :, :, 0]
+        out = build(subject, **settings).set_random_state(seed)(MetaTensor(image.as_tensor(), affine=AFFINE))
         assert_inner_voxels_say_where_they_are(out)

@@ -153,7 +153,7 @@ def test_models_flips_before_it_corrupts():
     assert torch.equal(corrupted.as_tensor(), expected)
 
 
-# ---- as a whole, against the slow twin
+# ---- as a whole, against the reference implementation
 
 
 def changed_by_the_book(preset, rng, shape):

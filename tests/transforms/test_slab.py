@@ -1,4 +1,4 @@
-"""RandSlab(d) against plain indexing: slices, their order and spacing, which way up, pictures, label maps, affines."""
+"""RandSlab(d) against plain indexing: slices, their order and spacing, which way up, images, label maps, affines."""
 
 import json
 import pickle
@@ -10,7 +10,7 @@ from monai.data import MetaTensor, set_track_meta
 from monai.transforms import Compose
 from scipy import stats
 
-from medgenesis.data.datasets import CubeDataset
+from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.errors import VolumeError
 from medgenesis.transforms import RandSlab, RandSlabd
 
@@ -22,7 +22,7 @@ def volume(*shape, seed=0):
     return torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def picture(given, axis, place):
+def drawing(given, axis, place):
     """One slice of (1, X, Y, Z) as it hangs on the wall."""
     x = given[0].numpy()
     if axis == 2:
@@ -39,7 +39,7 @@ def test_neighbouring_slices_are_those_of_plain_indexing(axis, slices, step):
         slab = transform(given)
         middle = transform.params.slices[0, slices // 2]
         middles.append(middle)
-        expected = np.stack([picture(given, axis, middle + step * k) for k in range(-(slices // 2), slices // 2 + 1)])
+        expected = np.stack([drawing(given, axis, middle + step * k) for k in range(-(slices // 2), slices // 2 + 1)])
         np.testing.assert_array_equal(slab, expected)
         assert slab.dtype == torch.float32 and torch.as_tensor(slab).is_contiguous()
     assert set(middles) == set(range(half, SHAPE[axis] - half))
@@ -58,7 +58,7 @@ def test_the_middle_slice_is_uniform_where_its_neighbours_are_and_so_is_the_axis
 
 @pytest.mark.parametrize("axis", [0, 2, "random"])
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1)])
-def test_a_picture_becomes_equal_slices_upright(axis, shape):
+def test_an_image_becomes_equal_slices_upright(axis, shape):
     x_ray = volume(*shape)
     slab = RandSlab(3, axis, step=4)(x_ray)
     assert slab.shape == (3, 7, 9)
@@ -74,7 +74,7 @@ def test_a_volume_with_too_few_slices_repeats_its_ends():
         slab, middle = transform(given), int(transform.params.slices[0, 2])
         seen.add(middle)
         np.testing.assert_array_equal(
-            slab, np.stack([picture(given, 2, np.clip(middle + k, 0, 1)) for k in range(-2, 3)])
+            slab, np.stack([drawing(given, 2, np.clip(middle + k, 0, 1)) for k in range(-2, 3)])
         )
     assert seen == {0, 1}
 
@@ -110,7 +110,7 @@ def test_the_affine_leads_each_pixel_to_where_its_voxel_lies(axis, step):
             np.testing.assert_allclose(there, expected, atol=1e-4)
 
 
-def test_a_picture_keeps_meta_data_and_gets_its_axes_turned():
+def test_an_image_keeps_meta_data_and_gets_its_axes_turned():
     x_ray = MetaTensor(volume(9, 7), affine=np.diag([0.5, 0.25, 1, 1]), meta={"patient": "p7"})
     slab = RandSlab()(x_ray)
     assert slab.meta["patient"] == "p7"
@@ -125,17 +125,17 @@ def test_a_picture_keeps_meta_data_and_gets_its_axes_turned():
 def test_the_label_map_gives_its_middle_slice_by_the_same_draw():
     image, label = volume(*SHAPE), (volume(*SHAPE, seed=1) * 9).to(torch.uint8)
     for seed in range(6):
-        cut = RandSlabd("image", 5, "random", label_keys="label").set_random_state(seed)
-        out = cut({"image": image, "label": label, "name": "a"})
-        params = cut.transform.params
+        crop = RandSlabd("image", 5, "random", label_keys="label").set_random_state(seed)
+        out = crop({"image": image, "label": label, "name": "a"})
+        params = crop.transform.params
         assert out["label"].dtype == torch.uint8 and out["label"].shape[0] == 1 and out["name"] == "a"
-        np.testing.assert_array_equal(out["label"][0], picture(label, params.axis, params.slices[0, 2]))
-        np.testing.assert_array_equal(out["image"][2], picture(image, params.axis, params.slices[0, 2]))
+        np.testing.assert_array_equal(out["label"][0], drawing(label, params.axis, params.slices[0, 2]))
+        np.testing.assert_array_equal(out["image"][2], drawing(image, params.axis, params.slices[0, 2]))
     with pytest.raises(KeyError):
-        cut({"image": image})
+        crop({"image": image})
     RandSlabd("image", label_keys="label", allow_missing_keys=True)({"image": image})
     with pytest.raises(VolumeError, match="drawn for 1 cubes"):
-        cut({"image": image, "label": label[:, :-1]})
+        crop({"image": image, "label": label[:, :-1]})
     both = RandSlabd(["a", "b"], axis="random").set_random_state(0)({"a": image, "b": image * 0.5})
     assert torch.equal(both["a"] * 0.5, both["b"])
 
@@ -159,14 +159,14 @@ def test_seeds_replay_records_and_pickles():
         RandSlab()(given, randomize=False)
 
 
-def test_the_data_set_of_cubes_takes_it_for_volumes_and_pictures_alike():
+def test_the_data_set_of_cubes_takes_it_for_volumes_and_images_alike():
     items = [{"image": volume(20, 16, 12)}, {"image": volume(16, 20)}, {"image": volume(16, 20, 1)}]
-    data = CubeDataset(items, lambda item: item, RandSlabd("image", 3), cubes_per_volume=2, cache="none", seed=1)
+    data = PatchDataset(items, lambda item: item, RandSlabd("image", 3), patches_per_image=2, cache="none", seed=1)
     samples = [data[index]["image"] for index in range(6)]
     assert [tuple(sample.shape) for sample in samples] == [(3, 16, 20)] * 2 + [(3, 20, 16)] * 4
     assert all(torch.equal(data[index]["image"], sample) for index, sample in enumerate(samples))
     with pytest.raises(VolumeError, match="a slab is taken from"):
-        CubeDataset([{"image": torch.rand(2, 8, 8, 8)}], lambda item: item, RandSlabd("image"), cache="none")
+        PatchDataset([{"image": torch.rand(2, 8, 8, 8)}], lambda item: item, RandSlabd("image"), cache="none")
 
 
 @pytest.mark.parametrize("shape", [(2, 9, 9, 9), (9, 9), (1, 0, 9, 9), (3, 9, 9)])

@@ -151,13 +151,13 @@ def test_initialise(tmp_path):
 
 def test_head_of_an_unknown_network_by_name():
     def build(outputs):
-        return torch.nn.ModuleDict({"trunk": torch.nn.Conv3d(1, 6, 3), "last": torch.nn.Conv3d(6, outputs, 1)})
+        return torch.nn.ModuleDict({"backbone": torch.nn.Conv3d(1, 6, 3), "last": torch.nn.Conv3d(6, outputs, 1)})
 
     source, target = build(1), build(2)
     with pytest.raises(ValueError, match="head: must be the dotted name"):
         load_pretrained(target, source.state_dict())
     assert load_pretrained(target, source.state_dict(), head="last").fresh == ("last.weight", "last.bias")
-    assert torch.equal(target["trunk"].weight, source["trunk"].weight)
+    assert torch.equal(target["backbone"].weight, source["backbone"].weight)
 
 
 def ynet(classes=5, decoder=True, outputs=1):

@@ -22,9 +22,9 @@ def _compiled() -> ModuleType | None:
         return None
     if numba.config.DISABLE_JIT:
         return None
-    from medgenesis.transforms.functional import compiled
+    from medgenesis.transforms.functional.backends import numba as kernels
 
-    return compiled
+    return kernels
 
 
 def compiled_for(volume: torch.Tensor) -> ModuleType | None:

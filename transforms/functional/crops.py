@@ -59,10 +59,10 @@ def resized_crops(volume: torch.Tensor, starts: np.ndarray, sides: np.ndarray, s
     """
     wide = volume.to(torch.promote_types(volume.dtype, torch.float32))
     boxes = zip(wide, starts.tolist(), sides.tolist(), strict=True)
-    return torch.stack([_resized(cut(cube, *box), size) for cube, *box in boxes]).to(volume.dtype)
+    return torch.stack([_resized(crop(cube, *box), size) for cube, *box in boxes]).to(volume.dtype)
 
 
-def cut(cube: torch.Tensor, start: list[int], sides: list[int]) -> torch.Tensor:
+def crop(cube: torch.Tensor, start: list[int], sides: list[int]) -> torch.Tensor:
     """A box of (C, *spatial), as a view."""
     return cube[(slice(None), *(slice(first, first + side) for first, side in zip(start, sides, strict=True)))]
 

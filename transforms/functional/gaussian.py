@@ -7,7 +7,7 @@ _TRUNCATE = 4.0  # standard deviations at which the Gaussian ends
 
 
 def smooth(volume: torch.Tensor, sigmas: np.ndarray) -> torch.Tensor:
-    """Smooth each cube along all spatial axes; beyond its faces a volume goes on with the values of the faces.
+    """Smooth each cube along all spatial axes; beyond its border a volume goes on with the values of the faces.
 
     Args:
         volume: (B, C, *spatial), floating point; halves are computed in single precision.

@@ -1,12 +1,12 @@
-"""Slabs: neighbouring slices of a volume, turned as a picture of the body hangs on the wall."""
+"""Slabs: neighbouring slices of a volume, turned as an image of the body hangs on the wall."""
 
 from collections.abc import Sequence
 
 import torch
 
 
-def hang(planes: torch.Tensor, axis: int) -> torch.Tensor:
-    """Turn slices as MONAI cuts them into pictures.
+def to_display(planes: torch.Tensor, axis: int) -> torch.Tensor:
+    """Turn slices as MONAI cuts them into images.
 
     Args:
         planes: (..., A, B), the two axes that remain of (X, Y, Z), in this order; a view is returned where one will do.
@@ -16,17 +16,17 @@ def hang(planes: torch.Tensor, axis: int) -> torch.Tensor:
         (..., H, W), rows and columns: across Z, H = Y and W = X; across Y, H = Z reversed and W = X; across X, H = Z
         reversed and W = Y. So on the LPS grid the head, or else the front, is up.
     """
-    pictures = planes.mT
-    return pictures if axis == 2 else pictures.flip(-2)
+    images = planes.mT
+    return images if axis == 2 else images.flip(-2)
 
 
-def take_down(pictures: torch.Tensor, axis: int) -> torch.Tensor:
-    """The inverse of `hang`: pictures (..., H, W) as planes (..., A, B)."""
-    return (pictures if axis == 2 else pictures.flip(-2)).mT
+def from_display(images: torch.Tensor, axis: int) -> torch.Tensor:
+    """The inverse of `to_display`: images (..., H, W) as planes (..., A, B)."""
+    return (images if axis == 2 else images.flip(-2)).mT
 
 
 def take_slab(volume: torch.Tensor, axis: int, slices: Sequence[int]) -> torch.Tensor:
-    """Some slices of a volume as channels of a picture.
+    """Some slices of a volume as channels of an image.
 
     Args:
         volume: (X, Y, Z).
@@ -34,7 +34,7 @@ def take_slab(volume: torch.Tensor, axis: int, slices: Sequence[int]) -> torch.T
         slices: their k places on it; those before the first and behind the last repeat these.
 
     Returns:
-        (k, H, W), a new tensor; see `hang`.
+        (k, H, W), a new tensor; see `to_display`.
     """
     places = torch.as_tensor(slices, device=volume.device).clamp(0, volume.shape[axis] - 1)
-    return hang(volume.index_select(axis, places).movedim(axis, 0), axis).contiguous()
+    return to_display(volume.index_select(axis, places).movedim(axis, 0), axis).contiguous()

@@ -216,7 +216,7 @@ def _source_finder(device: torch.device) -> Callable[..., torch.Tensor]:
     """What finds the sources on a device: Triton's kernels where they work there, or else `shuffle_sources`."""
     if device.type == "cuda":
         try:
-            from medgenesis.transforms.functional import triton_shuffle
+            from medgenesis.transforms.functional.backends.triton import shuffle as triton_shuffle
 
             trial = torch.arange(2, device=device), (9, 8, 7), 50, (3, 4, 2)
             if not torch.equal(triton_shuffle.shuffle_sources(*trial), shuffle_sources(*trial)):

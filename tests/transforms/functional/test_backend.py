@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.variants import SUBJECTS, build, call, cube
 
 from medgenesis.transforms.functional import backend
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from faces import SUBJECTS, build, call, cube
 
 RUN_ALL = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch
-from faces import SUBJECTS, build, call, cube
+from helpers.variants import SUBJECTS, build, call, cube
 from medgenesis.transforms.functional.backend import compiled_for
 results = {name: call(build(name).set_random_state(1), cube(2, 20, 33, 12)) for name in SUBJECTS}
 torch.save({"compiled": compiled_for(torch.zeros(1)) is not None, "results": results}, sys.argv[2])
@@ -28,7 +26,7 @@ torch.save({"compiled": compiled_for(torch.zeros(1)) is not None, "results": res
 def test_numba_switched_off_by_its_own_variable_gives_the_same(tmp_path):
     file = tmp_path / "results.pt"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([sys.executable, "-c", RUN_ALL, Path(__file__).parent.parent, file], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", RUN_ALL, Path(__file__).parents[2], file], env=environment, check=True)
     saved = torch.load(file, weights_only=True)
     assert not saved["compiled"] and set(saved["results"]) == set(SUBJECTS)
     for subject, found in saved["results"].items():

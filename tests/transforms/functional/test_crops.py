@@ -1,4 +1,4 @@
-"""Boxes against a slow twin, resizing against Pillow, affines against MONAI."""
+"""Boxes against a reference implementation, resizing against Pillow, affines against MONAI."""
 
 import math
 
@@ -82,7 +82,7 @@ def test_boxes_of_a_volume_have_the_share_and_the_ratios_that_were_asked_for():
     "start, sides, size", [((5, 9), (60, 40), (17, 13)), ((0, 0), (80, 70), (40, 100)), ((3, 2), (9, 11), (33, 32))]
 )
 def test_a_crop_is_what_pillow_makes_of_it(start, sides, size):
-    """Pillow averages where it makes smaller, in single precision for pictures of floats."""
+    """Pillow averages where it makes smaller, in single precision for images of floats."""
     volume = torch.rand(2, 3, 80, 70)
     found = resized_crops(volume, np.array([start] * 2), np.array([sides] * 2), size)
     (top, left), (height, width) = start, sides

@@ -78,7 +78,7 @@ def test_fractions_and_bounded_numbers_are_uniform_and_in_range():
 
 @pytest.mark.parametrize("seed", [0, 3, 2**31, 2**32 - 1])
 def test_compiled_code_gives_the_same_words_and_numbers(seed):
-    hashing = pytest.importorskip("medgenesis.transforms.functional.compiled.hashing")
+    hashing = pytest.importorskip("medgenesis.transforms.functional.backends.numba.hashing")
     for stream in Stream:
         keys = hashing.hash_keys(seed, int(stream))
         for counter in (0, 1, 1000, 2**31 - 1, 2**31, 2**32 - 1):

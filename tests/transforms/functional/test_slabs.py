@@ -1,4 +1,4 @@
-"""Slices as pictures: back and forth, by loops over voxels, and with MONAI's slice-wise inferer."""
+"""Slices as images: back and forth, by loops over voxels, and with MONAI's slice-wise inferer."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.inferers import SliceInferer
 
-from medgenesis.transforms.functional.slabs import hang, take_down, take_slab
+from medgenesis.transforms.functional.slabs import from_display, take_slab, to_display
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -24,8 +24,8 @@ def test_every_voxel_of_a_slab(axis):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_taken_down_again(axis):
     planes = torch.rand(2, 3, 5, 7)
-    assert hang(planes, axis).shape == (2, 3, 7, 5)
-    assert torch.equal(take_down(hang(planes, axis), axis), planes)
+    assert to_display(planes, axis).shape == (2, 3, 7, 5)
+    assert torch.equal(from_display(to_display(planes, axis), axis), planes)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -33,7 +33,7 @@ def test_a_slice_inferer_sees_what_a_slab_is(axis):
     volume, seen = torch.rand(4, 5, 6), []
 
     def network(planes):
-        seen.extend(hang(planes, axis))
+        seen.extend(to_display(planes, axis))
         return planes
 
     size = [side for k, side in enumerate(volume.shape) if k != axis]

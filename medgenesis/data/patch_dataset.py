@@ -1,0 +1,172 @@
+"""Random cubes of volumes: cut and corrupted on the fly, each a function of (seed, epoch, index)."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, Dataset, MetaTensor
+from monai.transforms import Compose
+from monai.utils import ensure_tuple
+
+from medgenesis.data.cache import MappedDataset
+from medgenesis.data.sampler import SampleKey, SeededSampler
+from medgenesis.data.screening import raise_with_file, screen_volumes
+from medgenesis.renamed import renamed_arguments
+
+
+class SeededDataset(torch.utils.data.Dataset):
+    """Samples made on the fly, each a function of (seed, epoch, index): what the data sets of cubes have in common.
+
+    A subclass says how many there are (`__len__`), what sample `index` is made of (`source`), and of which file
+    (`file`).
+
+    Args:
+        transform: random transform, from what `source` gives to a sample.
+        seed: with the epoch and the index, the only source of randomness.
+        keys: what a sample keeps; plain tensors, so that any two samples collate.
+    """
+
+    weights: list[float] | None = None
+
+    def __init__(self, transform: Compose, seed: int, keys: Sequence[str]) -> None:
+        self.random_transform, self.seed, self.keys = transform, seed, tuple(keys)
+
+    def source(self, index: int) -> dict[str, Any]:
+        """The item that sample `index` is made of, the same in every epoch; not to be changed."""
+        raise NotImplementedError
+
+    def file(self, index: int) -> str:
+        """The file (the first of several that are channels) that sample `index` is made of."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: SampleKey | tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        source = self.source(index)
+        state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
+        self.random_transform.set_random_state(seed=int(state))
+        try:
+            sample = self.random_transform(source)
+        except Exception as error:
+            raise_with_file(error, self.file(index))
+        return {name: _plain(sample[name]) for name in self.keys if name in sample}
+
+    def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
+        """The sampler that belongs to this data set: same seed, its weights when shuffling."""
+        weights = self.weights if shuffle else None
+        return SeededSampler(len(self), seed=self.seed, shuffle=shuffle, weights=weights, fixed=fixed)
+
+
+class PatchDataset(SeededDataset):
+    """Random cubes of volumes, or slabs of volumes and images, each corrupted into a pretext pair.
+
+    Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
+    cube, a crop criterion that never accepts or a transform that its size does not allow is known before hours are
+    spent; this pass fills the cache.
+
+    Args:
+        data: records with `image` (and `label`, where labels are cut along), as from `load_datalist`.
+        preprocessing: deterministic preparation of a volume, as from `medgenesis.data.preprocessing`.
+        crop: random transform that cuts one cube, as `RandAcceptedCropd`, or one slab, as `RandSlabd`.
+        transform: random transform of the cut cube, as `RandGenesisd`; None returns the plain cube.
+        patches_per_image: cubes of each volume in an epoch (32 in Models Genesis).
+        seed: with the epoch and the index, the only source of randomness.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+        on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
+        report: CSV file that receives the acceptance of each volume, or None.
+        keys: what a sample keeps, of what there is; plain tensors, so that any two samples collate. For two views of a
+            slab: ("image", "key"), with "target" where context is restored.
+
+    Returns:
+        `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary of tensors (C, *spatial).
+
+    Raises:
+        ValueError: an unknown `cache`, a disk cache without folder, or no usable volume.
+    """
+
+    @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")
+    def __init__(
+        self,
+        data: Sequence[dict],
+        preprocessing: Callable,
+        crop: Callable,
+        transform: Callable | None = None,
+        *,
+        patches_per_image: int = 32,
+        seed: int = 0,
+        cache: str = "disk",
+        cache_dir: str | Path | None = None,
+        on_error: str = "stop",
+        report: str | Path | None = None,
+        keys: Sequence[str] = ("image", "target"),
+    ) -> None:
+        super().__init__(_chain(crop, transform), seed, keys)
+        self.patches_per_image = patches_per_image
+        volumes = cached_volumes(list(data), preprocessing, cache, cache_dir)
+        kinds = crop.kinds() if hasattr(crop, "kinds") else [crop]
+        good = screen_volumes(
+            data,
+            load=volumes.__getitem__,
+            crop=crop,
+            on_error=on_error,
+            seed=seed,
+            report=report,
+            trials=[_chain(kind, transform) for kind in kinds],
+        )
+        kept = {id(record) for record in good}
+        self.positions = [i for i, record in enumerate(data) if id(record) in kept]
+        self.volumes = volumes
+        self.data = list(good)
+
+    def __len__(self) -> int:
+        return len(self.positions) * self.patches_per_image
+
+    def source(self, index: int) -> dict[str, Any]:
+        """The volume that cube `index` is cut from."""
+        return self.volumes[self.positions[index // self.patches_per_image]]
+
+    def file(self, index: int) -> str:
+        """The file of the volume that cube `index` is cut from."""
+        return str(ensure_tuple(self.data[index // self.patches_per_image]["image"])[0])
+
+    @property
+    def weights(self) -> list[float] | None:
+        """One weight a sample, from the records' `weight`; None where no record has one."""
+        if not any("weight" in record for record in self.data):
+            return None
+        return [float(record.get("weight", 1.0)) for record in self.data for _ in range(self.patches_per_image)]
+
+
+def cached_volumes(
+    data: list[dict], preprocessing: Callable, cache: str = "none", cache_dir: str | Path | None = None
+) -> Dataset:
+    """The prepared volumes of records, as a data set.
+
+    Args:
+        data: records with file names.
+        preprocessing: deterministic preparation of a volume.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+    """
+    if cache == "none":
+        return Dataset(data, preprocessing)
+    if cache == "memory":  # "threads" keeps a plain list that fills on first access: the screening pass fills it
+        return CacheDataset(data, preprocessing, runtime_cache="threads", progress=False)
+    if cache == "disk":
+        if cache_dir is None:
+            raise ValueError('`cache_dir` must be given for cache="disk"')
+        return MappedDataset(data, preprocessing, cache_dir)
+    raise ValueError(f'`cache` must be "disk", "memory" or "none", got {cache!r}')
+
+
+def _chain(crop: Callable, transform: Callable | None) -> Compose:
+    return Compose([crop] if transform is None else [crop, transform])
+
+
+def _plain(value: Any) -> Any:
+    return value.as_tensor() if isinstance(value, MetaTensor) else value

@@ -1,0 +1,73 @@
+"""One feature vector a volume, from a frozen encoder."""
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from monai.inferers import Inferer, SlidingWindowSplitter
+from monai.networks.utils import eval_mode
+from monai.utils import ensure_tuple
+from torch import Tensor, nn
+
+from medgenesis.networks import global_average_pool, network_parts
+from medgenesis.storage.atomic import write_text
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def embed_volume(
+    network: nn.Module, volume: Tensor, cube_size: Sequence[int] | Inferer, batch_size: int = 4
+) -> np.ndarray:
+    """The mean over all windows of the encoder's last feature map: a vector (channels,).
+
+    Args:
+        network: one whose encoder `network_parts` knows; used in evaluation mode, on the device of its weights.
+        volume: (C, *spatial), intensities as in pre-training.
+        cube_size: voxels of a window; windows do not overlap, those at the far borders are padded with 0. Or an inferer
+            that makes one vector of many, `SlabInferer`, for a network of slabs.
+        batch_size: windows at a time.
+    """
+    device = next(network.parameters()).device
+    encoder = network_parts(network).encoder
+    vectors = []
+    with eval_mode(network):
+        if isinstance(cube_size, Inferer):
+            vectors.append(cube_size(volume[None].to(device), lambda slabs: global_average_pool(encoder(slabs))))
+        else:
+            windows = [window for window, _ in SlidingWindowSplitter(tuple(cube_size), pad_value=0)(volume[None])]
+            for start in range(0, len(windows), batch_size):
+                batch = torch.cat(windows[start : start + batch_size]).to(device)
+                vectors.append(global_average_pool(encoder(torch.as_tensor(batch))))
+    return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
+
+
+def embed_volumes(
+    network: nn.Module, volumes: Dataset, cube_size: Sequence[int] | Inferer, path: str | Path
+) -> np.ndarray:
+    """Embed every volume of a data set and write a table: file name, then one column a feature.
+
+    Args:
+        network: see `embed_volume`.
+        volumes: items with `image` (C, *spatial); `volumes.data` are the records, whose file names are written
+            (the first of several that are channels).
+        cube_size: see `embed_volume`.
+        path: the CSV file.
+
+    Returns:
+        The vectors, (volumes, channels).
+    """
+    names = [Path(ensure_tuple(record["image"])[0]).name for record in volumes.data]
+    vectors = np.stack([embed_volume(network, item["image"], cube_size) for item in volumes])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", *(f"f{i}" for i in range(vectors.shape[1]))])
+    writer.writerows([name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, vectors, strict=True))
+    write_text(path, text.getvalue())
+    logger.info("%d volumes, %d features each: %s", len(names), vectors.shape[1], path)
+    return vectors

@@ -1,0 +1,91 @@
+"""The pretext task on whole volumes, for looking."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import Dataset, MetaTensor
+from monai.data.utils import dense_patch_slices
+from monai.networks.utils import eval_mode
+from monai.transforms import SaveImage, SpatialPad
+from PIL import Image
+from torch import Tensor, nn
+
+from medgenesis.handlers.preview import pretext_triples
+from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.storage.atomic import replacing
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def restore_volume(
+    network: nn.Module, volume: Tensor, corrupt: Callable, cube_size: Sequence[int], batch_size: int = 4
+) -> tuple[Tensor, Tensor]:
+    """Corrupt a volume cube by cube, as in pre-training, and restore it.
+
+    Args:
+        network: (B, C, *spatial) corrupted -> restored; used in evaluation mode on the device of its weights.
+        volume: (C, *spatial), intensities as in pre-training.
+        corrupt: array transform, cube -> (corrupted, target), without flips, which would move the cube's content.
+        cube_size: voxels of a cube; cubes do not overlap, but the last along an axis is moved back into the volume,
+            and where it covers another one it alone counts. A smaller volume is padded with 0.
+        batch_size: cubes at a time.
+
+    Returns:
+        (corrupted, restored), both (C, *spatial).
+    """
+    device = next(network.parameters()).device
+    padded = torch.as_tensor(np.asarray(SpatialPad(tuple(cube_size), method="end")(volume)))
+    tiles = [(slice(None), *tile) for tile in dense_patch_slices(padded.shape[1:], cube_size, cube_size)]
+    corrupted, restored = torch.empty_like(padded), torch.empty_like(padded)
+    with eval_mode(network):
+        for start in range(0, len(tiles), batch_size):
+            batch = tiles[start : start + batch_size]
+            cubes = torch.stack([torch.as_tensor(corrupt(padded[tile])[0]) for tile in batch])
+            answers = network(cubes.to(device)).to(padded)
+            for tile, cube, answer in zip(batch, cubes, answers, strict=True):
+                corrupted[tile], restored[tile] = cube, answer
+    inside = (slice(None), *(slice(side) for side in volume.shape[1:]))
+    return corrupted[inside], restored[inside]
+
+
+def restore_volumes(
+    network: nn.Module, volumes: Dataset, corrupt: Callable, cube_size: Sequence[int], output_dir: str | Path
+) -> None:
+    """Write each volume corrupted and restored (NIfTI on the standard grid), and an image of middle slices.
+
+    Args:
+        network: see `restore_volume`.
+        volumes: items with `image`, a MetaTensor (C, *spatial).
+        corrupt: see `restore_volume`.
+        cube_size: see `restore_volume`.
+        output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`; the name is the
+            file's without suffix, followed by the volume's number where an earlier volume has the same.
+    """
+    folder = Path(output_dir)
+    save = SaveImage(resample=False, print_log=False)
+    names: set[str] = set()
+    for number, item in enumerate(volumes):
+        image = item["image"]
+        name = _stem(str(image.meta.get("filename_or_obj", "volume")))
+        name = f"{name}_{number}" if name in names else name
+        names.add(name)
+        corrupted, restored = restore_volume(network, image, corrupt, cube_size)
+        for postfix, volume in (("original", image), ("corrupted", corrupted), ("restored", restored)):
+            with replacing(folder / f"{name}_{postfix}.nii.gz") as beside:
+                plain = torch.as_tensor(np.asarray(volume))
+                save(MetaTensor(plain, affine=image.affine), filename=str(beside).removesuffix(".nii.gz"))
+        triple = pretext_triples({"target": image[None], "image": corrupted[None]}, restored[None])
+        with replacing(folder / f"{name}.png") as beside:
+            Image.fromarray(triple).save(beside)
+        logger.info("restored volume %d of %d: %s", number + 1, len(volumes), folder / f"{name}.png")
+
+
+def _stem(path: str) -> str:
+    """The last part of a path without the suffix of an image; the names of DICOM folders may hold dots."""
+    name = Path(path).name
+    suffix = max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
+    return name[: len(name) - len(suffix)]

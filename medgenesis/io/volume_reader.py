@@ -1,0 +1,130 @@
+"""One way in for every kind of scan: the reader is chosen by suffix or folder, failures name the file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import ImageReader, MetaTensor, NibabelReader
+from monai.transforms import EnsureChannelFirst, LoadImaged, MapTransform
+from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
+
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io.dicom import DicomReader, is_dicom
+from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (*NIFTI_SUFFIXES, *SimpleITKReader.suffixes, *ArrayReader.suffixes, *GreyReader.suffixes, ".dcm", ".ima")
+_KEPT_META = (
+    MetaKeys.AFFINE,
+    MetaKeys.ORIGINAL_AFFINE,
+    MetaKeys.SPATIAL_SHAPE,
+    MetaKeys.SPACE,
+    MetaKeys.ORIGINAL_CHANNEL_DIM,
+)
+
+
+class VolumeReader(ImageReader):
+    """Read NIfTI, MetaImage, NRRD, a DICOM series folder, NumPy arrays or images with the reader that fits the name.
+
+    Several files are stacked as channels; they must share one grid. Of the meta data only the geometry is kept,
+    as tensors (so that caches load with `weights_only=True`): free text in a header can hold a patient's name.
+
+    Args:
+        row: row of a stack of cubes (`.npy`, `.npz`).
+    """
+
+    def __init__(self, row: int | None = None) -> None:
+        self.row = row
+
+    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
+        """True where a reader is known for every name."""
+        return all(self._reader(name) is not None for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[str | Path] | str | Path, **kwargs) -> list[tuple[np.ndarray, dict]]:
+        """Arrays and meta data of the files.
+
+        Raises:
+            VolumeError: missing, unreadable or truncated file, or a kind that is not read.
+        """
+        return [self._read_one(Path(name)) for name in ensure_tuple(data)]
+
+    def get_data(self, img: list[tuple[np.ndarray, dict]]) -> tuple[np.ndarray, dict]:
+        """The array in (x, y, z[, channel]) order, or (file, x, y, z) of several files, and the geometry."""
+        array, meta = img[0]
+        meta = {
+            key: torch.as_tensor(meta[key]) if isinstance(meta[key], np.ndarray) else meta[key] for key in _KEPT_META
+        }
+        if len(img) == 1:
+            return array, meta
+        for other, other_meta in img[1:]:
+            if other.shape != array.shape or not np.allclose(other_meta["affine"], meta["affine"], atol=1e-3):
+                raise VolumeError(f"files given as channels must share one grid: {array.shape} and {other.shape}")
+        return np.stack([array for array, _ in img]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
+
+    def _read_one(self, path: Path) -> tuple[np.ndarray, dict]:
+        if not path.exists():
+            raise VolumeError(f"{path}: no such file or folder: check the datalist, or the disk it is on")
+        try:
+            reader = self._reader(path)
+            if reader is None:
+                raise VolumeError(f"{path}: this kind of file is not read: use {', '.join(SUFFIXES)} or a DICOM folder")
+            array, meta = reader.get_data(reader.read(str(path)))
+        except VolumeError:
+            raise
+        except Exception as error:  # every library has its own errors for a broken file
+            reason = " ".join(str(error).split())[-200:] or type(error).__name__
+            raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}): copy it again") from error
+        if array.dtype.kind not in "biuf":
+            raise VolumeError(f"{path}: voxels must be real numbers, got {array.dtype}: convert the file")
+        return array, meta
+
+    def _reader(self, path: str | Path) -> ImageReader | None:
+        name = str(path).lower()
+        if Path(path).is_dir():
+            return DicomReader()
+        if name.endswith(NIFTI_SUFFIXES):
+            return NibabelReader(squeeze_non_spatial_dims=True)
+        if name.endswith(SimpleITKReader.suffixes):
+            return SimpleITKReader()
+        if name.endswith(ArrayReader.suffixes):
+            return ArrayReader(self.row)
+        if name.endswith(GreyReader.suffixes):
+            return GreyReader()
+        return DicomReader() if is_dicom(path) else None
+
+
+class LoadVolumed(LoadImaged):
+    """MONAI's `LoadImaged` with `VolumeReader` as its only reader: float32 `MetaTensor`, channel first.
+
+    A record's field `cube` names the row of a stack of cubes.
+
+    Args:
+        keys: keys whose values are file names (or lists of them, to be stacked as channels).
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: a file that cannot be read, with its name, what is wrong and the remedy.
+        DatalistError: a record without one of the keys.
+    """
+
+    def __init__(self, keys: str | Sequence[str], allow_missing_keys: bool = False) -> None:
+        # past LoadImaged's own, which would set up (and warn about) a dozen readers that are never asked
+        MapTransform.__init__(self, keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[str, Any], reader: ImageReader | None = None) -> dict[str, Any]:
+        loaded = dict(data)
+        reader = reader or VolumeReader(row=loaded.get("cube"))
+        lacking = [key for key in self.keys if key not in loaded]
+        if lacking and not self.allow_missing_keys:
+            raise DatalistError(
+                f"the record {loaded} has no {lacking[0]!r}: add it to the datalist, or leave the record out"
+            )
+        for key in self.key_iterator(loaded):
+            names = ensure_tuple(loaded[key])
+            array, meta = reader.get_data(reader.read(names))
+            meta[ImageMetaKey.FILENAME_OR_OBJ] = str(names[0])
+            volume = MetaTensor.ensure_torch_and_prune_meta(array.astype(np.float32), meta)
+            loaded[key] = EnsureChannelFirst()(volume)
+        return loaded

@@ -1,0 +1,95 @@
+"""Checkpoint files: written beside and then renamed, read without running code that they may hold."""
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medgenesis.errors import CheckpointError
+from medgenesis.storage.atomic import replacing
+
+
+def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
+    """What builds a pickled NumPy scalar in place of NumPy's own function: a plain number comes out."""
+
+    def scalar(dtype: np.dtype, data: bytes) -> float | int:
+        return np.frombuffer(data, dtype).item()
+
+    scalar.__module__, scalar.__qualname__ = module, "scalar"  # torch compares these names with those in the file
+    return scalar
+
+
+# published checkpoints hold their best loss as a NumPy scalar; NumPy 1 and 2 name its module otherwise
+_NUMPY_SCALARS = [
+    *(_scalar_of(module) for module in ("numpy.core.multiarray", "numpy._core.multiarray")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
+]
+
+
+def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
+    """Write ``obj`` to ``path`` such that the path holds the old file or the whole new one, never a part.
+
+    The file is written beside and then renamed; folders are made as needed.
+
+    Args:
+        obj: tensors, numbers, strings, and lists and dictionaries of them, so that ``read_checkpoint`` takes it back.
+        path: the file.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        with replacing(path) as beside, beside.open("wb") as file:
+            torch.save(obj, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut after the renaming could leave an empty file
+    except (OSError, RuntimeError) as error:  # torch's writer turns a failed write into a RuntimeError
+        raise CheckpointError(
+            f"{path}: the checkpoint could not be written ({error}); an earlier file there is as it was. "
+            "Free disk space, or choose a folder that can be written."
+        ) from error
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = "cpu") -> Any:
+    """What ``save_checkpoint`` (or ``torch.save``) wrote, read with ``weights_only=True``.
+
+    NumPy scalars become plain numbers.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, no checkpoint, or holds objects other than tensors, numbers,
+            strings, lists and dictionaries.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file. Check the path, or train first.")
+    try:
+        # only what is not allowed already: on leaving, torch would take away what the user has allowed
+        allowed = torch.serialization.get_safe_globals()
+        with torch.serialization.safe_globals([known for known in _NUMPY_SCALARS if known not in allowed]):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))  # torch names the class that it refused to build
+        if foreign:
+            raise CheckpointError(
+                f"{path}: holds objects other than tensors and plain values ({foreign[1]}); reading them could run "
+                "code from the file. Save its weights alone: torch.save(network.state_dict(), path)."
+            ) from error
+        raise _unreadable(path) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: may not be read ({error}). Ask its owner for the right to.") from error
+    except Exception as error:  # bytes that are no checkpoint can end an unpickler in any way
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    # torch's own words stay in the chained error: they speak of its internals, and advise weights_only=False
+    return CheckpointError(
+        f"{path}: a checkpoint was expected, but its {path.stat().st_size} bytes cannot be read as one. The file is "
+        "truncated, damaged or of another kind: copy or download it anew."
+    )

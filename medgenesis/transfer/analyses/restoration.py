@@ -1,0 +1,91 @@
+"""Does the network restore better than answers that need no network?"""
+
+import logging
+from pathlib import Path
+
+import torch
+from monai.networks.utils import eval_mode
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from medgenesis.engines import PretextTrainer
+from medgenesis.storage.atomic import write_text
+from medgenesis.weights import read_checkpoint
+
+logger = logging.getLogger(__name__)
+
+_MEAN_OF = 512  # training cubes: more would not move their mean by much, and all of LUNA16 takes minutes
+
+
+@torch.no_grad()
+def restoration_errors(
+    method: nn.Module, training: Dataset, held_out: Dataset, batch_size: int = 8
+) -> dict[str, float]:
+    """Mean squared errors on held-out pretext pairs: of a method's network and of three trivial answers.
+
+    Args:
+        method: a pretext method with `restore`, (B, C, *spatial) corrupted -> restored, on whatever device it is.
+        training: pairs (`image`, `target`); the mean training cube is that of 512 of them, evenly spaced, at most.
+        held_out: pairs of other volumes, all of one size.
+        batch_size: pairs at a time.
+
+    Returns:
+        "network", "corrupted cube" (answer what was shown; of a slab its middle slice), "mean training cube" (the
+        voxel-wise mean of the training targets) and "own mean" (each corrupted cube's mean everywhere), over all
+        held-out voxels.
+    """
+    device = next(method.parameters()).device
+    mean_cube = _mean_target(training, batch_size).to(device)
+    sums: dict[str, float] = {}
+    count = 0
+    with eval_mode(method):
+        for batch in DataLoader(held_out, batch_size):
+            image, target = batch["image"].to(device), batch["target"].to(device)
+            spatial = tuple(range(1, image.ndim))
+            answers = {
+                "network": method.restore(image),
+                "corrupted cube": _shown(image, target),
+                "mean training cube": mean_cube.expand_as(target),
+                "own mean": image.mean(dim=spatial, keepdim=True).expand_as(target),
+            }
+            for name, answer in answers.items():
+                squares = (answer.double() - target.double()).square().mean(dim=spatial).sum().item()
+                sums[name] = sums.get(name, 0.0) + squares
+            count += len(image)
+    return {name: total / count for name, total in sums.items()}
+
+
+def _shown(image: Tensor, target: Tensor) -> Tensor:
+    """What was shown of that which is to be restored."""
+    middle = image.shape[1] // 2
+    return image if image.shape[1] == target.shape[1] else image[:, middle : middle + 1]
+
+
+def _mean_target(pairs: Dataset, batch_size: int) -> Tensor:
+    some = Subset(pairs, range(0, len(pairs), -(-len(pairs) // _MEAN_OF)))
+    total, count = None, 0
+    for batch in DataLoader(some, batch_size):
+        summed = batch["target"].double().sum(dim=0)
+        total = summed if total is None else total + summed
+        count += len(batch["target"])
+    return total / count
+
+
+def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str | Path, path: str | Path) -> None:
+    """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file.
+
+    Args:
+        trainer: the run, of a method with `restore`; nothing happens on ranks other than 0.
+        held_out: validation pairs.
+        weights: the exported network weights; loaded into the method's network.
+        path: the CSV file.
+    """
+    if trainer.state.rank != 0:
+        return
+    method = trainer.method
+    method.network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
+    errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
+    lines = [f"{name},{error:.6f},{error / max(errors['network'], 1e-12):.2f}" for name, error in errors.items()]
+    write_text(path, "\n".join(["answer,mean squared error,times the network's", *lines]) + "\n")
+    for name, error in errors.items():
+        logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)

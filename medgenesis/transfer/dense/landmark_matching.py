@@ -1,0 +1,112 @@
+"""Landmarks of one image, found in another by the nearest embedding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from medgenesis.data.landmarks import Landmarks
+from medgenesis.transfer.dense.embedder import DenseEmbedder
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkMatches:
+    """How far from the truth each landmark was found.
+
+    Attributes:
+        images: names of the N images.
+        landmarks: names of the L landmarks.
+        distances: (N, N, L) pixels: given in the first image, sought in the second; NaN from an image to itself, and
+            where one of the two lacks the landmark.
+    """
+
+    images: tuple[str, ...]
+    landmarks: tuple[str, ...]
+    distances: np.ndarray
+
+    def hit_rate(self, radius: float) -> float:
+        """Share of the searches that ended within `radius` pixels of the truth."""
+        known = self.distances[np.isfinite(self.distances)]
+        return float((known <= radius).mean())
+
+    @property
+    def mean_distance(self) -> float:
+        """Mean distance to the truth, pixels."""
+        return float(np.nanmean(self.distances))
+
+    def by_landmark(self, radius: float) -> dict[str, float]:
+        """The hit rate of each landmark."""
+        own = {name: self.distances[..., index] for index, name in enumerate(self.landmarks)}
+        return {name: float((d[np.isfinite(d)] <= radius).mean()) for name, d in own.items()}
+
+
+def match_landmarks(
+    embedder: DenseEmbedder, images: Mapping[str, Tensor], landmarks: Landmarks, *, stride: int = 4
+) -> LandmarkMatches:
+    """Give each image's landmarks, and seek them in every other image: the place whose embedding has the best cosine.
+
+    Args:
+        embedder: what embeds.
+        images: name -> slab (k, H, W) in [0, 1]; at least two.
+        landmarks: of each of these images, in its pixels. What is not in two of them is left out.
+        stride: pixels from each place that is tried to the next.
+
+    Raises:
+        ValueError: fewer than two images, an image without landmarks, or no landmark in two of them.
+    """
+    names = _shared(images, landmarks)
+    places = _places(images, landmarks, names)
+    queries = []
+    for image, own in zip(images.values(), places, strict=True):
+        known = ~own.isnan().any(dim=1)
+        vectors = embedder.at(image, own[known])
+        queries.append(torch.full((len(names), vectors.shape[1]), torch.nan).index_put((known,), vectors))
+    asked = F.normalize(torch.stack(queries), dim=2)  # (N, L, C)
+    distances = np.full((len(images), len(images), len(names)), np.nan)
+    for target, image in enumerate(images.values()):
+        field = embedder.map(image, stride)
+        cosines = asked @ F.normalize(field.vectors.flatten(1), dim=0)
+        found = field.points[cosines.nan_to_num(-torch.inf).argmax(dim=2)]  # (N, L, 2)
+        distance = (found - places[target]).norm(dim=2)
+        distance[asked.isnan().any(dim=2)] = torch.nan
+        distance[target] = torch.nan
+        distances[:, target] = distance.numpy()
+    return LandmarkMatches(tuple(images), names, distances)
+
+
+def same_position_baseline(images: Mapping[str, Tensor], landmarks: Landmarks) -> LandmarkMatches:
+    """The answer that looks at no image: each landmark where the other image has it. Bodies alike are placed alike.
+
+    Args:
+        images: see `match_landmarks`; as there, all of one size for this to make sense.
+        landmarks: see `match_landmarks`.
+    """
+    names = _shared(images, landmarks)
+    places = _places(images, landmarks, names)
+    distances = (places[:, None] - places[None]).norm(dim=3).numpy()
+    distances[np.eye(len(images), dtype=bool)] = np.nan
+    return LandmarkMatches(tuple(images), names, distances)
+
+
+def _shared(images: Mapping[str, Tensor], landmarks: Landmarks) -> tuple[str, ...]:
+    """Names of the landmarks that at least two images have, in the order in which they come."""
+    without = [name for name in images if not landmarks.get(name)]
+    if len(images) < 2 or without:
+        raise ValueError(
+            f"images: must be at least two, each with landmarks; found {len(images)}"
+            + (f", {without[0]!r} without. Name it in the table of landmarks, or leave it out." if without else ".")
+        )
+    every = [name for image in images for name in landmarks[image]]
+    shared = tuple(name for name in dict.fromkeys(every) if every.count(name) > 1)
+    if not shared:
+        raise ValueError("landmarks: at least one must be in two images; found none. Give alike landmarks one name.")
+    return shared
+
+
+def _places(images: Mapping[str, Tensor], landmarks: Landmarks, names: tuple[str, ...]) -> Tensor:
+    """Places (N, L, 2); NaN where an image lacks one."""
+    absent = (np.nan, np.nan)
+    return torch.tensor([[landmarks[image].get(name, absent) for name in names] for image in images]).double()

@@ -1,0 +1,5 @@
+"""Ways to use an encoder on a labelled task, each a fair comparison with the same task without pre-training."""
+
+from medgenesis.transfer.protocols.few_labels import bootstrap_interval, compare_few_labels, dice_after_finetuning
+
+__all__ = ["bootstrap_interval", "compare_few_labels", "dice_after_finetuning"]

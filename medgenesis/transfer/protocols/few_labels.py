@@ -1,0 +1,185 @@
+"""Fine-tuning from few labels, pre-trained against scratch: the comparison that says whether pre-training helped."""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.bundle import ConfigWorkflow
+
+from medgenesis.data import load_datalist
+from medgenesis.storage.atomic import write_text
+
+logger = logging.getLogger(__name__)
+
+_NEVER = 10**9  # epochs between validations: with few labels there are none to spare for choosing a checkpoint
+
+
+def dice_after_finetuning(
+    configs: Sequence[str | Path],
+    training: Sequence[dict],
+    test: Sequence[dict],
+    folder: str | Path,
+    *,
+    init: str,
+    seed: int,
+    iterations: int,
+    overrides: Mapping[str, Any] | None = None,
+) -> np.ndarray:
+    """Fine-tune a bundle's network on some labelled records for a fixed number of steps, then segment others.
+
+    Args:
+        configs: the bundle's `finetune.yaml`, and overlays.
+        training: labelled records; all of them, and no others, are learnt from: the last weights are used, for
+            choosing the best would need more labels.
+        test: labelled records to segment.
+        folder: takes the place of the bundle's root in what the run writes.
+        init: checkpoint, or "scratch".
+        seed: of the head's weights, the order and the augmentation.
+        iterations: optimizer steps at least; rounded up to whole epochs.
+        overrides: further settings of the configs, by id.
+
+    Returns:
+        Dice of each test record and class (records, classes without background); NaN where a class is absent.
+    """
+    settings = {
+        "bundle_root": str(folder),
+        "init": init,
+        "seed": seed,
+        "val_interval": _NEVER,
+        "train#dataset#data": list(training),
+        "validate#dataset#data": list(test),
+        **(overrides or {}),
+    }
+    workflow = ConfigWorkflow(
+        config_file=[str(path) for path in configs], workflow_type="train", logging_file=False, **settings
+    )
+    batch = min(workflow.parser["volumes_per_batch"], len(training))
+    workflow.parser["finetune_epochs"] = math.ceil(iterations / math.ceil(len(training) / batch))
+    workflow.initialize()
+    workflow.run()
+    evaluator = workflow.evaluator
+    evaluator.run()
+    return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
+
+
+def compare_few_labels(
+    configs: Sequence[str | Path],
+    datalist: str | Path,
+    inits: Mapping[str, str],
+    folder: str | Path,
+    *,
+    counts: Sequence[int] = (3, 10, 40),
+    seeds: Sequence[int] = (0, 1, 2),
+    iterations: int = 400,
+    overrides: Mapping[str, Any] | None = None,
+) -> str:
+    """Fine-tune from each start, with each number of labels and each seed; tabulate the Dice of the test section.
+
+    The first `count` training records of a seed's shuffled order are learnt from, the same for every start. A finished
+    run is kept in `folder` and not repeated with the same settings, configs and checkpoint, so the comparison continues
+    where it was stopped.
+
+    Args:
+        configs: the bundle's `finetune.yaml`, and overlays.
+        datalist: with labelled sections `training` and `test`.
+        inits: name in the table -> checkpoint, or "scratch".
+        folder: receives `cases.csv`, `table.md` and the runs.
+        counts: numbers of labelled patients.
+        seeds: of the choice of patients and of the training.
+        iterations: optimizer steps of each run.
+        overrides: settings of the configs, by id.
+
+    Returns:
+        The table in Markdown: mean Dice over classes, seeds and test patients, with a 95 % bootstrap interval over
+        test patients; and the paired difference from the last start with its interval.
+
+    Raises:
+        ValueError: a count larger than the number of training records.
+    """
+    folder = Path(folder)
+    training, test = load_datalist(datalist, "training"), load_datalist(datalist, "test")
+    if max(counts) > len(training):
+        raise ValueError(
+            f"{datalist}: {len(training)} training records, but {max(counts)} labelled patients were asked for"
+        )
+    dice: dict[tuple[int, str], list[np.ndarray]] = {}
+    for count in counts:
+        for seed in seeds:
+            chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
+            for name, init in inits.items():
+                run = folder / f"{name}_k{count}_seed{seed}"
+                settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
+                result = _once(run, configs, chosen, test, settings)
+                logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
+                dice.setdefault((count, name), []).append(result)
+    write_text(folder / "cases.csv", _cases(dice, seeds))
+    table = _table(dice, list(inits), counts, len(seeds), len(test))
+    write_text(folder / "table.md", table)
+    return table
+
+
+def _once(run: Path, configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> np.ndarray:
+    """The result of a run, from its file where it has been computed before from the same."""
+    path, digest = run / "dice.json", _digest(configs, training, test, settings)
+    if path.is_file():
+        found = json.loads(path.read_text())
+        if found["of"] == digest:
+            return np.asarray(found["dice"], dtype=np.float64)
+        logger.warning("%s is of other settings, records, configs or weights: computed again", path)
+    dice = dice_after_finetuning(configs, training, test, run, **settings)
+    write_text(path, json.dumps({"of": digest, "dice": dice.tolist()}))
+    return np.asarray(dice, dtype=np.float64)
+
+
+def _digest(configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> str:
+    """Hash of all that a run's result follows from (a hash, for records may name patients)."""
+    init = Path(settings["init"])
+    written = init.stat().st_mtime_ns if init.is_file() else None
+    all_of_it = [[Path(config).read_text(encoding="utf-8") for config in configs], training, test, settings, written]
+    return hashlib.sha256(json.dumps(all_of_it, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of the mean of `values` (patients,)."""
+    generator = np.random.default_rng(seed)
+    means = values[generator.integers(len(values), size=(draws, len(values)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _table(dice: dict, names: list[str], counts: Sequence[int], seeds: int, patients: int) -> str:
+    baseline = names[-1]
+    header = ["labelled patients", *names, *(f"{name} - {baseline}" for name in names[:-1])]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for count in counts:
+        means = {name: np.nanmean(np.stack(dice[count, name]), axis=(0, 2)) for name in names}  # one a patient
+        cells = [_cell(means[name]) for name in names]
+        cells += [_cell(means[name] - means[baseline], signed=True) for name in names[:-1]]
+        lines.append("| " + " | ".join([str(count), *cells]) + " |")
+    note = f"Mean Dice [95 % interval over {patients} test patients], mean of {seeds} seeds."
+    return "\n".join([*lines, "", note, ""])
+
+
+def _cell(values: np.ndarray, signed: bool = False) -> str:
+    low, high = bootstrap_interval(values)
+    form = "+.3f" if signed else ".3f"
+    return f"{values.mean():{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _cases(dice: dict, seeds: Sequence[int]) -> str:
+    """Every case as a line; patients are numbered in the datalist's order, not named."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["labelled patients", "start", "seed", "test record", "class", "dice"])
+    for (count, name), runs in dice.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            for case, classes in enumerate(run):
+                writer.writerows([count, name, seed, case, label + 1, f"{d:.4f}"] for label, d in enumerate(classes))
+    return text.getvalue()

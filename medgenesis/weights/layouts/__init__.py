@@ -1,0 +1,1 @@
+"""Layouts of published checkpoints, one a file: how their keys are recognised and become ours."""

@@ -1,0 +1,104 @@
+"""Published 2D backbones, under torchvision's keys, which are those of ``ResNet25D``: Adam's, CAiD's (mode id),
+MoCo's.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import torch
+
+from medgenesis.networks.resnet25d import FEATURE_CHANNELS, ResNet25D
+
+# what training may put before the keys of what is kept: several GPUs, the query's network, the backbone beside its head
+PREFIX = r"((?:module\.|model\.)?(?:encoder_q\.)?(?:backbone\.)?)"
+_BACKBONE = re.compile(PREFIX + r"(?:layer[1-4]\.\d+\.|features\.denseblock[1-4]\.)")
+_HEADS = frozenset({"fc", "classifier", "projection_head", "prototypes"})
+_STEMS = ("conv1.weight", "features.conv0.weight")
+_OLD_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
+
+def prefix_of(keys: Iterable[str], pattern: re.Pattern) -> str | None:
+    """The one prefix with which keys begin as the pattern's first group says, or None: there are none, or several."""
+    found = {match[1] for key in keys if (match := pattern.match(key))}
+    return found.pop() if len(found) == 1 else None
+
+
+def is_backbone(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether these are weights of a ResNet or DenseNet on images, whole or not, with one known prefix."""
+    return prefix_of(state_dict, _BACKBONE) is not None and all(value.ndim < 5 for value in state_dict.values())
+
+
+def foreign_to_backbone(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """The keys that are not of the backbone and are dropped: heads, the key's network, the queue."""
+    prefix = prefix_of(state_dict, _BACKBONE)
+    return tuple(
+        key for key in state_dict if not key.startswith(prefix) or key.removeprefix(prefix).partition(".")[0] in _HEADS
+    )
+
+
+def backbone_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The published entries under the keys of ``ResNet25D``; the values are passed on as they are.
+
+    Args:
+        state_dict: keys ``layer1.0.conv1.weight`` … or ``features.denseblock1.…`` after one prefix; those of
+            ``foreign_to_backbone`` are left out. DenseNet's may be of the old form, ``norm.1`` for ``norm1``, and a
+            file from before batch norm counted its batches gets counts of 0, as in torch.
+    """
+    prefix, dropped = prefix_of(state_dict, _BACKBONE), set(foreign_to_backbone(state_dict))
+    weights = {
+        _OLD_DENSENET.sub(r"\1\2", key.removeprefix(prefix)): value
+        for key, value in state_dict.items()
+        if key not in dropped
+    }
+    if not any(key.endswith("num_batches_tracked") for key in weights):
+        norms = [key.removesuffix("running_var") for key in weights if key.endswith("running_var")]
+        weights |= {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+    return weights
+
+
+def whole_backbone(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict, without values, of the ``ResNet25D`` that these weights are of, or come closest to."""
+    with torch.device("meta"):
+        return ResNet25D(nearest_backbone(weights), slices_of(weights)).state_dict()
+
+
+def nearest_backbone(keys: Iterable[str], names: Iterable[str] = FEATURE_CHANNELS) -> str:
+    """The name of the ``ResNet25D`` whose keys differ least from these."""
+    keys = set(keys)
+    return min(names, key=lambda name: len(keys ^ _keys_of(name)))
+
+
+@cache
+def _keys_of(name: str) -> frozenset[str]:
+    with torch.device("meta"):
+        return frozenset(ResNet25D(name).state_dict())
+
+
+def slices_of(weights: Mapping[str, torch.Tensor]) -> int:
+    """The input channels of a backbone, by its first convolution; 3 where there is none."""
+    stem = next((weights[key] for key in _STEMS if key in weights), None)
+    return 3 if stem is None or stem.ndim < 2 else max(1, stem.shape[1])
+
+
+def onto_encoder(
+    weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """A backbone's weights for a network whose encoder it is (``UNet25D``), and the other way round.
+
+    Args:
+        weights: of the file, under our keys.
+        own: of the network.
+
+    Returns:
+        The weights under the keys of the network, and the keys that are dropped: decoder and head, where the network is
+        a backbone alone. As they were, where both are backbones or neither is.
+    """
+    from_encoder, to_encoder = (any(key.startswith("encoder.") for key in side) for side in (weights, own))
+    from_backbone, to_backbone = (any(stem in side for stem in _STEMS) for side in (weights, own))
+    if from_backbone and to_encoder and not (from_encoder or to_backbone):
+        return {f"encoder.{key}": value for key, value in weights.items()}, ()
+    if from_encoder and to_backbone and not (from_backbone or to_encoder):
+        others = tuple(key for key in weights if not key.startswith("encoder."))
+        return {key.removeprefix("encoder."): weights[key] for key in weights if key not in others}, others
+    return dict(weights), ()

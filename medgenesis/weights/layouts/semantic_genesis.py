@@ -1,0 +1,66 @@
+"""The published Semantic Genesis and TransVW layout: that of Models Genesis and a class head, onto ``YNet3D``."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from medgenesis.weights.layouts.models_genesis import MODELS_GENESIS_KEYS, is_models_genesis
+
+_PREFIXES = re.compile(r"^(module\.|classficationNet\.)+")  # several GPUs; a wrapper, spelled so
+_FOREIGN = ("projection_head", "prototypes")  # heads of other pretext tasks
+_CLASSIFIER = {"conv1": "conv", "bn1": "norm", "fc1": "fc"}
+
+
+def _key_map() -> dict[str, str]:
+    """Published key (without prefixes) -> key of ``YNet3D``."""
+    values = ("weight", "bias")
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    keys = dict(MODELS_GENESIS_KEYS)
+    for published, ours in _CLASSIFIER.items():
+        names = values + statistics if ours == "norm" else values
+        keys |= {f"clc_out.{published}.{name}": f"classifier.{ours}.{name}" for name in names}
+    return keys
+
+
+_KEYS = _key_map()
+
+
+def is_semantic_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the keys are those of the published network, whole or encoder-only, heads to be dropped among them."""
+    dropped = foreign_heads(state_dict)
+    keys = {_PREFIXES.sub("", key) for key in state_dict if key not in dropped}
+    return bool(keys) and keys <= _KEYS.keys() and not is_models_genesis(state_dict)
+
+
+def foreign_heads(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """The keys of heads that ``YNet3D`` has not, which published files may hold: they are dropped."""
+    return tuple(key for key in state_dict if _PREFIXES.sub("", key).startswith(_FOREIGN))
+
+
+def semantic_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The published entries under the keys of ``YNet3D``; the values are passed on as they are.
+
+    Args:
+        state_dict: keys ``down_tr64.ops.0.conv1.weight`` …, ``clc_out.fc1.bias``, each with or without ``module.`` and
+            ``classficationNet.`` before it; those of ``foreign_heads`` are left out.
+
+    Raises:
+        KeyError: a key is not of that layout.
+    """
+    dropped = foreign_heads(state_dict)
+    return {_KEYS[_PREFIXES.sub("", key)]: value for key, value in state_dict.items() if key not in dropped}
+
+
+def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The settings with which ``YNet3D(**settings)`` takes these weights (under our keys), as their shapes tell them.
+
+    Raises:
+        KeyError: they are not those of a ``YNet3D``.
+    """
+    width, in_channels = weights["encoder.levels.0.0.conv.weight"].shape[:2]
+    settings = {"in_channels": in_channels, "width": width, "num_classes": len(weights["classifier.fc.weight"])}
+    if "head.conv.weight" not in weights:
+        return {**settings, "decoder": False}
+    return {**settings, "out_channels": len(weights["head.conv.weight"])}

@@ -1,0 +1,156 @@
+"""Published checkpoints, recognised by their keys and brought onto the keys of our networks."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from medgenesis.errors import CheckpointError
+from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.layouts.backbones import (
+    backbone_keys,
+    foreign_to_backbone,
+    is_backbone,
+    onto_encoder,
+    whole_backbone,
+)
+from medgenesis.weights.layouts.models_genesis import is_models_genesis, models_genesis_keys
+from medgenesis.weights.layouts.semantic_genesis import foreign_heads, is_semantic_genesis, semantic_genesis_keys
+from medgenesis.weights.layouts.smp_unet import foreign_to_smp_unet, is_smp_unet, smp_unet_keys, whole_smp_unet
+from medgenesis.weights.report import WeightsReport, compare, first_keys
+
+StateDict = Mapping[str, torch.Tensor]
+# what a method keeps for transfer is its module `network`, or that of the method to which it adds (TransVW)
+_NETWORK = re.compile(r"^(method\.)*network\.")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One published layout: how to recognise a state dict of it, and the pure function that converts its keys.
+
+    Args:
+        name: for people.
+        recognise: whether the keys are of it.
+        convert: the entries under our keys.
+        dropped: the published keys that ``convert`` leaves out.
+        whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
+            incomplete file is left to the comparison with a network.
+    """
+
+    name: str
+    recognise: Callable[[StateDict], bool]
+    convert: Callable[[StateDict], dict[str, torch.Tensor]]
+    dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
+    whole: Callable[[StateDict], StateDict] | None = None
+
+    def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+        """The entries of a file under our keys, and its keys that were dropped.
+
+        Raises:
+            CheckpointError: the file is not whole.
+        """
+        weights, dropped = self.convert(state_dict), self.dropped(state_dict)
+        if self.whole is not None:
+            report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
+            if not report.complete:
+                raise CheckpointError(
+                    f"incomplete or altered checkpoint. {report} Give the file as published, or download it anew."
+                )
+        return weights, dropped
+
+
+LAYOUTS = (
+    Layout("Models Genesis", is_models_genesis, models_genesis_keys),
+    Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads),
+    Layout("U-Net of CAiD", is_smp_unet, smp_unet_keys, foreign_to_smp_unet, whole_smp_unet),
+    Layout("2D backbone of Adam, CAiD or MoCo", is_backbone, backbone_keys, foreign_to_backbone, whole_backbone),
+)
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Converted weights and what is to be said about them."""
+
+    state_dict: dict[str, torch.Tensor]
+    report: WeightsReport
+
+
+def load_published(path: str | os.PathLike, network: nn.Module | None = None) -> LoadedWeights:
+    """Read a published checkpoint under the keys of our networks; no network is changed.
+
+    Args:
+        path: the published file, ``Genesis_Chest_CT.pt``, ``semantic_genesis_chest_ct.pt``, ``TransVW_chest_ct.pt``; of
+            CAiD and Adam ``best_checkpoint.pth``, ``current_checkpoint.pth`` or ``checkpoint.pth``; any other with the
+            keys of torchvision's ResNets and DenseNet-121, such as MoCo's.
+        network: one whose keys and shapes the report compares with those of the file; between a ``ResNet25D`` and a
+            ``UNet25D`` the weights are those of the backbone, under the keys of this network.
+
+    Raises:
+        CheckpointError: the file cannot be read, is of no known layout, lacks keys of a 2D layout or has others or
+            other shapes, or holds weights that are not finite.
+    """
+    name = Path(path).name
+    published = tensors_of(read_checkpoint(path), str(path))
+    layout = find_layout(published)
+    if layout is None:
+        raise CheckpointError(
+            f"{path}: the layout of its {len(published)} keys is not known (first: {first_keys(published)}). "
+            f"Known: {', '.join(known.name for known in LAYOUTS)}."
+        )
+    weights, dropped = layout.read(published, str(path))
+    check_finite(weights, str(path))
+    if network is None:
+        report = WeightsReport(name, layout.name, len(published), dropped=dropped)
+    else:
+        weights, others = onto_encoder(weights, network.state_dict())
+        dropped += others
+        report = compare(weights, network.state_dict(), source=name, layout=layout.name, dropped=dropped)
+    return LoadedWeights(weights, report)
+
+
+def find_layout(state_dict: StateDict) -> Layout | None:
+    """The published layout of these keys, or None."""
+    return next((layout for layout in LAYOUTS if layout.recognise(state_dict)), None)
+
+
+def tensors_of(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
+    """The state dict of a checkpoint: the network in its entry "method" (our training's `last.pt` and `best.pt`), its
+    entry "state_dict" (published), or the whole of it.
+
+    Raises:
+        CheckpointError: it holds no tensors, or other things among them.
+    """
+    if isinstance(checkpoint, Mapping):
+        method = checkpoint.get("method")
+        if isinstance(method, Mapping):
+            checkpoint = {_NETWORK.sub("", key): value for key, value in method.items() if _NETWORK.match(key)}
+        elif isinstance(checkpoint.get("state_dict"), Mapping):
+            checkpoint = checkpoint["state_dict"]
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(_no_weights(source, f"found {type(checkpoint).__name__}"))
+    others = [str(key) for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)]
+    if others or not checkpoint:
+        found = f"{len(others)} of its {len(checkpoint)} entries are no tensors ({first_keys(others)})"
+        raise CheckpointError(_no_weights(source, found if others else "found an empty one"))
+    return dict(checkpoint)
+
+
+def _no_weights(source: str, found: str) -> str:
+    return (
+        f"{source}: must be a dictionary of weights; {found}. Give a state dict, or a checkpoint written by training."
+    )
+
+
+def check_finite(weights: StateDict, source: str) -> None:
+    """Raise CheckpointError if a weight is NaN or infinite."""
+    bad = [key for key, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise CheckpointError(
+            f"{source}: weights must be finite; {len(bad)} of {len(weights)} entries hold NaN or Inf "
+            f"({first_keys(bad)}). Take an earlier checkpoint, or train again with a lower learning rate."
+        )

@@ -1,0 +1,117 @@
+"""The published lists of ChestX-ray14, as they are, and broken in the ways that lists are."""
+
+import logging
+
+import pytest
+
+from medgenesis.data import check_findings, load_datalist, preprocessing, write_datalist
+from medgenesis.datasets import chestxray14_datalist
+from medgenesis.errors import DatalistError
+
+SECTIONS = ("training", "validation", "test")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Images 1 to 20 of ten patients, in two folders as unpacked."""
+    for patient in range(1, 11):
+        for visit in range(2):
+            path = tmp_path / f"images_{1 + patient // 6:03d}" / "images" / f"{patient:08d}_{visit:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return tmp_path
+
+
+def _list(folder, name, *lines):
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _line(patient, visit=0, findings=(), gap=" "):
+    values = [str(int(place in findings)) for place in range(14)]
+    return gap.join([f"{patient:08d}_{visit:03d}.png", *values])
+
+
+def test_lists_of_their_own_are_the_sections(images, caplog):
+    train = _list(images, "train.txt", _line(1, 0, [2, 13]), "", _line(1, 1), "   ", _line(7, 0, [0], "\t"), "")
+    validation = _list(images, "val.txt", _line(2, 1, [1]), "00000003_000.png")
+    datalist = chestxray14_datalist([train, validation], images)
+    first, second, third = datalist["training"]
+    assert first == {
+        "image": str(images / "images_001" / "images" / "00000001_000.png"),
+        "patient": "00000001",
+        "intensity": "xray",
+        "classes": [0, 0, 1, *[0] * 10, 1],
+    }
+    assert second["patient"] == first["patient"] and third["classes"] == [1, *[0] * 13]
+    assert "images_002" in third["image"]
+    assert "classes" not in datalist["validation"][1] and datalist["test"] == []
+    assert datalist["class_names"][2] == "Effusion" and len(datalist["class_names"]) == 14
+    assert "train.txt: 3 blank lines skipped" in caplog.text and "val.txt" not in caplog.text
+    write_datalist(datalist, images / "list.json")
+    assert load_datalist(images / "list.json") == datalist["training"]
+    check_findings(datalist["training"], 14)
+    with pytest.raises(DatalistError, match="1 of 2 records have no `classes` of 14"):
+        check_findings(datalist["validation"], 14)
+
+
+def test_a_list_that_an_editor_on_windows_has_saved(images):
+    """With a byte order mark, and lines that end in two characters."""
+    path = images / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([_line(1, 0, [2]), _line(2)]).encode() + b"\r\n")
+    first, _ = chestxray14_datalist([path], images, splits=(1, 0, 0))["training"]
+    assert first["patient"] == "00000001" and first["classes"][2] == 1
+
+
+def test_one_list_is_split_by_patient(images):
+    every = _list(images, "all.txt", *(_line(patient, visit) for patient in range(1, 11) for visit in range(2)))
+    datalist = chestxray14_datalist([every], images, splits=(0.6, 0.2, 0.2), seed=3)
+    patients = [{record["patient"] for record in datalist[section]} for section in SECTIONS]
+    assert [len(one) for one in patients] == [6, 2, 2] and len(set.union(*patients)) == 10
+    assert [len(datalist[section]) for section in SECTIONS] == [12, 4, 4]
+
+
+def test_a_patient_on_both_sides(images):
+    train, test = _list(images, "a.txt", _line(1, 0)), _list(images, "b.txt", _line(1, 1))
+    with pytest.raises(DatalistError, match="in both training and validation, the first 00000001"):
+        chestxray14_datalist([train, test], images)
+
+
+@pytest.mark.parametrize(
+    "lines, what",
+    [
+        ([_line(1), _line(2)[:-2]], r"bad.txt, line 2: must be a file name and 14 findings"),
+        ([_line(1), "", _line(2) + " 1"], r"line 3: must be a file name and 14"),
+        ([_line(2)[:-1] + "2"], r"line 1: .*0 or 1"),
+        ([_line(1), _line(1)], r"line 2: 00000001_000.png stands in the list already"),
+        (
+            [_line(1), _line(99), _line(98)],
+            r"2 of 3 images are not below .*, the first 00000099_000.png, 00000098_000.png",
+        ),
+        (["", " "], "no image is named"),
+    ],
+)
+def test_broken_lists(images, lines, what):
+    with pytest.raises(DatalistError, match=what):
+        chestxray14_datalist([_list(images, "bad.txt", *lines)], images, splits=(1, 0, 0))
+
+
+def test_what_is_not_there(images):
+    with pytest.raises(DatalistError, match=r"absent.txt: cannot be read"):
+        chestxray14_datalist([images / "absent.txt"], images)
+    with pytest.raises(DatalistError, match="nowhere: no such folder"):
+        chestxray14_datalist([images / "x.txt"], images / "nowhere")
+    for lists in ([], ["a", "b", "c", "d"]):
+        with pytest.raises(DatalistError, match="one to three list files"):
+            chestxray14_datalist(lists, images)
+
+
+def test_real_xrays(real_data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    folder = real_data / "cxr_nih"
+    names = sorted(path.name for path in folder.glob("*/*.png"))
+    lines = [f"{name} {' '.join('0' * 14)}" for name in names]
+    datalist = chestxray14_datalist([_list(tmp_path, "list.txt", *lines)], folder)
+    assert sum(len(datalist[section]) for section in SECTIONS) == 100
+    assert preprocessing()(datalist["test"][0])["image"].shape == (1, 1024, 1024)

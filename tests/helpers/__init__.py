@@ -1,0 +1,1 @@
+"""What several tests share; imported as `helpers.<name>` (setup.cfg puts tests/ on the path)."""

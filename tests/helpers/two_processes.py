@@ -1,0 +1,72 @@
+"""One of two gloo processes: what the momentum branch, Barlow Twins and the engine do there, saved for the test.
+
+python -m helpers.two_processes RANK FOLDER, in tests/
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from helpers.views import Backbone, Slabs, Unet, loader_of, state_of, two_views
+from medgenesis.engines import PretextTrainer
+from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam
+
+METHODS = {
+    "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),
+    "split": lambda: Adam(Backbone(), dim=5, queue_size=24, split_batch=2),
+    "caid": lambda: CAiD(Unet(), dim=5, queue_size=24),
+    "id": lambda: CAiD(Unet(), mode="id", dim=5, queue_size=24),
+    "simsiam": lambda: CAiD(Unet(), SimSiam, dim=8, hidden=4),
+    "barlow": lambda: CAiD(Unet(), BarlowTwins, dim=8),
+}
+
+
+def half(pair, rank):
+    return {name: value.chunk(2)[rank] for name, value in pair.items()}
+
+
+def shuffled(rank):
+    """One call on this rank's half of 8 images; rank 1's generator is elsewhere, as the engine seeds it."""
+    torch.manual_seed(0)
+    backbone = Backbone()
+    method = MomentumContrast(backbone, dim=5, queue_size=24)
+    torch.manual_seed(5 + rank)
+    pair = half(two_views(8), rank)
+    output = method(backbone(pair["image"]), pair["key"], backbone)
+    return {"state": state_of(method), "positive": output["positive"]}
+
+
+def gradients(rank):
+    """Of Barlow Twins, whose projector has no batch norm here, under DistributedDataParallel."""
+    torch.manual_seed(0)
+    method = CAiD(Unet(), BarlowTwins, mode="id", dim=6)
+    method.network.encoder.norm = torch.nn.Identity()
+    method.discrimination.projector = torch.nn.Linear(6, 6)
+    wrapped = DistributedDataParallel(method)
+    wrapped(half(two_views(8), rank))["loss"].backward()
+    return {name: p.grad for name, p in method.named_parameters() if p.requires_grad}
+
+
+def trained(make, rank, batch=4):
+    torch.manual_seed(rank)  # DistributedDataParallel takes rank 0's weights and queue
+    method = make()
+    optimizer = torch.optim.SGD(method.parameters(), 0.03, momentum=0.9)
+    trainer = PretextTrainer("cpu", 2, loader_of(Slabs(16), batch), method, optimizer)
+    trainer.run()
+    return state_of(method)
+
+
+if __name__ == "__main__":
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    results = {name: trained(make, rank) for name, make in METHODS.items()}
+    results |= {"shuffled": shuffled(rank), "gradients": gradients(rank)}
+    try:
+        trained(METHODS["adam"], rank, batch=8)  # 8 divides the queue of 24, 16 does not
+    except ValueError as error:
+        results["refused"] = str(error)
+    torch.save(results, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()

@@ -1,0 +1,114 @@
+"""Volumes corrupted and restored cube by cube, and the files that show them."""
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import Dataset, MetaTensor
+from PIL import Image
+from torch import nn
+
+from medgenesis.data import preprocessing
+from medgenesis.handlers.preview import pretext_triples
+from medgenesis.inference import restore_volume, restore_volumes
+from medgenesis.transforms import RandGenesis
+
+SIZE = (16, 16, 8)
+
+
+def genesis(seed=3):
+    return RandGenesis(rates={"flip": 0.0}).set_random_state(seed)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.BatchNorm3d(2), nn.Dropout(0.5), nn.Conv3d(2, 1, 1))
+
+
+def tile_starts(shape):
+    """First voxels of the cubes: side by side, the last one moved back to end with the volume."""
+    axes = [[min(i, max(side - s, 0)) for i in range(0, max(side, 1), s)] for side, s in zip(shape, SIZE, strict=True)]
+    return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
+
+
+@pytest.mark.parametrize("shape", [(32, 16, 16), (20, 33, 11), (16, 16, 8)])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_each_cube_is_corrupted_and_restored_as_in_pretraining(shape, batch_size):
+    volume = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    net = network().train()
+    corrupted, restored = restore_volume(net, torch.from_numpy(volume), genesis(), SIZE, batch_size)
+    assert net.training
+    net.eval()
+    wanted, answers = np.full_like(volume, np.nan), np.full_like(volume, np.nan)
+    corrupt = genesis()
+    for start in tile_starts(shape):
+        at = (slice(None), *(slice(first, first + s) for first, s in zip(start, SIZE, strict=True)))
+        cube = np.asarray(corrupt(volume[at])[0])
+        wanted[at] = cube
+        answers[at] = net(torch.from_numpy(cube)[None])[0].detach().numpy()
+    np.testing.assert_array_equal(corrupted.numpy(), wanted)
+    np.testing.assert_allclose(restored.numpy(), answers, atol=1e-6)
+    assert not np.array_equal(wanted, volume)
+
+
+def test_a_volume_smaller_than_the_cube():
+    volume = torch.rand(1, 10, 16, 5)
+    identity = nn.Conv3d(1, 1, 1, bias=False)
+    nn.init.ones_(identity.weight)
+    seen = []
+
+    def keep(cube):
+        seen.append(torch.as_tensor(np.asarray(cube)).clone())
+        return cube * 0.5, cube
+
+    corrupted, restored = restore_volume(identity, MetaTensor(volume), keep, SIZE)
+    assert torch.equal(corrupted, volume * 0.5) and torch.equal(restored, volume * 0.5)
+    assert [cube.shape for cube in seen] == [(1, *SIZE)]
+    assert torch.equal(seen[0][:, :10, :, :5], volume) and seen[0].sum() == pytest.approx(volume.sum().item())
+    assert type(corrupted) is torch.Tensor
+
+
+def write(path, seed, affine):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.random.default_rng(seed).random((20, 18, 12), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return {"image": str(path)}
+
+
+def test_files_lie_on_the_standard_grid_in_the_patients_place(tmp_path):
+    """A voxel's place in the patient is where the scan has it, though its axes have been turned to LPS."""
+    affine = np.array([[0, 1.5, 0, -20], [2.0, 0, 0, 30], [0, 0, -3.0, 7], [0, 0, 0, 1]])
+    record = write(tmp_path / "scan.v2.nii.gz", 0, affine)
+    volumes = Dataset([record], preprocessing(intensity="unit"))
+    out = tmp_path / "out"
+    restore_volumes(network(), volumes, genesis(), SIZE, out)
+    names = ["scan.v2.png", *(f"scan.v2_{kind}.nii.gz" for kind in ("corrupted", "original", "restored"))]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    corrupted, restored = restore_volume(network(), volumes[0]["image"], genesis(), SIZE)
+    scan = nibabel.load(record["image"])
+    place = np.linalg.inv(scan.affine)
+    for kind, wanted in (("original", volumes[0]["image"]), ("corrupted", corrupted), ("restored", restored)):
+        image = nibabel.load(out / f"scan.v2_{kind}.nii.gz")
+        assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
+        np.testing.assert_array_equal(image.get_fdata(dtype=np.float32), np.asarray(wanted)[0])
+        assert sitk.ReadImage(str(out / f"scan.v2_{kind}.nii.gz")).GetSize() == image.shape
+    original = nibabel.load(out / "scan.v2_original.nii.gz")
+    for voxel in ((0, 0, 0), (3, 5, 7), (17, 19, 11)):
+        source = np.rint(place @ original.affine @ [*voxel, 1])[:3].astype(int)
+        assert original.get_fdata()[voxel] == pytest.approx(scan.get_fdata()[tuple(source)])
+    image = volumes[0]["image"].as_tensor()[None]
+    drawing = pretext_triples({"target": image, "image": corrupted[None]}, restored[None])
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "scan.v2.png")), drawing)
+
+
+def test_every_volume_has_files_of_its_own(tmp_path):
+    records = [write(tmp_path / f"p{i}" / "ct.nii.gz", i, np.eye(4)) for i in range(2)]
+    records.append(write(tmp_path / "1.2.840.1.nii", 2, np.eye(4)))
+    records.append(write(tmp_path / "1.2.840.2.nii", 3, np.eye(4)))
+    volumes = Dataset(records, preprocessing(intensity="unit"))
+    restore_volumes(network(), volumes, genesis(), SIZE, tmp_path / "out")
+    for number, name in enumerate(("ct", "ct_1", "1.2.840.1", "1.2.840.2")):
+        saved = nibabel.load(tmp_path / "out" / f"{name}_original.nii.gz").get_fdata(dtype=np.float32)
+        np.testing.assert_array_equal(saved, volumes[number]["image"][0].numpy())
+    assert len(list((tmp_path / "out").iterdir())) == 16

@@ -1,0 +1,55 @@
+"""A label map is there whole, or not there."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import SaveImage
+from PIL import Image
+
+from medgenesis.data import preprocessing
+from medgenesis.io import WholeImageWriter, WholeNiftiWriter
+
+
+def save(folder):
+    label = MetaTensor(torch.arange(24.0).reshape(1, 2, 3, 4), affine=torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0])))
+    label.meta["filename_or_obj"] = "scan.nii.gz"
+    options = dict(output_postfix="seg", separate_folder=False, resample=False, print_log=False)
+    SaveImage(output_dir=folder, writer=WholeNiftiWriter, **options)(label)
+
+
+def test_what_is_written_is_what_monai_writes(tmp_path):
+    save(tmp_path)
+    found = nib.load(tmp_path / "scan_seg.nii.gz")
+    np.testing.assert_array_equal(found.get_fdata(), np.arange(24.0).reshape(2, 3, 4))
+    np.testing.assert_array_equal(found.affine, np.diag([2.0, 3, 4, 1]))
+    assert [path.name for path in tmp_path.iterdir()] == ["scan_seg.nii.gz"]
+
+
+def test_a_label_map_of_an_image_lies_on_it(tmp_path):
+    label = np.random.default_rng(0).integers(0, 3, (9, 12)).astype(np.uint8)
+    Image.fromarray(label).save(tmp_path / "xray.png")
+    item = preprocessing(intensity=None)({"image": str(tmp_path / "xray.png")})["image"]
+    options = dict(output_postfix="seg", output_ext=".png", separate_folder=False, resample=False, print_log=False)
+    write = SaveImage(output_dir=tmp_path, output_dtype=np.uint8, writer=WholeImageWriter, **options)
+    write(item)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "xray_seg.png")), label)
+    with pytest.raises(RuntimeError, match="X-ray.png: an image holds one slice.*choose .nii.gz"):
+        write(MetaTensor(torch.zeros(1, 4, 5, 6), meta=item.meta))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["xray.png", "xray_seg.png"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def half(image, path):
+        with Path(path).open("wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nibabel.save", half)
+    with pytest.raises(Exception) as error:
+        save(tmp_path)
+    assert "No space left" in f"{error.value} {error.value.__cause__}"
+    assert list(tmp_path.iterdir()) == []

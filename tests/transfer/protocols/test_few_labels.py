@@ -1,0 +1,97 @@
+"""The comparison: which runs are repeated, and the table against a slow loop. Fine-tuning is a stand-in."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+
+from medgenesis.transfer import bootstrap_interval, compare_few_labels
+from medgenesis.transfer.protocols import few_labels
+
+STARTS = ("pre-trained", "scratch")
+
+
+@pytest.fixture
+def comparison(tmp_path, monkeypatch):
+    """A comparison whose fine-tuning draws Dice values, and the list of the runs that were asked for."""
+    records = [{"image": f"{i}.nii.gz", "label": f"{i}_seg.nii.gz"} for i in range(9)]
+    for record in records:
+        for name in record.values():
+            (tmp_path / name).touch()
+    (tmp_path / "list.json").write_text(json.dumps({"training": records[:5], "test": records[5:]}))
+    (tmp_path / "finetune.yaml").write_text("width: 2\n")
+    (tmp_path / "pretrained.pt").write_bytes(b"weights")
+    asked = []
+
+    def stand_in(configs, training, test, folder, *, init, seed, iterations, overrides):
+        asked.append((init, seed, [record["image"] for record in training]))
+        dice = np.random.default_rng([len(init), seed, len(training)]).random((len(test), 2))
+        dice[0, 1] = np.nan  # a class that this patient lacks
+        return dice
+
+    monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
+
+    def compare(**settings):
+        settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, **settings}
+        inits = dict(zip(STARTS, (str(tmp_path / "pretrained.pt"), "scratch"), strict=True))
+        return compare_few_labels([tmp_path / "finetune.yaml"], tmp_path / "list.json", inits, tmp_path, **settings)
+
+    return compare, asked
+
+
+def test_finished_runs_are_repeated_only_where_something_has_changed(comparison, tmp_path):
+    compare, asked = comparison
+    table = compare()
+    assert len(asked) == 8
+    assert compare() == table and len(asked) == 8
+    compare(seeds=(0, 1, 2))
+    assert len(asked) == 12  # the new seed alone
+    compare(iterations=20)
+    assert len(asked) == 20
+    os.utime(tmp_path / "pretrained.pt", ns=(1, 1))
+    compare(iterations=20)
+    assert len(asked) == 24  # the four runs from these weights
+    (tmp_path / "finetune.yaml").write_text("width: 4\n")
+    compare(iterations=20)
+    assert len(asked) == 32
+
+
+def test_starts_learn_from_the_same_patients_and_fewer_are_among_more(comparison):
+    compare, asked = comparison
+    compare()
+    chosen = {}
+    for _init, seed, images in asked:
+        assert chosen.setdefault((seed, len(images)), images) == images
+    for seed in (0, 1):
+        assert set(chosen[seed, 2]) < set(chosen[seed, 4])
+    assert chosen[0, 4] != chosen[1, 4]
+
+
+def test_the_table_is_of_means_over_seeds_and_classes(comparison, tmp_path):
+    compare, _ = comparison
+    table = compare()
+    with (tmp_path / "cases.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 2 * 4 * 2
+    for count in (2, 4):
+        means = {}
+        for start in STARTS:
+            means[start] = []
+            for case in range(4):
+                mine = [r for r in rows if r["labelled patients"] == str(count) and r["start"] == start]
+                dice = [float(r["dice"]) for r in mine if r["test record"] == str(case)]
+                means[start].append(np.mean([value for value in dice if value == value]))
+        (line,) = [line for line in table.splitlines() if line.startswith(f"| {count} |")]
+        difference = np.subtract(means["pre-trained"], means["scratch"])
+        for cell, values in zip(line.split("|")[2:5], (*means.values(), difference), strict=True):
+            found = [float(number) for number in cell.replace("[", "").replace("]", "").replace(",", "").split()]
+            assert found == pytest.approx([np.mean(values), *bootstrap_interval(np.array(values))], abs=2e-3)
+
+
+def test_more_labels_than_records_are_refused(comparison):
+    compare, asked = comparison
+    with pytest.raises(ValueError, match="5 training records, but 6"):
+        compare(counts=(3, 6))
+    assert not asked
