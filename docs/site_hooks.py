@@ -47,6 +47,11 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, page, config, files):
+    """Fill in the table of the bundles."""
+    return markdown.replace("{{ bundles }}", bundle_table()) if page.file.src_uri == "bundles/index.md" else markdown
+
+
 def public_names() -> dict[str, list[str]]:
     """Module -> the names of its `__all__`, of every package that setup.cfg installs and that has one."""
     setup = configparser.ConfigParser()
@@ -75,7 +80,7 @@ def reference_pages() -> dict[str, str]:
 
 def example_pages() -> dict[str, str]:
     """A page an example, text and code in turn, and an index of them."""
-    index = ["# Examples", "", _docstring(ROOT / "examples" / "__init__.py"), "", "| example | |", "|---|---|"]
+    index = [_source_text("examples/README.md"), "| example | |", "|---|---|"]
     pages = {}
     for path in _examples():
         title, cells = _cells(path)
@@ -99,16 +104,17 @@ def notebooks() -> dict[str, str]:
 
 
 def bundle_pages() -> dict[str, str]:
-    """The bundles' own pages, and an index of them."""
-    index = [_source_text("docs/bundles_index.txt").strip(), "", "| bundle | |", "|---|---|"]
-    pages = {}
-    for path in sorted((ROOT / "bundles").glob("*/docs/README.md")):
-        name = path.parent.parent.name
-        text = path.read_text(encoding="utf-8")
-        title = text.split("\n")[0].removeprefix("# ")
-        index.append(f"| [`{name}`]({name}.md) | {title} |")
-        pages[f"bundles/{name}.md"] = text
-    return {"bundles/index.md": "\n".join(index) + "\n", **pages}
+    """The bundles' own pages."""
+    return {f"bundles/{path.parts[-3]}.md": path.read_text(encoding="utf-8") for path in _bundles()}
+
+
+def bundle_table() -> str:
+    """Name and title of each bundle."""
+    titles = {page: text.partition("\n")[0].removeprefix("# ") for page, text in bundle_pages().items()}
+    names = {page: Path(page).stem for page in titles}
+    return "\n".join(
+        ["| bundle | |", "|---|---|", *(f"| [`{names[p]}`]({names[p]}.md) | {t} |" for p, t in titles.items())]
+    )
 
 
 def project_pages() -> dict[str, str]:
@@ -116,8 +122,12 @@ def project_pages() -> dict[str, str]:
     return {"changelog.md": _source_text("CHANGELOG.md"), "contributing.md": _source_text("CONTRIBUTING.md")}
 
 
+def _bundles() -> list[Path]:
+    return sorted((ROOT / "bundles").glob("*/docs/README.md"))
+
+
 def _examples() -> Iterator[Path]:
-    return (path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "__init__.py")
+    return iter(sorted((ROOT / "examples").glob("*.py")))
 
 
 def _cells(path: Path) -> tuple[str, list[tuple[str, str]]]:

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Adam: tell anatomy apart, from coarse to fine
 #
-# Two views of one cell of an image must be told from other cells: at level 0 the cell is the whole image, at level 2 a
-# quarter. Each level starts from the level before, with its heads and its queue.
+# Two views of one cell of an image must be told from other cells: at level 0 the cell is the whole image, at level 2
+# a quarter. Each level starts from the level before, with its heads and its queue.
 
 # %%
 import logging
@@ -11,11 +11,11 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.data import PatchDataset, load_datalist, preprocessing
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import Progress
-from medgenesis.methods import Adam, hand_over
+from medgenesis.methods import Adam, initialise_from_stage
 from medgenesis.networks import ResNet25D
 from medgenesis.transforms import RandSlabd, adam_views
 
@@ -30,17 +30,17 @@ xrays = write_phantoms("phantoms", 6, seed=0, shape=(64, 64, 64)).with_name("xra
 # %%
 previous = None
 for level in (0, 2):
-    slabs = CubeDataset(
+    slabs = PatchDataset(
         load_datalist(xrays, "training"),
         preprocessing(intensity="xray"),
         RandSlabd("image", slices=3),
         Compose([adam_views(size=64, level=level, least_side=16)]),
-        cubes_per_volume=4,
+        patches_per_image=4,
         cache="memory",
         keys=("image", "key"),
     )
     method = Adam(ResNet25D("resnet18", slices=3), level=level, queue_size=16, momentum=0.99, prune_after=100)
-    method = hand_over(previous, method, required=level > 0)
+    method = initialise_from_stage(previous, method, required=level > 0)
     trainer = PretextTrainer(
         device="cpu",
         max_epochs=2,

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # CAiD: tell images apart and restore their context
 #
-# From each chest X-ray two views are drawn. The encoder must recognise them among other images' views (momentum contrast),
-# and a decoder must restore the clean crop of the first view. Volumes work alike: `RandSlabd` takes neighbouring slices.
+# From each chest X-ray two views are drawn. The encoder must recognise them among other images' views (momentum
+# contrast), and a decoder must restore the clean crop of the first view. Volumes work alike: `RandSlabd` takes
+# neighbouring slices.
 
 # %%
 import logging
@@ -11,8 +12,8 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.data import PatchDataset, load_datalist, preprocessing
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import Progress
 from medgenesis.methods import CAiD
@@ -24,16 +25,16 @@ torch.manual_seed(0)
 xrays = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40)).with_name("xray_datalist.json")
 
 # %% [markdown]
-# A slab is `slices` neighbouring slices as channels; an X-ray gives equal ones. Each sample holds the two views, `image` and
-# `key`, and the `target` of the restoration.
+# A slab is `slices` neighbouring slices as channels; an X-ray gives equal ones. Each sample holds the two views,
+# `image` and `key`, and the `target` of the restoration.
 
 # %%
-slabs = CubeDataset(
+slabs = PatchDataset(
     load_datalist(xrays, "training"),
     preprocessing(intensity="xray"),
     RandSlabd("image", slices=3),
     Compose([caid_views(size=96)]),
-    cubes_per_volume=4,
+    patches_per_image=4,
     cache="memory",
     keys=("image", "key", "target"),
 )

@@ -1,17 +1,17 @@
 # %% [markdown]
 # # Embed volumes and compare them
 #
-# The encoder of a pre-trained network makes one vector of a volume. Volumes whose vectors are near look alike to the network:
-# here the same subject on another scanner (noise, another dose) should be nearer than other subjects.
+# The encoder of a pre-trained network makes one vector of a volume. Volumes whose vectors are near look alike to the
+# network: here the same subject on another scanner (noise, another dose) should be nearer than other subjects.
 
 # %%
 import numpy as np
 import torch
 
 from medgenesis.data import load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.inference import embed_volume
 from medgenesis.networks import UNet3D
-from medgenesis.transfer import embed_volume
 
 torch.manual_seed(0)
 datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
@@ -20,8 +20,9 @@ records = [record for section in ("training", "validation", "test") for record i
 volumes = [prepare(record)["image"].as_tensor() for record in records]
 
 # %% [markdown]
-# `initialise(UNet3D(), "my_model/models/pretrained.pt")` loads a network that you have trained. This one is untrained, so
-# that the example runs at once; an untrained network is also the control that belongs beside every embedding.
+# `initialise(UNet3D(), "my_model/models/pretrained.pt")` loads a network that you have trained. This one is
+# untrained, so that the example runs at once; an untrained network is also the control that belongs beside every
+# embedding.
 
 # %%
 network = UNet3D(width=8).eval()

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # Fine-tune on few labels, and compare with scratch
 #
-# The same network is trained on two labelled volumes twice: from weights that Models Genesis has pre-trained, and from random
-# ones. Only such a comparison says whether pre-training helps; `medgenesis compare` makes it with intervals.
+# The same network is trained on two labelled volumes twice: from weights that Models Genesis has pre-trained, and
+# from random ones. Only such a comparison says whether pre-training helps; `medgenesis compare` makes it with
+# intervals.
 
 # %%
 import torch
 from monai.losses import DiceCELoss
 
 from medgenesis.data import load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.methods import ModelsGenesis
 from medgenesis.networks import UNet3D
 from medgenesis.transforms import BatchedGenesis

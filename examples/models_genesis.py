@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Models Genesis: restore corrupted patches
 #
-# A network gets patches whose intensities, texture and parts are corrupted, and restores them. It needs no labels. Here it
-# learns for a few seconds from computed phantoms; `my_ct.json` of `medgenesis datalist` takes their place.
+# A network gets patches whose intensities, texture and parts are corrupted, and restores them. It needs no labels.
+# Here it learns for a few seconds from computed phantoms; `my_ct.json` of `medgenesis datalist` takes their place.
 
 # %%
 import logging
@@ -10,8 +10,8 @@ import logging
 import torch
 from torch.utils.data import DataLoader
 
-from medgenesis.data import CubeDataset, RandCubed, load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.data import PatchDataset, RandAcceptedCropd, load_datalist, preprocessing
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import Progress
 from medgenesis.methods import ModelsGenesis
@@ -26,12 +26,12 @@ datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
 # Patches are cut from whole volumes and corrupted on the fly. Each is a function of (seed, epoch, index) alone.
 
 # %%
-patches = CubeDataset(
+patches = PatchDataset(
     load_datalist(datalist, "training"),
     preprocessing(intensity="ct"),
-    RandCubed("image", size=(32, 32, 16), rule="foreground"),
+    RandAcceptedCropd("image", size=(32, 32, 16), criterion="foreground"),
     RandGenesisd("image", target_key="target", preset="models"),
-    cubes_per_volume=4,
+    patches_per_image=4,
     cache="memory",
 )
 loader = DataLoader(patches, batch_size=4, sampler=patches.sampler(), drop_last=True)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # The transforms in your own MONAI pipeline
 #
-# Everything here is MONAI and PyTorch but two imports: the transform and the phantoms. `RandGenesisd` makes a training pair of
-# any image in [0, 1]; any MONAI network learns to restore it.
+# Everything here is MONAI and PyTorch but two imports: the transform and the phantoms. `RandGenesisd` makes a
+# training pair of any image in [0, 1]; any MONAI network learns to restore it.
 
 # %%
 import torch
@@ -10,15 +10,15 @@ from monai.data import CacheDataset, DataLoader, load_decathlon_datalist
 from monai.networks.nets import SegResNet
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, RandSpatialCropSamplesd, ScaleIntensityRanged
 
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.transforms import RandGenesisd
 
 torch.manual_seed(0)
 datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
 
 # %% [markdown]
-# Random transforms come last, so that the cache ends before them. Scale with `clip=True`: intensities outside [0, 1] are an
-# error, not clamped silently.
+# Random transforms come last, so that the cache ends before them. Scale with `clip=True`: intensities outside [0, 1]
+# are an error, not clamped silently.
 
 # %%
 transform = Compose(
@@ -34,7 +34,7 @@ dataset = CacheDataset(load_decathlon_datalist(str(datalist), data_list_key="tra
 loader = DataLoader(dataset, batch_size=1, shuffle=True)
 
 # %%
-network = SegResNet(spatial_dims=3, in_channels=1, out_channels=1, init_filters=4)
+network = SegResNet(spatial_dims=3, in_channels=1, out_channels=1, init_filters=8)
 optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
 losses = []
 for epoch in range(3):

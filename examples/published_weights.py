@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Load published weights
 #
-# The authors' files are recognised by their keys and brought into our networks; what is dropped is reported, and a file that
-# does not fit is an error. Files are not part of medgenesis and stay under their authors' terms. This example writes a stand-in
-# with the published keys, so that it runs without one: put the path of the real `best_checkpoint.pth` of CAiD instead.
+# The authors' files are recognised by their keys and brought into our networks; what is dropped is reported, and a
+# file that does not fit is an error. Files are not part of medgenesis and stay under their authors' terms. This
+# example writes a stand-in with the published keys, so that it runs without one: put the path of the real
+# `best_checkpoint.pth` of CAiD instead.
 
 # %%
 import logging
@@ -26,15 +27,15 @@ weights = load_published("best_checkpoint.pth", network=UNet25D("resnet18"))
 print(weights.report)
 
 # %% [markdown]
-# Bring it into a network. A segmentation of four classes has another head than the file: the head starts anew, and the log
-# says so.
+# Bring it into a network. A segmentation of four classes has another head than the file: the head starts anew, and
+# the log says so.
 
 # %%
 segmentation = initialise(UNet25D("resnet18", out_channels=4), "best_checkpoint.pth")
 
 # %% [markdown]
-# The encoder alone, for a classifier; and on slabs of five slices: the weights of the three input channels are spread over five, so
-# that equal slices give the answer that they gave before.
+# The encoder alone, for a classifier; and on slabs of five slices: the weights of the three input channels are spread
+# over five, so that equal slices give the answer that they gave before.
 
 # %%
 encoder = initialise(ResNet25D("resnet18"), "best_checkpoint.pth")

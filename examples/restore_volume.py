@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Restore a whole volume
 #
-# The pretext task on a whole volume, to see what a network has learnt: the volume is corrupted patch by patch, restored, and written as
-# NIfTI on the standard grid with a picture beside it.
+# The pretext task on a whole volume, to see what a network has learnt: the volume is corrupted patch by patch,
+# restored, and written as NIfTI on the standard grid with a picture beside it.
 
 # %%
 from pathlib import Path
@@ -11,10 +11,10 @@ import torch
 from monai.data import Dataset
 
 from medgenesis.data import load_datalist, preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.inference import restore_volume, restore_volumes
 from medgenesis.methods import ModelsGenesis
 from medgenesis.networks import UNet3D
-from medgenesis.transfer import restore_volume, restore_volumes
 from medgenesis.transforms import BatchedGenesis, RandGenesis
 
 torch.manual_seed(0)
@@ -22,14 +22,14 @@ datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
 prepare, size = preprocessing(intensity="ct"), (24, 24, 16)
 
 # %% [markdown]
-# A network: trained here for some steps on random patches, on the batch's device. `initialise(UNet3D(), "pretrained.pt")` loads
-# one.
+# A network: trained here for some steps on random patches, on the batch's device. `initialise(UNet3D(),
+# "pretrained.pt")` loads one.
 
 # %%
 volumes = torch.stack([prepare(record)["image"].as_tensor() for record in load_datalist(datalist, "training")])
 method, corrupt = ModelsGenesis(UNet3D(width=4)), BatchedGenesis("models").set_random_state(0)
 optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
-for step in range(30):
+for _ in range(30):
     x, y, z = torch.randint(0, 24, (3,)).tolist()
     corrupted, target = corrupt(volumes[:, :, x : x + 24, y : y + 24, z : z + 16])
     loss = method({"image": corrupted, "target": target})["loss"]
@@ -38,7 +38,8 @@ for step in range(30):
     optimizer.step()
 
 # %% [markdown]
-# Without flips, which would move the content of a patch. The network sees one test subject, which it has not learnt from.
+# Without flips, which would move the content of a patch. The network sees one test subject, which it has not learnt
+# from.
 
 # %%
 test = Dataset(load_datalist(datalist, "test"), prepare)

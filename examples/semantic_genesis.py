@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Semantic Genesis: name and restore anatomical patterns
 #
-# A pattern is one place of the body in patients who resemble each other. Patterns are discovered without labels; a network
-# then gets corrupted patches of them, names the pattern and restores the patch.
+# A pattern is one place of the body in patients who resemble each other. Patterns are discovered without labels; a
+# network then gets corrupted patches of them, names the pattern and restores the patch.
 
 # %%
 import logging
@@ -12,7 +12,7 @@ from monai.data import Dataset
 from torch.utils.data import DataLoader
 
 from medgenesis.data import preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import Progress
 from medgenesis.methods import SemanticGenesis
@@ -39,7 +39,7 @@ table = discover(
     train_patients=4,
     validation_patients=0,
     cube_size=(24, 24, 16),
-    rule="foreground",
+    criterion="foreground",
 )
 table.save("patterns.json")
 

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # TransVW: add pattern names to another method
 #
-# TransVW adds one task to a pretext method: its encoder also learns to name anatomical patterns. The method here is Models
-# Genesis; the network that is kept is that method's own `UNet3D`, and the class head serves the training alone.
+# TransVW adds one task to a pretext method: its encoder also learns to name anatomical patterns. The method here is
+# Models Genesis; the network that is kept is that method's own `UNet3D`, and the class head serves the training
+# alone.
 
 # %%
 import logging
@@ -12,7 +13,7 @@ from monai.data import Dataset
 from torch.utils.data import DataLoader
 
 from medgenesis.data import preprocessing
-from medgenesis.data.phantom import write_phantoms
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import Progress
 from medgenesis.methods import ModelsGenesis, TransVW
@@ -26,15 +27,16 @@ datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
 records, prepare = records_to_mine(datalist), preprocessing(intensity="ct")
 
 # %% [markdown]
-# Patients who resemble each other are found by the features of a network: here the one that is to be trained, better one
-# that Models Genesis has trained already.
+# Patients who resemble each other are found by the features of a network: here the one that is to be trained, better
+# one that Models Genesis has trained already.
 
 # %%
 network = UNet3D(width=4)
 features = volume_features(network, Dataset(records, prepare), (32, 32, 32))
 load = VolumeLoader(features.volumes, prepare)
-patterns = {"classes": 3, "train_patients": 4, "validation_patients": 0, "cube_size": (24, 24, 16), "rule": "foreground"}
-table = discover(features.volumes, features.vectors, load, **patterns)
+size = {"cube_size": (24, 24, 16), "criterion": "foreground"}
+patients = {"classes": 3, "train_patients": 4, "validation_patients": 0}
+table = discover(features.volumes, features.vectors, load, **patients, **size)
 
 # %% [markdown]
 # Any pretext method takes the place of `ModelsGenesis`; on slabs, for CAiD and Adam, with `spatial_dims=2`.
