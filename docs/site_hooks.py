@@ -7,7 +7,10 @@ committed twice, so nothing can be out of date.
 
 import ast
 import configparser
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def generated_pages() -> dict[str, str]:
 def on_config(config):
     """Put the generated pages into the navigation where it names their folder."""
     sections = {
-        "reference/": sorted(reference_pages()),
+        "reference/": ["reference/commands.md", *sorted(reference_pages())],
         "examples/": sorted(example_pages()),
         "bundles/": sorted(bundle_pages()),
     }
@@ -40,7 +43,7 @@ def on_files(files, config):
     """Add the generated pages, and the examples as notebooks to download."""
     from mkdocs.structure.files import File
 
-    for path, text in generated_pages().items():
+    for path, text in {**generated_pages(), **command_page()}.items():
         files.append(File.generated(config, path, content=text))
     for path, text in notebooks().items():
         files.append(File.generated(config, path, content=text))
@@ -76,6 +79,23 @@ def reference_pages() -> dict[str, str]:
         body += [f"::: {module}.{name}\n" for name in names]
         pages[f"reference/{module}.md"] = "\n".join(body)
     return {"reference/index.md": "\n".join(lines) + "\n", **pages}
+
+
+def command_page() -> dict[str, str]:
+    """What `--help` says of each command."""
+    text = ["# Command line", "", "`medgenesis COMMAND --help` shows this text.", ""]
+    for name in _names(ROOT / "medgenesis" / "cli" / "__init__.py", "COMMANDS"):
+        words = [sys.executable, "-m", "medgenesis", name, "--help"]
+        settings = {"cwd": ROOT, "env": {**os.environ, "COLUMNS": "110"}, "capture_output": True, "text": True}
+        text += [
+            f"## medgenesis {name}",
+            "",
+            "```text",
+            subprocess.run(words, check=True, **settings).stdout,
+            "```",
+            "",
+        ]
+    return {"reference/commands.md": "\n".join(text)}
 
 
 def example_pages() -> dict[str, str]:
@@ -160,10 +180,10 @@ def _docstring(path: Path) -> str:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
-def _names(path: Path) -> list[str]:
-    """The names in the `__all__` of a source file."""
+def _names(path: Path, variable: str = "__all__") -> list[str]:
+    """The names that a source file lists in a variable."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == variable for target in node.targets):
             return list(ast.literal_eval(node.value))
     return []
 
