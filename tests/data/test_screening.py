@@ -51,7 +51,7 @@ def test_bad_volumes_are_skipped_counted_and_named(records, tmp_path, caplog):
 @pytest.mark.parametrize(
     "name, error, what",
     [
-        ("air", VolumeError, r"air.nii: the rule ForegroundCriterion.* accepts none of 50"),
+        ("air", VolumeError, r"air.nii: ForegroundCriterion.* accepts none of 50"),
         ("nan", VolumeError, "nan.nii: 144 of 1728"),
         ("z", IntensityRangeError, "z.nii"),
         ("thin", VolumeError, r"thin.nii: its shape \(12, 12, 3\) is smaller than the cube \(6, 6, 6\)"),
