@@ -8,6 +8,7 @@ committed twice, so nothing can be out of date.
 import ast
 import configparser
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -51,8 +52,34 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Fill in the table of the bundles."""
-    return markdown.replace("{{ bundles }}", bundle_table()) if page.file.src_uri == "bundles/index.md" else markdown
+    """Lead links to files of the repository, which work where the pages are read there, to the pages made of them."""
+    if page.file.src_uri == "bundles/index.md":
+        markdown = markdown.replace("<!-- bundles -->", bundle_table())
+    return links_into_site(markdown, page.file.src_uri)
+
+
+def links_into_site(markdown: str, page: str) -> str:
+    """The text of a page below docs/, its links to sources of generated pages replaced by links to these pages."""
+    here = Path("docs", page).parent
+
+    def replaced(match: re.Match) -> str:
+        source = posixpath.normpath(posixpath.join(here.as_posix(), match[1]))
+        target = _page_of(source)
+        return match[0] if target is None else f"]({posixpath.relpath(target, Path(page).parent.as_posix())}{match[2]}"
+
+    return re.sub(r"\]\(((?:\.\./)+[\w./-]+)((?:#[\w-]*)?\))", replaced, markdown)
+
+
+def _page_of(source: str) -> str | None:
+    """The generated page of a file of the repository, or None."""
+    fixed = {"examples/README.md": "examples/index.md", "CONTRIBUTING.md": "contributing.md"}
+    fixed["CHANGELOG.md"] = "changelog.md"
+    parts = source.split("/")
+    if parts[0] == "examples" and source.endswith(".py"):
+        return source.removesuffix(".py") + ".md"
+    if parts[0] == "bundles" and parts[2:] == ["docs", "README.md"]:
+        return f"bundles/{parts[1]}.md"
+    return fixed.get(source)
 
 
 def public_names() -> dict[str, list[str]]:

@@ -28,7 +28,7 @@ def hooks():
 
 @pytest.fixture(scope="module")
 def pages(hooks):
-    return {**PAGES, **hooks.generated_pages()}
+    return {name: hooks.links_into_site(text, name) for name, text in {**PAGES, **hooks.generated_pages()}.items()}
 
 
 def links_of(text):
@@ -54,6 +54,14 @@ def test_links_lead_to_pages_and_headings(pages):
             known = key in pages or path.exists() or path.suffix == ".ipynb"
             if not known or (anchor and key in pages and anchor not in anchors_of(pages[key])):
                 missing.append(f"{name}: {link}")
+    assert not missing
+
+
+def test_links_lead_to_files_where_the_pages_are_read_in_the_repository():
+    missing = []
+    for name, text in PAGES.items():
+        targets = [link.partition("#")[0] for link in links_of(text)]
+        missing += [f"{name}: {target}" for target in targets if not (DOCS / name).parent.joinpath(target).exists()]
     assert not missing
 
 
