@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "front.png")
     parser.add_argument("--seed", type=int, default=0, help="of the patches and their corruption")
     args = parser.parse_args()
-    draw(Demo(args.demo.absolute()), args.seed).quantize(128).save(args.out, optimize=True)
+    draw(Demo(args.demo.absolute()), args.seed).save(args.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ for level in (0, 2):
     method = initialise_from_stage(previous, method, required=level > 0)
     trainer = PretextTrainer(
         device="cpu",
-        max_epochs=2,
+        max_epochs=1,
         train_data_loader=DataLoader(slabs, batch_size=4, sampler=slabs.sampler(), drop_last=True),
         method=method,
         optimizer=torch.optim.AdamW(method.parameters(), lr=3e-4),

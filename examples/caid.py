@@ -47,7 +47,7 @@ loader = DataLoader(slabs, batch_size=4, sampler=slabs.sampler(), drop_last=True
 method = CAiD(UNet25D("resnet18", slices=3), queue_size=16, momentum=0.99)
 trainer = PretextTrainer(
     device="cpu",
-    max_epochs=2,
+    max_epochs=1,
     train_data_loader=loader,
     method=method,
     optimizer=torch.optim.AdamW(method.parameters(), lr=3e-4),

@@ -33,7 +33,7 @@ torch.manual_seed(0)
 images, labels = volumes("training")
 method, corrupt = ModelsGenesis(UNet3D(width=4)), BatchedGenesis().set_random_state(0)
 optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
-for _ in range(15):
+for _ in range(10):
     corrupted, target = corrupt(images)
     loss = method({"image": corrupted, "target": target})["loss"]
     optimizer.zero_grad()
@@ -50,7 +50,7 @@ for name, init in {"pre-trained": method.network.state_dict(), "scratch": "scrat
     torch.manual_seed(0)
     network = initialise(UNet3D(width=4, out_channels=2, activation=None), init)
     optimizer, loss = torch.optim.Adam(network.parameters(), lr=1e-2), DiceCELoss(to_onehot_y=True, softmax=True)
-    for _ in range(30):
+    for _ in range(20):
         optimizer.zero_grad()
         loss(network(images[:2]), labels[:2]).backward()
         optimizer.step()

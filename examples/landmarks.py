@@ -32,7 +32,7 @@ images = {name: slab(prepare({"image": str(folder / name)})["image"]) for name i
 # %%
 networks = dense_baselines(ResNet25D("resnet18"))
 for name, network in networks.items():
-    found = match_landmarks(DenseEmbedder(network, window=16, size=32), images, landmarks, stride=8)
+    found = match_landmarks(DenseEmbedder(network, window=16, size=32), images, landmarks, stride=16)
     print(f"{name}: {found.hit_rate(8):.2f} within 8 pixels, mean distance {found.mean_distance:.1f} pixels")
 blind = same_position_baseline(images, landmarks)
 print(f"same place: {blind.hit_rate(8):.2f} within 8 pixels, mean distance {blind.mean_distance:.1f} pixels")

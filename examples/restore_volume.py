@@ -29,7 +29,7 @@ prepare, size = preprocessing(intensity="ct"), (24, 24, 16)
 volumes = torch.stack([prepare(record)["image"].as_tensor() for record in load_datalist(datalist, "training")])
 method, corrupt = ModelsGenesis(UNet3D(width=4)), BatchedGenesis("models").set_random_state(0)
 optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
-for _ in range(30):
+for _ in range(20):
     x, y, z = torch.randint(0, 24, (3,)).tolist()
     corrupted, target = corrupt(volumes[:, :, x : x + 24, y : y + 24, z : z + 16])
     loss = method({"image": corrupted, "target": target})["loss"]

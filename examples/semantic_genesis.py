@@ -35,7 +35,7 @@ table = discover(
     features.volumes,
     features.vectors,
     VolumeLoader(features.volumes, prepare),
-    classes=4,
+    classes=3,
     train_patients=4,
     validation_patients=0,
     cube_size=(24, 24, 16),
@@ -48,7 +48,7 @@ patches = PatternDataset(table, prepare, RandGenesisd("image", preset="semantic"
 method = SemanticGenesis(YNet3D(width=4, num_classes=table.num_classes))
 trainer = PretextTrainer(
     device="cpu",
-    max_epochs=3,
+    max_epochs=2,
     train_data_loader=DataLoader(patches, batch_size=4, sampler=patches.sampler(), drop_last=True),
     method=method,
     optimizer=torch.optim.Adam(method.parameters(), lr=1e-3),
