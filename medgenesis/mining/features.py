@@ -196,7 +196,7 @@ def extract_features(
                 _gathered(rows, settings).save(path)
                 saved = time.monotonic()
     finally:
-        tracked.close()
+        bar.close()
         if path is not None and rows:
             _gathered(rows, settings).save(path)
     if not rows:
