@@ -119,14 +119,15 @@ def _steps(transform: Callable) -> Iterator[Callable]:
         yield from _steps(step)
 
 
-def _digest(tokens: Iterator[bytes]) -> str:
+def _digest(tokens: Iterator[bytes | np.ndarray]) -> str:
     digest = hashlib.sha256()
     for token in tokens:
-        digest.update(len(token).to_bytes(8, "little") + token)  # the length, or "ab", "c" would be "a", "bc"
+        digest.update(len(token).to_bytes(8, "little"))  # or "ab", "c" would be "a", "bc"
+        digest.update(token)
     return digest.hexdigest()[:_DIGITS]
 
 
-def _tokens(value: Any) -> Iterator[bytes]:
+def _tokens(value: Any) -> Iterator[bytes | np.ndarray]:
     """What a value is, as bytes from which it could be rebuilt: its kind, how many parts, and those."""
     if isinstance(value, (np.ndarray, torch.Tensor)):
         yield from _array(value)
@@ -162,13 +163,13 @@ def _single(value: Any) -> Iterator[bytes]:
         )
 
 
-def _listed(kind: str, items: Any) -> Iterator[bytes]:
+def _listed(kind: str, items: Any) -> Iterator[bytes | np.ndarray]:
     yield from (kind.encode(), str(len(items)).encode())
     for item in items:
         yield from _tokens(item)
 
 
-def _named(kind: str, items: Mapping) -> Iterator[bytes]:
+def _named(kind: str, items: Mapping) -> Iterator[bytes | np.ndarray]:
     """In the order of the names' fingerprints, which unlike names of several types can be sorted."""
     yield from (kind.encode(), str(len(items)).encode())
     for name in sorted(items, key=fingerprint):
@@ -176,13 +177,14 @@ def _named(kind: str, items: Mapping) -> Iterator[bytes]:
         yield from _tokens(items[name])
 
 
-def _array(array: np.ndarray | torch.Tensor) -> Iterator[bytes]:
+def _array(array: np.ndarray | torch.Tensor) -> Iterator[bytes | np.ndarray]:
+    """Kind, type, shape and values: of what is contiguous in memory a view, for features of all volumes are large."""
     if isinstance(array, torch.Tensor):
         plain = array.detach().cpu().contiguous()
         yield from (b"tensor", f"{plain.dtype} {tuple(plain.shape)}".encode())
-        yield plain.flatten().view(torch.uint8).numpy().tobytes()
+        yield plain.flatten().view(torch.uint8).numpy()
         return
     if array.dtype.hasobject:
         raise TypeError("value: an array must be of numbers, to be told from others; found one of objects.")
     yield from (b"array", f"{array.dtype} {array.shape}".encode())
-    yield np.ascontiguousarray(array).tobytes()
+    yield np.ascontiguousarray(array).reshape(-1).view(np.uint8)
