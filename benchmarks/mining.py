@@ -90,7 +90,7 @@ def time_mining(folder: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(volumes), 512)).astype(np.float32)
     VolumeFeatures(vectors, volumes, stamps=[""] * len(volumes)).save(folder / "features.npz")
     records = [{"image": one.image, "patient": one.patient, "section": one.section} for one in volumes]
-    settings = {"train_patients": 50, "rule": "foreground", "multi_resolution": True}
+    settings = {"train_patients": 50, "criterion": "foreground", "multi_resolution": True}
     run = MiningRun(Dataset(records, Drawn()), folder, discovery=settings)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

@@ -34,8 +34,8 @@ def run_demo(folder: str | Path, scans: str | Path | None = None, method: str = 
     Args:
         folder: receives everything; a demonstration that was stopped in pre-training continues it there.
         scans: a folder of CT to pre-train on; None takes the phantoms. Fine-tuning is on the phantoms either way.
-        method: the bundle to show: models_genesis_ct, or one that discovers patterns first, semantic_genesis_ct or
-            transvw_ct.
+        method: the bundle to show: models_genesis_ct, masked_autoencoder_ct, or one that discovers patterns first,
+            semantic_genesis_ct or transvw_ct.
 
     Raises:
         VolumeError, DatalistError: the scans cannot be used.

@@ -8,7 +8,7 @@ import yaml
 from medgenesis import bundles
 
 NAMES = bundles.names()
-OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml"}
+OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml", "restore.yaml"}
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
 
 

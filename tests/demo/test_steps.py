@@ -22,7 +22,13 @@ def test_a_bundle_of_unknown_origin_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "discovers"), [("models_genesis_ct", False), ("semantic_genesis_ct", True), ("transvw_ct", True)]
+    ("method", "discovers"),
+    [
+        ("models_genesis_ct", False),
+        ("masked_autoencoder_ct", False),
+        ("semantic_genesis_ct", True),
+        ("transvw_ct", True),
+    ],
 )
 def test_methods_that_learn_from_patterns_discover_them_first(tmp_path, method, discovers):
     demo = Demo(tmp_path, method)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from medgenesis.data.landmarks import Landmarks
-from medgenesis.mining import draw_feature_map, save_image
-from medgenesis.mining.feature_map import MOST_GROUPS
+from medgenesis.mining import save_image
 from medgenesis.networks import ResNet25D
+from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.dense.baselines import dense_baselines
