@@ -178,10 +178,11 @@ def _named(kind: str, items: Mapping) -> Iterator[bytes | np.ndarray]:
 
 
 def _array(array: np.ndarray | torch.Tensor) -> Iterator[bytes | np.ndarray]:
+    """Kind, type, shape and values: of what is contiguous in memory a view, for features of all volumes are large."""
     if isinstance(array, torch.Tensor):
         plain = array.detach().cpu().contiguous()
         yield from (b"tensor", f"{plain.dtype} {tuple(plain.shape)}".encode())
-        yield plain.flatten().view(torch.uint8).numpy()  # no copy: a table of features may be large
+        yield plain.flatten().view(torch.uint8).numpy()
         return
     if array.dtype.hasobject:
         raise TypeError("value: an array must be of numbers, to be told from others; found one of objects.")
