@@ -47,7 +47,7 @@ class MaskedAutoencoder(PretextMethod):
 
     def __init__(self, network: nn.Module, *, normalise: int | Sequence[int] | None = None) -> None:
         super().__init__()
-        last = [*network.modules()][-1]
+        last = [module for module in network.modules() if not isinstance(module, nn.ParameterList)][-1]
         if normalise is not None and isinstance(last, (nn.Sigmoid, nn.Softmax)):
             raise ValueError(
                 f"normalise: must go with a linear head; found {type(last).__name__} at the end of "

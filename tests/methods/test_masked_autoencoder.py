@@ -64,8 +64,10 @@ def test_the_target_is_normalised_block_by_block(size):
 
 
 def test_normalised_targets_need_a_linear_head_and_give_no_intensities():
-    with pytest.raises(ValueError, match="normalise: must go with a linear head; found Sigmoid"):
-        MaskedAutoencoder(UNet3D(width=2), normalise=8)
+    for kind in (UNet3D, SparseUNet3D):
+        with pytest.raises(ValueError, match="normalise: must go with a linear head; found Sigmoid"):
+            MaskedAutoencoder(kind(width=2), normalise=8)
+        MaskedAutoencoder(kind(width=2, activation=None), normalise=8)
     method, given = MaskedAutoencoder(nn.Conv3d(1, 1, 1), normalise=3), batch(1, 1, 8, 8, 8, block_size=4)
     assert not method.restores and MaskedAutoencoder(nn.Conv3d(1, 1, 1)).restores
     with pytest.raises(ValueError, match="normalise: must be None"):
