@@ -2,7 +2,7 @@
 # # Restore a whole volume
 #
 # The pretext task on a whole volume, to see what a network has learnt: the volume is corrupted patch by patch,
-# restored, and written as NIfTI on the standard grid with a picture beside it.
+# restored, and written as NIfTI on the standard grid with an image beside it.
 
 # %%
 from pathlib import Path
