@@ -26,8 +26,8 @@ prepare, slab = preprocessing(intensity="xray"), RandSlab(3)
 images = {name: slab(prepare({"image": str(folder / name)})["image"]) for name in landmarks}
 
 # %% [markdown]
-# The baselines of an encoder: the same one untrained, and raw pixels. Put yours beside them:
-# `networks["Adam"] = initialise(ResNet25D("resnet50"), "models/pretrained.pt")`.
+# The baselines of an encoder: the same one untrained, and raw pixels. Put yours beside them: `networks["Adam"] =
+# initialise(ResNet25D("resnet50"), "models/pretrained.pt")`.
 
 # %%
 networks = dense_baselines(ResNet25D("resnet18"))
