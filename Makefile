@@ -10,7 +10,7 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 # The stamp carries a checksum, not a date: a new checkout of the same files installs nothing.
-INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg pyproject.toml constraints.txt | cksum))
+INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg setup.py pyproject.toml constraints.txt | cksum))
 
 DOCS_INSTALLED := $(subst installed-,docs-,$(INSTALLED))
 
@@ -20,7 +20,7 @@ help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
 	@echo "  … BUNDLE=semantic_genesis_ct          likewise, with the discovery of anatomical patterns; or transvw_ct"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
-	@echo "make check                               formatting and lint, then the suite"
+	@echo "make check                               formatting, lint and types, then the suite"
 	@echo "make bench                               every program in benchmarks/ but real_scans.py and dense_phantom.py, an hour each and more"
 	@echo "make docs | docs-serve                   the documentation, into site/; shown while it is written"
 	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
@@ -50,6 +50,7 @@ test-slow: $(INSTALLED)
 check: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(VENV)/bin/ty check --python $(VENV) --error-on-warning
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
 
 bench: $(INSTALLED)

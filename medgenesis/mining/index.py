@@ -4,7 +4,7 @@ import json
 import logging
 import os.path
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -223,7 +223,7 @@ def _copy_path(folder: Path, stamp: str) -> Path:
 
 
 @contextmanager
-def _said_as_ours(path: Path) -> Iterator[None]:
+def _said_as_ours(path: Path) -> Generator[None, None, None]:
     """An error of the disk as a DatalistError that names the file."""
     try:
         yield

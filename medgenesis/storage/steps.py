@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ class Steps:
         return finished and not (differing and self.changed == "renew")
 
     @contextmanager
-    def doing(self, name: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    def doing(self, name: str, settings: Mapping[str, Any]) -> Generator[None, None, None]:
         """Note that a step has begun, and, where the block ends well, that it is finished.
 
         With "renew", what a stopped step of other settings has left to go on from is removed first.
