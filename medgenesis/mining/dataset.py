@@ -6,11 +6,12 @@ from typing import Any
 
 from monai.transforms import Compose
 
+from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.patch_dataset import SeededDataset
-from medgenesis.data.screening import screen_volumes
+from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import DatalistError
 from medgenesis.mining.crop import CropPatternd
-from medgenesis.mining.loading import VolumeLoader
+from medgenesis.mining.loading import ListedShapes, VolumeLoader
 from medgenesis.mining.patterns import PatternTable
 
 
@@ -31,6 +32,7 @@ class PatternDataset(SeededDataset):
         cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
         cache_dir: folder of the disk cache.
         keys: what a sample keeps; `class` is an int, which collates to int64 (B,).
+        num_workers: processes that read the volumes when the data set is made; the result is the same with any number.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary; sample `index` is item `index`
@@ -54,6 +56,7 @@ class PatternDataset(SeededDataset):
         cache: str = "disk",
         cache_dir: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "class"),
+        num_workers: int = 0,
     ) -> None:
         self.items = table.items(section)
         if not self.items:
@@ -65,9 +68,16 @@ class PatternDataset(SeededDataset):
         super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)
         images = {item["image"] for item in self.items}
         volumes = [volume for volume in table.volumes if volume.image in images]
-        self.load = VolumeLoader(volumes, preprocessing, cache=cache, cache_dir=cache_dir)
+        self.load = VolumeLoader(volumes, preprocessing, cache="none")
         self.place_of = {volume.image: i for i, volume in enumerate(volumes)}
-        screen_volumes([{"image": one.image} for one in volumes], load=lambda i: {"image": self.load(i)}, seed=seed)
+        self.load.prepared, _ = checked_volumes(
+            self.load.prepared.data,
+            preprocessing,
+            VolumeCheck(also=ListedShapes(volumes)),
+            cache=cache,
+            cache_dir=cache_dir,
+            num_workers=num_workers,
+        )
 
     def __len__(self) -> int:
         return len(self.items)

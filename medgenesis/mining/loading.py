@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from medgenesis.data.cache import cached_volumes
 from medgenesis.data.datalists import load_datalist, read_datalist
-from medgenesis.data.patch_dataset import cached_volumes
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import DatalistError
 from medgenesis.mining.patterns import MINED_SECTIONS
@@ -81,6 +81,16 @@ class VolumeLoader:
 
     def __call__(self, i: int) -> torch.Tensor:
         return self.volumes[i].check(self.prepared[i]["image"])
+
+
+class ListedShapes:
+    """A check of `VolumeCheck`: each volume still has the shape that is listed of it (VolumeError)."""
+
+    def __init__(self, volumes: Sequence[VolumeInfo]) -> None:
+        self.volumes = list(volumes)
+
+    def __call__(self, i: int, item: Mapping[str, Any]) -> None:
+        self.volumes[i].check(item["image"])
 
 
 def skip(error: Exception, on_error: str) -> None:
