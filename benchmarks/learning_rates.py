@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def train(folder: Path, datalist: Path, args: argparse.Namespace, rate: float, warmup: int, settings: dict) -> str:
-    configs = Path(bundles.root("models_genesis_ct"), "configs")
+    configs = bundles.path("models_genesis_ct") / "configs"
     workflow = ConfigWorkflow(
         [str(configs / "pretrain.yaml"), str(configs / "quick.yaml")],
         workflow_type="train",

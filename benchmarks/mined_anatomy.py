@@ -35,10 +35,10 @@ RULE, RANDOM_PLACES, SECTIONS = "foreground", 5, ("training", "validation")
 def mine(datalist: Path, folder: Path, apart: float, args: argparse.Namespace) -> PatternTable:
     """The table that the bundle's mine.yaml makes."""
     training, validation = (len(json.loads(datalist.read_text())[name]) for name in SECTIONS)
-    root = bundles.root("semantic_genesis_ct")
+    root = bundles.path("semantic_genesis_ct")
     run_bundle(
         config_file=f"{root}/configs/mine.yaml",
-        bundle_root=root,
+        bundle_root=str(root),
         datalist=str(datalist),
         output_dir=str(folder),
         classes=args.classes,
@@ -88,10 +88,10 @@ def shares(table: PatternTable, datalist: Path, organs: bool, seed: int) -> tupl
 
 def learn(table_path: Path, folder: Path, args: argparse.Namespace) -> Path:
     """Weights of the encoder that learnt to tell the classes, by the bundle's pretrain.yaml."""
-    root, weights = bundles.root("semantic_genesis_ct"), folder / "pretrained_en.pt"
+    root, weights = bundles.path("semantic_genesis_ct"), folder / "pretrained_en.pt"
     run_bundle(
         config_file=f"{root}/configs/pretrain.yaml",
-        bundle_root=root,
+        bundle_root=str(root),
         patterns=str(table_path),
         output_dir=str(folder),
         weights=str(weights),

@@ -36,7 +36,7 @@ SIDE = 128
 
 def mined_features(datalist: Path, folder: Path, features: str, args: argparse.Namespace, seed: int) -> VolumeFeatures:
     """The features that the bundle's mine.yaml computes."""
-    root = bundles.root("semantic_genesis_ct")
+    root = bundles.path("semantic_genesis_ct")
     settings = {"width": args.width, "autoencoder_epochs": args.epochs, "volume_size": args.size, "seed": seed}
     settings |= {"volumes_per_batch": args.batch, "cache": "memory", "num_workers": 0, "features": features}
     few = {
@@ -46,7 +46,7 @@ def mined_features(datalist: Path, folder: Path, features: str, args: argparse.N
         "crop_criterion": "any",
         "cube_size": [16, 16, 16],
     }
-    paths = {"bundle_root": root, "datalist": str(datalist), "output_dir": str(folder)}
+    paths = {"bundle_root": str(root), "datalist": str(datalist), "output_dir": str(folder)}
     run_bundle(config_file=f"{root}/configs/mine.yaml", **paths, **settings, **few)
     return VolumeFeatures.load(folder / "features.npz")
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medgenesis.datasets.phantom import LABELS, make_phantom
 from medgenesis.report import overlay
-from medgenesis.report.overlay import contour_around
+from medgenesis.report.label_overlay import contour_around
 from medgenesis.report.planes import MARGIN_GREY
 from medgenesis.transforms import (
     RandAnatomyCell,

@@ -53,7 +53,7 @@ class RandAnatomyCell(RandCroppingTransform):
             the whole volume once more, its level 3 has 3 x 3 cells). In an image both agree at levels 0, 2 and 4.
         least_side: of a cell, pixels.
         anywhere: the cell lies at any whole voxel, not only where the grid has one; its size is that of the grid's.
-            Training then sees what lies between the cells, too, landmarks for example.
+            Training then sees what lies between the cells too, such as landmarks.
 
     Raises:
         ValueError: a setting out of its range.

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> None:
 
     from medgenesis import bundles
 
-    root = Path(args.bundle or bundles.root(BUNDLE)).absolute()
+    root = Path(args.bundle or bundles.path(BUNDLE)).absolute()
     settings = {name: value for name, value in vars(args).items() if name not in _OWN and value is not None}
     settings |= dict(setting(text) for text in args.set)
     configs = [str(root / "configs" / f"{name}.yaml") for name in ("mine", *args.overlay)]
-    run_bundle(config_file=configs, bundle_root=str(root), **settings)
+    run_bundle(config_file=configs, **settings)
     logger.info("%s", Path(args.output_dir) / "patterns.json")

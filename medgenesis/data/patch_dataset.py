@@ -58,6 +58,28 @@ class SeededDataset(torch.utils.data.Dataset):
         weights = self.weights if shuffle else None
         return SeededSampler(len(self), seed=self.seed, shuffle=shuffle, weights=weights, fixed=fixed)
 
+    def loader(
+        self, batch_size: int, num_workers: int = 0, *, fixed: bool = False, pin_memory: bool = False
+    ) -> torch.utils.data.DataLoader:
+        """Batches of this data set by its own sampler: to learn from, or, `fixed`, to judge by.
+
+        Args:
+            batch_size: samples of a batch.
+            num_workers: processes that prepare them, kept from epoch to epoch.
+            fixed: the samples of epoch 0 in order, whatever the epoch; else they are new in every epoch, shuffled, and
+                what is left for an incomplete batch is dropped.
+            pin_memory: lay batches where a CUDA device copies them from fastest.
+        """
+        return torch.utils.data.DataLoader(
+            self,
+            batch_size,
+            sampler=self.sampler(shuffle=not fixed, fixed=fixed),
+            drop_last=not fixed,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=pin_memory,
+        )
+
 
 class PatchDataset(SeededDataset):
     """Random cubes of volumes, or slabs of volumes and images, each corrupted into a pretext pair.

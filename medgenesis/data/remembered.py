@@ -82,5 +82,3 @@ def _seeded(settings: Mapping[str, Any]) -> dict[str, Any]:
             if hasattr(one, "set_random_state"):
                 one.set_random_state(seed=0)
     return copies
-
-

@@ -86,7 +86,7 @@ class Readings(torch.utils.data.Dataset):
 
     Notes:
         Trials are made on the first volume of each kind in each process. The first of all is among them, as every
-        process reads in the order of the list, and what it gives alone counts: so the number of processes plays no part.
+        process reads in the order of the list, and what it gives alone counts: the number of processes plays no part.
     """
 
     def __init__(self, volumes: Dataset, check: VolumeCheck, files: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ def _take_bundle(demo: Demo) -> None:
     metadata = demo.bundle / "configs" / "metadata.json"
     if not metadata.exists():
         bundles.copy(demo.method, demo.bundle)
-    elif metadata.read_bytes() != (Path(bundles.root(demo.method)) / "configs" / "metadata.json").read_bytes():
+    elif metadata.read_bytes() != (bundles.path(demo.method) / "configs" / "metadata.json").read_bytes():
         raise FileExistsError(
             f"{demo.folder}: must be new or hold a demonstration of {demo.method}, but its bundle is another: name "
             "another folder, or remove this one"
@@ -103,7 +103,7 @@ def _configs(demo: Demo, *names: str) -> list[str]:
 
 def _run(demo: Demo, *names: str, **settings) -> None:
     """What `python -m monai.bundle run --config_file …` does, in this process."""
-    run_bundle(config_file=_configs(demo, *names), bundle_root=str(demo.bundle), **settings)
+    run_bundle(config_file=_configs(demo, *names), **settings)
 
 
 def _mine(demo: Demo) -> None:

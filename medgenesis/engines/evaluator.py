@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from ignite.metrics import Loss
 from monai.engines import Evaluator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from medgenesis.engines.batches import to_device
+from medgenesis.engines.method import PretextMethod, check_method
 
 
 class PretextEvaluator(Evaluator):
@@ -31,12 +32,13 @@ class PretextEvaluator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable | DataLoader,
-        method: nn.Module,
+        method: PretextMethod,
         val_handlers: Sequence | None = None,
     ) -> None:
+        check_method(method)
         _check_last_batch(val_data_loader, method)
         self.method = method
-        parts = {name: _average(name) for name in getattr(method, "parts", ())}
+        parts = {name: _average(name) for name in method.parts}
         super().__init__(
             torch.device(device),
             val_data_loader,
@@ -56,9 +58,9 @@ class PretextEvaluator(Evaluator):
         return {**output, "samples": len(next(iter(batch.values())))}
 
 
-def _check_last_batch(loader: Iterable, method: nn.Module) -> None:
+def _check_last_batch(loader: Iterable, method: PretextMethod) -> None:
     """Now, and not after the first epoch."""
-    least = getattr(method, "least_batch", 1)
+    least = method.least_batch
     if least == 1 or not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return
     samples = len(loader.sampler)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from medgenesis.data.patch_dataset import SeededDataset
 from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines.batches import to_device, weights_in_channels_last
+from medgenesis.engines.method import PretextMethod, check_method
 from medgenesis.errors import CheckpointError
 
 
@@ -34,8 +35,8 @@ class PretextTrainer(Trainer):
         device: where to train.
         max_epochs: epochs to train in all, restarts included.
         train_data_loader: loader with a `SeededSampler` and whole batches (`drop_last=True`).
-        method: `method(batch) -> {"loss": scalar, parts…}`; moved to `device`, and wrapped in DistributedDataParallel
-            where `torch.distributed` is initialised. A run goes on only with the same `method.settings`, if there are.
+        method: see `PretextMethod`; moved to `device`, and wrapped in DistributedDataParallel
+            where `torch.distributed` is initialised. A run goes on only with the same `method.settings`.
         optimizer: over the parameters of `method`.
         lr_scheduler: stepped by a handler (MONAI's `LrScheduleHandler`); here so that checkpoints hold it.
         train_handlers: attached in this order.
@@ -48,8 +49,8 @@ class PretextTrainer(Trainer):
             that a restart changes nothing.
 
     Raises:
-        ValueError: a loader without `SeededSampler`, an empty epoch, `accumulation_steps` below 1, or a batch size that
-            the method refuses (its `check_batch`).
+        ValueError: a loader without `SeededSampler`, an empty epoch, `accumulation_steps` below 1, no
+            `PretextMethod`, or a batch size that it refuses (its `check_batch`).
 
     Notes:
         `iteration` counts batches, as in Ignite, not optimizer steps.
@@ -60,7 +61,7 @@ class PretextTrainer(Trainer):
         device: torch.device | str,
         max_epochs: int,
         train_data_loader: DataLoader,
-        method: nn.Module,
+        method: PretextMethod,
         optimizer: torch.optim.Optimizer,
         lr_scheduler: Any = None,
         train_handlers: Sequence | None = None,
@@ -73,8 +74,8 @@ class PretextTrainer(Trainer):
     ) -> None:
         device = torch.device(device)
         _check_loader(train_data_loader, accumulation_steps)
-        if hasattr(method, "check_batch"):
-            method.check_batch(train_data_loader.batch_size, train_data_loader.sampler.world_size)
+        check_method(method)
+        method.check_batch(train_data_loader.batch_size, train_data_loader.sampler.world_size)
         self.method = method.to(device)  # parameters keep their identity, so the optimizer stays right
         self.channels_last = channels_last
         if channels_last:
@@ -188,11 +189,11 @@ class PretextTrainer(Trainer):
             "batches an epoch": self.state.epoch_length,
             "accumulation steps": self.accumulation_steps,
             "processes": self.data_loader.sampler.world_size,
-            **getattr(self.method, "settings", {}),
+            **self.method.settings,
         }
 
     def _accumulate(self, output: dict[str, Any]) -> None:
-        for name in ("loss", *getattr(self.method, "parts", ())):
+        for name in ("loss", *self.method.parts):
             self._sums[name] = self._sums.get(name, 0) + output[name].detach().double()
         self._sums["batches"] = self._sums.get("batches", torch.zeros_like(self._sums["loss"])) + 1
 

@@ -89,7 +89,7 @@ class StagedWorkflow(ConfigWorkflow):
             if name in todo:
                 self._run_stage(name, folder / name)
             else:
-                _warn_of_changes(name, folder / name, self.parser.get())
+                _warn_of_changes(name, folder / name, self._written())
             previous = {"previous": str(folder / name / "last.pt")}
         return []
 
@@ -102,8 +102,13 @@ class StagedWorkflow(ConfigWorkflow):
                 f"{folder / 'last.pt'}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
             )
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-            write_text(folder / FINISHED, _as_json(self.parser.get()))
+            write_text(folder / FINISHED, _as_json(self._written()))
         self._has_run = True
+
+    def _written(self) -> dict[str, Any]:
+        """The config as it is, with the numbers of the bundle's settings.yaml, which it only refers to."""
+        config = self.parser.get()
+        return {**config, "settings": self.parser.get_parsed_content("settings")} if "settings" in config else config
 
 
 def _unfinished(folder: Path, names: list[str]) -> list[str]:

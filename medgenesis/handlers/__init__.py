@@ -6,6 +6,7 @@ from medgenesis.handlers.early_stopping import EarlyStopping
 from medgenesis.handlers.frozen_probe import FrozenProbe
 from medgenesis.handlers.load_weights import LoadWeights
 from medgenesis.handlers.metrics_csv import MetricsCSV
+from medgenesis.handlers.pretext_handlers import PretextHandlers
 from medgenesis.handlers.preview import Preview
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.save_weights import SaveWeights
@@ -18,6 +19,7 @@ __all__ = [
     "FrozenProbe",
     "LoadWeights",
     "MetricsCSV",
+    "PretextHandlers",
     "Preview",
     "Progress",
     "SaveWeights",

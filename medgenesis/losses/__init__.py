@@ -1,8 +1,8 @@
 """Losses of the methods that compare views, and the queue of negatives; bricks that know no network."""
 
-from medgenesis.losses.barlow_twins import barlow_twins
+from medgenesis.losses.contrastive import check_threshold, info_nce, prune_negatives
 from medgenesis.losses.cosine import negative_cosine
-from medgenesis.losses.info_nce import check_threshold, info_nce, prune_negatives
+from medgenesis.losses.cross_correlation import barlow_twins
 from medgenesis.losses.key_queue import KeyQueue
 from medgenesis.losses.ranks import gathered, rank, shared_permutation, world_size
 

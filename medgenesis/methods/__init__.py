@@ -1,9 +1,6 @@
 """Published methods, one a file: a module that owns its networks and whose forward returns the loss and its parts.
 
-The contract that the engine relies on: ``method(batch) -> {"loss": scalar, part: scalar, …}``, where `parts` names the
-scalars beside the loss; "restored" (B, C, *spatial) is optional and feeds images and the collapse guard;
-``method.network`` is what is kept for transfer. A method may have ``check_batch(batch, processes)``, which
-refuses a batch size before training.
+Each is a `medgenesis.engines.PretextMethod`, which says what the engine relies on.
 """
 
 from medgenesis.methods.adam import Adam

@@ -4,10 +4,11 @@ import math
 
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 
 
-class Adam(nn.Module):
+class Adam(PretextMethod):
     """Momentum contrast between cells of anatomy, without negatives that look like the anchor.
 
     loss = mean over the cells of -log(e^(p/T) / (e^(p/T) + sum of e^(n/T) over the negatives n < prune_above))

@@ -21,7 +21,7 @@ def record_bottleneck_features(network: nn.Module) -> Iterator[list[Tensor]]:
         maps.append(bottleneck_features(features))
 
     # for this pass only: a lasting hook would hold the graph, and be copied along with a momentum encoder
-    hook = network_parts(network).bottleneck.register_forward_hook(catch)
+    hook = network_parts(network).last_stage.register_forward_hook(catch)
     try:
         yield maps
     finally:

@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 from medgenesis.methods.bottleneck import record_bottleneck_features
+from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.networks import global_average_pool, network_parts
 
 
-class CAiD(nn.Module):
+class CAiD(PretextMethod):
     """Tell slabs from each other by two distorted views, and restore the clean crop of the first.
 
     loss = id_weight * discrimination + context_weight * mean((sigmoid(network(image)) - target)^2)
@@ -50,7 +52,7 @@ class CAiD(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        discrimination: Callable[..., nn.Module] = MomentumContrast,
+        discrimination: Callable[..., Discriminator] = MomentumContrast,
         *,
         mode: str = "caid",
         id_weight: float = 1.0,
@@ -65,7 +67,7 @@ class CAiD(nn.Module):
         self.id_weight, self.context_weight = id_weight, context_weight
         encoder = network_parts(network).encoder
         self.discrimination = discrimination(encoder, **settings)
-        self.least_batch = getattr(self.discrimination, "least_batch", 1)
+        self.least_batch = self.discrimination.least_batch
         self.parts = ("discrimination", *(["context"] if self.restores else []), *self.discrimination.parts)
         in_encoder = {id(parameter) for parameter in encoder.parameters()}
         for parameter in network.parameters():  # DistributedDataParallel stops at parameters that no loss reaches

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 
-class ModelsGenesis(nn.Module):
+
+class ModelsGenesis(PretextMethod):
     """Restoration of corrupted cubes, as a module whose forward is its loss.
 
     loss = mean((network(image) - target)^2)

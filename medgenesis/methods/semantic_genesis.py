@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 from medgenesis.methods.self_classification import self_classification
 
 
-class SemanticGenesis(nn.Module):
+class SemanticGenesis(PretextMethod):
     """Self-classification and self-restoration of discovered patterns, as a module whose forward is its loss.
 
     loss = restoration_weight * mean((restored - target)^2) + classification_weight * cross_entropy(logits, class)

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from medgenesis.engines.method import PretextMethod
 from medgenesis.methods.bottleneck import record_bottleneck_features
 from medgenesis.methods.self_classification import self_classification
 from medgenesis.networks import PatternHead, network_parts
 
 
-class TransVW(nn.Module):
+class TransVW(PretextMethod):
     """Let any pretext method also name the anatomical pattern of each cube, as a module whose forward is its loss.
 
     loss = loss of the method + weight * cross_entropy(head(last feature map of its encoder), class)
@@ -42,7 +43,7 @@ class TransVW(nn.Module):
     """
 
     def __init__(
-        self, method: nn.Module, num_classes: int, weight: float = 0.01, norm: str = "batch", spatial_dims: int = 3
+        self, method: PretextMethod, num_classes: int, weight: float = 0.01, norm: str = "batch", spatial_dims: int = 3
     ) -> None:
         super().__init__()
         self.parts = (*method.parts, "classification", "accuracy")
@@ -59,13 +60,12 @@ class TransVW(nn.Module):
                 f"{type(encoder).__name__} without. Set the attribute."
             )
         self.method, self.weight = method, weight
-        self.settings, self.least_batch = getattr(method, "settings", {}), getattr(method, "least_batch", 1)
+        self.settings, self.least_batch = method.settings, method.least_batch
         self.classifier = PatternHead(channels, num_classes, norm, spatial_dims)
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the method refuses; called before training."""
-        if hasattr(self.method, "check_batch"):
-            self.method.check_batch(batch, processes)
+        self.method.check_batch(batch, processes)
 
     @property
     def network(self) -> nn.Module:

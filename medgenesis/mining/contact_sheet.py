@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medgenesis.mining.crop import crop_pattern
 from medgenesis.mining.patterns import PatternTable
-from medgenesis.report.overlay import overlay
+from medgenesis.report.label_overlay import overlay
 from medgenesis.report.planes import MARGIN_GREY
 from medgenesis.storage.atomic import replacing
 

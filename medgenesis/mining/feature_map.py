@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from medgenesis.report.overlay import PALETTE
+from medgenesis.report.label_overlay import PALETTE
 
 _SCALE = 2  # drawn twice as large and reduced, for smooth edges
 _SIDE = 480  # pixels of the plane

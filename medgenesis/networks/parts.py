@@ -21,7 +21,7 @@ class DynUNetEncoder(nn.Module):
         self.out_channels = network.filters[-1]
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The network's own module whose output is the last feature map."""
         return self.bottleneck
 
@@ -43,7 +43,7 @@ class SegResNetEncoder(nn.Module):
         self.out_channels = network.init_filters * 2 ** (len(network.down_layers) - 1)
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The network's own module whose output is the last feature map."""
         return self.down_layers[-1]
 
@@ -71,7 +71,7 @@ class SwinUNETREncoder(nn.Module):
         self.out_channels = 16 * network.swinViT.embed_dim
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The network's own module whose output is the last feature map."""
         return self.encoder10
 
@@ -134,13 +134,13 @@ class NetworkParts:
         return (self.head,) if listed is None or self.head_name is not None else listed
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The module of the network that gives the last feature map, alone or last of several, whenever the network
         runs.
 
         It is the encoder, or, where that is gathered here and not a module of the network, a stage of it.
         """
-        return getattr(self.encoder, "bottleneck", self.encoder)
+        return getattr(self.encoder, "last_stage", self.encoder)
 
 
 def network_parts(network: nn.Module, *, encoder: str | None = None, head: str | None = None) -> NetworkParts:

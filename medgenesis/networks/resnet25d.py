@@ -26,7 +26,10 @@ class _DenseLayer(nn.Sequential):
     """A dense layer whose keys lack the ``layers.`` of MONAI's."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x, super().forward(x)], dim=1)
+        new = x
+        for step in self:
+            new = step(new)
+        return torch.cat([x, new], dim=1)
 
 
 def _densenet_modules(slices: int) -> OrderedDict[str, nn.Module]:
@@ -46,7 +49,32 @@ def _resnet_modules(name: str, slices: int) -> OrderedDict[str, nn.Module]:
     return OrderedDict((key, module) for key, module in network.named_children() if key != "avgpool")
 
 
-class ResNet25D(nn.Module):
+class _Maps(nn.Module):
+    """Five feature maps by modules run one after the other: those of `features`, where there is such a one, or all."""
+
+    def __init__(self):
+        super().__init__()
+        self.giving_a_map = list(_GIVE_A_MAP)  # TorchScript sees neither globals nor sets
+
+    def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The five feature maps of slabs (B, slices, H, W), the stem's (half the sides) to the deepest (1/32)."""
+        if not torch.jit.is_scripting():
+            _check(self, x)
+        maps: list[torch.Tensor] = []
+        if hasattr(self, "features"):
+            for name, step in self.features.named_children():
+                x = step(x)
+                if name in self.giving_a_map:
+                    maps.append(x)
+        else:
+            for name, step in self.named_children():
+                x = step(x)
+                if name in self.giving_a_map:
+                    maps.append(x)
+        return maps
+
+
+class ResNet25D(_Maps):
     """A ResNet or DenseNet without its classifier, on slabs; its state dict is that of torchvision's backbone, key by
     key.
 
@@ -80,21 +108,19 @@ class ResNet25D(nn.Module):
         self.feature_channels = FEATURE_CHANNELS[name]
         self.out_channels = self.feature_channels[-1]
 
-    def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The five feature maps of slabs (B, slices, H, W), the stem's (half the sides) to the deepest (1/32)."""
-        return _maps(self, x)
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.maps(x)[-1].mean(dim=(2, 3))
 
 
-class Encoder25D(nn.Module):
+class Encoder25D(_Maps):
     """The same backbone, which returns the five feature maps when called; the modules are the backbone's own, under its
     keys.
 
     Args:
         backbone: the network whose modules these are.
     """
+
+    __jit_unused_properties__ = ("last_stage",)  # TorchScript compiles properties too, and knows no type `nn.Module`
 
     def __init__(self, backbone: ResNet25D):
         super().__init__()
@@ -107,30 +133,15 @@ class Encoder25D(nn.Module):
         )
 
     @property
-    def bottleneck(self) -> nn.Module:
+    def last_stage(self) -> nn.Module:
         """The backbone's own module whose output is the last feature map."""
-        return list(_steps(self).children())[-1]
+        return list(getattr(self, "features", self).children())[-1]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return _maps(self, x)
+        return self.maps(x)
 
 
-def _steps(network: ResNet25D | Encoder25D) -> nn.Module:
-    """The module whose children are run one after the other."""
-    return getattr(network, "features", network)
-
-
-def _maps(network: ResNet25D | Encoder25D, x: torch.Tensor) -> list[torch.Tensor]:
-    _check(network, x)
-    maps = []
-    for name, step in _steps(network).named_children():
-        x = step(x)
-        if name in _GIVE_A_MAP:
-            maps.append(x)
-    return maps
-
-
-def _check(network: ResNet25D | Encoder25D, x: torch.Tensor) -> None:
+def _check(network: _Maps, x: torch.Tensor) -> None:
     if x.ndim != 4 or x.shape[1] != network.slices or min(x.shape[2:]) < REDUCTION:
         raise ValueError(
             f"input: must be slabs (B, {network.slices}, H, W) with sides of {REDUCTION} pixels or more; found "

@@ -76,9 +76,14 @@ class UNet25D(nn.Module):
         nn.init.zeros_(convolution.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if any(side % REDUCTION for side in x.shape[2:]):
-            raise ValueError(
-                f"input: sides must divide by {REDUCTION}; found {tuple(x.shape[2:])}. Resize or pad the slabs, to "
-                f"{tuple(side + -side % REDUCTION for side in x.shape[2:])} say."
-            )
+        if not torch.jit.is_scripting():
+            _check_sides(x)
         return self.head(self.decoder(self.encoder(x)))
+
+
+def _check_sides(x: torch.Tensor) -> None:
+    if any(side % REDUCTION for side in x.shape[2:]):
+        raise ValueError(
+            f"input: sides must divide by {REDUCTION}; found {tuple(x.shape[2:])}. Resize or pad the slabs, to "
+            f"{tuple(side + -side % REDUCTION for side in x.shape[2:])} for instance."
+        )

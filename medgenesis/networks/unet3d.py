@@ -54,10 +54,11 @@ class UNetEncoder(nn.Module):
             in_channels = out
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        self._check(x)
-        features = []
+        if not torch.jit.is_scripting():  # TorchScript knows no formatted messages; its own errors stand in their place
+            self._check(x)
+        features: list[torch.Tensor] = []
         for level, convolutions in enumerate(self.levels):
-            x = convolutions(F.max_pool3d(x, 2) if level else x)
+            x = convolutions(F.max_pool3d(x, 2) if level > 0 else x)
             features.append(x)
         return features
 
@@ -106,8 +107,8 @@ class UNetDecoder(nn.Module):
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         x = features[-1]
-        for level, skip in zip(self.levels, features[-2::-1], strict=True):
-            x = level(x, skip)
+        for level, up in enumerate(self.levels):
+            x = up(x, features[-2 - level])
         return x
 
 
@@ -154,21 +155,27 @@ class UNet3D(nn.Module):
         self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._decoded(self.encoder(self._padded(x)), x.shape[2:])
+        return self._decoded(self.encoder(self._padded(x)), x)
 
-    def _decoded(self, features: list[torch.Tensor], sides: torch.Size) -> torch.Tensor:
+    def _decoded(self, features: list[torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
         """From the encoder's maps to the output, cropped to the sides of the volume."""
         out = self.head(self.decoder(features))
-        return out if out.shape[2:] == sides else out[(..., *(slice(side) for side in sides))]
+        sides = volume.shape[2:]
+        return out if out.shape[2:] == sides else out[..., : sides[0], : sides[1], : sides[2]]
 
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
-        excess = [-side % MULTIPLE for side in x.shape[2:]]
-        if not any(excess):
-            return x
         if not self.pad_to_multiple:
+            if not torch.jit.is_scripting():
+                self._check_sides(x)
+            return x
+        excess = [-side % 8 for side in x.shape[2:]]  # `MULTIPLE`, which TorchScript cannot see
+        if sum(excess) == 0:
+            return x
+        return F.pad(x, [0, excess[2], 0, excess[1], 0, excess[0]], mode="replicate")
+
+    def _check_sides(self, x: torch.Tensor) -> None:
+        if any(side % MULTIPLE for side in x.shape[2:]):
             raise ValueError(
                 f"input: sides must divide by {MULTIPLE}; found {tuple(x.shape[2:])}. Cut cubes whose sides divide by "
                 f"{MULTIPLE}, or set pad_to_multiple=True."
             )
-        far_borders = [n for amount in reversed(excess) for n in (0, amount)]
-        return F.pad(x, far_borders, mode="replicate")

@@ -53,5 +53,5 @@ class YNet3D(UNet3D):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         features = self.encoder(self._padded(x))
-        restored = self._decoded(features, x.shape[2:]) if self.restores else None
+        restored = self._decoded(features, x) if self.restores else None
         return restored, self.classifier(features[-1])

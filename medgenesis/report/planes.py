@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from medgenesis.errors import VolumeError
-from medgenesis.report.overlay import contour_around, overlay
+from medgenesis.report.label_overlay import contour_around, overlay
 
 MARGIN = 12  # pixels at the left of each plane, where the side's letter stands
 MARGIN_GREY = 40  # not black, so that the border of the volume is seen

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,64 +12,13 @@ from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.storage.checkpoint import read_checkpoint
-from medgenesis.weights.layouts.backbones import (
-    backbone_keys,
-    foreign_to_backbone,
-    is_backbone,
-    onto_encoder,
-    whole_backbone,
-)
-from medgenesis.weights.layouts.models_genesis import is_models_genesis, models_genesis_keys
-from medgenesis.weights.layouts.semantic_genesis import foreign_heads, is_semantic_genesis, semantic_genesis_keys
-from medgenesis.weights.layouts.smp_unet import foreign_to_smp_unet, is_smp_unet, smp_unet_keys, whole_smp_unet
+from medgenesis.weights.layouts import LAYOUTS
+from medgenesis.weights.layouts.backbones import onto_encoder
+from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.report import WeightsReport, compare, first_keys
 
-StateDict = Mapping[str, torch.Tensor]
 # what a method keeps for transfer is its module `network`, or that of the method to which it adds (TransVW)
 _NETWORK = re.compile(r"^(method\.)*network\.")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One published layout: how to recognise a state dict of it, and the pure function that converts its keys.
-
-    Args:
-        name: for people.
-        recognise: whether the keys are of it.
-        convert: the entries under our keys.
-        dropped: the published keys that ``convert`` leaves out.
-        whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
-            incomplete file is left to the comparison with a network.
-    """
-
-    name: str
-    recognise: Callable[[StateDict], bool]
-    convert: Callable[[StateDict], dict[str, torch.Tensor]]
-    dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
-    whole: Callable[[StateDict], StateDict] | None = None
-
-    def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-        """The entries of a file under our keys, and its keys that were dropped.
-
-        Raises:
-            CheckpointError: the file is not whole.
-        """
-        weights, dropped = self.convert(state_dict), self.dropped(state_dict)
-        if self.whole is not None:
-            report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
-            if not report.complete:
-                raise CheckpointError(
-                    f"incomplete or altered checkpoint. {report} Give the file as published, or download it anew."
-                )
-        return weights, dropped
-
-
-LAYOUTS = (
-    Layout("Models Genesis", is_models_genesis, models_genesis_keys),
-    Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads),
-    Layout("U-Net of CAiD", is_smp_unet, smp_unet_keys, foreign_to_smp_unet, whole_smp_unet),
-    Layout("2D backbone of Adam, CAiD or MoCo", is_backbone, backbone_keys, foreign_to_backbone, whole_backbone),
-)
 
 
 @dataclass(frozen=True)

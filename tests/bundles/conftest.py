@@ -30,12 +30,14 @@ class Bundle:
     def __init__(self, name, folder, datalist):
         self.root = bundles.copy(name, folder)
         self.datalist = datalist
+        known = {one.id for task in bundles.tasks(self.root) for one in bundles.settings_of(self.root, task)}
+        self.tiny = {id: value for id, value in TINY.items() if id in known}
 
     def config(self, name):
         return str(self.root / "configs" / f"{name}.yaml")
 
     def workflow(self, *names, kind="train", **settings):
-        settings = {"bundle_root": str(self.root), "datalist": str(self.datalist), **TINY, **settings}
+        settings = {"datalist": str(self.datalist), **self.tiny, **settings}
         workflow = ConfigWorkflow(
             [self.config(name) for name in names], workflow_type=kind, logging_file=False, **settings
         )

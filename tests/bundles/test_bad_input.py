@@ -85,7 +85,7 @@ def listed(tmp_path, phantoms):
 def settings(bundle, task, folder, **more):
     """What keeps the shared bundle's files as they are."""
     if task in ("pretrain", "finetune", "classify"):
-        own = {"bundle_root": str(folder)}
+        own = {"bundle_root": str(folder)}  # where results go
         return {**own, **({} if task == "pretrain" else {"init": "scratch"}), **more}
     weights = "model.pt" if task == "inference" else "pretrained.pt"
     return {"output_dir": str(folder / "runs"), "weights": str(bundle.root / "models" / weights), **more}

@@ -6,15 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from medgenesis import bundles
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError
 
@@ -31,13 +28,6 @@ OTHER_NETWORKS = {
     "SegResNet": {"_target_": "monai.networks.nets.SegResNet", "init_filters": 8, "in_channels": 1},
     "SwinUNETR": {"_target_": "monai.networks.nets.SwinUNETR", "in_channels": 1, "feature_size": 12},
 }
-
-
-CONFIGS = Path(bundles.root("models_genesis_ct"), "configs")
-
-
-def configuration(name):
-    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
 
 
 def message_of(error):
@@ -57,45 +47,6 @@ def test_training_configs_have_all_properties(bundle, name):
 
 def test_inference_config_has_all_properties(fresh_bundle):
     assert fresh_bundle.workflow("inference", kind="infer").check_properties() == []
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "keys"),
-    [
-        (
-            "finetune",
-            "inference",
-            ["cube_size", "width", "network_def", "num_classes", "intensity", "spacing_mm", "overlap"],
-        ),
-        ("pretrain", "restore", ["cube_size", "width", "network_def", "intensity", "spacing_mm", "preprocessing"]),
-        ("pretrain", "embed", ["cube_size", "width", "network_def", "intensity", "spacing_mm", "preprocessing"]),
-        ("pretrain", "finetune", ["cube_size", "width", "intensity", "spacing_mm"]),
-        ("pretrain", "classify", ["cube_size", "width", "network_def", "intensity", "spacing_mm"]),
-    ],
-)
-def test_what_stands_twice_is_equal(one, other, keys):
-    one, other = configuration(one), configuration(other)
-    assert {key: one[key] for key in keys} == {key: other[key] for key in keys}
-
-
-def test_preprocessing_of_images_is_equal_for_training_and_inference():
-    training, inference = configuration("finetune")["preprocessing"], configuration("inference")["preprocessing"]
-    assert {k: v for k, v in training.items() if k not in ("label_keys", "label_merge", "num_classes")} == inference
-
-
-def test_overlays_set_only_what_a_config_has():
-    known = {key for name in ("pretrain", "finetune", "classify") for key in configuration(name)}
-    assert set(configuration("quick")) <= known
-
-
-def test_metadata_agrees_with_the_configs():
-    metadata = json.loads((CONFIGS / "metadata.json").read_text())
-    data, config = metadata["network_data_format"], configuration("inference")
-    assert (
-        data["outputs"]["pred"]["num_channels"] == config["num_classes"] == len(data["outputs"]["pred"]["channel_def"])
-    )
-    assert data["inputs"]["image"]["spatial_shape"] == config["cube_size"]
-    assert metadata["version"] in metadata["changelog"]
 
 
 # what runs

@@ -236,7 +236,7 @@ def test_one_list_mixes_xrays_and_volumes(adam, xrays, phantoms, tmp_path):
 
 def staged(bundle, **settings):
     names = [bundle.bundle.config("pretrain")]
-    given = {"bundle_root": str(bundle.root), "datalist": str(bundle.xrays), **bundle.tiny}
+    given = {"datalist": str(bundle.xrays), **bundle.tiny}
     given |= {"batch_size": 2, "num_workers": 0, "device": "cpu", **settings}
     workflow = StagedWorkflow(names, workflow_type="train", logging_file=False, **given)
     workflow.initialize()

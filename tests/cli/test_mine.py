@@ -3,19 +3,17 @@
 import argparse
 import functools
 import re
-from pathlib import Path
 
 import monai.bundle
 import pytest
-import yaml
 
 from medgenesis import bundles, cli
 from medgenesis.cli import mine
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable
 
-CONFIGS = Path(bundles.root("semantic_genesis_ct"), "configs")
-CONFIG = yaml.safe_load((CONFIGS / "mine.yaml").read_text())
+CONFIGS = bundles.path("semantic_genesis_ct") / "configs"
+DEFAULTS = {one.id: one.default for one in bundles.settings_of(CONFIGS.parent, "mine")}
 ALL = [
     *("--datalist list.json --out out --classes 3 --train-patients 4 --validation-patients 2 --rule any".split()),
     *("--cube-size 8 8 6 --size 16 16 8 --features bottleneck --epochs 2 --multi-resolution --seed 5".split()),
@@ -53,17 +51,16 @@ def parser():
 def test_every_argument_is_a_setting_of_the_config(asked):
     assert cli.main(["mine", *ALL]) == 0
     (call,) = asked
-    root = call.pop("bundle_root")
-    assert call.pop("config_file") == [str(Path(root) / "configs" / "mine.yaml")] and Path(root) == CONFIGS.parent
+    assert call.pop("config_file") == [str(CONFIGS / "mine.yaml")]
     assert call == SETTINGS
-    assert set(call) <= set(CONFIG)
+    assert set(call) <= set(DEFAULTS)
 
 
 def test_what_is_not_said_is_left_to_the_config(asked, tmp_path):
     bundle = tmp_path / "my_bundle"
     assert cli.main(["mine", *ALL[:4], "--bundle", str(bundle), "--overlay", "quick"]) == 0
     configs = [str(bundle / "configs" / name) for name in ("mine.yaml", "quick.yaml")]
-    assert asked == [{"config_file": configs, "bundle_root": str(bundle), "datalist": "list.json", "output_dir": "out"}]
+    assert asked == [{"config_file": configs, "datalist": "list.json", "output_dir": "out"}]
 
 
 def test_the_defaults_that_the_help_tells_are_those_of_the_config(parser):
@@ -71,7 +68,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_the_config(parser):
     told = {name: found[1] for name, found in told.items() if found}
     assert len(told) == 11
     for name, text in told.items():
-        value = CONFIG[name]
+        value = DEFAULTS[name]
         assert text == (" ".join(map(str, value)) if isinstance(value, list) else str(value)), name
 
 
@@ -99,7 +96,6 @@ def test_it_mines_as_the_config_does_and_errors_are_one_line(tmp_path, monkeypat
     assert cli.main(["mine", "--datalist", str(datalist), "--out", str(tmp_path / "by_command"), *said]) == 0
     run(
         config_file=str(CONFIGS / "mine.yaml"),
-        bundle_root=str(CONFIGS.parent),
         datalist=str(datalist),
         output_dir=str(tmp_path / "by_config"),
         **own,

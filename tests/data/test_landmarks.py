@@ -59,6 +59,6 @@ def test_landmarks_of_records_by_path_from_the_table_or_by_name(tmp_path):
     with pytest.raises(DatalistError, match=r"'b.png' is the name of 2 images"):
         landmarks_of([{"image": "/one/b.png"}, {"image": "/two/b.png"}], tmp_path / "points.csv")
     with pytest.raises(
-        DatalistError, match=r"points.csv: must name some of the images, x.png .* found X-rays/a.png, b.png"
+        DatalistError, match=r"points.csv: must name some of the images, x.png .* found xrays/a.png, b.png"
     ):
         landmarks_of([{"image": "/one/x.png"}], tmp_path / "points.csv")

@@ -21,7 +21,9 @@ CACHES = ["memory", "disk", "none"]
 def steps(log=None):
     prepare = preprocessing(intensity="unit") if log is None else counting(log, intensity="unit")
     crop = RandSpatialCropd("image", (8, 8, 8), random_size=False)
-    return Preprocessing([*prepare.transforms, crop, RandFlipd("image", 0.5, 0), RandAffined("image", prob=0.9, rotate_range=0.3)])
+    return Preprocessing(
+        [*prepare.transforms, crop, RandFlipd("image", 0.5, 0), RandAffined("image", prob=0.9, rotate_range=0.3)]
+    )
 
 
 def epochs(dataset, workers=0):

@@ -44,7 +44,7 @@ def test_the_python_runs(tmp_path, monkeypatch, capsys, one_thread):
 
 def test_the_command_names_what_there_is():
     words = shlex.split(block("").replace("\\\n", ""))
-    config = Path(bundles.root("adam_cxr"), *Path(words[words.index("--config_file") + 1]).parts[1:])
+    config = bundles.path("adam_cxr").joinpath(*Path(words[words.index("--config_file") + 1]).parts[1:])
     settings = [word.removeprefix("--") for word in words if word.startswith("--") and word != "--config_file"]
     assert settings and set(settings) <= yaml.safe_load(config.read_text()).keys()
 

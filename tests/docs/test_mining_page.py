@@ -20,7 +20,7 @@ from medgenesis.mining import PatternSimilarity, PatternTable
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (FOLDER / "mining.md").read_text()
-CONFIGS = Path(bundles.root("semantic_genesis_ct"), "configs")
+CONFIGS = bundles.path("semantic_genesis_ct") / "configs"
 TINY = {
     **{"classes": 2, "train_patients": 3, "validation_patients": 1, "cube_size": [8, 8, 6], "crop_criterion": "any"},
     **{"volume_size": [16, 16, 16], "autoencoder_epochs": 1, "width": 2, "num_workers": 0, "device": "cpu"},

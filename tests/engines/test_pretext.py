@@ -15,7 +15,7 @@ from ignite.engine import Events
 from medgenesis.errors import CheckpointError, TrainingError
 from medgenesis.handlers import CollapseGuard
 
-TOY = Path(__file__).with_name("toy.py")
+TOY = Path(__file__).parents[1] / "helpers" / "toy.py"
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from medgenesis.data import SeededSampler
-from medgenesis.engines import PretextTrainer
+from medgenesis.engines import PretextMethod, PretextTrainer
 from medgenesis.methods import Adam, CAiD, ModelsGenesis, SemanticGenesis, TransVW
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D, network_parts
 from medgenesis.weights import load_pretrained, save_checkpoint
@@ -95,7 +95,7 @@ def test_one_forward_pass_and_nothing_left_of_it(name):
     added = TransVW(ModelsGenesis(network), 5)
     before = copy.deepcopy(added)
     seen = []
-    watch = network_parts(network).bottleneck.register_forward_hook(
+    watch = network_parts(network).last_stage.register_forward_hook(
         lambda module, args, out: seen.append(weakref.ref(out if isinstance(out, torch.Tensor) else out[-1]))
     )
     output = added(pair)
@@ -119,10 +119,8 @@ def test_no_class_in_the_batch():
         TransVW(ModelsGenesis(UNet3D(width=2)), 5)(pair)
 
 
-class TwoViews(nn.Module):
+class TwoViews(PretextMethod):
     """A method that runs its network on two views of each cube."""
-
-    parts = ()
 
     def __init__(self, network):
         super().__init__()

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from medgenesis.mining import draw_feature_map
 from medgenesis.mining.feature_map import project
-from medgenesis.report.overlay import PALETTE
+from medgenesis.report.label_overlay import PALETTE
 
 
 @pytest.fixture

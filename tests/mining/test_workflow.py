@@ -57,8 +57,8 @@ def datalist(tmp_path_factory):
 
 
 def parsed(datalist, folder, **settings):
-    root = bundles.root("semantic_genesis_ct")
-    settings = {"bundle_root": root, "datalist": str(datalist), "output_dir": str(folder), **TINY, **settings}
+    root = bundles.path("semantic_genesis_ct")
+    settings = {"bundle_root": str(root), "datalist": str(datalist), "output_dir": str(folder), **TINY, **settings}
     made = ConfigWorkflow(f"{root}/configs/mine.yaml", workflow_type=None, logging_file=False, **settings)
     made.initialize()
     return made

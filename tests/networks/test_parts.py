@@ -31,7 +31,7 @@ def test_encoder_gives_the_map_that_the_network_itself_decodes(name):
     network.get_submodule(module).register_forward_pre_hook(lambda _, args: seen.append(args[argument]))
     parts = network_parts(network)
     stage = []
-    parts.bottleneck.register_forward_hook(lambda _, args, out: stage.append(out))
+    parts.last_stage.register_forward_hook(lambda _, args, out: stage.append(out))
     encoder = parts.encoder
     with torch.no_grad():
         network(X)

@@ -65,7 +65,7 @@ def test_parts(name):
     first = next(network.named_children())[0]
     assert parts.heads == () and network_parts(network, head=first).heads == (first,)
     seen = []
-    parts.bottleneck.register_forward_hook(lambda _, args, out: seen.append(out))
+    parts.last_stage.register_forward_hook(lambda _, args, out: seen.append(out))
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         features = network(x)

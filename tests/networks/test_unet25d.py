@@ -55,7 +55,7 @@ def test_parts():
     parts = network_parts(network)
     assert parts.encoder is network.encoder and parts.heads == ("head",)
     seen = []
-    parts.bottleneck.register_forward_hook(lambda _, args, out: seen.append(out))
+    parts.last_stage.register_forward_hook(lambda _, args, out: seen.append(out))
     network.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0][-1]))
     classifier = EncoderClassifier(network, 3, hidden=None).eval()
     with torch.no_grad():

@@ -125,7 +125,7 @@ def test_sides_as_in_unet3d():
 def test_transfers_as_any_encoder_decoder(decoder):
     network = YNet3D(width=2, num_classes=3, decoder=decoder).eval()
     parts = network_parts(network)
-    assert parts.encoder is parts.bottleneck is network.encoder
+    assert parts.encoder is parts.last_stage is network.encoder
     assert parts.heads == (("head", "classifier") if decoder else ("classifier",))
     x = torch.rand(1, 1, 16, 16, 16)
     with torch.no_grad():

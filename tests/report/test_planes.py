@@ -3,7 +3,7 @@ import pytest
 
 from medgenesis.errors import VolumeError
 from medgenesis.report import three_planes
-from medgenesis.report.overlay import PALETTE, REFERENCE_COLOUR
+from medgenesis.report.label_overlay import PALETTE, REFERENCE_COLOUR
 from medgenesis.report.planes import MARGIN
 
 SHAPE = X, Y, Z = 20, 30, 40  # to the patient's left, back, head

@@ -10,7 +10,7 @@ from medgenesis.transforms.functional.random_bits import Stream, random_bits, un
 
 
 def whole_voxels(shape: np.ndarray, fractions: float | Sequence[float]) -> np.ndarray:
-    """Fractions of each side (n,) in whole voxels, rounded down (1/6 of 48 is 8 whatever the floats for example)."""
+    """Fractions of each side (n,) in whole voxels, rounded down (1/6 of 48 is 8 whatever rounding gives)."""
     return (np.multiply.outer(fractions, shape) + 1e-9).astype(np.int64)
 
 

@@ -53,7 +53,7 @@ class Canvas:
 
         Args:
             branches: tubes in template mm.
-            grow_mm: added to all radii, for walls for example.
+            grow_mm: added to all radii (walls).
         """
         h = self.grid.voxel_mm
         shape = np.asarray(self.hu.shape)

@@ -3,11 +3,12 @@
 from torch import Tensor, nn
 
 from medgenesis.losses import barlow_twins
+from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.projection import check_normed_batch, feature_channels, normed_mlp
 from medgenesis.networks import global_average_pool
 
 
-class BarlowTwins(nn.Module):
+class BarlowTwins(Discriminator):
     """Correlate the projections of two views through the one encoder; for CAiD in place of MomentumContrast.
 
     Args:

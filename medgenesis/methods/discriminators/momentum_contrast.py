@@ -17,11 +17,12 @@ from medgenesis.losses import (
     shared_permutation,
     world_size,
 )
+from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.projection import feature_channels
 from medgenesis.networks import global_average_pool
 
 
-class MomentumContrast(nn.Module):
+class MomentumContrast(Discriminator):
     """Tell the other view of an image (its key) from a queue of other images' keys; the part that CAiD and Adam share.
 
     The query branch is the method's own encoder and `head`; the key branch, a slow average of it without gradient, and

@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.losses import negative_cosine
+from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.projection import check_normed_batch, feature_channels, normed_mlp
 from medgenesis.networks import global_average_pool
 
 
-class SimSiam(nn.Module):
+class SimSiam(Discriminator):
     """Predict each view's projection from the other's, through the one encoder; for CAiD in place of MomentumContrast.
 
     loss = (negative_cosine(p1, z2) + negative_cosine(p2, z1)) / 2, without gradient to z; in [-1, 1].

@@ -142,7 +142,14 @@ def _digest(configs: Sequence[str | Path], training: list, test: list, settings:
     """Hash of all that a run's result follows from (a hash, for records may name patients)."""
     init = Path(settings["init"])
     written = init.stat().st_mtime_ns if init.is_file() else None
-    all_of_it = [[Path(config).read_text(encoding="utf-8") for config in configs], training, test, settings, written]
+    shared = [path for path in (Path(config).with_name("settings.yaml") for config in configs[:1]) if path.is_file()]
+    all_of_it = [
+        [Path(config).read_text(encoding="utf-8") for config in (*configs, *shared)],
+        training,
+        test,
+        settings,
+        written,
+    ]
     return hashlib.sha256(json.dumps(all_of_it, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from medgenesis.networks.resnet25d import FEATURE_CHANNELS, ResNet25D
+from medgenesis.weights.layouts.layout import Layout
 
 # what training may put before the keys of what is kept: several GPUs, the query's network, the backbone beside its head
 PREFIX = r"((?:module\.|model\.)?(?:encoder_q\.)?(?:backbone\.)?)"
@@ -102,3 +103,6 @@ def onto_encoder(
         others = tuple(key for key in weights if not key.startswith("encoder."))
         return {key.removeprefix("encoder."): weights[key] for key in weights if key not in others}, others
     return dict(weights), ()
+
+
+LAYOUT = Layout("2D backbone of Adam, CAiD or MoCo", is_backbone, backbone_keys, foreign_to_backbone, whole_backbone)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import torch
 
+from medgenesis.weights.layouts.layout import Layout
+
 _CONV = ("weight", "bias")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -49,3 +51,6 @@ def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, tor
         KeyError: a key is not of that layout.
     """
     return {MODELS_GENESIS_KEYS[key]: value for key, value in strip_module(state_dict).items()}
+
+
+LAYOUT = Layout("Models Genesis", is_models_genesis, models_genesis_keys)

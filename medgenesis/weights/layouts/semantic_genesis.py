@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import MODELS_GENESIS_KEYS, is_models_genesis
 
 _PREFIXES = re.compile(r"^(module\.|classficationNet\.)+")  # several GPUs; a wrapper, spelled so
@@ -64,3 +65,6 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     if "head.conv.weight" not in weights:
         return {**settings, "decoder": False}
     return {**settings, "out_channels": len(weights["head.conv.weight"])}
+
+
+LAYOUT = Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads)

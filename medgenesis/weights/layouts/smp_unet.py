@@ -8,6 +8,7 @@ import torch
 from medgenesis.networks.resnet25d import FEATURE_CHANNELS
 from medgenesis.networks.unet25d import UNet25D
 from medgenesis.weights.layouts.backbones import PREFIX, nearest_backbone, prefix_of, slices_of
+from medgenesis.weights.layouts.layout import Layout
 
 _UNET = re.compile(PREFIX + r"decoder\.blocks\.\d\.conv[12]\.[01]\.")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -99,3 +100,6 @@ def _skip_channels(weights: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
 def _turned(weight: torch.Tensor, skip: int) -> torch.Tensor:
     """The last ``skip`` input channels first; a negative number: the first ones last."""
     return weight.roll(skip, dims=1) if weight.ndim == 4 else weight  # of another shape: coverage will tell
+
+
+LAYOUT = Layout("U-Net of CAiD", is_smp_unet, smp_unet_keys, foreign_to_smp_unet, whole_smp_unet)

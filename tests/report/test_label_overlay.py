@@ -3,7 +3,7 @@ import pytest
 
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.report import overlay
-from medgenesis.report.overlay import PALETTE, REFERENCE_COLOUR, contour_around
+from medgenesis.report.label_overlay import PALETTE, REFERENCE_COLOUR, contour_around
 
 RNG = np.random.default_rng(5)
 

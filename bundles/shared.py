@@ -1,0 +1,56 @@
+"""What the tasks of one bundle share, and what a setting chooses: called by the bundles' configs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medgenesis.bundles.reading import config_folder
+
+SETTINGS = "settings.yaml"
+
+
+class Settings(dict[str, Any]):
+    """What the tasks of one bundle share.
+
+    Attributes:
+        folder: that of the configs.
+    """
+
+    def __init__(self, values: Mapping[str, Any], folder: Path) -> None:
+        super().__init__(values)
+        self.folder = folder
+
+
+def settings(bundle_root: str | Path) -> Settings:
+    """The numbers that the tasks of a bundle share, from the `settings.yaml` beside the config that is read.
+
+    Each task names those that it uses, `width: $@settings['width']`, so that `--width 8` or an overlay goes before.
+
+    Args:
+        bundle_root: the bundle, for configs whose file is not known (MONAI Label); it may be another folder, where
+            results go, for those that are.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    from monai.bundle import ConfigParser
+
+    folder = config_folder(bundle_root)
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: must be there, what the tasks of the bundle share; found none. Copy a whole bundle by "
+            "`medgenesis bundle NAME DIR`, and give its folder as bundle_root."
+        )
+    return Settings(ConfigParser.load_config_file(path), folder)
+
+
+def chosen(setting: str, choice: str, among: Mapping[str, Any]) -> Any:
+    """What a config's setting names, of what the config has under these names.
+
+    Raises:
+        ValueError: it has none of that name.
+    """
+    if choice not in among:
+        raise ValueError(f"{setting}: must be one of {', '.join(among)}; found {choice!r}.")
+    return among[choice]

@@ -1,0 +1,66 @@
+"""The handlers that every pre-training has, in the order in which they must be attached."""
+
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine
+from monai.engines import Evaluator
+from monai.handlers import LrScheduleHandler, ValidationHandler
+
+from medgenesis.handlers.checkpoints import Checkpoints
+from medgenesis.handlers.collapse_guard import CollapseGuard
+from medgenesis.handlers.early_stopping import EarlyStopping
+from medgenesis.handlers.frozen_probe import FrozenProbe
+from medgenesis.handlers.metrics_csv import MetricsCSV
+from medgenesis.handlers.preview import Preview
+from medgenesis.handlers.progress import Progress
+from medgenesis.handlers.tensorboard import TensorBoard
+
+
+class PretextHandlers:
+    """Guard, validation, learning rate, early stopping, probe, logs, images and checkpoints of a `PretextTrainer`.
+
+    One handler for all, since their order matters: the guard sees a batch before anything is made of it, each log sees
+    the validation of its epoch, and checkpoints come last and hold what the others have done. Handlers of one's own
+    are listed before it; whoever wants another order lists them all.
+
+    Args:
+        output_dir: receives `last.pt`, `best.pt`, `metrics.csv`, `tensorboard/` and `images/`.
+        validator: the `PretextEvaluator`, run after every epoch.
+        lr_scheduler: stepped after every epoch, or
+        epoch_level: False: after every optimizer step.
+        export: file that receives the best network's plain state dict, see `Checkpoints`.
+        save_every: also save `last.pt` every so many iterations, or None.
+        patience: epochs without a lower validation loss after which training stops, or None: it goes on.
+        probe: a `FrozenProbe`, or None.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        validator: Evaluator,
+        lr_scheduler: Any,
+        *,
+        epoch_level: bool = True,
+        export: str | Path | None = None,
+        save_every: int | None = None,
+        patience: int | None = None,
+        probe: FrozenProbe | None = None,
+    ) -> None:
+        folder = Path(output_dir)
+        self.handlers = [
+            CollapseGuard(),
+            ValidationHandler(validator=validator, interval=1),
+            LrScheduleHandler(lr_scheduler, epoch_level=epoch_level, print_lr=False),
+            *([] if patience is None else [EarlyStopping(validator, patience)]),
+            *([] if probe is None else [probe]),
+            Progress(validator),
+            MetricsCSV(folder / "metrics.csv", validator),
+            TensorBoard(folder / "tensorboard", validator),
+            Preview(folder / "images", validator),
+            Checkpoints(folder, validator, export, every=save_every),
+        ]
+
+    def attach(self, engine: Engine) -> None:
+        for handler in self.handlers:
+            handler.attach(engine)

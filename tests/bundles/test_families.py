@@ -1,0 +1,104 @@
+"""The files of the bundles: whose they are, and that a number stands in one of them."""
+
+import json
+
+import pytest
+import yaml
+
+from medgenesis import bundles
+
+NAMES = bundles.names()
+OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml"}
+SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
+
+
+def configs(name):
+    return {path.stem: yaml.safe_load(path.read_text()) for path in (bundles.path(name) / "configs").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_a_bundles_own_is_a_link_into_a_family(name):
+    folder = bundles.path(name) / "configs"
+    own, linked = set(), {}
+    for path in folder.iterdir():
+        if path.is_symlink():
+            linked[path.name] = (folder / path.readlink()).resolve()
+        else:
+            own.add(path.name)
+    assert own <= OWN and {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml"} <= own
+    assert all(target.is_file() and target.parent.name[0] == "_" for target in linked.values())
+    assert linked.pop("train.yaml") == linked["finetune.yaml"]  # the name that MONAI Label looks for
+    assert all(target.name == file for file, target in linked.items())
+    licence = bundles.path(name) / "LICENSE"
+    assert licence.is_symlink() and licence.resolve() == bundles.path(name).parents[1] / "LICENSE"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shared_number_stands_in_settings_alone(name):
+    files = configs(name)
+    shared, overlays = files.pop("settings"), set(bundles.overlays(bundles.path(name)))
+    used = set()
+    for task in files.keys() - overlays:
+        own = {"num_classes"} if task == "classify" else set()  # those of whole images, another number
+        for id in (shared.keys() & files[task].keys()) - own:
+            used.add(id)
+            assert files[task][id] == f"$@settings['{id}']", (task, id)
+    nested = {id for id in shared if any(f"settings['{id}']" in str(files[task]) for task in files)}
+    assert used | nested == set(shared), "a setting that no task uses"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_overlays_set_only_what_a_task_has(name):
+    files, overlays = configs(name), bundles.overlays(bundles.path(name))
+    known = {id for task in bundles.tasks(bundles.path(name)) for id in files[task]}
+    assert overlays == sorted({"evaluate", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set()))
+    for overlay in {"quick", "slabs"} & set(overlays):
+        assert set(files[overlay]) <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_task_begins_and_ends_alike(name):
+    for task in bundles.tasks(bundles.path(name)):
+        config = configs(name)[task]
+        assert config["bundle_root"] == "$medgenesis.bundles.root()"
+        assert config["settings"] == "$medgenesis.bundles.settings(@bundle_root)"
+        assert config["initialize"][:2] == [
+            "$medgenesis.errors.say_cause_last()",
+            "$medgenesis.bundles.refuse_unused_settings(@settings)",
+        ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_volumes_are_prepared_alike_in_every_task(name):
+    """Label maps are a task's own."""
+    labels = ("keys", "label_keys", "label_merge", "num_classes")
+    files = {task: config for task, config in configs(name).items() if "preprocessing" in config}
+    files.pop("dense", None)  # its X-rays are never volumes
+    for task, config in files.items():
+        own = config["volumes" if task == "classify" else "preprocessing"]
+        expected = files["pretrain"]["preprocessing"]
+        assert {k: v for k, v in own.items() if k not in labels} == expected, task
+
+
+@pytest.mark.parametrize("name", SLABS)
+def test_slabs_are_cut_alike_in_every_task(name):
+    slab, tasks = ("slices", "axis", "step_mm"), configs(name)
+    cuts = [tasks[task]["train"]["random_transforms"][0] for task in ("finetune", "classify")]
+    cuts += [tasks[task]["inferer"] for task in ("inference", "embed")]
+    cuts += [tasks[task]["validate"]["inferer"] for task in ("finetune", "classify")]
+    assert all(
+        {key: crop[key] for key in slab} == {key: f"@{key}" for key in slab}
+        for crop in [*cuts, tasks["pretrain"]["crop"]]
+    )
+    assert tasks["finetune"]["validate"]["inferer"] == tasks["inference"]["inferer"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_agrees_with_the_settings(name):
+    metadata = json.loads((bundles.path(name) / "configs" / "metadata.json").read_text())
+    data, settings = metadata["network_data_format"], configs(name)["settings"]
+    outputs, image = data["outputs"]["pred"], data["inputs"]["image"]
+    assert outputs["num_channels"] == settings["num_classes"] == len(outputs["channel_def"])
+    assert image["spatial_shape"] == outputs["spatial_shape"] == settings.get("cube_size", [settings.get("size")] * 2)
+    assert image["num_channels"] == settings.get("slices", 1)
+    assert metadata["version"] in metadata["changelog"]
