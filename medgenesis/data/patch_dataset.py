@@ -109,6 +109,10 @@ class PatchDataset(SeededDataset):
 
     Raises:
         ValueError: an unknown `cache`, a disk cache without folder, or no usable volume.
+
+    Notes:
+        Under `torch.distributed` every process must make it: one of each machine reads, and "memory" is shared by those
+        of a machine (`checked_volumes`).
     """
 
     @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")

@@ -38,6 +38,10 @@ class ScreenedDataset(Dataset):
             random.
         VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can.
         IntensityRangeError: likewise, for values that do not fit the preset.
+
+    Notes:
+        Under `torch.distributed` every process must make it: one of each machine reads, and "memory" is shared by those
+        of a machine (`checked_volumes`).
     """
 
     def __init__(

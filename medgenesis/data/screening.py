@@ -21,6 +21,8 @@ from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
+_FORM = 1  # of what is remembered; another number where the checks become stricter, so that all are made again
+
 
 def screen_volumes(
     records: Sequence[dict],
@@ -85,7 +87,7 @@ def find_usable(
     """The places of the records that can be used; arguments and errors as in `screen_volumes`."""
     if on_error not in ("stop", "skip"):
         raise ValueError(f'`on_error`: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
-    settings = {"preprocessing": volumes.transform, "check": check.settings}
+    settings = {"preprocessing": volumes.transform, "check": check.settings, "form": _FORM}
     remembered = None if cache_dir is None else RememberedChecks(cache_dir, settings)
     tally = _Tally(check, on_error)
     results = _readings(records, volumes, check, num_workers, remembered)
@@ -129,7 +131,8 @@ def _readings(
             reading = next(results)
             if reading.item is not None:
                 volumes.hold(i, unpacked(reading.item))
-            yield reading._replace(item=None)
+                reading = reading._replace(item=None)
+            yield reading
 
 
 class _Tally:

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -44,8 +45,6 @@ if __name__ == "__main__":
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO)
-    from datetime import timedelta
-
     init = {"init_method": f"file://{folder}/store", "timeout": timedelta(seconds=2)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2, **init)
     records = json.loads((folder / "records.json").read_text())
