@@ -28,4 +28,4 @@ def written_as_text(path: Path) -> Path | None:
     if not text or "\n" in text or ":" in text or Path(text).is_absolute():
         return None
     target = path.parent / text
-    return target if target.suffix == path.suffix and target.is_file() and target.name != "" else None
+    return target if target.suffix == path.suffix and target.is_file() else None

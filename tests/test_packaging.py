@@ -8,9 +8,11 @@ import configparser
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +22,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import medgenesis
+from medgenesis.datasets.phantom import write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"medgenesis": "medgenesis", "transforms": "medgenesis/transforms", "bundles": "medgenesis/bundles"}
 GENERATED = {"bundles": ("models", "runs", "eval")}  # what running a bundle writes beside its configs
+LINKED = ("medgenesis/transforms", "medgenesis/bundles")
 LOOK = """
 import importlib.metadata, json
 import medgenesis.transforms, medgenesis.bundles
@@ -62,7 +66,7 @@ def copy_of_tree(target: Path) -> Path:
     for folder in FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__", ".*", *GENERATED.get(folder, ()))
         shutil.copytree(ROOT / folder, target / folder, symlinks=True, ignore=ignored)
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target)
     return target
 
@@ -81,12 +85,16 @@ def files_of(tree: Path) -> dict[str, Path]:
 def installation(request, tmp_path_factory) -> Installation:
     """`pip install .` and `pip install -e .`, without a network: the dependencies are those of this environment."""
     folder = tmp_path_factory.mktemp(request.param)
-    made = Installation(request.param, copy_of_tree(folder / "tree"), folder / "environment")
+    return install(request.param, copy_of_tree(folder / "tree"), folder / "environment")
+
+
+def install(kind: str, tree: Path, environment: Path, what: str = ".") -> Installation:
+    made = Installation(kind, tree, environment)
     venv.create(made.environment, symlinks=True)
     dependencies = [path for path in sys.path if path.endswith("-packages")]
     (made.site_packages / "dependencies.pth").write_text("\n".join(dependencies))
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed", "--no-compile", "-q")
-    what = (".",) if request.param == "plain" else ("-e", ".")
+    what = (what,) if kind == "plain" else ("-e", what)
     made.run("python", "-m", "pip", "--disable-pip-version-check", "install", *offline, *what, cwd=made.tree)
     return made
 
@@ -119,9 +127,10 @@ def test_the_folders_at_the_top_are_linked_into_the_package(folder):
     assert link.is_symlink() and str(link.readlink()) == f"../{folder}"
 
 
-def test_links_of_bundles_stay_inside_their_folder():
-    for link in filter(Path.is_symlink, (ROOT / "bundles").rglob("*")):
-        assert link.parent == (link.parent / link.readlink()).parent and link.exists(), f"{link} -> {link.readlink()}"
+def test_links_are_relative_and_stay_inside_the_repository():
+    for link in (*filter(Path.is_symlink, (ROOT / "bundles").rglob("*")), *map(ROOT.joinpath, LINKED)):
+        assert not link.readlink().is_absolute() and link.exists(), f"{link} -> {link.readlink()}"
+        assert link.resolve().is_relative_to(ROOT.resolve())
 
 
 def test_constraints_lie_within_the_promised_ranges():
@@ -163,8 +172,65 @@ def test_an_installation_holds_every_file_once_and_nothing_else(installation):
     (record,) = installation.site_packages.glob("medgenesis-*.dist-info")
     names = [str(file) for file in importlib.metadata.PathDistribution(record).files]
     names = [name for name in names if ".dist-info/" not in name and "bin/" not in name]
-    on_disk = files_of(installation.tree)
+    on_disk = {
+        name: path for name, path in files_of(installation.tree).items() if not re.search("/bundles/_[a-z]", name)
+    }
     assert set(names) == set(on_disk) and len(names) == len(on_disk)
     for name, source in on_disk.items():
         assert (installation.site_packages / name).read_bytes() == source.read_bytes(), name
+        assert not (installation.site_packages / name).is_symlink()
     assert any(record.rglob("LICENSE"))
+
+
+# links
+
+
+def with_links_as_text(tree: Path) -> Path:
+    """As git leaves a checkout where `core.symlinks` is false: in a link's place a file with the path in it."""
+    for link in [path for path in tree.rglob("*") if path.is_symlink()]:
+        target = str(link.readlink())
+        link.unlink()
+        link.write_text(target)
+    return tree
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    assert not any(path.is_symlink() for path in files.values())
+    return {name: path.read_bytes() for name, path in files.items() if "__pycache__" not in name}
+
+
+@pytest.mark.parametrize("kind", ["plain", pytest.param("editable", marks=pytest.mark.slow)])
+def test_a_checkout_with_links_as_text_installs_and_its_bundles_run(kind, tmp_path):
+    made = install(kind, with_links_as_text(copy_of_tree(tmp_path / "tree")), tmp_path / "environment")
+    assert (made.tree / "medgenesis" / "bundles").read_text() == "../bundles"
+    for name in json.loads(made.run("python", "-c", LOOK, cwd=tmp_path))["bundles"]:
+        made.run("medgenesis", "bundle", name, f"my bundles/{name}", cwd=tmp_path)
+        source = ROOT / "bundles" / name
+        wanted = {path.relative_to(source).as_posix() for path in source.rglob("*") if not path.is_dir()}
+        found = contents_of(tmp_path / "my bundles" / name)
+        assert set(found) == {path for path in wanted if path.split("/")[0] not in GENERATED["bundles"]}
+        assert all(content == (source / path).read_bytes() for path, content in found.items())
+    tiny = {"width": 2, "cube_size": "[16,16,16]", "crop_criterion": "any", "patches_per_image": 2}
+    tiny |= {"pretrain_epochs": 1, "batch_size": 2, "num_workers": 0, "device": "cpu"}
+    tiny["datalist"] = str(write_phantoms(tmp_path / "phantoms", 2, seed=0, shape=(32, 32, 32), split=(0.5, 0.5, 0.0)))
+    run = ["python", "-m", "monai.bundle", "run", "--config_file", "my bundles/models_genesis_ct/configs/pretrain.yaml"]
+    made.run(*run, *(part for id, value in tiny.items() for part in (f"--{id}", str(value))), cwd=tmp_path)
+    assert (tmp_path / "my bundles" / "models_genesis_ct" / "models" / "pretrained.pt").is_file()
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_the_archive_of_the_sources_holds_whole_files(text, tmp_path):
+    tree = copy_of_tree(tmp_path / "tree")
+    if text:
+        with_links_as_text(tree)
+    command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(tmp_path), "--formats", "gztar"]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        assert not any(member.issym() or member.islnk() for member in file.getmembers())
+        names = {name.partition("/")[2]: name for name in file.getnames()}
+        for path in (ROOT / "bundles").glob("*_*/configs/*.yaml"):
+            name = path.relative_to(ROOT).as_posix()
+            assert file.extractfile(names[name]).read() == path.read_bytes(), name
+        assert "setup.py" in names and "bundles/links.py" in names

@@ -7,13 +7,9 @@ from typing import Any
 
 import torch
 from monai.data import Dataset, MetaTensor, PersistentDataset
-from monai.data.utils import pickle_hashing
 from monai.transforms.utils import convert_to_contiguous
-from monai.utils import ensure_tuple
 
-from medgenesis.storage.checkpoint import save_checkpoint
-
-_FILE_KEYS = ("image", "label")
+from medgenesis.storage import fingerprint, record_fingerprint, save_checkpoint, transform_fingerprint
 
 
 def cached_volumes(
@@ -110,10 +106,10 @@ class MappedDataset(PersistentDataset):
             data=data,
             transform=transform,
             cache_dir=cache_dir,
-            hash_func=hash_record,
-            hash_transform=pickle_hashing,
+            hash_func=_hash_of_record,
+            hash_transform=_hash_of_steps,
         )
-        self._names: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
 
     def is_filled(self, i: int) -> bool:
         """Whether volume i lies in the cache."""
@@ -130,7 +126,7 @@ class MappedDataset(PersistentDataset):
         return torch.load(path, mmap=True, weights_only=True)
 
     def _file(self, record: dict) -> Path:
-        key = pickle_hashing(record)
+        key = fingerprint(record)
         if key not in self._names:  # once: a series is hundreds of files, a cube is cut every few milliseconds
             self._names[key] = f"{self.hash_func(record).decode()}{self.transform_hash}.pt"
         return self.cache_dir / self._names[key]
@@ -145,17 +141,9 @@ def _without_trace(item: dict) -> dict:
     return plain
 
 
-def hash_record(record: dict) -> bytes:
-    """Hash of a record and of the size and time of change of every file (or folder of files) that it names.
+def _hash_of_record(record: dict) -> bytes:
+    return record_fingerprint(record).encode()
 
-    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key for
-    example, may be the name of something in the current folder by chance.
-    """
-    stamps = []
-    for key, value in record.items():
-        for name in ensure_tuple(value):
-            if isinstance(name, str) and (key in _FILE_KEYS or Path(name).is_absolute()) and Path(name).exists():
-                path = Path(name)
-                files = sorted(path.iterdir()) if path.is_dir() else [path]
-                stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return pickle_hashing({"record": record, "files": stamps})
+
+def _hash_of_steps(steps: Sequence[Callable]) -> bytes:
+    return transform_fingerprint(*steps).encode()

@@ -4,18 +4,18 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.data.utils import pickle_hashing
-
-from medgenesis.data.cache import hash_record
+from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import fingerprint, record_fingerprint, transform_fingerprint
 
 logger = logging.getLogger(__name__)
 
 _SAVE_EVERY = 60.0  # seconds
+_FORM = 1  # another number where the checks of this package become stricter, so that all are made again
 
 
 class RememberedChecks:
@@ -26,25 +26,25 @@ class RememberedChecks:
 
     Args:
         folder: of the cache.
-        settings: all that the result depends on beside the volume; a random transform among them counts as if just
-            seeded.
+        preprocessing: of the volumes.
+        check: what they pass; its random transforms count as if just seeded.
     """
 
-    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, preprocessing: Callable, check: VolumeCheck) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._changed, self._saved = False, time.monotonic()
         try:
-            self.path = Path(folder) / f"checked_{pickle_hashing(_seeded(settings)).decode()[:24]}.json"
-        except Exception as error:  # whatever has no pickle: functions, locks, files
+            self.path = Path(folder) / f"checked_{_fingerprint(preprocessing, check)}.json"
+        except ValueError as error:
             self.path = None
-            logger.info("the check of the volumes is not remembered, as its settings cannot be pickled: %s", error)
+            logger.info("what the check of the volumes finds is not remembered: %s", error)
             return
         if self.path.is_file():
             self._rows = self._read()
 
     def key(self, i: int, record: Mapping[str, Any]) -> str:
         """The key of record i; its files must exist."""
-        return f"{hash_record(dict(record)).decode()[:32]}_{i}"
+        return f"{record_fingerprint(record)}_{i}"
 
     def get(self, key: str) -> dict[str, Any] | None:
         """What was found, or None."""
@@ -74,11 +74,20 @@ class RememberedChecks:
             return {}
 
 
-def _seeded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with every random transform in the state after `set_random_state(0)`."""
-    copies = copy.deepcopy(dict(settings))
-    for value in copies.values():
-        for one in value if isinstance(value, (list, tuple)) else [value]:
-            if hasattr(one, "set_random_state"):
-                one.set_random_state(seed=0)
-    return copies
+def _fingerprint(preprocessing: Callable, check: VolumeCheck) -> str:
+    """Of all that the result depends on beside the volume (ValueError: a step that cannot be pickled)."""
+    steps = {"crop": check.crop, "also": check.also, **{f"trial {i}": one for i, one in enumerate(check.trials)}}
+    settings = {name: transform_fingerprint(_seeded(step)) for name, step in steps.items() if step is not None}
+    settings |= {"preprocessing": transform_fingerprint(preprocessing), "form": _FORM}
+    return fingerprint({**settings, "draws": check.draws, "seed": check.seed})
+
+
+def _seeded(step: Callable) -> Callable:
+    """A copy in the state after `set_random_state(0)`: what it has drawn before is no setting."""
+    try:
+        step = copy.deepcopy(step)
+    except TypeError:  # of what has no pickle either
+        return step
+    if hasattr(step, "set_random_state"):
+        step.set_random_state(seed=0)
+    return step

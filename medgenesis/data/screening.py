@@ -1,6 +1,5 @@
 """One pass over the volumes before training: each is read once, checked, and kept in the cache."""
 
-import csv
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +16,11 @@ from medgenesis.data.remembered import RememberedChecks
 from medgenesis.data.volume_check import Reading, Readings, VolumeCheck
 from medgenesis.errors import VolumeError
 from medgenesis.progress import track
-from medgenesis.storage.atomic import replacing
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
-_FORM = 1  # of what is remembered; another number where the checks become stricter, so that all are made again
+_COLUMNS = ("file", "cube", "shape", "spacing_mm", "accepted", "error")
 
 
 def screen_volumes(
@@ -87,8 +86,7 @@ def find_usable(
     """The places of the records that can be used; arguments and errors as in `screen_volumes`."""
     if on_error not in ("stop", "skip"):
         raise ValueError(f'`on_error`: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
-    settings = {"preprocessing": volumes.transform, "check": check.settings, "form": _FORM}
-    remembered = None if cache_dir is None else RememberedChecks(cache_dir, settings)
+    remembered = None if cache_dir is None else RememberedChecks(cache_dir, volumes.transform, check)
     tally = _Tally(check, on_error)
     results = _readings(records, volumes, check, num_workers, remembered)
     try:
@@ -101,7 +99,7 @@ def find_usable(
         if remembered is not None:
             remembered.save()
         if report is not None:
-            _write_report(tally.rows, report)
+            write_table(report, tally.rows, _COLUMNS, decimals="")  # shares in full
     tally.summarise(len(records))
     return tally.good
 
@@ -194,11 +192,3 @@ def load_usable(
         logger.warning("%s: section %r is empty", datalist, section)
         return []
     return screen_volumes(records, preprocessing, on_error=on_error)
-
-
-def _write_report(rows: list[dict], report: str | Path) -> None:
-    columns = ["file", "cube", "shape", "spacing_mm", "accepted", "error"]
-    with replacing(report) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -32,11 +32,6 @@ class VolumeCheck:
     seed: int = 0
     also: Callable[[int, dict[str, Any]], None] | None = None
 
-    @property
-    def settings(self) -> list[Any]:
-        """All that the result depends on, beside the volume."""
-        return [self.crop, *self.trials, self.draws, self.seed, self.also]
-
     def measure(self, row: dict, item: dict, file: str, rng: np.random.RandomState) -> None:
         """Fill in the row of the report (shape, spacing, accepted share).
 

@@ -1,7 +1,5 @@
 """One feature vector a volume, from a frozen encoder."""
 
-import csv
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 from medgenesis.networks import global_average_pool, network_parts
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +63,7 @@ def embed_volumes(
         names.append(Path(str(item["image"].meta["filename_or_obj"])).name)
         rows.append(embed_volume(network, item["image"], cube_size))
     vectors = np.stack(rows)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *(f"f{i}" for i in range(vectors.shape[1]))])
-    writer.writerows([name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, vectors, strict=True))
-    write_text(path, text.getvalue())
+    columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
+    write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each: %s", len(names), vectors.shape[1], path)
     return vectors

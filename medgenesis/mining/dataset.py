@@ -1,18 +1,60 @@
-"""Discovered patterns as training samples: cut and corrupted on the fly."""
+"""Discovered patterns as training samples, cut and corrupted on the fly; and their volumes, by number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.transforms import Compose
 
+from medgenesis.data.cache import cached_volumes
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.patch_dataset import SeededDataset
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import DatalistError
-from medgenesis.mining.crop import CropPatternd
-from medgenesis.mining.loading import ListedShapes, VolumeLoader
+from medgenesis.mining.cubes import CropPatternd
+from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.mining.whole_volumes import mined_record
+
+
+class VolumeLoader:
+    """Gives volume i of a list, prepared, as (C, X, Y, Z): the `load` of discovery and of what looks at its result.
+
+    Args:
+        volumes: as in `VolumeFeatures.volumes` or `PatternTable.volumes`.
+        preprocessing: the one that their features were computed with.
+        cache: "none", "disk" (memory-mapped; the cache of the features is used again) or "memory".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+        VolumeError: (on call) a file that cannot be used, or whose shape is no longer the listed one.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[VolumeInfo],
+        preprocessing: Callable,
+        *,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.volumes = list(volumes)
+        self.prepared = cached_volumes([mined_record(vars(one)) for one in volumes], preprocessing, cache, cache_dir)
+
+    def __call__(self, i: int) -> torch.Tensor:
+        return self.volumes[i].check(self.prepared[i]["image"])
+
+
+class _ListedShapes:
+    """A check that each volume still has the shape that is listed of it (VolumeError)."""
+
+    def __init__(self, volumes: Sequence[VolumeInfo]) -> None:
+        self.volumes = list(volumes)
+
+    def __call__(self, i: int, item: Mapping[str, Any]) -> None:
+        self.volumes[i].check(item["image"])
 
 
 class PatternDataset(SeededDataset):
@@ -68,12 +110,12 @@ class PatternDataset(SeededDataset):
         super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)
         images = {item["image"] for item in self.items}
         volumes = [volume for volume in table.volumes if volume.image in images]
-        self.load = VolumeLoader(volumes, preprocessing, cache="none")
+        self.load = VolumeLoader(volumes, preprocessing)
         self.place_of = {volume.image: i for i, volume in enumerate(volumes)}
         self.load.prepared, _ = checked_volumes(
             self.load.prepared.data,
             preprocessing,
-            VolumeCheck(also=ListedShapes(volumes)),
+            VolumeCheck(also=_ListedShapes(volumes)),
             cache=cache,
             cache_dir=cache_dir,
             num_workers=num_workers,

@@ -36,14 +36,8 @@ def table_of(path):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["pretrain", "finetune", "train", "classify"])
-def test_training_configs_have_all_properties(trained, patterns, tmp_path, name):
-    workflow = trained.workflow(name, patterns=str(patterns), output_dir=str(tmp_path))
-    assert workflow.check_properties() == []
-
-
-def test_inference_config_has_all_properties(trained):
-    assert trained.workflow("inference", kind="infer").check_properties() == []
+def test_pretraining_has_all_properties(trained, patterns, tmp_path):
+    assert trained.workflow("pretrain", patterns=str(patterns), output_dir=str(tmp_path)).check_properties() == []
 
 
 def test_encoder_and_decoder_write_what_the_table_says(trained):
@@ -103,6 +97,7 @@ def test_finetuning_takes_encoder_and_decoder(trained):
         assert name.startswith("head.") or torch.equal(value, pretrained[name]), name
 
 
+@pytest.mark.slow  # its family's files run in test_models_genesis_ct.py
 def test_inference_answers_on_the_grid_of_the_scan(trained, phantoms, tmp_path):
     trained.run("inference", kind="infer", output_dir=str(tmp_path))
     records = json.loads(phantoms.read_text())["test"]
@@ -113,12 +108,14 @@ def test_inference_answers_on_the_grid_of_the_scan(trained, phantoms, tmp_path):
     assert abs(labels.affine - scan.affine).max() < 1e-4
 
 
+@pytest.mark.slow  # its family's files run in test_models_genesis_ct.py
 def test_evaluate_measures_the_test_section(trained, phantoms, tmp_path):
     workflow = trained.run("finetune", "evaluate", output_dir=str(tmp_path))
     details = workflow.evaluator.state.metric_details["val_mean_dice"]
     assert details.shape == (len(json.loads(phantoms.read_text())["test"]), 2)
 
 
+@pytest.mark.slow  # its family's files run in test_models_genesis_ct.py
 def test_restore_writes_volumes_and_images(trained, phantoms, tmp_path):
     trained.run("restore", kind=None, output_dir=str(tmp_path))
     assert len(list(tmp_path.iterdir())) == 4 * len(json.loads(phantoms.read_text())["validation"])

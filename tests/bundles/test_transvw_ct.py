@@ -20,14 +20,8 @@ def weights_of(path):
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("name", ["pretrain", "finetune", "train", "classify"])
-def test_training_configs_have_all_properties(trained, patterns, tmp_path, name):
-    workflow = trained.workflow(name, patterns=str(patterns), output_dir=str(tmp_path))
-    assert workflow.check_properties() == []
-
-
-def test_inference_config_has_all_properties(trained):
-    assert trained.workflow("inference", kind="infer").check_properties() == []
+def test_pretraining_has_all_properties(trained, patterns, tmp_path):
+    assert trained.workflow("pretrain", patterns=str(patterns), output_dir=str(tmp_path)).check_properties() == []
 
 
 def test_pretraining_writes_what_the_table_says(trained):
@@ -56,6 +50,7 @@ def test_finetuning_takes_encoder_and_decoder(trained):
         assert name.startswith("head.") or torch.equal(value, pretrained[name]), name
 
 
+@pytest.mark.slow  # its family's files run in test_models_genesis_ct.py
 def test_the_pretrained_network_segments_restores_and_embeds(trained, phantoms, tmp_path):
     records = json.loads(phantoms.read_text())
     trained.run("inference", kind="infer", output_dir=str(tmp_path / "inference"))
@@ -66,6 +61,7 @@ def test_the_pretrained_network_segments_restores_and_embeds(trained, phantoms, 
     assert len((tmp_path / "embeddings.csv").read_text().splitlines()) == 1 + len(records["training"])
 
 
+@pytest.mark.slow  # its family's files run in test_models_genesis_ct.py
 def test_a_killed_run_continues_with_the_same_command(trained, patterns, tmp_path, one_thread):
     """One epoch, then the command for two; against two at once. Class head and schedule included."""
     settings = {"patterns": str(patterns), "weights": str(tmp_path / "weights.pt"), "lr_step_epochs": 1}
