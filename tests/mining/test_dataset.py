@@ -89,9 +89,9 @@ def test_caches_and_workers_change_nothing_and_classes_collate(table, tmp_path, 
 
 def test_volumes_are_cached_once_and_only_those_that_cubes_come_from(table, tmp_path):
     dataset = patterns(table, cache="disk", cache_dir=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 3
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 3
     patterns(table, section="validation", cache="disk", cache_dir=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 5
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 5
     before = dataset.load(0).clone()
     dataset[0]["target"].zero_()
     assert torch.equal(dataset.load(0).as_tensor(), before.as_tensor())
