@@ -24,6 +24,7 @@ from medgenesis.transforms import (
     RandInPaint,
     RandInPlaneElastic,
     RandLocalShuffle,
+    RandMaskBlocks,
     RandNonlinearIntensity,
     RandOutPaint,
 )
@@ -96,6 +97,13 @@ def painting(make: type[RandInPaint] | type[RandOutPaint]) -> Callable[[Thorax, 
     return draw
 
 
+def masking(scene: Thorax, seed: int, ratios: Sequence[float] = (0.6, 0.75, 0.9)) -> Drawn:
+    """A draw of each ratio in turn."""
+    transform = RandMaskBlocks(ratios[seed % len(ratios)], block_size=8).set_random_state(seed)
+    out = transform(scene.volume)
+    return [grey(out)], f"{transform.params.hidden.mean():.0%} of the blocks hidden"
+
+
 def elastic(scene: Thorax, seed: int) -> Drawn:
     """With the outlines of the lungs before they were bent."""
     transform = RandInPlaneElastic().set_random_state(seed)
@@ -150,6 +158,7 @@ GALLERY = {
     "local_shuffle": (shuffle, (0, 1, 2)),
     "in_paint": (painting(RandInPaint), (0, 1, 2)),
     "out_paint": (painting(RandOutPaint), (0, 1, 2)),
+    "mask_blocks": (masking, (0, 1, 2)),
     "in_plane_elastic": (elastic, (0, 1, 2)),
     "caid_distortion": (distortion, (0, 1, 2)),
     "anatomy_cell": (cell, (0, 1, 2)),

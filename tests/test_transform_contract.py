@@ -30,7 +30,7 @@ from medgenesis.transforms.functional import backend as dispatch
 
 SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
 SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17, 16), (64, 33)]
-EXACT = ("LocalShuffle", "InPaint", "OutPaint", "CAiDDistortion", "AnatomyCell")
+EXACT = ("LocalShuffle", "InPaint", "OutPaint", "CAiDDistortion", "AnatomyCell", "MaskBlocks")
 TOLERANCE = dict.fromkeys(SUBJECTS, 2e-6) | dict.fromkeys(EXACT, 0.0)
 WITHOUT_BATCHES = {"RandSlab", "RandSlabd", "RandTwoViewsd", "adam_views", "caid_views"}
 BENT = {
@@ -64,7 +64,7 @@ def test_each_idea_is_there_in_each_face_with_the_same_settings():
         array, dictionary, batched = (
             inspect.signature(variant_class(subject, variant)).parameters for variant in VARIANTS
         )
-        own = {"keys", "target_key", "allow_missing_keys"}
+        own = {"keys", "mask_key", "target_key", "allow_missing_keys"}
         assert list(array) == list(batched) == [name for name in dictionary if name not in own]
         for name, setting in array.items():
             assert setting.default == dictionary[name].default == batched[name].default
@@ -237,7 +237,7 @@ def test_what_was_drawn_can_be_taken_out_logged_pickled_and_replayed(subject, va
 
 @every_subject
 def test_drawn_by_a_generator_of_either_kind_frozen_and_applied_into_new_memory(subject, backend):
-    smallest = (8, 8, 8) if subject == "AnatomyCell" else (1, 1, 1)
+    smallest = (8, 8, 8) if subject in ("AnatomyCell", "MaskBlocks") else (1, 1, 1)
     for rng, shape in ((np.random.RandomState(0), smallest), (np.random.default_rng(0), (9, 9, 9))):
         params, volume = build(subject).sample(rng, (2, 1, *shape)), cube(2, 1, *shape)
         result = build(subject).apply(volume, params)

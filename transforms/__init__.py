@@ -15,6 +15,7 @@ from medgenesis.transforms.caid_distortion import BatchedCAiDDistortion, RandCAi
 from medgenesis.transforms.genesis import BatchedGenesis, RandGenesis, RandGenesisd
 from medgenesis.transforms.inplane_elastic import BatchedInPlaneElastic, RandInPlaneElastic, RandInPlaneElasticd
 from medgenesis.transforms.local_shuffle import BatchedLocalShuffle, RandLocalShuffle, RandLocalShuffled
+from medgenesis.transforms.mask_blocks import BatchedMaskBlocks, RandMaskBlocks, RandMaskBlocksd
 from medgenesis.transforms.nonlinear_intensity import (
     BatchedNonlinearIntensity,
     RandNonlinearIntensity,
@@ -41,6 +42,7 @@ __all__ = [
     "BatchedInPaint",
     "BatchedInPlaneElastic",
     "BatchedLocalShuffle",
+    "BatchedMaskBlocks",
     "BatchedNonlinearIntensity",
     "BatchedOutPaint",
     "BatchedResizedCrop",
@@ -60,6 +62,8 @@ __all__ = [
     "RandInPlaneElasticd",
     "RandLocalShuffle",
     "RandLocalShuffled",
+    "RandMaskBlocks",
+    "RandMaskBlocksd",
     "RandNonlinearIntensity",
     "RandNonlinearIntensityd",
     "RandOutPaint",

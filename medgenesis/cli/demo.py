@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of CT scans to pre-train on (default: computed phantoms)")
     parser.add_argument(
         "--bundle",
-        choices=("models_genesis_ct", "semantic_genesis_ct", "transvw_ct"),
+        choices=("models_genesis_ct", "masked_autoencoder_ct", "semantic_genesis_ct", "transvw_ct"),
         default="models_genesis_ct",
         help="the method; the last two discover anatomical patterns first (default: %(default)s)",
     )

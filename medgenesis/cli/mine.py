@@ -1,6 +1,7 @@
 """Discover anatomical patterns in unlabelled scans: a table of cubes with pseudo labels, images and numbers.
 
-It runs the config mine.yaml of a bundle. Typed again, a stopped run goes on, and a finished one computes nothing.
+It runs the config mine.yaml of a bundle: index, train_autoencoder, extract_features, discover, report. Run again, it
+skips finished steps and goes on with a stopped one.
 """
 
 import argparse

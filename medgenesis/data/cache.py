@@ -6,12 +6,8 @@ from pathlib import Path
 
 import torch
 from monai.data import MetaTensor, PersistentDataset
-from monai.data.utils import pickle_hashing
-from monai.utils import ensure_tuple
 
-from medgenesis.weights import save_checkpoint
-
-_FILE_KEYS = ("image", "label")
+from medgenesis.storage import fingerprint, record_fingerprint, save_checkpoint, transform_fingerprint
 
 
 class MappedDataset(PersistentDataset):
@@ -37,13 +33,13 @@ class MappedDataset(PersistentDataset):
             data=data,
             transform=transform,
             cache_dir=cache_dir,
-            hash_func=hash_record,
-            hash_transform=pickle_hashing,
+            hash_func=_hash_of_record,
+            hash_transform=_hash_of_steps,
         )
-        self._names: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
 
     def _cachecheck(self, item_transformed: dict) -> dict:
-        record = pickle_hashing(item_transformed)
+        record = fingerprint(item_transformed)
         if record not in self._names:  # once: a series is hundreds of files, a cube is cut every few milliseconds
             self._names[record] = f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
         path = self.cache_dir / self._names[record]
@@ -65,17 +61,9 @@ def _without_trace(item: dict) -> dict:
     return plain
 
 
-def hash_record(record: dict) -> bytes:
-    """Hash of a record and of the size and time of change of every file (or folder of files) that it names.
+def _hash_of_record(record: dict) -> bytes:
+    return record_fingerprint(record).encode()
 
-    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key for
-    example, may be the name of something in the current folder by chance.
-    """
-    stamps = []
-    for key, value in record.items():
-        for name in ensure_tuple(value):
-            if isinstance(name, str) and (key in _FILE_KEYS or Path(name).is_absolute()) and Path(name).exists():
-                path = Path(name)
-                files = sorted(path.iterdir()) if path.is_dir() else [path]
-                stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return pickle_hashing({"record": record, "files": stamps})
+
+def _hash_of_steps(steps: Sequence[Callable]) -> bytes:
+    return transform_fingerprint(*steps).encode()

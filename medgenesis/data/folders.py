@@ -1,9 +1,8 @@
-"""Datalists made from folders: images, label maps beside them, DICOM series, the published LUNA16 layout."""
+"""Datalists made from folders: images, label maps beside them, DICOM series."""
 
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.labels import parse_label_merge
-from medgenesis.data.splits import SECTIONS, check_disjoint, patient_of, split_patients
+from medgenesis.data.patients import patient_of
+from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
 from medgenesis.errors import DatalistError
 from medgenesis.io.dicom import image_headers, is_dicom, is_radiograph
 from medgenesis.io.readers import ArrayReader, open_array
@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 _DICOM_SUFFIXES = (".dcm", ".ima")
 _FILE_SUFFIXES = tuple(sorted(set(SUFFIXES) - set(_DICOM_SUFFIXES), key=len, reverse=True))  # .nii.gz before .gz
-_LUNA16_SECTION = dict(zip(range(10), ["training"] * 5 + ["validation"] * 2 + ["test"] * 3, strict=True))
-_LUNA16_CUBES = re.compile(r"bat_32_(?:s_)?64x64x32_(\d)\.npy")
 
 
 def make_datalist(
@@ -36,7 +34,6 @@ def make_datalist(
     label_names: Mapping[str, str] | None = None,
     modality: str = "CT",
     name: str | None = None,
-    layout: str = "folder",
     only: str = "*",
     intensity: str | None = None,
 ) -> dict[str, Any]:
@@ -55,8 +52,6 @@ def make_datalist(
         label_names: label -> name; noted in the list.
         modality: noted in the list.
         name: of the list; None takes the folder's.
-        layout: "folder", or "luna16": `subset0..9/*.mhd`, or prepared cubes `bat_32_s_64x64x32_<fold>.npy`; then the
-            published folds decide (0-4 training, 5-6 validation, 7-9 test) and `splits` counts for nothing.
         only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
         intensity: preset that each record shall have of its own ("xray"), for a list that is joined with other kinds.
 
@@ -67,10 +62,6 @@ def make_datalist(
     images = Path(images)
     if not images.is_dir():
         raise DatalistError(f"{images}: no such folder: give the folder that holds the images")
-    if layout not in ("folder", "luna16"):
-        raise DatalistError(f'`layout` must be "folder" or "luna16", got {layout!r}')
-    if layout == "luna16" and labels is not None:
-        raise DatalistError("the luna16 layout has no label maps: leave `labels` out")
     datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": {"0": modality}}
     if label_names:
         datalist["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
@@ -79,7 +70,7 @@ def make_datalist(
         datalist["label_merge"] = {str(target): sources for target, sources in merge.items()}
     if intensity is not None:
         check_preset(intensity)
-    records = _luna16(images) if layout == "luna16" else _folder(images, labels, splits, seed, patient_pattern, only)
+    records = _folder(images, labels, splits, seed, patient_pattern, only)
     own = {} if intensity is None else {"intensity": intensity}
     datalist |= {section: [{**record, **own} for record, place in records if place == section] for section in SECTIONS}
     check_disjoint(datalist)
@@ -100,7 +91,7 @@ def _folder(images, labels, splits, seed, pattern, only) -> list[tuple[dict, str
         record = {"image": str(scan), "patient": _patient(relative, scan, pattern)}
         if labels is not None:
             record["label"] = str(label_of[relative])
-        records += _rows(record)
+        records += rows_of(record)
     section_of = split_patients((record["patient"] for record in records), splits, seed)
     return [(record, section_of[record["patient"]]) for record in records]
 
@@ -159,30 +150,10 @@ def _patient(relative: str, scan: Path, pattern: str | None) -> str:
     return patient_of(relative, pattern)
 
 
-def _rows(record: dict) -> list[dict]:
+def rows_of(record: dict) -> list[dict]:
     """The record itself, or one for each row where its image is a stack of cubes."""
     image = record["image"]
     if not image.lower().endswith(ArrayReader.suffixes):
         return [record]
     shape = open_array(image).shape
     return [record] if len(shape) < 4 else [{**record, "cube": row} for row in range(shape[0])]
-
-
-def _luna16(folder: Path) -> list[tuple[dict, str]]:
-    records = []
-    for fold, section in _LUNA16_SECTION.items():
-        volumes = sorted((folder / f"subset{fold}").glob("*.mhd"))
-        records += [({"image": str(path), "patient": path.stem}, section) for path in volumes]
-    if records:
-        return records
-    stacks = {}
-    for path in sorted(folder.glob("bat_32_*.npy")):  # the trainer's own files, `_s_`, sort behind and win
-        match = _LUNA16_CUBES.fullmatch(path.name)
-        if match:
-            stacks[int(match.group(1))] = path
-    for fold, path in sorted(stacks.items()):
-        record = {"image": str(path), "patient": f"luna16-fold{fold}"}
-        records += [(row, _LUNA16_SECTION[fold]) for row in _rows(record)]
-    if not records:
-        raise DatalistError(f"{folder}: neither subset0..9/*.mhd nor bat_32_s_64x64x32_<fold>.npy in it")
-    return records

@@ -122,7 +122,7 @@ class PatchDataset(SeededDataset):
         cache_dir: str | Path | None = None,
         on_error: str = "stop",
         report: str | Path | None = None,
-        keys: Sequence[str] = ("image", "target"),
+        keys: Sequence[str] = ("image", "target", "mask"),
     ) -> None:
         super().__init__(_chain(crop, transform), seed, keys)
         self.patches_per_image = patches_per_image

@@ -1,6 +1,5 @@
 """Every volume read once before training starts, so that no bad file ends a run that has gone on for hours."""
 
-import csv
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +11,11 @@ from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import load_datalist
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import VolumeError
-from medgenesis.storage.atomic import replacing
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
+
+_COLUMNS = ("file", "cube", "shape", "spacing_mm", "accepted", "error")
 
 
 def screen_volumes(
@@ -82,7 +83,7 @@ def screen_volumes(
                 logger.warning("skipped %d: %s", len(skipped), cause)
     finally:
         if report is not None:
-            _write_report(rows, report)
+            write_table(report, rows, _COLUMNS, decimals="")  # shares in full
     _summarise(records, rows, good, skipped)
     return good
 
@@ -151,11 +152,3 @@ def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skip
     shares = [row["accepted"] for row in rows if "accepted" in row and "error" not in row]
     accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
     logger.info("%d of %d volumes can be used, %d skipped%s", len(good), len(records), len(skipped), accepted)
-
-
-def _write_report(rows: list[dict], report: str | Path) -> None:
-    columns = ["file", "cube", "shape", "spacing_mm", "accepted", "error"]
-    with replacing(report) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,7 +1,8 @@
-"""Published data sets, one a file, and the phantom: where their files lie, whose they are, which section they belong
-to.
-"""
+"""Published data sets, one a module, and the phantom: where their files lie and whose they are."""
 
 from medgenesis.datasets.chestxray14 import chestxray14_datalist
+from medgenesis.datasets.luna16 import luna16_datalist
+from medgenesis.datasets.published import PublishedDataset
+from medgenesis.datasets.registry import DATASETS, get_dataset
 
-__all__ = ["chestxray14_datalist"]
+__all__ = ["DATASETS", "PublishedDataset", "chestxray14_datalist", "get_dataset", "luna16_datalist"]

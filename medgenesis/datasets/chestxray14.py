@@ -1,12 +1,15 @@
-"""The published list files of ChestX-ray14: a file name and 14 findings a line, as they are."""
+"""ChestX-ray14: as NIH publishes it, or by list files of a file name and 14 findings a line, as they are."""
 
+import csv
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.splits import SECTIONS, check_disjoint, patient_of, split_patients
+from medgenesis.data.patients import patient_of
+from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
+from medgenesis.datasets.published import PublishedDataset
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)
@@ -65,10 +68,74 @@ def chestxray14_datalist(
         section_of = split_patients((record["patient"] for record in parts[0]), splits, seed)
         parts = [[record for record in parts[0] if section_of[record["patient"]] == section] for section in SECTIONS]
     sections = dict(zip(SECTIONS, [*parts, [], []][:3], strict=True))
+    return _datalist(sections, name)
+
+
+def published_datalist(
+    root: str | Path, *, validation: float = 0.1, seed: int = 0, name: str = "ChestX-ray14"
+) -> dict[str, Any]:
+    """A datalist of the data set as NIH publishes it, by the official lists.
+
+    Args:
+        root: folder with `train_val_list.txt`, `test_list.txt`, `Data_Entry_2017*.csv`, and the images at any depth.
+        validation: share of the patients of `train_val_list.txt` that become the validation section.
+        seed: of that choice.
+        name: of the datalist.
+
+    Returns:
+        As `chestxray14_datalist`, with `classes` from the table: 1 for each finding that it names.
+
+    Raises:
+        DatalistError: a file that is absent, several tables, an image that the table lacks, or a finding that is none
+            of the 14; what `chestxray14_datalist` raises.
+    """
+    root = Path(root)
+    lists = [root / "train_val_list.txt", root / "test_list.txt"]
+    tables = sorted(root.glob("Data_Entry_2017*.csv"))
+    absent = [path.name for path in lists if not path.is_file()]
+    if absent or len(tables) != 1:
+        raise DatalistError(
+            f"{root}: must hold train_val_list.txt, test_list.txt and one Data_Entry_2017*.csv; found "
+            f"{len(tables)} such table(s), and {' and '.join(absent) or 'no list'} absent. Give NIH's folder."
+        )
+    found, findings = _find(root), _findings(tables[0])
+    seen, test = (_with_findings(_read(path, found, root), findings, tables[0]) for path in lists)
+    section_of = split_patients((record["patient"] for record in seen), (1 - validation, validation, 0.0), seed)
+    sections = {one: [record for record in seen if section_of[record["patient"]] == one] for one in SECTIONS[:2]}
+    return _datalist({**sections, "test": test}, name)
+
+
+def _findings(table: Path) -> dict[str, list[int]]:
+    """The 14 numbers of each image, from `Image Index` and `Finding Labels` ("Mass|Nodule", "No Finding")."""
+    found = {}
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            image, labels = row.get("Image Index"), row.get("Finding Labels")
+            if image is None or labels is None:
+                raise DatalistError(f"{table}: must have the columns Image Index and Finding Labels. Give NIH's table.")
+            named = set(labels.split("|")) - {"No Finding"}
+            if unknown := sorted(named - set(FINDINGS)):
+                raise DatalistError(f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}.")
+            found[image] = [int(finding in named) for finding in FINDINGS]
+    return found
+
+
+def _with_findings(records: list[dict], findings: dict[str, list[int]], table: Path) -> list[dict]:
+    names = [Path(record["image"]).name for record in records]
+    absent = [name for name in names if name not in findings]
+    if absent:
+        raise DatalistError(
+            f"{table}: must have a row for each image; {len(absent)} lack one, the first {', '.join(absent[:3])}. "
+            "Take the table that belongs to the lists."
+        )
+    return [{**record, "classes": findings[name]} for record, name in zip(records, names, strict=True)]
+
+
+def _datalist(sections: dict[str, list[dict]], name: str) -> dict[str, Any]:
     datalist = {"name": name, "modality": {"0": "X-ray"}, "class_names": list(FINDINGS), **sections}
     check_disjoint(datalist)
     counts = ", ".join(f"{len(records)} {section}" for section, records in sections.items())
-    logger.info("%d images: %s", sum(map(len, parts)), counts)
+    logger.info("%d images: %s", sum(map(len, sections.values())), counts)
     return datalist
 
 
@@ -118,3 +185,12 @@ def _parsed(line: str, where: str) -> tuple[str, dict[str, list[int]]]:
             f"{where}: must be a file name and {len(FINDINGS)} findings, 0 or 1, with blanks between, got {line[:80]!r}"
         )
     return image, {"classes": [int(value) for value in values]}
+
+
+DATASET = PublishedDataset(
+    name="chestxray14",
+    title="NIH ChestX-ray14: 112 120 chest X-rays, 14 findings",
+    holds="train_val_list.txt, test_list.txt, Data_Entry_2017*.csv, and the images at any depth",
+    source="https://nihcc.app.box.com/v/ChestXray-NIHCC (NIH Clinical Center; see its terms)",
+    datalist=published_datalist,
+)

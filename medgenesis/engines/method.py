@@ -36,8 +36,12 @@ class PretextMethod(nn.Module):
             ValueError: naming a batch size that would do.
         """
 
-    def restore(self, image: Tensor) -> Tensor:
+    def restore(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The restored version of `image`, both (B, C, *spatial).
+
+        Args:
+            image: corrupted.
+            mask: what is hidden, bool (B, 1, *spatial), if batches have a `mask`; a method without may lack it.
 
         Raises:
             ValueError: the method restores nothing.

@@ -1,7 +1,5 @@
 """One feature vector a volume, from a frozen encoder."""
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
 from medgenesis.networks import global_average_pool, network_parts
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +62,7 @@ def embed_volumes(
     """
     names = [Path(ensure_tuple(record["image"])[0]).name for record in volumes.data]
     vectors = np.stack([embed_volume(network, item["image"], cube_size) for item in volumes])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *(f"f{i}" for i in range(vectors.shape[1]))])
-    writer.writerows([name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, vectors, strict=True))
-    write_text(path, text.getvalue())
+    columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
+    write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each: %s", len(names), vectors.shape[1], path)
     return vectors

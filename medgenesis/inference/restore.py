@@ -27,9 +27,11 @@ def restore_volume(
     """Corrupt a volume cube by cube, as in pre-training, and restore it.
 
     Args:
-        network: (B, C, *spatial) corrupted -> restored; used in evaluation mode on the device of its weights.
+        network: (B, C, *spatial) corrupted -> restored, or a pretext method, of which `restore` is asked; used in
+            evaluation mode on the device of its weights.
         volume: (C, *spatial), intensities as in pre-training.
-        corrupt: array transform, cube -> (corrupted, target), without flips, which would move the cube's content.
+        corrupt: array transform, cube -> (corrupted, target), without flips, which would move the cube's content; or
+            (corrupted, target, mask), whose last, what is hidden, bool (1, *spatial), is given to the method too.
         cube_size: voxels of a cube; cubes do not overlap, but the last along an axis is moved back into the volume,
             and where it covers another one it alone counts. A smaller volume is padded with 0.
         batch_size: cubes at a time.
@@ -37,15 +39,16 @@ def restore_volume(
     Returns:
         (corrupted, restored), both (C, *spatial).
     """
-    device = next(network.parameters()).device
+    device, restore = next(network.parameters()).device, getattr(network, "restore", network)
     padded = torch.as_tensor(np.asarray(SpatialPad(tuple(cube_size), method="end")(volume)))
     tiles = [(slice(None), *tile) for tile in dense_patch_slices(padded.shape[1:], cube_size, cube_size)]
     corrupted, restored = torch.empty_like(padded), torch.empty_like(padded)
     with eval_mode(network):
         for start in range(0, len(tiles), batch_size):
             batch = tiles[start : start + batch_size]
-            cubes = torch.stack([torch.as_tensor(corrupt(padded[tile])[0]) for tile in batch])
-            answers = network(cubes.to(device)).to(padded)
+            made = [[torch.as_tensor(one) for one in corrupt(padded[tile])] for tile in batch]
+            cubes, _, *mask = (torch.stack(ones) for ones in zip(*made, strict=True))
+            answers = restore(cubes.to(device), *(hidden.to(device) for hidden in mask)).to(padded)
             for tile, cube, answer in zip(batch, cubes, answers, strict=True):
                 corrupted[tile], restored[tile] = cube, answer
     inside = (slice(None), *(slice(side) for side in volume.shape[1:]))

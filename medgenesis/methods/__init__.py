@@ -8,6 +8,7 @@ from medgenesis.methods.caid import CAiD
 from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.methods.discriminators.simsiam import SimSiam
+from medgenesis.methods.masked_autoencoder import MaskedAutoencoder
 from medgenesis.methods.models_genesis import ModelsGenesis
 from medgenesis.methods.semantic_genesis import SemanticGenesis
 from medgenesis.methods.stage_start import initialise_from_stage
@@ -18,6 +19,7 @@ __all__ = [
     "Adam",
     "BarlowTwins",
     "CAiD",
+    "MaskedAutoencoder",
     "ModelsGenesis",
     "MomentumContrast",
     "SemanticGenesis",

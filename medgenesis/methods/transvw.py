@@ -80,6 +80,6 @@ class TransVW(PretextMethod):
         loss = output["loss"] + self.weight * classification
         return {**output, "loss": loss, "classification": classification.detach(), "accuracy": accuracy}
 
-    def restore(self, image: Tensor) -> Tensor:
+    def restore(self, image: Tensor, *mask: Tensor) -> Tensor:
         """The method's restored version of `image`, both (B, C, *spatial), where it has one."""
-        return self.method.restore(image)
+        return self.method.restore(image, *mask)

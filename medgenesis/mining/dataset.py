@@ -1,17 +1,48 @@
-"""Discovered patterns as training samples: cut and corrupted on the fly."""
+"""Discovered patterns as training samples, cut and corrupted on the fly; and their volumes, by number."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.transforms import Compose
 
-from medgenesis.data.patch_dataset import SeededDataset
+from medgenesis.data.patch_dataset import SeededDataset, cached_volumes
 from medgenesis.data.screening import screen_volumes
 from medgenesis.errors import DatalistError
-from medgenesis.mining.crop import CropPatternd
-from medgenesis.mining.loading import VolumeLoader
+from medgenesis.mining.cubes import CropPatternd
+from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.mining.whole_volumes import mined_record
+
+
+class VolumeLoader:
+    """Gives volume i of a list, prepared, as (C, X, Y, Z): the `load` of discovery and of what looks at its result.
+
+    Args:
+        volumes: as in `VolumeFeatures.volumes` or `PatternTable.volumes`.
+        preprocessing: the one that their features were computed with.
+        cache: "none", "disk" (memory-mapped; the cache of the features is used again) or "memory".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+        VolumeError: (on call) a file that cannot be used, or whose shape is no longer the listed one.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[VolumeInfo],
+        preprocessing: Callable,
+        *,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.volumes = list(volumes)
+        self.prepared = cached_volumes([mined_record(vars(one)) for one in volumes], preprocessing, cache, cache_dir)
+
+    def __call__(self, i: int) -> torch.Tensor:
+        return self.volumes[i].check(self.prepared[i]["image"])
 
 
 class PatternDataset(SeededDataset):

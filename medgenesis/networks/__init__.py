@@ -6,6 +6,7 @@ from medgenesis.networks.classifier import EncoderClassifier
 from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
+from medgenesis.networks.sparse_unet3d import SparseUNet3D
 from medgenesis.networks.stem import inflate_stem
 from medgenesis.networks.unet3d import UNet3D
 from medgenesis.networks.unet25d import UNet25D
@@ -19,6 +20,7 @@ __all__ = [
     "NetworkParts",
     "PatternHead",
     "ResNet25D",
+    "SparseUNet3D",
     "UNet25D",
     "UNet3D",
     "YNet3D",

@@ -19,8 +19,9 @@ from medgenesis.weights.report import WeightsReport, compare
 logger = logging.getLogger(__name__)
 
 SCRATCH = "scratch"
-# what networks with an `encoder` may have or lack: an encoder-only one has no decoder, YNet3D alone classifies patterns
-_OPTIONAL_PARTS = ("decoder.", "head.", "classifier.")
+# what networks with an `encoder` may have or lack: an encoder-only one has no decoder, YNet3D alone classifies
+# patterns, SparseUNet3D alone has mask tokens
+_OPTIONAL_PARTS = ("decoder.", "head.", "classifier.", "mask_tokens.")
 
 
 def load_pretrained(

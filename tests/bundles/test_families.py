@@ -9,7 +9,7 @@ from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle
 
 NAMES = bundles.names()
-OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml"}
+OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml", "restore.yaml"}
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
 
 

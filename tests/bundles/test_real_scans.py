@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from medgenesis.data import join_datalists, make_datalist, preprocessing, write_datalist
+from medgenesis.datasets import luna16_datalist
 from medgenesis.transfer import compare_few_labels
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_scans.py"
@@ -95,7 +96,7 @@ def test_published_cubes_load_as_they_are(fresh_bundle, tmp_path):
     generator = np.random.default_rng(0)
     for fold in (0, 5, 7):
         np.save(tmp_path / f"bat_32_s_64x64x32_{fold}.npy", generator.random((2, 64, 64, 32)))
-    write_datalist(make_datalist(tmp_path, layout="luna16"), tmp_path / "list.json")
+    write_datalist(luna16_datalist(tmp_path), tmp_path / "list.json")
     fresh_bundle.run(
         "pretrain", datalist=str(tmp_path / "list.json"), intensity="unit", cache="none", pretrain_epochs=1
     )

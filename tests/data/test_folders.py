@@ -1,11 +1,11 @@
-"""Datalists made from folders, of files and of DICOM series, and from the published layout."""
+"""Datalists made from folders, of files and of DICOM series."""
 
 import json
 
 import numpy as np
 import pytest
 
-from medgenesis.data import load_datalist, make_datalist, preprocessing, write_datalist
+from medgenesis.data import make_datalist
 from medgenesis.errors import DatalistError
 
 
@@ -89,40 +89,6 @@ def test_empty_and_absent_folders(tmp_path):
         make_datalist(tmp_path / "empty")
     with pytest.raises(DatalistError, match="absent: no such folder"):
         make_datalist(tmp_path / "absent")
-    with pytest.raises(DatalistError, match="neither subset0..9"):
-        make_datalist(tmp_path / "empty", layout="luna16")
-    with pytest.raises(DatalistError, match="layout"):
-        make_datalist(tmp_path / "empty", layout="nnunet")
-
-
-FOLDS = {"training": range(5), "validation": range(5, 7), "test": range(7, 10)}
-
-
-def test_the_luna16_layout(tmp_path):
-    _touch(
-        tmp_path,
-        *(f"subset{fold}/1.3.6.{fold}.{i}.{end}" for fold in range(10) for i in (1, 2) for end in ("mhd", "raw")),
-    )
-    datalist = make_datalist(tmp_path, layout="luna16")
-    for section, folds in FOLDS.items():
-        names = [record["image"].removeprefix(f"{tmp_path}/") for record in datalist[section]]
-        assert names == [f"subset{fold}/1.3.6.{fold}.{i}.mhd" for fold in folds for i in (1, 2)]
-
-
-def test_the_published_cubes_load_as_they_are(tmp_path):
-    rng = np.random.default_rng(0)
-    stacks = {fold: rng.random((2, 64, 64, 32)) for fold in (0, 5, 9)}
-    for fold, stack in stacks.items():
-        np.save(tmp_path / f"bat_32_{'s_' if fold else ''}64x64x32_{fold}.npy", stack)
-    np.save(tmp_path / "bat_32_64x64x32_9.npy", np.zeros((1, 64, 64, 32)))  # of two, the trainer's own file counts
-    write_datalist(make_datalist(tmp_path, layout="luna16"), tmp_path / "datalist.json")
-    steps = preprocessing(intensity="unit")
-    for section, fold in (("training", 0), ("validation", 5), ("test", 9)):
-        records = load_datalist(tmp_path / "datalist.json", section)
-        cubes = [steps(record)["image"] for record in records]
-        assert [record["cube"] for record in records] == [0, 1]
-        for cube, expected in zip(cubes, stacks[fold], strict=True):
-            np.testing.assert_array_equal(cube[0].numpy(), expected.astype(np.float32))
 
 
 def test_real_folders(real_data):

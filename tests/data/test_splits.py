@@ -3,7 +3,7 @@
 import pytest
 
 from medgenesis.data import check_disjoint
-from medgenesis.data.splits import patient_of, split_patients
+from medgenesis.data.splits import split_patients
 from medgenesis.errors import DatalistError
 
 PATIENTS = [f"p{i:03}" for i in range(50)]
@@ -53,31 +53,6 @@ def test_no_split(fractions):
 def test_too_few_patients():
     with pytest.raises(DatalistError, match="2 patient.*3 sections.*1 0 0"):
         split_patients(["a", "b", "a"], (0.8, 0.1, 0.1))
-
-
-@pytest.mark.parametrize(
-    "relative, pattern, expected",
-    [
-        ("LIDC-IDRI-0001_R_1", None, "LIDC-IDRI-0001"),
-        ("hippocampus_003", None, "hippocampus_003"),
-        ("sub-07_ses-2_T1w", None, "sub-07"),
-        ("case7/scans/t1", None, "case7"),
-        ("00001280_004", None, "00001280"),
-        ("images_001/images/00001280_004", None, "00001280"),
-        ("case7/00001280_0040", None, "case7"),
-        ("site2/x_0042_b", r"_(\d+)_", "0042"),
-        ("site2/x_0042_b", r"x_\d+", "x_0042"),
-    ],
-)
-def test_keys(relative, pattern, expected):
-    assert patient_of(relative, pattern) == expected
-
-
-def test_bad_patterns():
-    with pytest.raises(DatalistError, match="not found in 'abc'"):
-        patient_of("abc", r"\d+")
-    with pytest.raises(DatalistError, match="no regular expression"):
-        patient_of("abc", "(")
 
 
 def _list(**sections):

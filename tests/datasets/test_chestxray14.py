@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from medgenesis.data import check_findings, load_datalist, preprocessing, write_datalist
-from medgenesis.datasets import chestxray14_datalist
+from medgenesis.datasets import chestxray14_datalist, get_dataset
 from medgenesis.errors import DatalistError
 
 SECTIONS = ("training", "validation", "test")
@@ -115,3 +115,53 @@ def test_real_xrays(real_data, tmp_path, caplog):
     datalist = chestxray14_datalist([_list(tmp_path, "list.txt", *lines)], folder)
     assert sum(len(datalist[section]) for section in SECTIONS) == 100
     assert preprocessing()(datalist["test"][0])["image"].shape == (1, 1024, 1024)
+
+
+def _published(folder, train=(1, 2, 3, 4, 5, 6), test=(7, 8), **labels):
+    """NIH's own lists and table; a finding for patient 1, two for 7."""
+    named = {1: "Effusion", 7: "Mass|Hernia", **labels}
+    rows = ["Image Index,Finding Labels,Follow-up #,Patient ID"]
+    for patient in range(1, 11):
+        rows += [f"{patient:08d}_{visit:03d}.png,{named.get(patient, 'No Finding')},0,{patient}" for visit in range(2)]
+    _list(folder, "Data_Entry_2017_v2020.csv", *rows)
+    _list(folder, "train_val_list.txt", *(f"{patient:08d}_000.png" for patient in train))
+    _list(folder, "test_list.txt", *(f"{patient:08d}_001.png" for patient in test))
+    return folder
+
+
+def test_as_nih_publishes_it(images):
+    datalist = get_dataset("chestxray14")(_published(images), validation=1 / 3, seed=2)
+    seen = {record["patient"]: record["classes"] for one in ("training", "validation") for record in datalist[one]}
+    assert sorted(seen) == [f"{patient:08d}" for patient in range(1, 7)]
+    assert seen["00000001"] == [0, 0, 1, *[0] * 11] and seen["00000002"] == [0] * 14
+    assert len(datalist["validation"]) == 2 and len(datalist["training"]) == 4
+    first, second = datalist["test"]
+    assert first["image"].endswith("images_002/images/00000007_001.png") and first["intensity"] == "xray"
+    assert [i for i, value in enumerate(first["classes"]) if value] == [4, 13] and sum(second["classes"]) == 0
+    assert datalist["class_names"][4] == "Mass" and datalist["class_names"][13] == "Hernia"
+
+
+def test_published_files_that_are_absent_or_odd(images):
+    dataset = get_dataset("chestxray14")
+    with pytest.raises(
+        DatalistError, match="must hold train_val_list.txt.*0 such table.*train_val_list.txt and test_list"
+    ):
+        dataset(images)
+    _published(images)
+    (images / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels\n")
+    with pytest.raises(DatalistError, match=r"found 2 such table"):
+        dataset(images)
+    (images / "Data_Entry_2017_v2020.csv").unlink()
+    with pytest.raises(DatalistError, match="a row for each image; 6 lack one, the first 00000001_000.png"):
+        dataset(images)
+    (images / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels\n00000001_000.png,Cough\n")
+    with pytest.raises(DatalistError, match="some of the 14 findings; found 'Cough'"):
+        dataset(images)
+    (images / "Data_Entry_2017.csv").write_text("Image,Labels\n1,2\n")
+    with pytest.raises(DatalistError, match="must have the columns"):
+        dataset(images)
+
+
+def test_a_patient_in_both_official_lists_is_refused(images):
+    with pytest.raises(DatalistError, match="in both training and test|in both validation and test"):
+        get_dataset("chestxray14")(_published(images, test=(6, 7)))

@@ -18,6 +18,7 @@ SUBJECTS = {name: {} for name in IDEAS} | {
     "BrightnessContrast": {"prob": 1.0},
     "CAiDDistortion": {"rates": {"inner": 0.5, "outer": 0.1, "swap": 0.4}, "least_side": 1},
     "ResizedCrop": {"size": 9},
+    "MaskBlocks": {"block_size": 2},
 }
 VARIANTS = {"array": "Rand{}", "dictionary": "Rand{}d", "batched": "Batched{}"}
 COMPOSITES = ("Genesis", "SemanticGenesis")
@@ -43,6 +44,8 @@ def result_shape(subject: str, *shape: int) -> tuple[int, ...]:
     """The spatial shape that a subject makes of one; a side of 0 where it cannot."""
     if subject == "ResizedCrop":
         return (9,) * len(shape)
+    if subject == "MaskBlocks" and max(shape) <= 2:  # a single block
+        return (0,) * len(shape)
     cells = {2: (16, 32), 3: (8, 8, 8)}[len(shape)] if subject == "AnatomyCell" else (1,) * len(shape)
     return tuple(side // count for side, count in zip(shape, cells, strict=True))
 

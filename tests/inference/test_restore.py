@@ -12,7 +12,8 @@ from torch import nn
 from medgenesis.data import preprocessing
 from medgenesis.handlers.preview import pretext_triples
 from medgenesis.inference import restore_volume, restore_volumes
-from medgenesis.transforms import RandGenesis
+from medgenesis.methods import MaskedAutoencoder
+from medgenesis.transforms import RandGenesis, RandMaskBlocks
 
 SIZE = (16, 16, 8)
 
@@ -67,6 +68,26 @@ def test_a_volume_smaller_than_the_cube():
     assert [cube.shape for cube in seen] == [(1, *SIZE)]
     assert torch.equal(seen[0][:, :10, :, :5], volume) and seen[0].sum() == pytest.approx(volume.sum().item())
     assert type(corrupted) is torch.Tensor
+
+
+def test_what_is_hidden_alone_is_restored():
+    """The method is told what is hidden; what is not stays as it is."""
+    volume, hide, seen = torch.rand(1, 20, 16, 8) + 0.5, RandMaskBlocks(block_size=8).set_random_state(0), []
+
+    def corrupt(cube):
+        masked = hide(cube)
+        seen.append((np.asarray(masked), hide.params.expand()))
+        return masked, cube, hide.params.expand()
+
+    method = MaskedAutoencoder(network()).eval()
+    corrupted, restored = restore_volume(method, volume, corrupt, SIZE)
+    wanted = torch.full_like(volume, torch.nan)
+    for start, (masked, hidden) in zip(tile_starts((20, 16, 8)), seen, strict=True):
+        at = (slice(None), *(slice(first, first + s) for first, s in zip(start, SIZE, strict=True)))
+        answer = method.network(torch.from_numpy(masked)[None])[0].detach().numpy()
+        wanted[at] = torch.from_numpy(np.where(hidden, answer, masked))
+    torch.testing.assert_close(restored, wanted, rtol=0, atol=1e-6)
+    assert torch.equal(corrupted[corrupted != 0], volume[corrupted != 0]) and (corrupted == 0).any()
 
 
 def write(path, seed, affine):

@@ -35,6 +35,7 @@ SETTINGS = {
     "Blur": {"sigma": [1, 1.5], "prob": 0.9},
     "CAiDDistortion": {"rates": {"inner": 0.1}, "blocks": 2, "swaps": 3, "p_stop": 0.5, "value_range": [-1, 3]},
     "AnatomyCell": {"level": 3, "grid": "square"},
+    "MaskBlocks": {"block_size": [3, 5, 4], "ratio": 0.4, "fill": 0.5},
     "ResizedCrop": {"size": [5, 6, 7], "scale": [0.3, 0.4], "ratio": [0.5, 2]},
     "Genesis": {"rates": {"flip": 0.0, "shuffle": 1.0}, "rescale": True},
     "SemanticGenesis": {"rates": {"shuffle": 0.0}, "value_range": [-1, 3]},

@@ -9,8 +9,9 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import ModelsGenesis
-from medgenesis.networks import AutoEncoder3D, EncoderClassifier, UNet3D, YNet3D, network_parts
-from medgenesis.weights import initialise, load_pretrained, save_checkpoint
+from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, UNet3D, YNet3D, network_parts
+from medgenesis.storage import save_checkpoint
+from medgenesis.weights import initialise, load_pretrained
 
 NETWORKS = {
     "UNet3D": lambda i=1, o=1: UNet3D(i, o, 2, norm="instance", activation=None),
@@ -182,6 +183,8 @@ def keys_of(network, *parts):
         (lambda: ynet(decoder=False), lambda: ynet(decoder=False), (), ()),
         (lambda: UNet3D(width=2), lambda: ynet(), (), ("classifier.",)),
         (lambda: UNet3D(width=2), lambda: ynet(decoder=False), ("decoder.", "head."), ("classifier.",)),
+        (lambda: SparseUNet3D(width=2), lambda: UNet3D(out_channels=3, width=2), ("mask_tokens.",), ("head.",)),
+        (lambda: UNet3D(width=2), lambda: SparseUNet3D(width=2), (), ("mask_tokens.",)),
     ],
 )
 def test_parts_that_only_one_side_has(source, target, dropped, fresh, caplog):

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from medgenesis.engines import PretextTrainer
-from medgenesis.storage.atomic import write_text
-from medgenesis.weights import read_checkpoint
+from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = ("answer", "mean squared error", "times the network's")
 _MEAN_OF = 512  # training cubes: more would not move their mean by much, and all of LUNA16 takes minutes
 
 
@@ -26,13 +27,13 @@ def restoration_errors(
     Args:
         method: a pretext method with `restore`, (B, C, *spatial) corrupted -> restored, on whatever device it is.
         training: pairs (`image`, `target`); the mean training cube is that of 512 of them, evenly spaced, at most.
-        held_out: pairs of other volumes, all of one size.
+        held_out: pairs of other volumes, all of one size; with `mask`, what is hidden, that alone counts.
         batch_size: pairs at a time.
 
     Returns:
         "network", "corrupted cube" (answer what was shown; of a slab its middle slice), "mean training cube" (the
-        voxel-wise mean of the training targets) and "own mean" (each corrupted cube's mean everywhere), over all
-        held-out voxels.
+        voxel-wise mean of the training targets) and "own mean" (each corrupted cube's mean everywhere, that of its
+        visible voxels), over all held-out voxels, or the hidden ones.
     """
     device = next(method.parameters()).device
     mean_cube = _mean_target(training, batch_size).to(device)
@@ -41,18 +42,27 @@ def restoration_errors(
     with eval_mode(method):
         for batch in DataLoader(held_out, batch_size):
             image, target = batch["image"].to(device), batch["target"].to(device)
-            spatial = tuple(range(1, image.ndim))
+            mask = [batch["mask"].to(device)] if "mask" in batch else []
             answers = {
-                "network": method.restore(image),
+                "network": method.restore(image, *mask),
                 "corrupted cube": _shown(image, target),
                 "mean training cube": mean_cube.expand_as(target),
-                "own mean": image.mean(dim=spatial, keepdim=True).expand_as(target),
+                "own mean": _mean(image, *(~hidden for hidden in mask)).expand_as(target),
             }
             for name, answer in answers.items():
-                squares = (answer.double() - target.double()).square().mean(dim=spatial).sum().item()
+                squares = _mean((answer.double() - target.double()).square(), *mask).sum().item()
                 sums[name] = sums.get(name, 0.0) + squares
             count += len(image)
     return {name: total / count for name, total in sums.items()}
+
+
+def _mean(volume: Tensor, where: Tensor | None = None) -> Tensor:
+    """Each volume's mean (B, 1, …), over all voxels or where a mask says, bool (B, 1, *spatial)."""
+    spatial = tuple(range(1, volume.ndim))
+    if where is None:
+        return volume.mean(dim=spatial, keepdim=True)
+    where = where.expand_as(volume)
+    return (volume * where).sum(dim=spatial, keepdim=True) / where.sum(dim=spatial, keepdim=True)
 
 
 def _shown(image: Tensor, target: Tensor) -> Tensor:
@@ -85,7 +95,7 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     method = trainer.method
     method.network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
     errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
-    lines = [f"{name},{error:.6f},{error / max(errors['network'], 1e-12):.2f}" for name, error in errors.items()]
-    write_text(path, "\n".join(["answer,mean squared error,times the network's", *lines]) + "\n")
+    rows = [(name, error, error / max(errors["network"], 1e-12)) for name, error in errors.items()]
+    write_table(path, rows, COLUMNS, decimals={COLUMNS[1]: ".6f", COLUMNS[2]: ".2f"})
     for name, error in errors.items():
         logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)

@@ -132,6 +132,38 @@ def test_other_settings_are_refused_unless_overwritten(tmp_path):
     assert not list(tmp_path.rglob(".partial-*"))
 
 
+def test_the_same_settings_write_only_what_is_missing(tmp_path, monkeypatch):
+    settings = dict(subjects=2, seed=0, shape=SHAPE)
+    write_phantoms(tmp_path, **settings)
+    dates = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    write_phantoms(tmp_path, **settings)
+    assert dates == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    content = (tmp_path / "xrays" / "phantom_001.png").read_bytes()
+    (tmp_path / "xrays" / "phantom_001.png").unlink()
+    write_phantoms(tmp_path, **settings)
+    assert (tmp_path / "xrays" / "phantom_001.png").read_bytes() == content
+    monkeypatch.setattr("medgenesis.datasets.phantom.write.__version__", "9.9")
+    with pytest.raises(VolumeError, match="medgenesis = .*, now it is '9.9'"):
+        write_phantoms(tmp_path, **settings)
+
+
+def test_another_split_is_not_passed_over(tmp_path):
+    write_phantoms(tmp_path, 4, 0, shape=SHAPE, split=(1, 0, 0))
+    with pytest.raises(VolumeError, match=r"split = \[1, 0, 0\], now it is"):
+        write_phantoms(tmp_path, 4, 0, shape=SHAPE)
+
+
+def test_phantoms_of_version_0_1_are_replaced_when_asked(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "phantom_007.nii.gz").touch()
+    (tmp_path / "phantom.json").write_text('{"subjects": 8, "seed": 0, "shape": [32, 32, 28], "dicom": false}')
+    with pytest.raises(VolumeError, match="version 0.1.*--overwrite"):
+        write_phantoms(tmp_path, 1, 0, shape=SHAPE)
+    write_phantoms(tmp_path, 1, 0, shape=SHAPE, overwrite=True)
+    assert not (tmp_path / "phantom.json").exists()
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["phantom_000.nii.gz"]
+
+
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     def full(image, path):
         path.write_bytes(b"half")
@@ -140,7 +172,7 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(nib, "save", full)
     with pytest.raises(OSError, match="No space"):
         write_phantoms(tmp_path, 1, 0, shape=SHAPE)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["phantom.json"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["steps.json"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):

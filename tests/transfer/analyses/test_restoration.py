@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from medgenesis.methods import ModelsGenesis, SemanticGenesis
+from medgenesis.methods import MaskedAutoencoder, ModelsGenesis, SemanticGenesis
 from medgenesis.networks import YNet3D
 from medgenesis.transfer import report_restoration, restoration_errors
+from medgenesis.transforms import RandMaskBlocksd
 
 ANSWERS = ["network", "corrupted cube", "mean training cube", "own mean"]
 
@@ -50,6 +51,19 @@ def test_errors_are_those_of_a_loop_over_voxels(batch_size):
     found = restoration_errors(ModelsGenesis(network()), training, held_out, batch_size)
     assert list(found) == ANSWERS
     assert found == pytest.approx(slowly(network(), training, held_out), rel=1e-5)
+
+
+def test_where_voxels_are_hidden_they_alone_count():
+    hide = RandMaskBlocksd("image", target_key="target", block_size=2, fill=0.3).set_random_state(0)
+    held_out = [hide({"image": pair["target"]}) for pair in pairs(3, 1, (1, 4, 4, 2))]
+    method = MaskedAutoencoder(network())
+    found = restoration_errors(method, training := pairs(4, 0, (1, 4, 4, 2)), held_out)
+    sums, mean = dict.fromkeys(ANSWERS, 0.0), torch.stack([pair["target"] for pair in training]).mean(0)
+    for image, target, hidden in ((pair["image"], pair["target"], pair["mask"]) for pair in held_out):
+        restored = method.network.eval()(image[None])[0].detach()
+        for answer, name in zip((restored, image, mean, image[~hidden].mean().expand_as(image)), ANSWERS, strict=True):
+            sums[name] += ((answer - target)[hidden] ** 2).mean().item() / 3
+    assert found == pytest.approx(sums, rel=1e-5)
 
 
 def test_of_a_slab_the_middle_slice_is_what_was_shown():
