@@ -10,7 +10,7 @@ import yaml
 from medgenesis import bundles
 from medgenesis.bundles.links import content, written_as_text
 from medgenesis.bundles.shared import SETTINGS
-from medgenesis.cli.configs.settings import first_comment
+from medgenesis.cli.configs.settings import LOADER, first_comment
 
 _PACKAGE = Path(bundles.__file__).resolve().parent
 
@@ -118,7 +118,7 @@ def _known(what: str, name: str, among: dict[str, str], others: dict[str, str], 
 def _keys(path: Path) -> set[str]:
     """The outermost keys of a file; none where it is no mapping (reading it as a config says what is wrong)."""
     try:
-        root = yaml.compose(content(path), Loader=yaml.SafeLoader)
+        root = yaml.compose(content(path), Loader=LOADER)
     except yaml.YAMLError:
         return set()
     return {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()

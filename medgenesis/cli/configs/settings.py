@@ -10,6 +10,7 @@ import yaml
 from medgenesis.bundles.links import content
 from medgenesis.bundles.shared import SETTINGS
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SEPARATOR = "::"  # of the parts of an id; MONAI also takes #
 _SHARED = re.compile(r"""\$@\w+\[['"](\w+)['"]\]""")  # how a task takes one of them: $@settings['width']
 
@@ -52,12 +53,13 @@ def merged_settings(paths: Sequence[Path]) -> dict[str, Setting]:
         ValueError: a file that is no YAML, or no mapping.
     """
     merged: dict[str, Setting] = {}
+    own: set[str] = set()
     for path in paths:
         for id, parts in _read(path):
+            own |= {parts[0].top} if path == paths[0] else set()
             for replaced in [known for known in merged if known.startswith(id + SEPARATOR)]:
                 del merged[replaced]
             merged |= {part.id: _in_its_block(part, merged.get(part.id)) for part in parts}
-    own = {parts[0].top for _, parts in _read(paths[0])}
     merged = {id: replace(one, of_task=one.top in own) for id, one in merged.items()}
     return _with_shared(merged, paths[0].parent / SETTINGS)
 
@@ -80,7 +82,7 @@ def _with_shared(settings: Mapping[str, Setting], path: Path) -> dict[str, Setti
         return dict(settings)
     root, lines = _composed(path)
     shared = {
-        key.value: Setting(key.value, _as_written(value), _comment(value.end_mark, lines), file=path.stem)
+        key.value: Setting(key.value, _as_written(value, lines), _comment(value.end_mark, lines), file=path.stem)
         for key, value in root.value
     }
 
@@ -109,7 +111,7 @@ def _composed(path: Path) -> tuple[yaml.MappingNode, list[str]]:
     """The mapping that a file holds, and its lines."""
     text = content(path).decode("utf-8")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: must be YAML; {' '.join(str(error).split())}. Correct it there.") from error
     if not isinstance(root, yaml.MappingNode):
@@ -125,21 +127,25 @@ def _parts(id: str, key: yaml.Node | None, value: yaml.Node, lines: Sequence[str
     elif isinstance(value, yaml.SequenceNode) and not value.flow_style:
         below = [(str(index), None, node) for index, node in enumerate(value.value)]
     if not below:
-        return [Setting(id, _as_written(value), _comment(value.end_mark, lines))]
+        return [Setting(id, _as_written(value, lines), _comment(value.end_mark, lines))]
     parts = [Setting(id, None, "" if key is None else _comment(key.end_mark, lines))]
     for name, name_node, node in below:
         parts += _parts(f"{id}{SEPARATOR}{name}", name_node, node, lines)
     return parts
 
 
-def _as_written(node: yaml.Node) -> str:
+def _as_written(node: yaml.Node, lines: Sequence[str]) -> str:
     """A value as it is written in the file; null, true and false as they are written on a command line."""
     if isinstance(node, yaml.ScalarNode):
         kind = node.tag.rpartition(":")[2]
         if kind == "bool":
             return str(node.value.lower() in ("true", "yes", "on"))
         return "None" if kind == "null" else node.value
-    return " ".join(node.start_mark.buffer[node.start_mark.pointer : node.end_mark.pointer].split())
+    start, end = node.start_mark, node.end_mark
+    text = (
+        [*lines[start.line : end.line], lines[end.line][: end.column]] if end.line < len(lines) else lines[start.line :]
+    )
+    return " ".join([text[0][start.column :], *text[1:]]).strip()
 
 
 def _comment(mark: yaml.Mark, lines: Sequence[str]) -> str:

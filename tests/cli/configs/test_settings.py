@@ -13,7 +13,8 @@ RUNS = [
     (name, task, overlays)
     for name in bundles.names()
     for task in find_bundle(name).tasks()
-    for overlays in ((), ("quick",), ("multi_gpu", "quick"), *([("evaluate",)] if task == "finetune" else []))
+    for overlays in {"pretrain": [("multi_gpu", "quick")], "finetune": [("evaluate",)]}.get(task, [()])
+    if task != "train"  # a link to finetune
 ]
 
 
