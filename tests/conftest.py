@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.scan_fixtures import in_child, records, write_nifti, write_series
+from helpers.scan_fixtures import four_cores, in_child, records, write_nifti, write_series
 
-__all__ = ["in_child", "records", "write_nifti", "write_series"]  # fixtures for all tests
+__all__ = ["four_cores", "in_child", "records", "write_nifti", "write_series"]  # fixtures for all tests
 
 ROOT = Path(__file__).resolve().parent.parent
 
