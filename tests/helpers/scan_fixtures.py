@@ -89,9 +89,3 @@ def in_child():
 def four_cores(monkeypatch):
     """Let `num_workers` be as many as asked for, on any machine."""
     monkeypatch.setattr("medgenesis.data.reading._cores", lambda: 4)
-
-
-@pytest.fixture
-def four_cores(monkeypatch):
-    """Let `num_workers` be as many as asked for, on any machine."""
-    monkeypatch.setattr("medgenesis.data.reading._cores", lambda: 4)
