@@ -108,8 +108,9 @@ def compare(folder: Path, count: int, shape: tuple[int, ...]) -> None:
         shares = f"{taken / first:.2f} | {used:.1f} | {used / used_first:.2f}"
         print(f"| {task} | {taken:.1f} | {shares} | {used / count:.2f} |")
     scale = SCANS * 512 * 512 * 280 / voxels / 60
-    print(f"{SCANS} scans of 512 x 512 x 280, if time goes with the voxels and the disk keeps up, in minutes:")
-    print("; ".join(f"{task}: {taken * scale:.0f}" for task, (taken, _) in seconds.items() if "second" not in task))
+    print(f"{SCANS} scans of 512 x 512 x 280, if time goes with the voxels: minutes of processor time, all processes")
+    print("together, so with a free core each and a disk that keeps up the time is this by their number:")
+    print("; ".join(f"{task}: {used * scale:.0f}" for task, (_, used) in seconds.items() if "second" not in task))
 
 
 def main() -> None:
