@@ -10,16 +10,19 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 # The stamp carries a checksum, not a date: a new checkout of the same files installs nothing.
-INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg pyproject.toml constraints.txt | cksum))
+INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg setup.py pyproject.toml constraints.txt | cksum))
 
-.PHONY: help install demo test test-slow check bench clean
+DOCS_INSTALLED := $(subst installed-,docs-,$(INSTALLED))
+
+.PHONY: help install demo test test-slow check bench docs docs-serve clean
 
 help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
 	@echo "  … BUNDLE=semantic_genesis_ct          likewise, with the discovery of anatomical patterns; or transvw_ct"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
-	@echo "make check                               formatting and lint, then the suite"
+	@echo "make check                               formatting, lint and types, then the suite"
 	@echo "make bench                               every program in benchmarks/ but real_scans.py and dense_phantom.py, an hour each and more"
+	@echo "make docs | docs-serve                   the documentation, into site/; shown while it is written"
 	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
 
 install: $(INSTALLED)
@@ -28,6 +31,11 @@ $(INSTALLED):
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	@rm -f $(VENV)/installed-*
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
+	@rm -f $(VENV)/docs-*
 	@touch $@
 
 demo: $(INSTALLED)
@@ -42,11 +50,19 @@ test-slow: $(INSTALLED)
 check: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(VENV)/bin/ty check --python $(VENV) --error-on-warning
 	$(RUN) -m pytest -q --durations=15 $(ARGS)
 
 bench: $(INSTALLED)
 	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/dense_phantom.py benchmarks/reference_implementations.py benchmarks/transforms_memory.py benchmarks/retrieval.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done
 
+# NO_MKDOCS_2_WARNING: a notice about the next major version of MkDocs, which setup.cfg excludes
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet --site-dir site
+
+docs-serve: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs serve
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache
 	find medgenesis transforms bundles tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

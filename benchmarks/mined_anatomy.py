@@ -26,8 +26,8 @@ from medgenesis.data.crops import draw_cube
 from medgenesis.datasets.phantom import LABELS, write_phantoms
 from medgenesis.mining import PatternDataset, PatternTable
 from medgenesis.networks import YNet3D
+from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.transforms import RandGenesisd
-from medgenesis.weights import read_checkpoint
 
 RULE, RANDOM_PLACES, SECTIONS = "foreground", 5, ("training", "validation")
 

@@ -29,7 +29,7 @@ from medgenesis.datasets.phantom import LABELS, write_phantoms
 from medgenesis.mining import MiningRun, VolumeFeatures, VolumeInfo
 from medgenesis.mining.neighbours import NeighbourIndex
 from medgenesis.networks import YNet3D
-from medgenesis.weights import save_checkpoint
+from medgenesis.storage.checkpoint import save_checkpoint
 
 SIDE = 128
 
@@ -90,7 +90,7 @@ def time_mining(folder: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(volumes), 512)).astype(np.float32)
     VolumeFeatures(vectors, volumes, stamps=[""] * len(volumes)).save(folder / "features.npz")
     records = [{"image": one.image, "patient": one.patient, "section": one.section} for one in volumes]
-    settings = {"train_patients": 50, "rule": "foreground", "multi_resolution": True}
+    settings = {"train_patients": 50, "criterion": "foreground", "multi_resolution": True}
     run = MiningRun(Dataset(records, Drawn()), folder, discovery=settings)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

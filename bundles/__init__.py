@@ -7,21 +7,8 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 """
 
 from medgenesis.bundles.catalog import copy, names, path
-from medgenesis.bundles.listing import Setting, overlays, settings_of, tasks
 from medgenesis.bundles.reading import root
 from medgenesis.bundles.shared import chosen, settings
 from medgenesis.bundles.unused import refuse_unused_settings
 
-__all__ = [
-    "Setting",
-    "chosen",
-    "copy",
-    "names",
-    "overlays",
-    "path",
-    "refuse_unused_settings",
-    "root",
-    "settings",
-    "settings_of",
-    "tasks",
-]
+__all__ = ["chosen", "copy", "names", "path", "refuse_unused_settings", "root", "settings"]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from medgenesis import renamed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _SUBPACKAGES = (
     *("bundles", "data", "datasets", "engines", "errors", "handlers", "inference", "io", "losses", "methods"),

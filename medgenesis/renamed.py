@@ -69,7 +69,11 @@ NAMES = {
         "retrieve_landmarks": "medgenesis.transfer.match_landmarks",
         "same_places": "medgenesis.transfer.same_position_baseline",
     },
-    "medgenesis.weights": {"trunk_keys": "medgenesis.weights.backbone_keys"},
+    "medgenesis.weights": {
+        "read_checkpoint": "medgenesis.storage.read_checkpoint",
+        "save_checkpoint": "medgenesis.storage.save_checkpoint",
+        "trunk_keys": "medgenesis.weights.backbone_keys",
+    },
 }
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -110,6 +114,26 @@ def renamed_arguments(**old_to_new: str) -> Callable[[T], T]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def renamed_methods(**old_to_new: str) -> Callable[[type], type]:
+    """A decorator of a class that lets its methods be called by their old names too, with a warning."""
+
+    def decorate(cls: type) -> type:
+        for old, new in old_to_new.items():
+            setattr(cls, old, _forward(old, new))
+        return cls
+
+    return decorate
+
+
+def _forward(old: str, new: str) -> Callable[..., Any]:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _warn(f"{type(self).__name__}.{old}", new, stacklevel=2)
+        return getattr(self, new)(*args, **kwargs)
+
+    call.__doc__ = f"The old name of `{new}`."
+    return call
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:

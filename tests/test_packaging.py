@@ -211,13 +211,7 @@ def test_a_checkout_with_links_as_text_installs_and_its_bundles_run(kind, tmp_pa
         found = contents_of(tmp_path / "my bundles" / name)
         assert set(found) == {path for path in wanted if path.split("/")[0] not in GENERATED["bundles"]}
         assert all(content == (source / path).read_bytes() for path, content in found.items())
-    tiny = {
-        "width": 2,
-        "cube_size": "[16,16,16]",
-        "crop_criterion": "any",
-        "patches_per_image": 2,
-        "pretrain_epochs": 1,
-    }
+    tiny = {"width": 2, "cube_size": "[16,16,16]", "crop_criterion": "any", "patches_per_image": 2}
     tiny |= {"pretrain_epochs": 1, "batch_size": 2, "num_workers": 0, "device": "cpu"}
     tiny["datalist"] = str(write_phantoms(tmp_path / "phantoms", 2, seed=0, shape=(32, 32, 32), split=(0.5, 0.5, 0.0)))
     run = ["python", "-m", "monai.bundle", "run", "--config_file", "my bundles/models_genesis_ct/configs/pretrain.yaml"]

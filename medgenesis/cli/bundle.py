@@ -2,19 +2,25 @@
 
 import argparse
 import logging
+import shlex
+from pathlib import Path
 
 HELP = "copy a bundle to a folder of one's own"
+EXAMPLE = "medgenesis bundle models_genesis_ct my_model"
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="the bundle, models_genesis_ct say")
-    parser.add_argument("out", help="a new folder")
+    """Declare the command's arguments."""
+    parser.add_argument("name", metavar="BUNDLE", help="its name, for example models_genesis_ct")
+    parser.add_argument("out", metavar="OUT", help="a new folder")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
+    """Copy, and return the folder."""
     from medgenesis import bundles
 
     folder = bundles.copy(args.name, args.out)
-    logger.info("%s\nnext: python -m monai.bundle run --config_file %s/configs/pretrain.yaml", folder, folder)
+    logger.info("next: medgenesis run %s --help", shlex.quote(str(folder)))
+    return folder

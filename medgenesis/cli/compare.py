@@ -1,56 +1,51 @@
 """Fine-tune from few labels, pre-trained against scratch, and tabulate the Dice of unseen patients."""
 
 import argparse
-import ast
 import logging
-from typing import Any
+from pathlib import Path
 
-HELP = "fine-tune from few labels: pre-trained against scratch"
+HELP = "fine-tune from few labels, pre-trained against scratch"
+EXAMPLE = "medgenesis compare --bundle my_model --datalist my_labels.json --out compared --labels 3 10 40"
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", required=True, help="folder of a bundle (with configs/finetune.yaml)")
-    parser.add_argument("--datalist", required=True, help="datalist with labelled sections training and test")
-    parser.add_argument("--pretrained", help="checkpoint (default: models/pretrained.pt of the bundle)")
+    """Declare the command's arguments."""
+    parser.add_argument("--bundle", required=True, metavar="BUNDLE", help="its name, or the folder of a copy")
     parser.add_argument(
-        "--out", required=True, help="folder for the table and the runs; a stopped comparison continues"
+        "--datalist", required=True, metavar="LIST.json", help="datalist with labelled sections training and test"
+    )
+    parser.add_argument("--pretrained", metavar="FILE", help="checkpoint (default: models/pretrained.pt of the bundle)")
+    parser.add_argument(
+        "--out", required=True, metavar="OUT", help="folder for the table and the runs; a stopped comparison continues"
     )
     parser.add_argument("--labels", type=int, nargs="+", default=[3, 10, 40], metavar="K", help="labelled patients")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--iterations", type=int, default=400, help="optimizer steps of each run")
-    parser.add_argument("--overlay", action="append", default=[], help="config overlay of the bundle, quick say")
-    parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of the configs")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds (default 3)")
+    parser.add_argument(
+        "--iterations", type=int, default=400, metavar="N", help="optimizer steps of each run (default 400)"
+    )
+    parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
+    parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")
 
 
-def run(args: argparse.Namespace) -> None:
-    from pathlib import Path
-
+def run(args: argparse.Namespace) -> str:
+    """Compare, and return the table."""
+    from medgenesis.cli.configs import find_bundle, parsed_settings
     from medgenesis.transfer import compare_few_labels
 
-    bundle = Path(args.bundle).absolute()
-    configs = [bundle / "configs" / f"{name}.yaml" for name in ("finetune", *args.overlay)]
-    pretrained = Path(args.pretrained or bundle / "models" / "pretrained.pt").absolute()
+    bundle = find_bundle(args.bundle)
+    configs = bundle.files("finetune", args.overlay)
+    pretrained = Path(args.pretrained or bundle.results / "models" / "pretrained.pt").absolute()
     table = compare_few_labels(
-        configs,
+        [path.absolute() for path in configs],
         args.datalist,
         {"pre-trained": str(pretrained), "scratch": "scratch"},
         args.out,
         counts=args.labels,
         seeds=range(args.seeds),
         iterations=args.iterations,
-        overrides=dict(setting(text) for text in args.set),
+        overrides=parsed_settings(args.set, configs),
     )
-    logger.info("%s\n%s", Path(args.out) / "table.md", table)
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """`id=value` as the bundle's command line reads it: a Python literal where it is one, else a string."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"--set {text}: must be ID=VALUE")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+    logger.info("%s", Path(args.out) / "table.md")
+    return table

@@ -1,16 +1,16 @@
 """Learn from unlabelled volumes, fine-tune on a few labels, segment unseen ones, and look at the report."""
 
 import argparse
-import logging
+from pathlib import Path
 
-HELP = "the whole path in minutes, with a report"
-
-logger = logging.getLogger(__name__)
+HELP = "run the whole path in minutes, with a report"
+EXAMPLE = "medgenesis demo demo_output"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", help="folder for everything that the demonstration writes")
-    parser.add_argument("--data", help="folder of CT scans to pre-train on (default: computed phantoms)")
+    """Declare the command's arguments."""
+    parser.add_argument("out", metavar="OUT", help="folder for everything that the demonstration writes")
+    parser.add_argument("--data", metavar="DIR", help="folder of CT scans to pre-train on (default: computed phantoms)")
     parser.add_argument(
         "--bundle",
         choices=("models_genesis_ct", "masked_autoencoder_ct", "semantic_genesis_ct", "transvw_ct"),
@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
+    """Run it, and return the report."""
     from medgenesis.demo import run_demo
 
-    report = run_demo(args.out, args.data, args.bundle)
-    logger.info("\nreport: %s", report)
+    return run_demo(args.out, args.data, args.bundle)

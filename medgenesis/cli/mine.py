@@ -1,26 +1,24 @@
 """Discover anatomical patterns in unlabelled scans: a table of cubes with pseudo labels, images and numbers.
 
-It runs the config mine.yaml of a bundle. Typed again, a stopped run goes on, and a finished one computes nothing.
+It runs the config mine.yaml of a bundle: index, train_autoencoder, extract_features, discover, report. Run again, it
+skips finished steps and goes on with a stopped one.
 """
 
 import argparse
-import logging
-
-from medgenesis.cli.compare import setting
+from pathlib import Path
 
 HELP = "discover anatomical patterns in unlabelled scans"
+EXAMPLE = "medgenesis mine --datalist my_ct.json --out mined --classes 44"
 BUNDLE = "semantic_genesis_ct"
-
-logger = logging.getLogger(__name__)
-
-_OWN = ("command", "bundle", "overlay", "set")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; what they are stored as is the setting of mine.yaml."""
     sides = {"type": int, "nargs": 3, "metavar": ("X", "Y", "Z")}
-    parser.add_argument("--datalist", required=True, help="datalist with sections training and validation")
-    parser.add_argument("--out", required=True, dest="output_dir", help="folder for the results")
+    parser.add_argument(
+        "--datalist", required=True, metavar="LIST.json", help="datalist with sections training and validation"
+    )
+    parser.add_argument("--out", required=True, dest="output_dir", metavar="OUT", help="folder for the results")
     parser.add_argument("--classes", type=int, metavar="N", help="patterns to find (default 44)")
     parser.add_argument("--train-patients", type=int, metavar="N", help="training cubes of a class (default 200)")
     parser.add_argument("--validation-patients", type=int, metavar="N", help="validation cubes of a class (default 30)")
@@ -46,22 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--index", choices=("exact", "faiss"), help="how neighbours are found (default exact)")
     parser.add_argument("--seed", type=int, metavar="S", help="of all draws (default 0)")
-    parser.add_argument("--bundle", metavar="DIR", help=f"copy of a bundle with configs/mine.yaml (default: {BUNDLE})")
-    parser.add_argument("--overlay", action="append", default=[], help="config overlay of the bundle, quick say")
+    parser.add_argument(
+        "--bundle", metavar="BUNDLE", default=BUNDLE, help=f"its name, or the folder of a copy (default {BUNDLE})"
+    )
+    parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="any other setting of mine.yaml")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     """What `python -m monai.bundle run --config_file <bundle>/configs/mine.yaml …` does, in this process."""
-    from pathlib import Path
-
     from monai.bundle import run as run_bundle
 
-    from medgenesis import bundles
+    from medgenesis.cli.configs import find_bundle, merged_settings, parsed_settings
 
-    root = Path(args.bundle or bundles.path(BUNDLE)).absolute()
-    settings = {name: value for name, value in vars(args).items() if name not in _OWN and value is not None}
-    settings |= dict(setting(text) for text in args.set)
-    configs = [str(root / "configs" / f"{name}.yaml") for name in ("mine", *args.overlay)]
-    run_bundle(config_file=configs, **settings)
-    logger.info("%s", Path(args.output_dir) / "patterns.json")
+    bundle = find_bundle(args.bundle)
+    configs = [path.absolute() for path in bundle.files("mine", args.overlay)]
+    ids = merged_settings(configs)
+    settings = {name: value for name, value in vars(args).items() if name in ids and value is not None}
+    settings |= parsed_settings(args.set, configs)
+    run_bundle(config_file=[str(path) for path in configs], **settings)
+    return Path(args.output_dir) / "patterns.json"

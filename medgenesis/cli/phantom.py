@@ -1,11 +1,10 @@
 """Write computed chest CTs with their label maps, X-rays and a datalist: data for trying everything, no download."""
 
 import argparse
-import logging
+from pathlib import Path
 
 HELP = "write computed chest CTs and X-rays with label maps and datalists"
-
-logger = logging.getLogger(__name__)
+EXAMPLE = "medgenesis phantom data --subjects 20"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what other settings wrote there")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Write the folder and say where it is."""
+def run(args: argparse.Namespace) -> Path:
+    """Write the folder and return its datalist."""
     from medgenesis.datasets.phantom import write_phantoms
 
-    datalist = write_phantoms(
+    return write_phantoms(
         args.out, args.subjects, args.seed, shape=args.shape, dicom=args.dicom, overwrite=args.overwrite
-    )
-    logger.info("%d phantoms: %s", args.subjects, datalist.resolve())
+    ).resolve()

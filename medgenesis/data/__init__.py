@@ -19,8 +19,10 @@ from medgenesis.data.landmarks import landmarks_of, read_landmarks, write_landma
 from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.data.sampler import SampleKey, SeededSampler
+from medgenesis.data.screened_dataset import ScreenedDataset
 from medgenesis.data.screening import load_usable, screen_volumes
 from medgenesis.data.splits import check_disjoint
+from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.renamed import old_names
 
 __all__ = [
@@ -39,7 +41,9 @@ __all__ = [
     "RandAcceptedCropd",
     "SampleKey",
     "ScaleIntensityPresetd",
+    "ScreenedDataset",
     "SeededSampler",
+    "StreamedDataset",
     "acceptance",
     "check_classes",
     "check_disjoint",

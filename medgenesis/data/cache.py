@@ -1,17 +1,86 @@
-"""Prepared volumes on the disk, memory-mapped: a folder larger than memory is read in bounded memory."""
+"""Prepared volumes, each read once: kept in memory, or on the disk and memory-mapped, or not at all."""
 
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from monai.data import MetaTensor, PersistentDataset
-from monai.data.utils import pickle_hashing
-from monai.utils import ensure_tuple
+from monai.data import Dataset, MetaTensor, PersistentDataset
+from monai.transforms.utils import convert_to_contiguous
 
-from medgenesis.weights import save_checkpoint
+from medgenesis.storage import fingerprint, record_fingerprint, save_checkpoint, transform_fingerprint
 
-_FILE_KEYS = ("image", "label")
+
+def cached_volumes(
+    data: Sequence[dict],
+    preprocessing: Callable,
+    cache: str = "none",
+    cache_dir: str | Path | None = None,
+    cache_num: int | None = None,
+) -> Dataset:
+    """The prepared volumes of records, as a data set whose cache is still empty.
+
+    Args:
+        data: records with file names.
+        preprocessing: deterministic preparation of a volume.
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (volumes in RAM) or "none".
+        cache_dir: folder of the disk cache.
+        cache_num: volumes that the memory cache keeps, the first ones; None keeps all.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+    """
+    if cache == "none":
+        return Dataset(data, preprocessing)
+    if cache == "memory":
+        return HeldDataset(data, preprocessing, len(data) if cache_num is None else cache_num)
+    if cache == "disk":
+        if cache_dir is None:
+            raise ValueError('`cache_dir`: must be given for cache="disk"; found None. Name a folder for the cache.')
+        return MappedDataset(data, preprocessing, cache_dir)
+    raise ValueError(f'`cache`: must be "disk", "memory" or "none"; found {cache!r}. Choose one of them.')
+
+
+class HeldDataset(Dataset):
+    """Prepared volumes in memory; each is prepared when it is first asked for, or handed over by another process.
+
+    Workers of a `DataLoader` share them: forked ones share the pages, for spawned ones PyTorch moves the tensors to
+    shared memory.
+
+    Args:
+        data: records (dictionaries) with file paths.
+        transform: deterministic preparation of a volume.
+        cache_num: volumes that are kept, the first ones; others are prepared each time.
+    """
+
+    def __init__(self, data: Sequence[dict], transform: Callable, cache_num: int) -> None:
+        super().__init__(data, transform)
+        self.cache_num, self._held = cache_num, {}
+
+    def prepare(self, i: int) -> dict[str, Any]:
+        """Volume i, prepared now and not kept."""
+        return convert_to_contiguous(super()._transform(i), memory_format=torch.contiguous_format)
+
+    def hold(self, i: int, item: dict[str, Any]) -> None:
+        """Keep volume i, as `prepare` has made it."""
+        self._held[i] = item
+
+    def holds(self, i: int) -> bool:
+        """Whether volume i is one of those that are kept."""
+        return i < self.cache_num
+
+    def is_filled(self, i: int) -> bool:
+        """Whether volume i need not be prepared any more."""
+        return i in self._held
+
+    def _transform(self, index: int) -> dict[str, Any]:
+        if index in self._held:
+            return self._held[index]
+        item = self.prepare(index)
+        if self.holds(index):
+            self.hold(index, item)
+        return item
 
 
 class MappedDataset(PersistentDataset):
@@ -37,16 +106,17 @@ class MappedDataset(PersistentDataset):
             data=data,
             transform=transform,
             cache_dir=cache_dir,
-            hash_func=hash_record,
-            hash_transform=pickle_hashing,
+            hash_func=_hash_of_record,
+            hash_transform=_hash_of_steps,
         )
-        self._names: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
+
+    def is_filled(self, i: int) -> bool:
+        """Whether volume i lies in the cache."""
+        return self._file(self.data[i]).is_file()
 
     def _cachecheck(self, item_transformed: dict) -> dict:
-        record = pickle_hashing(item_transformed)
-        if record not in self._names:  # once: a series is hundreds of files, a cube is cut every few milliseconds
-            self._names[record] = f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
-        path = self.cache_dir / self._names[record]
+        path = self._file(item_transformed)
         if path.is_file():
             try:
                 return torch.load(path, mmap=True, weights_only=True)
@@ -54,6 +124,12 @@ class MappedDataset(PersistentDataset):
                 warnings.warn(f"{path}: unreadable cache file, made anew ({error})", stacklevel=2)
         save_checkpoint(_without_trace(self._pre_transform(dict(item_transformed))), path)
         return torch.load(path, mmap=True, weights_only=True)
+
+    def _file(self, record: dict) -> Path:
+        key = fingerprint(record)
+        if key not in self._names:  # once: a series is hundreds of files, a cube is cut every few milliseconds
+            self._names[key] = f"{self.hash_func(record).decode()}{self.transform_hash}.pt"
+        return self.cache_dir / self._names[key]
 
 
 def _without_trace(item: dict) -> dict:
@@ -65,17 +141,9 @@ def _without_trace(item: dict) -> dict:
     return plain
 
 
-def hash_record(record: dict) -> bytes:
-    """Hash of a record and of the size and time of change of every file (or folder of files) that it names.
+def _hash_of_record(record: dict) -> bytes:
+    return record_fingerprint(record).encode()
 
-    Under `image` and `label` stand files; elsewhere an absolute name alone is one, because a word, a patient's key for
-    example, may be the name of something in the current folder by chance.
-    """
-    stamps = []
-    for key, value in record.items():
-        for name in ensure_tuple(value):
-            if isinstance(name, str) and (key in _FILE_KEYS or Path(name).is_absolute()) and Path(name).exists():
-                path = Path(name)
-                files = sorted(path.iterdir()) if path.is_dir() else [path]
-                stamps += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return pickle_hashing({"record": record, "files": stamps})
+
+def _hash_of_steps(steps: Sequence[Callable]) -> bytes:
+    return transform_fingerprint(*steps).encode()

@@ -1,14 +1,13 @@
 """Landmarks of images as a table: image, landmark, x, y."""
 
 import csv
-import io
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgenesis.errors import DatalistError
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import write_table
 
 COLUMNS = ("image", "landmark", "x", "y")
 
@@ -23,12 +22,8 @@ def write_landmarks(path: str | os.PathLike, landmarks: Mapping[str, Mapping[str
         path: the file.
         landmarks: see `Landmarks`.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for image, points in landmarks.items():
-        writer.writerows([image, name, f"{x:.2f}", f"{y:.2f}"] for name, (x, y) in points.items())
-    write_text(path, text.getvalue())
+    rows = [(image, name, *map(float, place)) for image, points in landmarks.items() for name, place in points.items()]
+    write_table(path, rows, COLUMNS, decimals=".2f")
 
 
 def read_landmarks(path: str | os.PathLike) -> Landmarks:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset, Dataset, MetaTensor
+from monai.data import MetaTensor
 from monai.transforms import Compose
 from monai.utils import ensure_tuple
 
-from medgenesis.data.cache import MappedDataset
+from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.sampler import SampleKey, SeededSampler
-from medgenesis.data.screening import raise_with_file, screen_volumes
+from medgenesis.data.volume_check import VolumeCheck, with_file
 from medgenesis.renamed import renamed_arguments
 
 
@@ -49,7 +49,8 @@ class SeededDataset(torch.utils.data.Dataset):
         try:
             sample = self.random_transform(source)
         except Exception as error:
-            raise_with_file(error, self.file(index))
+            named = with_file(error, self.file(index))
+            raise named from named.__cause__
         return {name: _plain(sample[name]) for name in self.keys if name in sample}
 
     def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
@@ -85,7 +86,8 @@ class PatchDataset(SeededDataset):
 
     Every volume is read once when the data set is made (`screen_volumes`), so a bad file, a volume smaller than the
     cube, a crop criterion that never accepts or a transform that its size does not allow is known before hours are
-    spent; this pass fills the cache.
+    spent; this pass fills the cache. What was found good is remembered in `cache_dir`: at the next start only volumes
+    that are new, have changed, or are to be kept in memory are read.
 
     Args:
         data: records with `image` (and `label`, where labels are cut along), as from `load_datalist`.
@@ -95,17 +97,22 @@ class PatchDataset(SeededDataset):
         patches_per_image: cubes of each volume in an epoch (32 in Models Genesis).
         seed: with the epoch and the index, the only source of randomness.
         cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
-        cache_dir: folder of the disk cache.
+        cache_dir: folder of the disk cache, and of what the check has found ("disk" and "none").
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
         report: CSV file that receives the acceptance of each volume, or None.
         keys: what a sample keeps, of what there is; plain tensors, so that any two samples collate. For two views of a
             slab: ("image", "key"), with "target" where context is restored.
+        num_workers: processes that read the volumes when the data set is made; the result is the same with any number.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary of tensors (C, *spatial).
 
     Raises:
         ValueError: an unknown `cache`, a disk cache without folder, or no usable volume.
+
+    Notes:
+        Under `torch.distributed` every process must make it: one of each machine reads, and "memory" is shared by those
+        of a machine (`checked_volumes`).
     """
 
     @renamed_arguments(cut="crop", cubes_per_volume="patches_per_image")
@@ -123,24 +130,23 @@ class PatchDataset(SeededDataset):
         on_error: str = "stop",
         report: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "mask"),
+        num_workers: int = 0,
     ) -> None:
         super().__init__(_chain(crop, transform), seed, keys)
         self.patches_per_image = patches_per_image
-        volumes = cached_volumes(list(data), preprocessing, cache, cache_dir)
         kinds = crop.kinds() if hasattr(crop, "kinds") else [crop]
-        good = screen_volumes(
-            data,
-            load=volumes.__getitem__,
-            crop=crop,
+        check = VolumeCheck(crop, [_chain(kind, transform) for kind in kinds], seed=seed)
+        self.volumes, self.positions = checked_volumes(
+            list(data),
+            preprocessing,
+            check,
+            cache=cache,
+            cache_dir=cache_dir,
             on_error=on_error,
-            seed=seed,
             report=report,
-            trials=[_chain(kind, transform) for kind in kinds],
+            num_workers=num_workers,
         )
-        kept = {id(record) for record in good}
-        self.positions = [i for i, record in enumerate(data) if id(record) in kept]
-        self.volumes = volumes
-        self.data = list(good)
+        self.data = [data[i] for i in self.positions]
 
     def __len__(self) -> int:
         return len(self.positions) * self.patches_per_image
@@ -159,31 +165,6 @@ class PatchDataset(SeededDataset):
         if not any("weight" in record for record in self.data):
             return None
         return [float(record.get("weight", 1.0)) for record in self.data for _ in range(self.patches_per_image)]
-
-
-def cached_volumes(
-    data: list[dict], preprocessing: Callable, cache: str = "none", cache_dir: str | Path | None = None
-) -> Dataset:
-    """The prepared volumes of records, as a data set.
-
-    Args:
-        data: records with file names.
-        preprocessing: deterministic preparation of a volume.
-        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
-        cache_dir: folder of the disk cache.
-
-    Raises:
-        ValueError: an unknown `cache`, or a disk cache without folder.
-    """
-    if cache == "none":
-        return Dataset(data, preprocessing)
-    if cache == "memory":  # "threads" keeps a plain list that fills on first access: the screening pass fills it
-        return CacheDataset(data, preprocessing, runtime_cache="threads", progress=False)
-    if cache == "disk":
-        if cache_dir is None:
-            raise ValueError('`cache_dir` must be given for cache="disk"')
-        return MappedDataset(data, preprocessing, cache_dir)
-    raise ValueError(f'`cache` must be "disk", "memory" or "none", got {cache!r}')
 
 
 def _chain(crop: Callable, transform: Callable | None) -> Compose:

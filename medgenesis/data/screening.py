@@ -1,33 +1,41 @@
-"""Every volume read once before training starts, so that no bad file ends a run that has gone on for hours."""
+"""One pass over the volumes before training: each is read once, checked, and kept in the cache."""
 
-import csv
 import logging
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
+from monai.data import Dataset
 
-from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import load_datalist
-from medgenesis.data.pipeline import find_domain_error
+from medgenesis.data.reading import read_in_order, unpacked
+from medgenesis.data.remembered import RememberedChecks
+from medgenesis.data.volume_check import Reading, Readings, VolumeCheck
 from medgenesis.errors import VolumeError
-from medgenesis.storage.atomic import replacing
+from medgenesis.progress import track
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
+
+_COLUMNS = ("file", "cube", "shape", "spacing_mm", "accepted", "error")
 
 
 def screen_volumes(
     records: Sequence[dict],
     preprocessing: Callable[[dict], dict] | None = None,
-    crop: RandAcceptedCropd | None = None,
+    crop: Callable | None = None,
     *,
-    load: Callable[[int], dict] | None = None,
+    volumes: Dataset | None = None,
     on_error: str = "stop",
     draws: int = 50,
     seed: int = 0,
     report: str | Path | None = None,
     trials: Sequence[Callable[[dict], dict]] = (),
+    num_workers: int = 0,
+    cache_dir: str | Path | None = None,
 ) -> list[dict]:
     """Read every volume, draw some cubes from it, and return the records that can be used.
 
@@ -35,8 +43,8 @@ def screen_volumes(
         records: with `image` and what else the preprocessing reads.
         preprocessing: from a record to a volume in [0, 1].
         crop: its rule must accept at least one of `draws` cubes of each volume; None checks the reading alone.
-        load: gives the preprocessed item of record i instead of `preprocessing`: a cached data set, which this pass
-            then fills.
+        volumes: the prepared volumes of the records, as `cached_volumes` gives them, whose cache this pass fills; None
+            prepares them by `preprocessing` and keeps none.
         on_error: "stop" raises the first error, "skip" leaves the volume out with a warning.
         draws: cubes drawn from each volume.
         seed: of the drawing.
@@ -44,118 +52,143 @@ def screen_volumes(
             also when it stops.
         trials: random transforms of the whole sample, one for each kind of sample, tried on the first volume of each
             shape and spacing, so that one that is too small for them is known before training.
+        num_workers: processes that read; the result is the same with any number.
+        cache_dir: folder that remembers which volumes were found good, so that they are not read again at the next
+            start unless the cache lacks them; None remembers nothing.
 
     Raises:
-        ValueError: another `on_error`, or neither `preprocessing` nor `load`.
-        VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can.
+        ValueError: another `on_error`, or neither `preprocessing` nor `volumes`.
+        VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can; a process that reads was
+            killed.
         IntensityRangeError: likewise, for values that do not fit the preset.
     """
-    if on_error not in ("stop", "skip"):
-        raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
-    if load is None:
+    if volumes is None:
         if preprocessing is None:
-            raise ValueError("`screen_volumes` needs `preprocessing` or `load`")
-        load = lambda i: preprocessing(records[i])  # noqa: E731
-    good, rows, skipped = [], [], []
-    tried: set[tuple] = set()
+            raise ValueError("`screen_volumes`: needs `preprocessing` or `volumes`; found neither. Give one of them.")
+        volumes = Dataset(list(records), preprocessing)
+    check = VolumeCheck(crop, trials, draws, seed)
+    found = find_usable(
+        records, volumes, check, on_error=on_error, report=report, num_workers=num_workers, cache_dir=cache_dir
+    )
+    return [records[i] for i in found]
+
+
+def find_usable(
+    records: Sequence[dict],
+    volumes: Dataset,
+    check: VolumeCheck,
+    *,
+    on_error: str = "stop",
+    report: str | Path | None = None,
+    num_workers: int = 0,
+    cache_dir: str | Path | None = None,
+) -> list[int]:
+    """The places of the records that can be used; arguments and errors as in `screen_volumes`."""
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f'`on_error`: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
+    remembered = None if cache_dir is None else RememberedChecks(cache_dir, volumes.transform, check)
+    tally = _Tally(check, on_error)
+    results = _readings(records, volumes, check, num_workers, remembered)
     try:
-        for i, record in enumerate(records):
-            row = {"file": record.get("image", i), "cube": record.get("cube", "")}
-            rows.append(row)
-            try:
-                item, rng = load(i), np.random.RandomState([seed, i])
-                _screen_one(row, item, crop, draws, rng)
-                kind = (row["shape"], row["spacing_mm"])
-                if kind not in tried:
-                    for trial in trials:
-                        _try_sample(row, item, trial, rng)
-                    tried.add(kind)
-                good.append(record)
-            except Exception as error:
-                cause = find_domain_error(error)
-                if cause is None:
-                    raise
-                row["error"] = str(cause)
-                if on_error == "stop":
-                    raise cause from None
-                skipped.append(str(cause))
-                logger.warning("skipped %d: %s", len(skipped), cause)
+        with closing(results):
+            for i, (record, reading) in enumerate(zip(records, results, strict=True)):
+                row = {"file": record.get("image", i), "cube": record.get("cube", "")}
+                if tally.is_good(i, row, reading) and remembered is not None:
+                    remembered.add(remembered.key(i, record), reading.row)
     finally:
+        if remembered is not None:
+            remembered.save()
         if report is not None:
-            _write_report(rows, report)
-    _summarise(records, rows, good, skipped)
-    return good
+            write_table(report, tally.rows, _COLUMNS, decimals="")  # shares in full
+    tally.summarise(len(records))
+    return tally.good
+
+
+def _readings(
+    records: Sequence[dict],
+    volumes: Dataset,
+    check: VolumeCheck,
+    num_workers: int,
+    remembered: RememberedChecks | None,
+) -> Iterator[Reading]:
+    """What is found of each record, in their order; what other processes have prepared goes into the cache."""
+    known: dict[int, dict[str, Any]] = {}
+    if remembered is not None:
+        filled = getattr(volumes, "is_filled", lambda i: True)
+        rows = ((i, remembered.get(remembered.key(i, record))) for i, record in enumerate(records))
+        known = {i: row for i, row in rows if row is not None and filled(i)}
+    files = [str(record.get("image", i)) for i, record in enumerate(records)]
+    left = [i for i in range(len(records)) if i not in known]
+    ahead = 1 if hasattr(volumes, "hold") else 2  # what is to be held comes with its voxels
+    results = read_in_order(Readings(volumes, check, files), left, num_workers, files, ahead)
+    with closing(results):
+        for i in track(range(len(records)), "volumes read and checked") if left else range(len(records)):
+            if i in known:
+                yield Reading(known[i])
+                continue
+            reading = next(results)
+            if reading.item is not None:
+                volumes.hold(i, unpacked(reading.item))
+                reading = reading._replace(item=None)
+            yield reading
+
+
+class _Tally:
+    """What the pass has found so far."""
+
+    def __init__(self, check: VolumeCheck, on_error: str) -> None:
+        self.check, self.on_error = check, on_error
+        self.rows: list[dict] = []
+        self.good: list[int] = []
+        self.skipped: list[str] = []
+        self._tried: set[tuple[str, str]] = set()
+
+    def is_good(self, i: int, row: dict, reading: Reading) -> bool:
+        """Whether volume i can be used; raises why not if the pass is to stop."""
+        row.update(reading.row)
+        self.rows.append(row)
+        error = reading.error
+        if error is None and reading.kind not in self._tried:  # else an earlier volume has stood the trial
+            error = reading.refused
+        if error is None:
+            self._tried.add(reading.kind)
+            self.good.append(i)
+            return True
+        row["error"] = str(error)
+        if self.on_error == "stop":
+            raise error
+        self.skipped.append(str(error))
+        logger.warning("skipped %d: %s", len(self.skipped), error)
+        return False
+
+    def summarise(self, count: int) -> None:
+        """Log how many volumes can be used; none is an error."""
+        if not count:
+            raise VolumeError("no volume is given: a section of the datalist is empty: move some patients there")
+        if not self.good:
+            first = f" The first error: {self.skipped[0]}" if self.skipped else ""
+            raise VolumeError(f"none of {count} volumes can be used.{first}")
+        shares = [row["accepted"] for row in self.rows if "accepted" in row and "error" not in row]
+        accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
+        good, skipped = len(self.good), len(self.skipped)
+        logger.info("%d of %d volumes can be used, %d skipped%s", good, count, skipped, accepted)
 
 
 def load_usable(
     datalist: str | Path, section: str, preprocessing: Callable[[dict], dict], on_error: str = "stop"
 ) -> list[dict]:
-    """The records of a section whose files can be read and prepared: `load_datalist`, then `screen_volumes`.
+    """The records of a section whose files can be read and prepared, which reads each volume once more than needed.
 
-    An empty section gives an empty list, and a warning.
-
-    Args:
-        datalist: the list.
-        section: "training", "validation" or "test".
-        preprocessing: from a record to its volumes.
-        on_error: "stop" at the first file that cannot be used, or "skip" it with a warning.
-
-    Raises:
-        DatalistError: as `load_datalist`.
-        VolumeError: as `screen_volumes`.
-        IntensityRangeError: as `screen_volumes`.
+    Deprecated: `ScreenedDataset` and `StreamedDataset` check the volumes as they read them.
     """
+    warnings.warn(
+        "medgenesis.data.load_usable reads every volume and keeps none: give the records of load_datalist to "
+        "ScreenedDataset or StreamedDataset, which check them; it goes with medgenesis 0.3",
+        FutureWarning,
+        stacklevel=2,
+    )
     records = load_datalist(datalist, section, on_error)
     if not records:
         logger.warning("%s: section %r is empty", datalist, section)
         return []
     return screen_volumes(records, preprocessing, on_error=on_error)
-
-
-def _screen_one(row: dict, item: dict, crop: RandAcceptedCropd | None, draws: int, rng: np.random.RandomState) -> None:
-    volume = item["image" if crop is None else crop.keys[0]]
-    row["shape"] = "x".join(str(side) for side in volume.shape[1:])
-    row["spacing_mm"] = "x".join(f"{float(value):.4g}" for value in getattr(volume, "pixdim", ()))
-    if crop is None:
-        return
-    row["accepted"] = crop.acceptance(volume, draws, rng)
-    if row["accepted"] == 0:
-        raise VolumeError(
-            f"{row['file']}: {crop.criterion} accepts none of {draws} random cubes of a volume of {row['shape']} "
-            "voxels: choose a smaller cube, a smaller `border`, or the rule 'foreground' or 'any'"
-        )
-
-
-def _try_sample(row: dict, item: dict, trial: Callable[[dict], dict], rng: np.random.RandomState) -> None:
-    trial.set_random_state(seed=rng.randint(2**31))
-    try:
-        trial(item)
-    except Exception as error:
-        raise_with_file(error, str(row["file"]))
-
-
-def raise_with_file(error: Exception, file: str) -> NoReturn:
-    """Raise what a transform has raised: an error of this domain with the file that it was of, others as they are."""
-    cause = find_domain_error(error)
-    if cause is None or file in str(cause):
-        raise error
-    raise type(cause)(f"{file}: {cause}") from error
-
-
-def _summarise(records: Sequence[dict], rows: list[dict], good: list[dict], skipped: list[str]) -> None:
-    if not records:
-        raise VolumeError("no volume is given: a section of the datalist is empty: move some patients there")
-    if not good:
-        first = f" The first error: {skipped[0]}" if skipped else ""
-        raise VolumeError(f"none of {len(records)} volumes can be used.{first}")
-    shares = [row["accepted"] for row in rows if "accepted" in row and "error" not in row]
-    accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
-    logger.info("%d of %d volumes can be used, %d skipped%s", len(good), len(records), len(skipped), accepted)
-
-
-def _write_report(rows: list[dict], report: str | Path) -> None:
-    columns = ["file", "cube", "shape", "spacing_mm", "accepted", "error"]
-    with replacing(report) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

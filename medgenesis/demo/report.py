@@ -1,6 +1,5 @@
 """The demonstration's `report.html`."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 from medgenesis.data import load_datalist, preprocessing
 from medgenesis.demo.layout import ORGANS, Demo
 from medgenesis.report import Report, read_curves, three_planes
+from medgenesis.storage.tables import read_table
 
 SHOWN = 3  # test subjects in the gallery
 
@@ -66,9 +66,12 @@ def _pretraining(report: Report, demo: Demo) -> None:
     if demo.discovers:
         lines = {"training": curves["accuracy"], "validation": curves["val_accuracy"]}
         report.curves(lines, "epoch", "share of right patterns", "Classification of the patterns")
-    with (run / "restoration.csv").open(newline="") as file:
-        header, *rows = list(csv.reader(file))
-    report.table(header, rows, "Held-out cubes: the network against three answers that need no network")
+    rows = read_table(run / "restoration.csv")
+    report.table(
+        list(rows[0]),
+        [list(row.values()) for row in rows],
+        "Held-out cubes: the network against three answers that need no network",
+    )
 
 
 def _segmentation(report: Report, demo: Demo) -> None:

@@ -17,6 +17,8 @@ from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.demo.layout import ORGANS, Demo
 from medgenesis.demo.report import write_report
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import file_fingerprint
+from medgenesis.storage.steps import Step, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def run_demo(folder: str | Path, scans: str | Path | None = None, method: str = 
 
     Raises:
         VolumeError, DatalistError: the scans cannot be used.
-        FileExistsError: the folder holds a demonstration of another method.
+        ValueError: the folder holds a demonstration of another method or version.
     """
     demo = Demo(Path(folder).absolute(), method)
     _take_bundle(demo)
@@ -65,14 +67,14 @@ def _timed(demo: Demo, name: str, step: Callable[[Demo], None]) -> None:
 
 
 def _take_bundle(demo: Demo) -> None:
-    metadata = demo.bundle / "configs" / "metadata.json"
-    if not metadata.exists():
-        bundles.copy(demo.method, demo.bundle)
-    elif metadata.read_bytes() != (bundles.path(demo.method) / "configs" / "metadata.json").read_bytes():
-        raise FileExistsError(
-            f"{demo.folder}: must be new or hold a demonstration of {demo.method}, but its bundle is another: name "
-            "another folder, or remove this one"
-        )
+    """Copy the bundle, unless it is there already, from this very version."""
+    metadata = Path("configs", "metadata.json")
+    steps = Steps(demo.folder, {"bundle": Step((f"{demo.bundle.name}/{metadata}",))})
+    source = file_fingerprint(bundles.path(demo.method) / metadata)
+    settings = {"method": demo.method, "metadata of the bundle (fingerprint)": source}
+    if not steps.done("bundle", settings):
+        with steps.doing("bundle", settings):
+            bundles.copy(demo.method, demo.bundle)
 
 
 def _make_phantoms(demo: Demo) -> None:

@@ -17,6 +17,7 @@ from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.engines.method import PretextMethod, check_method
 from medgenesis.errors import CheckpointError
+from medgenesis.storage.fingerprints import changes
 
 
 class PretextEvents(EventEnum):
@@ -156,12 +157,12 @@ class PretextTrainer(Trainer):
             CheckpointError: the checkpoint is of another method, network or optimizer, or of a run with other settings
                 (seed, batches, processes, those of the method), which could not continue exactly.
         """
-        settings = self._settings()
-        found = checkpoint.get("settings")
-        if found != settings:
+        differing = changes(checkpoint.get("settings") or {}, self._settings())
+        if differing:
+            said = "; ".join(f"{name} = {values}" for name, values in differing.items())
             raise CheckpointError(
-                f"the checkpoint is of a run with other settings: {found}, now {settings}; "
-                "use the old settings, or another output folder"
+                f"the checkpoint is of a run with other settings ({said}); use the old settings, or another output "
+                "folder"
             )
         try:
             self.method.load_state_dict(checkpoint["method"])

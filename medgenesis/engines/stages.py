@@ -1,9 +1,9 @@
 """Stages of one pre-training, one after the other in one command: each a run of the same bundle with other settings."""
 
 import gc
-import json
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,9 @@ import torch.distributed
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.errors import CheckpointError
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.steps import Step, Steps
 
 logger = logging.getLogger(__name__)
-
-FINISHED = "finished.json"
 
 
 class StagedWorkflow(ConfigWorkflow):
@@ -36,8 +34,9 @@ class StagedWorkflow(ConfigWorkflow):
     What goes over is the config's affair: the whole checkpoint (queue, key encoder, heads) or a part. Then
     `initialize` and `run` are those of the config; its `finalize` comes once, after the last stage.
 
-    A stage that has ended well leaves `finished.json` in its folder, and is not run again. Typed again after a kill,
-    the command goes on with the stage that was broken, which resumes as any run does.
+    A stage that has ended well is noted in the `steps.json` of the run's folder, and is not run again; where its
+    config differs by now, a warning names what. Typed again after a kill, the command goes on with the stage that was
+    broken, which resumes as any run does.
 
     Args:
         settings: those of `ConfigWorkflow`: `config_file`, and what overrides the config.
@@ -79,30 +78,34 @@ class StagedWorkflow(ConfigWorkflow):
         """Run the stages that are not finished."""
         self.parser.parse(reset=True)
         folder = Path(self.parser.get_parsed_content("output_dir"))
-        todo = _unfinished(folder, list(self.stages))
+        # a config holds more than its results follow from, its number of workers for example: finished stages are kept
+        steps = Steps(folder, {name: Step((f"{name}/last.pt",)) for name in self.stages}, changed="keep")
+        _check_order(steps)
         previous: dict[str, str] = {}
         for name, settings in self.stages.items():
             own = {**settings, **previous, "output_dir": str(folder / name)}
             self.parser.set(deepcopy(self.config))
             self.parser.update(own)
             gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time
-            if name in todo:
-                self._run_stage(name, folder / name)
+            config = self._written()
+            if steps.done(name, config):
+                logger.info("stage %s: finished, %s", name, folder / name)
             else:
-                _warn_of_changes(name, folder / name, self._written())
+                self._run_stage(steps, name, config)
             previous = {"previous": str(folder / name / "last.pt")}
         return []
 
-    def _run_stage(self, name: str, folder: Path) -> None:
-        logger.info("stage %s: %s", name, folder)
+    def _run_stage(self, steps: Steps, name: str, config: Mapping[str, Any]) -> None:
+        last = steps.folder / name / "last.pt"
+        logger.info("stage %s: %s", name, last.parent)
         super().initialize()
-        super().run()
-        if not (folder / "last.pt").is_file():
-            raise CheckpointError(
-                f"{folder / 'last.pt'}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
-            )
-        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-            write_text(folder / FINISHED, _as_json(self._written()))
+        leads = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        with steps.doing(name, config) if leads else nullcontext():
+            super().run()
+            if not last.is_file():
+                raise CheckpointError(
+                    f"{last}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
+                )
         self._has_run = True
 
     def _written(self) -> dict[str, Any]:
@@ -111,32 +114,13 @@ class StagedWorkflow(ConfigWorkflow):
         return {**config, "settings": self.parser.get_parsed_content("settings")} if "settings" in config else config
 
 
-def _unfinished(folder: Path, names: list[str]) -> list[str]:
-    """The stages to be run: from the first on that is not finished."""
-    finished = [(folder / name / FINISHED).is_file() for name in names]
-    first = finished.index(False) if False in finished else len(names)
-    stale = [str(folder / name) for name, done in zip(names[first:], finished[first:], strict=True) if done]
+def _check_order(steps: Steps) -> None:
+    """Refuse stages that are finished though one before them is not."""
+    names = list(steps.steps)
+    first = next((i for i, name in enumerate(names) if not steps.finished(name)), len(names))
+    stale = [str(steps.folder / name) for name in names[first:] if steps.finished(name)]
     if stale:
         raise ValueError(
             f"{stale[0]}: is finished, but stage {names[first]} before it is not, so that it stands on something else; "
             f"remove {', '.join(stale)}, or choose another output_dir."
         )
-    return names[first:]
-
-
-def _warn_of_changes(name: str, folder: Path, config: Mapping[str, Any]) -> None:
-    logger.info("stage %s: finished, %s", name, folder)
-    earlier, now = json.loads((folder / FINISHED).read_text(encoding="utf-8")), json.loads(_as_json(config))
-    changed = [id for id in dict.fromkeys((*earlier, *now)) if earlier.get(id) != now.get(id)]
-    if changed:
-        logger.warning(
-            "stage %s was finished with other settings (%s) and stays as it is: to run it anew, remove %s and the "
-            "stages after it, or choose another output_dir",
-            name,
-            "; ".join(f"{id}: {earlier.get(id)!r}, now {now.get(id)!r}" for id in changed[:5]),
-            folder,
-        )
-
-
-def _as_json(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, indent=1, default=str) + "\n"

@@ -12,7 +12,7 @@ from monai.engines import Evaluator
 
 from medgenesis.engines import PretextEvents
 from medgenesis.errors import CheckpointError
-from medgenesis.weights import read_checkpoint, save_checkpoint
+from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,13 @@
 """One line an epoch in a CSV file."""
 
-import csv
-import io
 import time
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import read_table, write_table
 
 
 class MetricsCSV:
@@ -23,7 +22,7 @@ class MetricsCSV:
 
     def __init__(self, path: str | Path, validator: Evaluator | None = None) -> None:
         self.path, self.validator = Path(path), validator
-        self.rows: list[dict[str, str]] = []
+        self.rows: list[dict[str, Any]] = []
         self._began = 0.0
         self._first = 0
 
@@ -33,8 +32,7 @@ class MetricsCSV:
 
     def epoch_started(self, engine: Engine) -> None:
         if not self.rows and self.path.is_file():
-            with self.path.open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < engine.state.epoch]
+            self.rows = [row for row in read_table(self.path) if int(row["epoch"]) < engine.state.epoch]
         self._began, self._first = time.perf_counter(), engine.state.iteration
 
     def epoch_completed(self, engine: Engine) -> None:
@@ -44,18 +42,10 @@ class MetricsCSV:
         sampler = engine.data_loader.sampler
         cubes = (engine.state.iteration - self._first) * engine.data_loader.batch_size * sampler.world_size
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
-        row |= {name: f"{value:.6g}" for name, value in engine.state.metrics.items()}
+        row |= {name: float(value) for name, value in engine.state.metrics.items()}
         if self.validator is not None:
-            row |= {f"val_{name}": f"{value:.6g}" for name, value in self.validator.state.metrics.items()}
-        row["learning_rate"] = f"{engine.optimizer.param_groups[0]['lr']:.6g}"
-        row |= {"seconds": f"{seconds:.1f}", "cubes_per_second": f"{cubes / max(seconds, 1e-9):.1f}"}
-        self.rows.append({name: str(value) for name, value in row.items()})
-        write_text(self.path, self._table())
-
-    def _table(self) -> str:
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return text.getvalue()
+            row |= {f"val_{name}": float(value) for name, value in self.validator.state.metrics.items()}
+        row["learning_rate"] = float(engine.optimizer.param_groups[0]["lr"])
+        row |= {"seconds": seconds, "cubes_per_second": cubes / max(seconds, 1e-9)}
+        self.rows.append(row)
+        write_table(self.path, self.rows, decimals={"seconds": ".1f", "cubes_per_second": ".1f"})

@@ -5,7 +5,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from medgenesis.weights import save_checkpoint
+from medgenesis.storage.checkpoint import save_checkpoint
 
 
 class SaveWeights:

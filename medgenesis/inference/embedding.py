@@ -1,21 +1,17 @@
 """One feature vector a volume, from a frozen encoder."""
 
-import csv
-import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data import Dataset
 from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
-from monai.utils import ensure_tuple
 from torch import Tensor, nn
 
 from medgenesis.networks import global_average_pool, network_parts
-from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -48,26 +44,26 @@ def embed_volume(
 
 
 def embed_volumes(
-    network: nn.Module, volumes: Dataset, cube_size: Sequence[int] | Inferer, path: str | Path
+    network: nn.Module, volumes: Iterable[dict], cube_size: Sequence[int] | Inferer, path: str | Path
 ) -> np.ndarray:
     """Embed every volume of a data set and write a table: file name, then one column a feature.
 
     Args:
         network: see `embed_volume`.
-        volumes: items with `image` (C, *spatial); `volumes.data` are the records, whose file names are written
-            (the first of several that are channels).
+        volumes: items with `image`, a MetaTensor (C, *spatial), whose file name is written (the first of several that
+            are channels): a data set, or `StreamedDataset`.
         cube_size: see `embed_volume`.
         path: the CSV file.
 
     Returns:
         The vectors, (volumes, channels).
     """
-    names = [Path(ensure_tuple(record["image"])[0]).name for record in volumes.data]
-    vectors = np.stack([embed_volume(network, item["image"], cube_size) for item in volumes])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *(f"f{i}" for i in range(vectors.shape[1]))])
-    writer.writerows([name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, vectors, strict=True))
-    write_text(path, text.getvalue())
+    names, rows = [], []
+    for item in volumes:
+        names.append(Path(str(item["image"].meta["filename_or_obj"])).name)
+        rows.append(embed_volume(network, item["image"], cube_size))
+    vectors = np.stack(rows)
+    columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
+    write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each: %s", len(names), vectors.shape[1], path)
     return vectors

@@ -1,12 +1,12 @@
 """The pretext task on whole volumes, for looking."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data import Dataset, MetaTensor
+from monai.data import MetaTensor
 from monai.data.utils import dense_patch_slices
 from monai.networks.utils import eval_mode
 from monai.transforms import SaveImage, SpatialPad
@@ -56,13 +56,13 @@ def restore_volume(
 
 
 def restore_volumes(
-    network: nn.Module, volumes: Dataset, corrupt: Callable, cube_size: Sequence[int], output_dir: str | Path
+    network: nn.Module, volumes: Iterable[dict], corrupt: Callable, cube_size: Sequence[int], output_dir: str | Path
 ) -> None:
     """Write each volume corrupted and restored (NIfTI on the standard grid), and an image of middle slices.
 
     Args:
         network: see `restore_volume`.
-        volumes: items with `image`, a MetaTensor (C, *spatial).
+        volumes: items with `image`, a MetaTensor (C, *spatial): a data set, or `StreamedDataset`.
         corrupt: see `restore_volume`.
         cube_size: see `restore_volume`.
         output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`; the name is the
@@ -84,7 +84,7 @@ def restore_volumes(
         triple = pretext_triples({"target": image[None], "image": corrupted[None]}, restored[None])
         with replacing(folder / f"{name}.png") as beside:
             Image.fromarray(triple).save(beside)
-        logger.info("restored volume %d of %d: %s", number + 1, len(volumes), folder / f"{name}.png")
+        logger.info("restored volume %d: %s", number + 1, folder / f"{name}.png")
 
 
 def _stem(path: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.uid
 import SimpleITK as sitk
 from monai.data import ImageReader
 from monai.utils import ensure_tuple

@@ -1,6 +1,6 @@
 """The last feature maps that a network's encoder computes while the network runs, so that nothing is computed twice."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from medgenesis.networks import bottleneck_features, network_parts
 
 
 @contextmanager
-def record_bottleneck_features(network: nn.Module) -> Iterator[list[Tensor]]:
+def record_bottleneck_features(network: nn.Module) -> Generator[list[Tensor], None, None]:
     """Within the context, each pass of the encoder appends its last feature map (B, channels, *spatial) to the list.
 
     Raises:

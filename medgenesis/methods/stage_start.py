@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.weights import read_checkpoint
+from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.weights.load import check_finite
 
 _DISCRIMINATION, _QUEUE, _COUNT = "discrimination.", "discrimination.queue.", "discrimination.batches"

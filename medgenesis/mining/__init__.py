@@ -1,24 +1,23 @@
 """Pseudo labels without annotation: which anatomical patterns recur in many patients, and where."""
 
-from medgenesis.mining.body import body_box
 from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
 from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
-from medgenesis.mining.crop import CropPatternd
-from medgenesis.mining.dataset import PatternDataset
+from medgenesis.mining.cubes import CropPatternd
+from medgenesis.mining.dataset import PatternDataset, VolumeLoader
 from medgenesis.mining.discovery import discover
-from medgenesis.mining.feature_map import draw_feature_map
-from medgenesis.mining.feature_table import VolumeFeatures
-from medgenesis.mining.features import volume_features
-from medgenesis.mining.loading import VolumeLoader, records_to_mine
+from medgenesis.mining.discovery_input import DiscoverySettings
+from medgenesis.mining.features import VolumeFeatures, extract_features, volume_features
+from medgenesis.mining.geometry import VolumeInfo, body_box
+from medgenesis.mining.index import VolumeIndex, index_volumes
 from medgenesis.mining.neighbours import nearest
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.mining.published import export_published, import_published
-from medgenesis.mining.settings import DiscoverySettings
+from medgenesis.mining.resize import ResizeVolumed
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
-from medgenesis.mining.volumes import VolumeInfo
-from medgenesis.mining.whole import ResizeVolumed
+from medgenesis.mining.whole_volumes import records_to_mine
 from medgenesis.mining.workflow import MiningRun
 from medgenesis.renamed import old_names
+from medgenesis.report.scatter import draw_feature_map
 
 __all__ = [
     "CoordinateSystem",
@@ -30,6 +29,7 @@ __all__ = [
     "PatternTable",
     "ResizeVolumed",
     "VolumeFeatures",
+    "VolumeIndex",
     "VolumeInfo",
     "VolumeLoader",
     "body_box",
@@ -38,7 +38,9 @@ __all__ = [
     "draw_contact_sheet",
     "draw_feature_map",
     "export_published",
+    "extract_features",
     "import_published",
+    "index_volumes",
     "nearest",
     "pattern_similarity",
     "records_to_mine",

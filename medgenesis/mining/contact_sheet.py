@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from medgenesis.mining.crop import crop_pattern
+from medgenesis.mining.cubes import crop_pattern, one_pass
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.report.label_overlay import overlay
 from medgenesis.report.planes import MARGIN_GREY
@@ -54,21 +54,53 @@ def draw_contact_sheet(
         ValueError: a setting out of its range, or a section without cubes of these classes.
         VolumeError: a volume that does not fit the table.
     """
-    low, high = window
-    if not (patients >= 1 and low < high):
-        raise ValueError(f"`patients` must be at least 1 and `window` ascend, got {patients} and {window}")
-    rows = _chosen(table, section, classes, patients)
-    slices = _slices(table, load, [item for row in rows.values() for _, item in row])
-    width, height = table.settings["cube_size"][:2]
-    scale = max(1, math.ceil(_LEAST_SIDE / min(width, height)))
-    columns = max(rows.values(), key=len)
-    headings = ["reference" if item["reference"] else f"no. {rank + 1}" for rank, item in columns]
-    sheet = _Sheet(width * scale, height * scale, headings, [f"class {number}" for number in rows])
-    for r, row in enumerate(rows.values()):
-        for c, (_, item) in enumerate(row):
-            grey = ((slices[id(item)] - low) / (high - low)).clip(0, 1)
-            sheet.paste(overlay(grey, np.zeros(grey.shape)).repeat(scale, 0).repeat(scale, 1), r, c)
-    return np.asarray(sheet.page)
+    task = ContactSheetTask(table, section=section, classes=classes, patients=patients, window=window)
+    one_pass(load, task)
+    return task.result()
+
+
+class ContactSheetTask:
+    """What `draw_contact_sheet` draws, for `one_pass`; its arguments, but `load`, are those of it."""
+
+    def __init__(
+        self,
+        table: PatternTable,
+        *,
+        section: str = "training",
+        classes: Sequence[int] | None = None,
+        patients: int = 12,
+        window: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        low, high = window
+        if not (patients >= 1 and low < high):
+            raise ValueError(f"`patients` must be at least 1 and `window` ascend, got {patients} and {window}")
+        self.size, self.window = table.settings["cube_size"], window
+        self.rows = _chosen(table, section, classes, patients)
+        number = {volume.image: i for i, volume in enumerate(table.volumes)}
+        self.wanted: dict[int, list[Mapping]] = {}  # volume -> items
+        for _, item in (pair for row in self.rows.values() for pair in row):
+            self.wanted.setdefault(number[item["image"]], []).append(item)
+        self.slices: dict[int, np.ndarray] = {}  # by the identity of the item
+
+    def take(self, i: int, volume: torch.Tensor) -> None:
+        """Cut the middle slice (Y, X) of each item of volume i."""
+        for item in self.wanted[i]:
+            cube = crop_pattern(volume, item["origin"], item["size"], self.size)
+            # a copy: a view would keep its whole cube
+            self.slices[id(item)] = np.asarray(cube[0, :, :, cube.shape[-1] // 2]).T.copy()
+
+    def result(self) -> np.ndarray:
+        """The sheet, when all volumes have been taken."""
+        (low, high), (width, height) = self.window, self.size[:2]
+        scale = max(1, math.ceil(_LEAST_SIDE / min(width, height)))
+        columns = max(self.rows.values(), key=len)
+        headings = ["reference" if item["reference"] else f"no. {rank + 1}" for rank, item in columns]
+        sheet = _Sheet(width * scale, height * scale, headings, [f"class {number}" for number in self.rows])
+        for r, row in enumerate(self.rows.values()):
+            for c, (_, item) in enumerate(row):
+                grey = ((self.slices[id(item)] - low) / (high - low)).clip(0, 1)
+                sheet.paste(overlay(grey, np.zeros(grey.shape)).repeat(scale, 0).repeat(scale, 1), r, c)
+        return np.asarray(sheet.page)
 
 
 def save_image(drawing: np.ndarray, path: str | Path) -> Path:
@@ -98,26 +130,6 @@ def _chosen(
         ranks = np.linspace(0, len(items) - 1, min(patients, len(items))).round().astype(int).tolist()
         chosen[number] = [(rank, items[rank]) for rank in ranks]
     return chosen
-
-
-def _slices(
-    table: PatternTable, load: Callable[[int], torch.Tensor], items: Sequence[Mapping]
-) -> dict[int, np.ndarray]:
-    """The image (Y, X) of each item, by its identity."""
-    by_image: dict[str, list[Mapping]] = {}
-    for item in items:
-        by_image.setdefault(item["image"], []).append(item)
-    drawn: dict[int, np.ndarray] = {}
-    for i, info in enumerate(table.volumes):
-        if info.image in by_image:
-            drawn |= _slices_of(load(i), by_image[info.image], table.settings["cube_size"])
-    return drawn
-
-
-def _slices_of(volume: torch.Tensor, items: Sequence[Mapping], size: Sequence[int]) -> dict[int, np.ndarray]:
-    cubes = {id(item): crop_pattern(volume, item["origin"], item["size"], size) for item in items}
-    # copies: a view would keep its whole cube
-    return {key: np.asarray(cube[0, :, :, cube.shape[-1] // 2]).T.copy() for key, cube in cubes.items()}
 
 
 class _Sheet:

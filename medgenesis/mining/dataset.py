@@ -1,17 +1,60 @@
-"""Discovered patterns as training samples: cut and corrupted on the fly."""
+"""Discovered patterns as training samples, cut and corrupted on the fly; and their volumes, by number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.transforms import Compose
 
+from medgenesis.data.cache import cached_volumes
+from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.patch_dataset import SeededDataset
-from medgenesis.data.screening import screen_volumes
+from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import DatalistError
-from medgenesis.mining.crop import CropPatternd
-from medgenesis.mining.loading import VolumeLoader
+from medgenesis.mining.cubes import CropPatternd
+from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.patterns import PatternTable
+from medgenesis.mining.whole_volumes import mined_record
+
+
+class VolumeLoader:
+    """Gives volume i of a list, prepared, as (C, X, Y, Z): the `load` of discovery and of what looks at its result.
+
+    Args:
+        volumes: as in `VolumeFeatures.volumes` or `PatternTable.volumes`.
+        preprocessing: the one that their features were computed with.
+        cache: "none", "disk" (memory-mapped; the cache of the features is used again) or "memory".
+        cache_dir: folder of the disk cache.
+
+    Raises:
+        ValueError: an unknown `cache`, or a disk cache without folder.
+        VolumeError: (on call) a file that cannot be used, or whose shape is no longer the listed one.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[VolumeInfo],
+        preprocessing: Callable,
+        *,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.volumes = list(volumes)
+        self.prepared = cached_volumes([mined_record(vars(one)) for one in volumes], preprocessing, cache, cache_dir)
+
+    def __call__(self, i: int) -> torch.Tensor:
+        return self.volumes[i].check(self.prepared[i]["image"])
+
+
+class _ListedShapes:
+    """A check that each volume still has the shape that is listed of it (VolumeError)."""
+
+    def __init__(self, volumes: Sequence[VolumeInfo]) -> None:
+        self.volumes = list(volumes)
+
+    def __call__(self, i: int, item: Mapping[str, Any]) -> None:
+        self.volumes[i].check(item["image"])
 
 
 class PatternDataset(SeededDataset):
@@ -31,6 +74,7 @@ class PatternDataset(SeededDataset):
         cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
         cache_dir: folder of the disk cache.
         keys: what a sample keeps; `class` is an int, which collates to int64 (B,).
+        num_workers: processes that read the volumes when the data set is made; the result is the same with any number.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary; sample `index` is item `index`
@@ -54,6 +98,7 @@ class PatternDataset(SeededDataset):
         cache: str = "disk",
         cache_dir: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "class"),
+        num_workers: int = 0,
     ) -> None:
         self.items = table.items(section)
         if not self.items:
@@ -65,9 +110,16 @@ class PatternDataset(SeededDataset):
         super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)
         images = {item["image"] for item in self.items}
         volumes = [volume for volume in table.volumes if volume.image in images]
-        self.load = VolumeLoader(volumes, preprocessing, cache=cache, cache_dir=cache_dir)
+        self.load = VolumeLoader(volumes, preprocessing)
         self.place_of = {volume.image: i for i, volume in enumerate(volumes)}
-        screen_volumes([{"image": one.image} for one in volumes], load=lambda i: {"image": self.load(i)}, seed=seed)
+        self.load.prepared, _ = checked_volumes(
+            self.load.prepared.data,
+            preprocessing,
+            VolumeCheck(also=_ListedShapes(volumes)),
+            cache=cache,
+            cache_dir=cache_dir,
+            num_workers=num_workers,
+        )
 
     def __len__(self) -> int:
         return len(self.items)

@@ -3,24 +3,30 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from medgenesis.data.crop_criteria import get_criterion
-from medgenesis.mining.checksums import checksum
-from medgenesis.mining.eligibility import check_eligibility, check_resumed, checked_features
+from medgenesis.mining.coordinates import RESOLUTIONS, draw_rescaled
+from medgenesis.mining.discovery_input import (
+    DiscoverySettings,
+    check_eligibility,
+    check_resumed,
+    checked_features,
+)
+from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.neighbours import PatientNeighbours
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
-from medgenesis.mining.references import ReferenceSearch
-from medgenesis.mining.resolutions import RESOLUTIONS, draw_rescaled
-from medgenesis.mining.settings import DiscoverySettings
-from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.reference_search import ReferenceSearch
 from medgenesis.renamed import renamed_arguments
+from medgenesis.storage.fingerprints import fingerprint
 
 logger = logging.getLogger(__name__)
 
+_SAVE_EVERY = 60.0  # seconds: what a killed run loses at most
 _WANTED = {"training": "train_patients", "validation": "validation_patients"}
 
 
@@ -87,7 +93,7 @@ class _Discovery:
         kept, self.coordinates = check_eligibility(volumes, settings, on_error)
         features = checked_features(features, volumes, kept)
         self.settings, self.volumes = settings, [volumes[i] for i in kept]
-        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": checksum(features)}
+        self.said = {**settings.plain(), "coordinates": self.coordinates.mode, "features": fingerprint(features)}
         self.members = {
             section: [i for i, volume in enumerate(self.volumes) if volume.section == section]
             for section in MINED_SECTIONS
@@ -175,3 +181,30 @@ class _Discovery:
             "distance": distance,
             "reference": reference,
         }
+
+
+class PartialTable:
+    """The newest table, written once a minute at most, and when the `with` block ends or is stopped.
+
+    A table is written whole, which takes longer than to find a class.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.table, self.saved = path, None, time.monotonic()
+
+    def __call__(self, table: PatternTable) -> None:
+        """Take note of a newer table: the `on_class` of `discover`."""
+        self.table = table
+        if time.monotonic() - self.saved > _SAVE_EVERY:
+            table.save(self.path)
+            self.saved = time.monotonic()
+
+    def __enter__(self) -> "PartialTable":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.table is not None:
+            self.table.save(self.path)

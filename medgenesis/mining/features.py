@@ -1,10 +1,11 @@
-"""One feature vector a volume, and what else mining has to know of it; computed once."""
+"""One feature vector a volume, and the file of them: what discovery starts from."""
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,33 +13,102 @@ import numpy as np
 import torch
 from monai.data import Dataset
 from torch import nn
-from tqdm import tqdm
 
-from medgenesis.data.cache import hash_record
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.mining.checksums import preprocessing_checksum, weights_checksum
-from medgenesis.mining.feature_table import VolumeFeatures
-from medgenesis.mining.loading import mined_record, skip
-from medgenesis.mining.volumes import VolumeInfo, volume_info
-from medgenesis.mining.whole import resize_whole, three_sides
+from medgenesis.mining.geometry import VolumeInfo
+from medgenesis.mining.index import VolumeIndex, known_rows
+from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes
 from medgenesis.networks import global_average_pool, network_parts
+from medgenesis.progress import track
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.fingerprints import fingerprint, transform_fingerprint
 
 logger = logging.getLogger(__name__)
 
+FORMAT = 1
 _SAVE_EVERY = 60.0  # seconds: what a killed run loses at most
+_Read = tuple[int, IndexedVolume]  # with its number
+
+
+@dataclass(frozen=True)
+class VolumeFeatures:
+    """Feature vectors of volumes: what `discover` starts from.
+
+    Args:
+        vectors: (N, F) float32.
+        volumes: of the N rows.
+        settings: what the vectors depend on beside the files: size, batch size, weights and preprocessing.
+        stamps: of the N files, which change when a file does.
+    """
+
+    vectors: np.ndarray
+    volumes: list[VolumeInfo]
+    settings: dict[str, Any] = field(default_factory=dict)
+    stamps: list[str] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether several vectors are all the same, but for rounding: then any patient would be the nearest."""
+        return len(self.vectors) > 1 and bool(np.ptp(self.vectors, axis=0).max() <= 1e-6 * np.abs(self.vectors).max())
+
+    def save(self, path: str | Path) -> None:
+        """Write the features as `.npz` (no pickle in it), whole or not at all.
+
+        Raises:
+            DatalistError: the file cannot be written.
+        """
+        about = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "volumes": [asdict(volume) for volume in self.volumes],
+            "stamps": self.stamps,
+        }
+        text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        try:
+            # an open file, because NumPy appends `.npz` to a name without it
+            with replacing(path) as beside, beside.open("wb") as file:
+                np.savez(file, vectors=self.vectors.astype(np.float32, copy=False), about=text)
+        except OSError as error:
+            raise DatalistError(
+                f"{path}: the features cannot be written ({error}): choose another folder, or free the disk"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VolumeFeatures":
+        """Read what `save` wrote.
+
+        Raises:
+            DatalistError: the file is absent, damaged, or of a newer format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DatalistError(f"{path}: no such file of volume features: check the path, or compute them first")
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
+            if about["format"] > FORMAT:
+                raise DatalistError(
+                    f"{path}: its format is {about['format']}, this version reads up to {FORMAT}: update medgenesis"
+                )
+            volumes = [VolumeInfo(**row) for row in about["volumes"]]
+            features = cls(vectors, volumes, about["settings"], about["stamps"])
+        except DatalistError:
+            raise
+        except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
+            reason = str(error) or type(error).__name__
+            raise DatalistError(f"{path}: cannot be read as volume features ({reason}): compute them anew") from error
+        if vectors.ndim != 2 or not len(vectors) == len(volumes) == len(features.stamps):
+            raise DatalistError(
+                f"{path}: {vectors.shape} features of {len(volumes)} volumes with {len(features.stamps)} stamps do not "
+                "go together: compute them anew"
+            )
+        return features
 
 
 class _Row(NamedTuple):
     vector: np.ndarray
     volume: VolumeInfo
     stamp: str
-
-
-class _Shrunk(NamedTuple):
-    position: int
-    stamp: str
-    volume: VolumeInfo
-    tensor: torch.Tensor
 
 
 def volume_features(
@@ -51,23 +121,16 @@ def volume_features(
     body_threshold: float = 0.1,
     on_error: str = "stop",
 ) -> VolumeFeatures:
-    """The mean of the encoder's last feature map over each volume, resized as a whole to one size.
+    """The features of a data set of whole volumes, as `extract_features`, without an index kept on the disk.
 
     Args:
-        network: one whose encoder `network_parts` knows; it is not changed. On the device of its weights, in
-            evaluation mode.
-        dataset: MONAI data set of whole volumes, `image` (C, X, Y, Z) in [0, 1]: a `Dataset` or `MappedDataset` of
-            `records_to_mine` and a preprocessing. Of its records `data` the `patient` and the `section` are noted,
-            see `mined_record`; of the volumes shape, spacing and body box.
+        network: as of `extract_features`.
+        dataset: MONAI data set of whole volumes, as of `WholeVolumes`; a `Dataset` or `MappedDataset`.
         size: voxels (X, Y, Z) that a volume is resized to, see `ResizeVolumed`.
-        path: file of the features, written at the end, every minute, and when the run is stopped. Rows that it has
-            already, of unchanged files and by the same settings, are not computed again. None keeps no file.
-        batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
+        path: as of `extract_features`.
+        batch_size: as of `extract_features`.
         body_threshold: above it is body, see `body_box`; a volume that shows none has no box, and a warning.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
-
-    Returns:
-        The features in the order of the data set, without the volumes that were skipped.
 
     Raises:
         ValueError: a setting out of its range, or (with `path`) a preprocessing that cannot be pickled.
@@ -76,31 +139,58 @@ def volume_features(
             its features are not finite.
         IntensityRangeError: likewise, for values that do not fit the preset.
 
-    References:
-        Haghighi et al., Semantic Genesis, arXiv 2007.06959, section 2: the bottleneck, globally average-pooled.
-
     Notes:
         One volume of full size is in memory at a time.
     """
-    size = three_sides(size, "size")
+    volumes = WholeVolumes(dataset, size, body_threshold, on_error)
+    if path is not None:
+        volumes.settings["preprocessing"] = transform_fingerprint(dataset.transform)
+    return extract_features(network, volumes, path=path, batch_size=batch_size, on_error=on_error)
+
+
+def extract_features(
+    network: nn.Module,
+    volumes: VolumeIndex | WholeVolumes,
+    *,
+    path: str | Path | None = None,
+    batch_size: int = 1,
+    on_error: str = "stop",
+) -> VolumeFeatures:
+    """The mean of the encoder's last feature map over each volume, resized as a whole to one size.
+
+    Args:
+        network: one whose encoder `network_parts` knows; it is not changed. On the device of its weights, in
+            evaluation mode.
+        volumes: an index, of which only the small copies are read.
+        path: file of the features, written at the end, every minute, and when the run is stopped. Rows that it has
+            already, of unchanged files and by the same settings, are not computed again. None keeps no file.
+        batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
+        on_error: "stop" at the first volume whose features are not finite, or "skip" it with a warning.
+
+    Returns:
+        The features in the order of the volumes, without those that were skipped.
+
+    Raises:
+        ValueError: a setting out of its range.
+        DatalistError: a `path` that cannot be written, or a small copy that cannot be read.
+        VolumeError: features that are not finite (`on_error="stop"`), or no volume left.
+
+    References:
+        Haghighi et al., Semantic Genesis, arXiv 2007.06959, section 2: the bottleneck, globally average-pooled.
+    """
     if batch_size < 1 or on_error not in ("stop", "skip"):
         raise ValueError(
             f'`batch_size` must be at least 1 and `on_error` "stop" or "skip", got {batch_size} and {on_error!r}'
         )
     encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
-    records = [mined_record(record) for record in dataset.data]
-    settings = {"size": list(size), "batch_size": batch_size, "body_threshold": body_threshold}
-    settings["weights"] = weights_checksum(encoder)
-    rows: dict[int, _Row] = {}
-    if path is not None:
-        settings["preprocessing"] = preprocessing_checksum(dataset.transform)
-        rows = _known_rows(path, settings, records)
-    left, saved = [i for i in range(len(records)) if i not in rows], time.monotonic()
-    logger.info("features of %d volumes, of which %d are known", len(records), len(rows))
-    bar = tqdm(left, total=len(records), initial=len(rows), desc="features", unit="volume", disable=None)
-    shrunk = (_shrunk(dataset, i, records[i], size, body_threshold, on_error) for i in bar)
+    settings = {**volumes.settings, "batch_size": batch_size, "weights": fingerprint(encoder)}
+    rows = {} if path is None else _computed_before(Path(path), settings, volumes)
+    count, saved = len(volumes.records), time.monotonic()
+    left = [i for i in range(count) if i not in rows]
+    logger.info("features of %d volumes, of which %d are known", count, len(rows))
+    bar = track(left, "features of volumes", count, done=len(rows))
     try:
-        for batch in _batches(shrunk, batch_size):
+        for batch in _batches(((i, volumes.read(i)) for i in bar), batch_size):
             rows |= _encode(encoder, batch, on_error)
             if path is not None and time.monotonic() - saved > _SAVE_EVERY:
                 _gathered(rows, settings).save(path)
@@ -110,7 +200,7 @@ def volume_features(
         if path is not None and rows:
             _gathered(rows, settings).save(path)
     if not rows:
-        raise VolumeError(f"none of {len(records)} volumes can be used: see the warnings above, or give other volumes")
+        raise VolumeError(f"none of {count} volumes can be used: see the warnings above, or give other volumes")
     return _gathered(rows, settings)
 
 
@@ -119,35 +209,23 @@ def _gathered(rows: Mapping[int, _Row], settings: dict[str, Any]) -> VolumeFeatu
     return VolumeFeatures(np.stack(vectors), list(volumes), settings, list(stamps))
 
 
-def _known_rows(path: str | Path, settings: Mapping[str, Any], records: Sequence[Mapping]) -> dict[int, _Row]:
-    """Rows of an earlier run, by the number of the record now."""
-    if not Path(path).exists():
+def _computed_before(path: Path, settings: Mapping[str, Any], volumes: VolumeIndex | WholeVolumes) -> dict[int, _Row]:
+    """Rows of an earlier run, by the number of the volume now."""
+    if not path.exists():
         return {}
     try:
         earlier = VolumeFeatures.load(path)
     except DatalistError as error:
         logger.warning("%s", error)
         return {}
-    differing = [name for name, value in settings.items() if earlier.settings.get(name) != value]
-    if differing:
-        logger.warning("%s: made with other %s, computed anew", path, " and ".join(differing))
-        return {}
-    row_of = {stamp: row for row, stamp in enumerate(earlier.stamps)}
-    known = {}
-    for i, record in enumerate(records):
-        stamp = _stamp(record)
-        if stamp in row_of:
-            row = row_of[stamp]
-            # patient and section are the list's affair: a new split needs no new features
-            volume = replace(earlier.volumes[row], patient=record["patient"], section=record["section"])
-            known[i] = _Row(earlier.vectors[row], volume, stamp)
-    return known
+    known = known_rows(earlier, path, settings, volumes)
+    return {i: _Row(earlier.vectors[row], info, earlier.stamps[row]) for i, (row, info) in known.items()}
 
 
-def _batches(shrunk: Iterable[_Shrunk | None], batch_size: int) -> Iterator[list[_Shrunk]]:
+def _batches(read: Iterable[tuple[int, IndexedVolume | None]], batch_size: int) -> Iterator[list[_Read]]:
     batch = []
-    for one in shrunk:
-        batch += [] if one is None else [one]
+    for i, volume in read:
+        batch += [] if volume is None else [(i, volume)]
         if len(batch) == batch_size:
             yield batch
             batch = []
@@ -155,38 +233,18 @@ def _batches(shrunk: Iterable[_Shrunk | None], batch_size: int) -> Iterator[list
         yield batch
 
 
-def _shrunk(
-    dataset: Dataset, i: int, record: Mapping[str, str], size: tuple, body_threshold: float, on_error: str
-) -> _Shrunk | None:
-    """What is kept of volume i; a function of its own, so that the volume is gone when the next one is read."""
-    try:
-        stamp = _stamp(record)  # before reading: a file that changes meanwhile must not pass for the read one
-        volume = dataset[i]["image"]
-        resized = resize_whole(volume, size)
-        if not torch.isfinite(resized).all():
-            raise VolumeError(f"{record['image']}: has voxels that are not finite: leave the file out, or repair it")
-        return _Shrunk(i, stamp, volume_info(volume, record, body_threshold), resized)
-    except Exception as error:
-        skip(error, on_error)
-        return None
-
-
 @torch.no_grad()
-def _encode(encoder: nn.Module, batch: Sequence[_Shrunk], on_error: str) -> dict[int, _Row]:
+def _encode(encoder: nn.Module, batch: Sequence[_Read], on_error: str) -> dict[int, _Row]:
     device = next(encoder.parameters()).device
-    volumes = torch.stack([shrunk.tensor for shrunk in batch]).to(device)
+    volumes = torch.stack([volume.whole for _, volume in batch]).to(device)
     vectors = global_average_pool(encoder(volumes)).float().cpu().numpy()
     rows = {}
-    for shrunk, vector in zip(batch, vectors, strict=True):
+    for (i, volume), vector in zip(batch, vectors, strict=True):
         if np.isfinite(vector).all():
-            rows[shrunk.position] = _Row(vector, shrunk.volume, shrunk.stamp)
+            rows[i] = _Row(vector, volume.info, volume.stamp)
             continue
-        found = f"{shrunk.volume.image}: its features are not finite: look at the network's weights, or leave it out"
+        found = f"{volume.info.image}: its features are not finite: look at the network's weights, or leave it out"
         if on_error == "stop":
             raise VolumeError(found)
         logger.warning("skipped: %s", found)
     return rows
-
-
-def _stamp(record: Mapping[str, str]) -> str:
-    return hash_record({"image": record["image"]}).decode()

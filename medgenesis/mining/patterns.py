@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.errors import DatalistError
-from medgenesis.mining.volumes import VolumeInfo
+from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.storage.atomic import write_text
 
 FORMAT = 1

@@ -14,9 +14,9 @@ import torch
 
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io.readers import open_array
-from medgenesis.mining.crop import crop_pattern
+from medgenesis.mining.coordinates import RESOLUTIONS
+from medgenesis.mining.cubes import crop_pattern
 from medgenesis.mining.patterns import PatternTable
-from medgenesis.mining.resolutions import RESOLUTIONS
 from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)

@@ -2,15 +2,17 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import DatalistError
-from medgenesis.mining.cube_samples import Sample, cut_small, found_cubes, in_other_patients
+from medgenesis.mining.coordinates import CoordinateSystem
+from medgenesis.mining.cubes import Sample, SmallCubes, one_pass
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.renamed import renamed_arguments
 
@@ -80,35 +82,102 @@ def pattern_similarity(
         ValueError: another section, one without cubes, or a rule without a name.
         DatalistError: a table whose settings do not say how coordinates are shared.
     """
-    criterion = get_criterion(table.settings.get("rule") if criterion is None else criterion)
-    rng = np.random.RandomState(seed)
-    found = found_cubes(table, section, per_class, rng)
-    if table.settings.get("coordinates") not in ("voxel", "body"):
-        raise DatalistError(
-            'the settings of the table must say how its "coordinates" are shared, voxel or body, got '
-            f"{table.settings.get('coordinates')!r}: mine the table anew"
-        )
-    if not found:
-        raise ValueError(f"the table has no cubes of resolution 1 in section {section!r}: choose the other section")
-    others = in_other_patients(table, section, found, rng)
-    random = [sample._replace(origin=None) for sample in found]
-    samples, ends = [*found, *others, *random], np.cumsum([len(found), len(others)])
-    vectors = cut_small(samples, load, table.settings["cube_size"], size, criterion, tries=tries, seed=seed)
-    cubes = np.split(vectors, ends)
-    patients = [[table.volumes[sample.volume].patient for sample in group] for group in (found, others, random)]
-    per, between, retrieval, chance = _compare(cubes[0], found, patients[0])
-    result = PatternSimilarity(
-        within=_mean(per),
-        other_patients=_mean(_compare(cubes[1], others, patients[1])[0]),
-        random_coordinates=_mean(_compare(cubes[2], random, patients[2])[0]),
-        between=between,
-        retrieval=retrieval,
-        chance=chance,
-        per_class=per,
+    task = SimilarityTask(
+        table, section=section, per_class=per_class, size=size, criterion=criterion, tries=tries, seed=seed
     )
-    said = "similarity %.3f within and %.3f between classes, %.3f in other patients, %.3f at random coordinates"
-    logger.info(said, result.within, result.between, result.other_patients, result.random_coordinates)
-    return result
+    one_pass(load, task)
+    return task.result()
+
+
+class SimilarityTask:
+    """What `pattern_similarity` computes, for `one_pass`; its arguments, but `load`, are those of it.
+
+    Args:
+        table: of discovered patterns.
+        **settings: of `pattern_similarity`.
+    """
+
+    def __init__(
+        self,
+        table: PatternTable,
+        *,
+        section: str = "training",
+        per_class: int = 20,
+        size: Sequence[int] = (16, 16, 8),
+        criterion: str | CropCriterion | None = None,
+        tries: int = 50,
+        seed: int = 0,
+    ) -> None:
+        criterion = get_criterion(table.settings.get("rule") if criterion is None else criterion)
+        rng = np.random.RandomState(seed)
+        found = _found_cubes(table, section, per_class, rng)
+        if table.settings.get("coordinates") not in ("voxel", "body"):
+            raise DatalistError(
+                'the settings of the table must say how its "coordinates" are shared, voxel or body, got '
+                f"{table.settings.get('coordinates')!r}: mine the table anew"
+            )
+        if not found:
+            raise ValueError(f"the table has no cubes of resolution 1 in section {section!r}: choose the other section")
+        others = _in_other_patients(table, section, found, rng)
+        self.groups = found, others, [sample._replace(origin=None) for sample in found]
+        self.table = table
+        samples = [sample for group in self.groups for sample in group]
+        self.cubes = SmallCubes(samples, table.settings["cube_size"], size, criterion, tries, seed)
+
+    @property
+    def wanted(self) -> Collection[int]:
+        """Volumes that any of the cubes is cut from."""
+        return self.cubes.wanted
+
+    def take(self, i: int, volume: torch.Tensor) -> None:
+        """Cut the cubes of volume i."""
+        self.cubes.take(i, volume)
+
+    def result(self) -> PatternSimilarity:
+        """The numbers, when all volumes have been taken."""
+        ends = np.cumsum([len(group) for group in self.groups])[:-1]
+        cubes = np.split(self.cubes.vectors, ends)
+        patients = [[self.table.volumes[sample.volume].patient for sample in group] for group in self.groups]
+        found, others, random = (_compare(*three) for three in zip(cubes, self.groups, patients, strict=True))
+        per, between, retrieval, chance = found
+        result = PatternSimilarity(_mean(per), _mean(others[0]), _mean(random[0]), between, retrieval, chance, per)
+        said = "similarity %.3f within and %.3f between classes, %.3f in other patients, %.3f at random coordinates"
+        logger.info(said, result.within, result.between, result.other_patients, result.random_coordinates)
+        return result
+
+
+def _found_cubes(table: PatternTable, section: str, per_class: int, rng: np.random.RandomState) -> list[Sample]:
+    """At most `per_class` cubes of each class, of resolution 1, drawn at random; by class."""
+    place_of = {volume.image: i for i, volume in enumerate(table.volumes)}
+    members: dict[int, list[Sample]] = {}
+    for item in table.items(section):
+        if item["resolution"] == 1:
+            sample = Sample(item["class"], place_of[item["image"]], tuple(item["origin"]))
+            members.setdefault(item["class"], []).append(sample)
+    chosen = []
+    for _, samples in sorted(members.items()):
+        chosen += [samples[i] for i in np.sort(rng.permutation(len(samples))[:per_class])]
+    return chosen
+
+
+def _in_other_patients(
+    table: PatternTable, section: str, found: Sequence[Sample], rng: np.random.RandomState
+) -> list[Sample]:
+    """The coordinate of each class in patients drawn at random, as many as were found (one cube a patient)."""
+    system = CoordinateSystem(table.settings["coordinates"], tuple(table.settings["cube_size"]))
+    volume_of = {volume.image: volume for volume in table.volumes}
+    shared = {item["class"]: system.share(item["origin"], volume_of[item["image"]]) for item in table.references}
+    by_patient: dict[str, list[int]] = {}
+    for i, volume in enumerate(table.volumes):
+        if volume.section == section:
+            by_patient.setdefault(volume.patient, []).append(i)
+    patients = list(by_patient.values())
+    drawn = []
+    for label, samples in groupby(found, key=lambda sample: sample.label):
+        for which in rng.permutation(len(patients))[: len(list(samples))]:
+            i = patients[which][rng.randint(len(patients[which]))]
+            drawn.append(Sample(label, i, system.place(shared[label], table.volumes[i])[0]))
+    return drawn
 
 
 def _compare(

@@ -109,7 +109,7 @@ class NetworkParts:
     @cached_property
     def encoder(self) -> nn.Module:
         """Called with a volume it returns the feature maps, from shallow to deep; that of a network not known here may
-        return the deepest one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the
+        return the last one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the
         deepest's."""
         gather, _ = _known(self.network)
         if gather and self.encoder_name is None:

@@ -1,9 +1,10 @@
 """The curves of a run, read from its metrics.csv."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
+
+from medgenesis.storage.tables import read_table
 
 
 def read_curves(metrics_csv: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -19,8 +20,7 @@ def read_curves(metrics_csv: str | Path) -> dict[str, tuple[np.ndarray, np.ndarr
     Raises:
         ValueError: the file has no column `epoch`.
     """
-    with Path(metrics_csv).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(metrics_csv)
     if rows and "epoch" not in rows[0]:
         raise ValueError(f"{metrics_csv}: needs a column 'epoch' - found {list(rows[0])} - give a run's metrics.csv")
     curves = {}

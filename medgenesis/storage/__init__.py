@@ -1,6 +1,31 @@
-"""Files written whole or not at all, and read safely: the ground that every package stands on."""
+"""Files written whole or not at all and read safely, and one answer to what was computed already."""
 
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.storage.fingerprints import (
+    changes,
+    file_fingerprint,
+    file_stamps,
+    fingerprint,
+    record_fingerprint,
+    transform_fingerprint,
+)
+from medgenesis.storage.steps import Step, Steps
+from medgenesis.storage.tables import read_table, write_table
 
-__all__ = ["read_checkpoint", "replacing", "save_checkpoint", "write_text"]
+__all__ = [
+    "Step",
+    "Steps",
+    "changes",
+    "file_fingerprint",
+    "file_stamps",
+    "fingerprint",
+    "read_checkpoint",
+    "read_table",
+    "record_fingerprint",
+    "replacing",
+    "save_checkpoint",
+    "transform_fingerprint",
+    "write_table",
+    "write_text",
+]

@@ -4,13 +4,13 @@ import glob
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path) -> Generator[Path, None, None]:
     """Yield a path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not.
 
     The name ends as `path` does, because many writers choose their format by the suffix. Folders are made. What a

@@ -1,7 +1,6 @@
-"""Checkpoints: saved whole, read safely, recognised, converted and brought into networks."""
+"""Checkpoints: recognised, converted and brought into networks."""
 
 from medgenesis.renamed import old_names
-from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.weights.layouts.backbones import backbone_keys
 from medgenesis.weights.layouts.models_genesis import models_genesis_keys
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_keys, ynet3d_settings
@@ -17,8 +16,6 @@ __all__ = [
     "load_pretrained",
     "load_published",
     "models_genesis_keys",
-    "read_checkpoint",
-    "save_checkpoint",
     "semantic_genesis_keys",
     "smp_unet_keys",
     "backbone_keys",

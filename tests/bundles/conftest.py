@@ -6,6 +6,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
+from medgenesis.cli.configs import find_bundle, merged_settings
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable, VolumeInfo
 
@@ -30,7 +31,8 @@ class Bundle:
     def __init__(self, name, folder, datalist):
         self.root = bundles.copy(name, folder)
         self.datalist = datalist
-        known = {one.id for task in bundles.tasks(self.root) for one in bundles.settings_of(self.root, task)}
+        own = find_bundle(str(self.root))
+        known = {id for task in own.tasks() for id in merged_settings(own.files(task))}
         self.tiny = {id: value for id, value in TINY.items() if id in known}
 
     def config(self, name):

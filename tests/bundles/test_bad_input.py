@@ -139,7 +139,7 @@ def test_dicom_folders_that_are_no_volume(bundle, dicom, listed, tmp_path, name,
 
 
 def test_a_volume_smaller_than_the_cube(bundle, phantoms, tmp_path):
-    more = {"cube_size": [16, 16, 40], "cut#pad": False, "datalist": str(phantoms)}
+    more = {"cube_size": [16, 16, 40], "crop#pad": False, "datalist": str(phantoms)}
     found = cause(bundle, "pretrain", tmp_path / "run", **more)
     assert isinstance(found, VolumeError) and "smaller than the cube (16, 16, 40): choose a smaller cube" in str(found)
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from medgenesis import bundles
+from medgenesis.cli.configs import find_bundle
 
 NAMES = bundles.names()
 OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml", "restore.yaml"}
@@ -36,7 +37,7 @@ def test_what_is_not_a_bundles_own_is_a_link_into_a_family(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shared_number_stands_in_settings_alone(name):
     files = configs(name)
-    shared, overlays = files.pop("settings"), set(bundles.overlays(bundles.path(name)))
+    shared, overlays = files.pop("settings"), set(find_bundle(name).overlays())
     used = set()
     for task in files.keys() - overlays:
         own = {"num_classes"} if task == "classify" else set()  # those of whole images, another number
@@ -49,8 +50,8 @@ def test_a_shared_number_stands_in_settings_alone(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_overlays_set_only_what_a_task_has(name):
-    files, overlays = configs(name), bundles.overlays(bundles.path(name))
-    known = {id for task in bundles.tasks(bundles.path(name)) for id in files[task]}
+    files, overlays = configs(name), list(find_bundle(name).overlays())
+    known = {id for task in find_bundle(name).tasks() for id in files[task]}
     assert overlays == sorted({"evaluate", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set()))
     for overlay in {"quick", "slabs"} & set(overlays):
         assert set(files[overlay]) <= known
@@ -58,7 +59,7 @@ def test_overlays_set_only_what_a_task_has(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_task_begins_and_ends_alike(name):
-    for task in bundles.tasks(bundles.path(name)):
+    for task in find_bundle(name).tasks():
         config = configs(name)[task]
         assert config["bundle_root"] == "$medgenesis.bundles.root()"
         assert config["settings"] == "$medgenesis.bundles.settings(@bundle_root)"

@@ -187,19 +187,3 @@ def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
     (message,) = said(*files, epochs=3)
     assert message.startswith("epochs: has no effect") and "other.yaml" in message
     assert said(bundle / "configs" / "other.yaml", epochs=3) == []
-
-
-# what a bundle offers
-
-
-def test_tasks_overlays_and_settings(bundle):
-    (bundle / "configs" / "settings.yaml").write_text("width: 32 # channels, of the first '#'\nsides: [1, 2]\n")
-    (bundle / "configs" / "task.yaml").write_text(
-        CONFIG + "sides: $@settings['sides'] # of a cube\nname: 'a # b' # quoted\nnet:\n  _target_: x\n  a: 1 # no\n"
-    )
-    assert (bundles.tasks(bundle), bundles.overlays(bundle)) == (["task"], ["small"])
-    found = {one.id: one for one in bundles.settings_of(bundle, "task")}
-    assert list(found) == ["width", "output_dir", "stages", "sides", "name"]
-    assert found["width"] == bundles.Setting("width", 32, "channels, of the first '#'", shared=True)
-    assert found["sides"] == bundles.Setting("sides", [1, 2], "of a cube", shared=True)
-    assert found["name"] == bundles.Setting("name", "a # b", "quoted")

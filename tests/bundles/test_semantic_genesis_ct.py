@@ -152,11 +152,11 @@ def test_what_mine_writes_is_what_pretrain_reads(trained, tmp_path):
     features, size = trained.root / "models" / "pretrained_en.pt", [16, 16, 16]
     few = {"classes": 2, "train_patients": 2, "validation_patients": 2, "volume_size": size, "min_distance": 1}
     trained.run("mine", kind=None, bundle_root=str(tmp_path), features=str(features), **few)
-    prepared = sorted((tmp_path / "runs" / "mine" / "cache").iterdir())
+    prepared = sorted((tmp_path / "runs" / "mine" / "cache").glob("*.pt"))
     workflow = trained.run("pretrain", bundle_root=str(tmp_path), variant="en", pretrain_epochs=1)
     assert workflow.parser.get_parsed_content("network").classifier.fc.out_features == 2
     assert len(workflow.trainer.data_loader.dataset) == 2 * 2
-    assert prepared and sorted((tmp_path / "runs" / "mine" / "cache").iterdir()) == prepared
+    assert prepared and sorted((tmp_path / "runs" / "mine" / "cache").glob("*.pt")) == prepared
     assert (tmp_path / "models" / "pretrained_en.pt").is_file()
 
 

@@ -69,6 +69,26 @@ def test_the_lists_of_chestxray14(tmp_path):
         _run(*given, "--labels", tmp_path)
 
 
+def test_published_data_sets_by_name(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for fold in range(10):
+        path = tmp_path / f"subset{fold}" / f"{fold}.mhd"
+        path.parent.mkdir()
+        path.touch()
+    _run("--dataset", "luna16", tmp_path, "--out", tmp_path / "x.json", "--name", "mine")
+    assert [record["patient"] for record in load_datalist(tmp_path / "x.json", "test")] == ["7", "8", "9"]
+    assert datalist_header(tmp_path / "x.json")["name"] == "mine"
+    with pytest.raises(ValueError, match="--dataset luna16: takes no --splits, --seed"):
+        _run("--dataset", "luna16", tmp_path, "--out", tmp_path / "y.json", "--splits", 1, 0, 0, "--seed", 1)
+    with pytest.raises(ValueError, match="dataset: must be one of .*luna16"):
+        _run("--dataset", "luna", tmp_path, "--out", tmp_path / "y.json")
+    _run("--images", tmp_path, "--layout", "luna16", "--out", tmp_path / "old.json")
+    assert "is now --dataset luna16" in caplog.text
+    assert load_datalist(tmp_path / "old.json") == load_datalist(tmp_path / "x.json")
+    _run("--datasets")
+    assert "chestxray14" in caplog.text and "luna16" in caplog.text
+
+
 def test_scans_may_have_a_preset_of_their_own(folder):
     _run("--images", folder / "images", "--out", folder / "x.json", "--intensity", "xray")
     assert {record["intensity"] for record in load_datalist(folder / "x.json")} == {"xray"}
@@ -79,7 +99,7 @@ def test_scans_may_have_a_preset_of_their_own(folder):
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        (["--images", "."], "--out is needed"),
+        (["--images", "."], "--out"),
         (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
         (["--images", "absent", "--out", "x.json"], "no such folder"),
         (["--join", "absent.json:2", "--out", "x.json"], "absent.json: no such datalist"),

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from medgenesis.data import preprocessing
-from medgenesis.data.cache import MappedDataset, hash_record
+from medgenesis.data.cache import MappedDataset
 from medgenesis.data.crops import RandAcceptedCropd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,28 +70,6 @@ def test_any_file_of_a_record_may_change(records, tmp_path, write_nifti):
     write_nifti("channel1.nii", rng.random((9, 9, 9), dtype=np.float32))
     second = mapped([{"image": names}], tmp_path / "cache")[0]["image"].as_tensor()
     assert torch.equal(second[0], first[0]) and not torch.equal(second[1], first[1])
-
-
-def test_what_lies_in_the_current_folder_is_no_part_of_a_record(records, tmp_path, monkeypatch):
-    """The key of a patient is often the name of the folder that the scan lies in."""
-    record = {"image": records[0]["image"], "patient": "p00", "section": "training"}
-    monkeypatch.chdir(tmp_path)
-    before = hash_record(record)
-    for name in ("p00", "training"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.txt").write_text(name)
-        assert hash_record(record) == before
-
-
-def test_names_of_files_are_relative_or_absolute(records, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a.nii", "b.nii"):
-        (tmp_path / name).write_bytes(b"1")
-    for record in ({"image": "a.nii"}, {"label": ["a.nii", "b.nii"]}, {"t2": str(tmp_path / "a.nii")}):
-        os.utime(tmp_path / "a.nii", ns=(0, 0))
-        before = hash_record(record)
-        os.utime(tmp_path / "a.nii", ns=(0, 1))
-        assert hash_record(record) != before, record
 
 
 def test_a_changed_slice_of_a_series_is_read_anew(tmp_path, write_series):

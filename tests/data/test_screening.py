@@ -3,12 +3,21 @@
 import csv
 import json
 import logging
+import mmap
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from helpers.reads import counting, read_files
+from monai.transforms import Compose, RandomizableTransform
 
 from medgenesis.data import ForegroundCriterion, RandAcceptedCropd, load_usable, preprocessing, screen_volumes
+from medgenesis.data.cache import cached_volumes
 from medgenesis.errors import IntensityRangeError, VolumeError
+from medgenesis.transforms import RandGenesisd
 
 
 @pytest.fixture
@@ -51,7 +60,7 @@ def test_bad_volumes_are_skipped_counted_and_named(records, tmp_path, caplog):
 @pytest.mark.parametrize(
     "name, error, what",
     [
-        ("air", VolumeError, r"air.nii: ForegroundCriterion.* accepts none of 50"),
+        ("air", VolumeError, r"air.nii: the crop criterion .* one of 50 .* ForegroundCriterion.* accepts none"),
         ("nan", VolumeError, "nan.nii: 144 of 1728"),
         ("z", IntensityRangeError, "z.nii"),
         ("thin", VolumeError, r"thin.nii: its shape \(12, 12, 3\) is smaller than the cube \(6, 6, 6\)"),
@@ -81,23 +90,26 @@ def test_a_volumes_share_depends_on_no_other(records, tmp_path):
     assert first[records["half"]["image"]] == second[records["half"]["image"]]
 
 
-def test_the_items_come_from_load_when_given(records):
-    steps, asked = preprocessing(), []
-    given = [records["good"], records["half"]]
-
-    def load(i):
-        asked.append(i)
-        return steps(given[i])
-
-    assert screen_volumes(given, load=load, crop=CUT) == given and asked == [0, 1]
+def test_the_pass_fills_the_cache_it_is_given(records):
+    given, asked = [records["good"], records["half"]], []
+    steps = preprocessing()
+    volumes = cached_volumes(given, lambda record: asked.append(record["image"]) or steps(record), "memory")
+    assert screen_volumes(given, volumes=volumes, crop=CUT) == given
+    assert torch.equal(volumes[1]["image"], steps(given[1])["image"])
+    assert asked == [record["image"] for record in given]
 
 
-def test_errors_that_are_no_volumes_fault_go_through(records):
-    def load(i):
+class FullDisk(torch.utils.data.Dataset):
+    transform = None
+
+    def __getitem__(self, i):
         raise OSError("disk full")
 
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_that_are_no_volumes_fault_go_through(records, workers, four_cores):
     with pytest.raises(OSError, match="disk full"):
-        screen_volumes([records["good"]], load=load, on_error="skip")
+        screen_volumes([records["good"]] * 2, volumes=FullDisk(), on_error="skip", num_workers=workers)
 
 
 def test_settings(records):
@@ -120,19 +132,213 @@ def test_real_volumes_together(real_data, tmp_path):
     records = [{"image": str(real_data / name)} for name in names]
     crop = RandAcceptedCropd("image", (32, 32, 16), "foreground")
     assert screen_volumes(records, preprocessing(), crop, report=tmp_path / "r.csv") == records
-    with pytest.raises(VolumeError, match="ct-64.nrrd: the rule LungCriterion"):
+    with pytest.raises(VolumeError, match="ct-64.nrrd: .*LungCriterion"):
         screen_volumes(records, preprocessing(), RandAcceptedCropd("image", (32, 32, 16), "lung"))
 
 
 def test_usable_records_of_a_list(records, tmp_path, caplog):
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"training": [records["nan"], records["absent"], records["good"]], "test": []}))
-    assert load_usable(path, "training", preprocessing(), "skip") == [records["good"]]
+    with pytest.warns(FutureWarning, match="ScreenedDataset"):
+        assert load_usable(path, "training", preprocessing(), "skip") == [records["good"]]
     assert "absent.nii" in caplog.text and "nan.nii" in caplog.text
-    assert load_usable(path, "test", preprocessing()) == []
+    with pytest.warns(FutureWarning, match="ScreenedDataset"):
+        assert load_usable(path, "test", preprocessing()) == []
     assert "section 'test' is empty" in caplog.text
 
 
 def test_no_volume_at_all(tmp_path):
     with pytest.raises(VolumeError, match="a section of the datalist is empty"):
         screen_volumes([], preprocessing())
+
+
+# ---- several processes
+
+
+def outcome(records, workers, path, caplog, **settings):
+    """What a pass gives: usable files, report, warnings."""
+    caplog.clear()
+    trials = [Compose([CUT, RandGenesisd("image")]), Compose([CUT])]
+    settings = {"on_error": "skip", "report": path, "trials": trials, "num_workers": workers, **settings}
+    good = screen_volumes(records, preprocessing(), CUT, **settings)
+    said = [record.getMessage() for record in caplog.records if record.name == "medgenesis.data.screening"]
+    return [record["image"] for record in good], path.read_text(), said
+
+
+@pytest.mark.usefixtures("one_thread", "four_cores")
+@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
+def test_the_number_of_processes_plays_no_part(records, tmp_path, caplog, cache):
+    caplog.set_level(logging.INFO)
+    given = [records[name] for name in ("nan", "good", "half", "air", "z", "half", "thin", "good", "absent")]
+    found = []
+    for workers in (0, 2, 3):
+        volumes = cached_volumes(given, preprocessing(), cache, tmp_path / f"cache{workers}")
+        found.append(outcome(given, workers, tmp_path / "r.csv", caplog, volumes=volumes))
+        assert torch.equal(volumes[2]["image"], preprocessing()(given[2])["image"])
+    assert found[1] == found[0] and found[2] == found[0]
+    assert len(found[0][0]) == 4 and len(found[0][2]) == 6
+
+
+class RefusesFirst(RandomizableTransform):
+    """Refuses its volume unless it is the one of the name that is given."""
+
+    def __init__(self, keeps):
+        super().__init__()
+        self.keeps = keeps
+
+    def __call__(self, item):
+        if self.keeps not in item["image"].meta["filename_or_obj"]:
+            raise VolumeError("this sample cannot be made")
+        return item
+
+
+@pytest.mark.usefixtures("one_thread", "four_cores")
+def test_the_first_usable_volume_of_a_kind_is_tried(write_nifti, caplog, tmp_path):
+    """Those before it are refused by the trial, those after it are not tried: with any number of processes."""
+    noise = np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32) * 300
+    given = [{"image": write_nifti(f"{i}.nii", noise)} for i in range(6)]
+    for workers in (0, 2, 3):
+        good = screen_volumes(
+            given, preprocessing(), on_error="skip", trials=[RefusesFirst("2.nii")], num_workers=workers
+        )
+        assert good == given[2:]
+
+
+@pytest.mark.usefixtures("one_thread", "four_cores")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stop_is_at_the_first_bad_volume_of_the_list(records, tmp_path, workers):
+    given = [records["good"], records["half"], records["nan"], records["absent"]]
+    with pytest.raises(VolumeError, match="nan.nii") as caught:
+        screen_volumes(given, preprocessing(), num_workers=workers, report=tmp_path / "r.csv")
+    assert caught.value.__traceback__.tb_next is not None
+    assert len(list(csv.DictReader((tmp_path / "r.csv").open()))) == 3
+
+
+# ---- what is remembered
+
+
+def passes(records, tmp_path, cache="none", workers=0, **settings):
+    """Files read by one start, and the usable ones."""
+    log = tmp_path / "log"
+    log.unlink(missing_ok=True)
+    prepare = counting(log, intensity=settings.pop("intensity", "ct"))
+    volumes = cached_volumes(records, prepare, cache, tmp_path / "cache")
+    settings = {"crop": CUT, "on_error": "skip", "num_workers": workers, "trials": [RandGenesisd("image")], **settings}
+    good = screen_volumes(records, volumes=volumes, cache_dir=tmp_path / "cache", **settings)
+    return read_files(log), [Path(record["image"]).name for record in good]
+
+
+@pytest.mark.usefixtures("one_thread", "four_cores")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cache", ["none", "disk"])
+def test_a_second_start_reads_what_is_new_changed_or_bad(records, tmp_path, cache, workers):
+    given = [records[name] for name in ("good", "half", "nan")]
+    read, good = passes(given, tmp_path, cache, workers)
+    assert sorted(read) == ["good.nii", "half.nii", "nan.nii"] and good == ["good.nii", "half.nii"]
+    assert passes(given, tmp_path, cache, workers) == (["nan.nii"], good)
+    os.utime(given[1]["image"], ns=(0, 0))
+    read, good = passes([*given, records["air"]], tmp_path, cache, workers)
+    assert sorted(read) == ["air.nii", "half.nii", "nan.nii"] and good == ["good.nii", "half.nii"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"draws": 51},
+        {"crop": None},
+        {"crop": RandAcceptedCropd("image", (6, 6, 5), "foreground")},
+        {"trials": []},
+        {"trials": [RandGenesisd("image", preset="semantic")]},
+        {"intensity": "mri_percentile"},
+    ],
+)
+def test_other_settings_check_anew(records, tmp_path, other):
+    given = [records["good"]]
+    assert passes(given, tmp_path)[0] == ["good.nii"]
+    assert passes(given, tmp_path)[0] == []
+    assert passes(given, tmp_path, **other)[0] == ["good.nii"]
+
+
+def test_a_crop_in_use_is_known_again(records, tmp_path):
+    """Training and validation share one crop, whose random state moves on."""
+    given, crop = [records["good"]], RandAcceptedCropd("image", 6, "foreground")
+    trials = [Compose([crop, RandGenesisd("image")])]
+    assert passes(given, tmp_path, crop=crop, trials=trials)[0] == ["good.nii"]
+    crop.set_random_state(5)
+    assert passes(given, tmp_path, crop=crop, trials=trials)[0] == []
+
+
+def test_a_volume_that_left_the_cache_is_read_again(records, tmp_path):
+    given = [records["good"], records["half"]]
+    passes(given, tmp_path, "disk")
+    next((tmp_path / "cache").glob("*.pt")).unlink()
+    assert len(passes(given, tmp_path, "disk")[0]) == 1
+
+
+def test_the_report_is_the_same_from_memory_of_the_check(records, tmp_path):
+    given = [records["good"], records["half"], records["nan"]]
+    texts = []
+    for _ in range(2):
+        passes(given, tmp_path, "disk", report=tmp_path / "r.csv")
+        texts.append((tmp_path / "r.csv").read_text())
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_unreadable_results_are_made_anew(records, tmp_path, text, caplog):
+    passes([records["good"]], tmp_path)
+    (path,) = (tmp_path / "cache").glob("*.json")
+    assert "good.nii" not in path.read_text()  # names may be patients'
+    path.write_text(text)
+    assert passes([records["good"]], tmp_path)[0] == ["good.nii"] and path.name in caplog.text
+    assert passes([records["good"]], tmp_path)[0] == []
+
+
+def test_settings_without_a_pickle_are_not_remembered(records, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        assert passes([records["good"]], tmp_path, trials=[Trial()])[0] == ["good.nii"]
+    assert "not remembered" in caplog.text
+
+
+class Trial(RandomizableTransform):
+    def __init__(self):
+        super().__init__()
+        self.function = lambda item: item
+
+    def __call__(self, item):
+        return self.function(item)
+
+
+# ---- memory
+
+
+def screen_limited(names, cache, folder, workers, mib):
+    """Usable volumes, found in processes that may take `mib` MiB more than this one has; None: the limit is idle."""
+    with Path("/proc/self/statm").open() as file:
+        used = int(file.read().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (used + mib * 2**20, -1))
+    try:  # asks the system, not malloc: what tests before this one freed may still lie in its heap
+        mmap.mmap(-1, 2 * mib * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return None
+    except OSError:
+        pass
+    given = [{"image": name} for name in names]
+    volumes = cached_volumes(given, preprocessing(intensity="unit"), cache, folder)
+    return len(screen_volumes(given, volumes=volumes, crop=RandAcceptedCropd("image", 32, "any"), num_workers=workers))
+
+
+@pytest.mark.usefixtures("one_thread", "four_cores")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cache, mib", [("none", 96), ("disk", 96), ("memory", 128 + 96)])
+def test_memory_is_bounded_by_the_volumes_under_way(tmp_path, in_child, cache, mib, workers):
+    """8 volumes of 16 MiB, 128 in all: a process may take 96 MiB more than what is kept in memory."""
+    names = [str(tmp_path / f"{i}.npy") for i in range(8)]
+    for name in names:
+        np.save(name, np.linspace(0, 1, 2**22, dtype=np.float32).reshape(128, 128, 256))
+    found = in_child(screen_limited, names, cache, tmp_path / "cache", workers, mib)
+    if found is None:
+        pytest.skip("this system does not enforce RLIMIT_DATA")
+    assert found == 8

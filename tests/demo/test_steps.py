@@ -9,10 +9,16 @@ from medgenesis.demo.steps import _take_bundle
 
 
 def test_a_folder_holds_the_demonstration_of_one_method(tmp_path):
-    bundles.copy("models_genesis_ct", tmp_path / "bundle")
-    with pytest.raises(FileExistsError, match="semantic_genesis_ct.*another folder"):
+    _take_bundle(Demo(tmp_path, "models_genesis_ct"))
+    with pytest.raises(ValueError, match="method = 'models_genesis_ct', now it is 'semantic_genesis_ct'"):
         run_demo(tmp_path, method="semantic_genesis_ct")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "steps.json"]
+
+
+def test_a_bundle_of_unknown_origin_is_refused(tmp_path):
+    bundles.copy("models_genesis_ct", tmp_path / "bundle")
+    with pytest.raises(ValueError, match="metadata.json"):
+        run_demo(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ SMALL = {  # what the page's Python says, and what is run of it: seconds on one 
     "batch_size=8": "batch_size=2",
     "AutoEncoder3D())": "AutoEncoder3D(width=2))",
     "classes=44, train_patients=200, validation_patients=30": (
-        "classes=2, train_patients=3, validation_patients=1, cube_size=(8, 8, 6), rule='any'"
+        "classes=2, train_patients=3, validation_patients=1, cube_size=(8, 8, 6), criterion='any'"
     ),
 }
 
@@ -151,7 +151,7 @@ def test_the_table_gives_batches(names):
     assert sample.keys() == {"image", "target", "class"} and sample["image"].shape == (1, 8, 8, 6)
 
 
-def test_the_four_steps_make_a_table(names, place):
+def test_the_five_steps_make_a_table(names, place):
     found = PatternTable.load(place / "patterns.json")
     assert found.class_counts("training") == {0: 3, 1: 3} and found.class_counts("validation") == {0: 1, 1: 1}
     assert names["trainer"].state.epoch == 1 and -1 <= names["numbers"].within <= 1

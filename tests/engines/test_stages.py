@@ -16,7 +16,7 @@ from PIL import Image
 
 from medgenesis.engines import StagedWorkflow
 from medgenesis.errors import CheckpointError
-from medgenesis.weights import read_checkpoint
+from medgenesis.storage import read_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = Path(__file__).parent / "staged.yaml"
@@ -99,7 +99,8 @@ def test_a_broken_stage_resumes_exactly(whole, records, tmp_path, monkeypatch, l
         train(tmp_path, records)
     assert "KeyboardInterrupt" in repr(error.value) or "KeyboardInterrupt" in repr(error.value.__cause__)
     monkeypatch.delenv("STAGE_KILL")
-    finished = [stage for stage in STAGES if (tmp_path / stage / "finished.json").exists()]
+    noted = json.loads((tmp_path / "steps.json").read_text())
+    finished = [stage for stage in noted if noted[stage]["finished"]]
     assert finished == [stage for stage in STAGES if int(stage[-1]) < level]
     dates = {stage: (tmp_path / stage / "last.pt").stat().st_mtime_ns for stage in finished}
     train(tmp_path, records)
@@ -150,16 +151,16 @@ def test_a_finished_run_is_left_and_changes_are_said(whole, records, caplog):
     caplog.set_level(logging.INFO)
     dates = {path: path.stat().st_mtime_ns for path in whole.rglob("*.*")}
     train(whole, records)
-    assert "stage level_4: finished" in caplog.text and "other settings" not in caplog.text
+    assert "stage level_4: finished" in caplog.text and "was made with" not in caplog.text
     train(whole, records, batch_size=2)
-    assert caplog.text.count("was finished with other settings (batch_size: 4, now 2)") == 3
+    assert caplog.text.count("was made with batch_size = 4, now it is 2; it is kept as it is") == 3
     assert dates == {path: path.stat().st_mtime_ns for path in whole.rglob("*.*")}
 
 
 def test_a_stage_on_what_is_gone_is_refused(records, tmp_path):
     for stage in ("level_2", "level_4"):
-        (tmp_path / stage).mkdir()
-    (tmp_path / "level_4" / "finished.json").write_text("{}")
+        save_checkpoint({}, tmp_path / stage / "last.pt")
+    (tmp_path / "steps.json").write_text(json.dumps({"level_4": {"settings": {}, "finished": True}}))
     with pytest.raises(ValueError, match="level_4: is finished, but stage level_0 before it is not"):
         train(tmp_path, records)
 
@@ -167,7 +168,7 @@ def test_a_stage_on_what_is_gone_is_refused(records, tmp_path):
 def test_a_stage_without_checkpoint_is_an_error(records, tmp_path):
     with pytest.raises(CheckpointError, match=r"level_0/last.pt: must be there after stage level_0"):
         train(tmp_path, records, **{"trainer#train_handlers": []})
-    assert not (tmp_path / "level_0" / "finished.json").exists()
+    assert not json.loads((tmp_path / "steps.json").read_text())["level_0"]["finished"]
 
 
 @pytest.mark.parametrize("stages", [None, {}, [{"level": 0}], {"level_0": 0}])

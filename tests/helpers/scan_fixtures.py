@@ -83,3 +83,9 @@ def in_child():
         return ours.recv()
 
     return run
+
+
+@pytest.fixture
+def four_cores(monkeypatch):
+    """Let `num_workers` be as many as asked for, on any machine."""
+    monkeypatch.setattr("medgenesis.data.reading._cores", lambda: 4)

@@ -8,7 +8,7 @@ from PIL import Image
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from medgenesis.data import ScaleIntensityPresetd, load_datalist, make_datalist, preprocessing, write_datalist
-from medgenesis.data.patch_dataset import cached_volumes
+from medgenesis.data.cache import cached_volumes
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
 
 GREY = np.random.default_rng(0).integers(0, 256, (36, 48)).astype(np.uint8)  # rows, columns

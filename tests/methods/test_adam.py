@@ -136,7 +136,7 @@ def test_a_run_of_another_level_is_not_continued():
         for method in (adam(level=0), adam(level=2))
     ]
     trainers[0].restore(checkpoint)
-    with pytest.raises(CheckpointError, match="other settings: .*'level': 0.*, now .*'level': 2"):
+    with pytest.raises(CheckpointError, match="level = 0, now it is 2"):
         trainers[1].restore(checkpoint)
 
 

@@ -7,7 +7,7 @@ from helpers.views import Backbone, Slabs, Unet, differing, loader_of, state_of,
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import Adam, CAiD, initialise_from_stage
-from medgenesis.weights import save_checkpoint
+from medgenesis.storage import save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

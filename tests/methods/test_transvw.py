@@ -16,7 +16,8 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextMethod, PretextTrainer
 from medgenesis.methods import Adam, CAiD, ModelsGenesis, SemanticGenesis, TransVW
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D, network_parts
-from medgenesis.weights import load_pretrained, save_checkpoint
+from medgenesis.storage import save_checkpoint
+from medgenesis.weights import load_pretrained
 
 NETWORKS = {
     "UNet3D": lambda: UNet3D(width=2),

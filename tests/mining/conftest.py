@@ -1,12 +1,21 @@
 """Volumes that exist only as arrays or as tiny files, the list of what mining knows of them, and tables of patterns."""
 
+import shutil
 import weakref
 
 import numpy as np
 import pytest
 import torch
+from helpers.mining_run import mine
+from helpers.mining_world import Counted, noise
+from monai.data import Dataset
+from monai.transforms import Compose
 
+from medgenesis.data import preprocessing
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable, VolumeInfo
+from medgenesis.mining.whole_volumes import mined_record
+from medgenesis.networks import AutoEncoder3D
 
 
 class Loader:
@@ -54,6 +63,19 @@ def infos():
 
 
 @pytest.fixture
+def world(infos, loader):
+    """world(shapes or arrays, validation, **infos) -> volumes, features, load: noise, where every cube is body."""
+
+    def make(arrays=16, validation=5, **kwargs):
+        arrays = noise(arrays) if isinstance(arrays, int) else arrays
+        volumes = infos([array.shape for array in arrays], validation, **kwargs)
+        features = np.random.default_rng(9).normal(size=(len(arrays), 8)).astype(np.float32)
+        return volumes, features, loader(arrays)
+
+    return make
+
+
+@pytest.fixture
 def scans(tmp_path):
     """scans(arrays, validation=0) -> list of VolumeInfo of `.npy` files, which lie on the standard grid at 1 mm.
 
@@ -72,6 +94,40 @@ def scans(tmp_path):
         return written
 
     return write
+
+
+@pytest.fixture
+def arrays():
+    """Four bodies of noise in air, of four shapes."""
+    rng = np.random.default_rng(0)
+    found = []
+    for shape in ((20, 24, 18), (18, 17, 30), (22, 16, 16), (16, 20, 9)):
+        volume = np.zeros(shape, np.float32)
+        inner = tuple(slice(2, side - 3) for side in shape)
+        volume[inner] = 0.3 + 0.7 * rng.random(volume[inner].shape)
+        found.append(volume)
+    return found
+
+
+@pytest.fixture
+def dataset(scans, arrays):
+    """dataset(validation=1, **preprocessing) -> data set of the arrays; what is read is counted from now on."""
+    volumes = scans(arrays, validation=1)
+
+    def make(records=None, **settings):
+        Counted.read = []
+        records = [mined_record(vars(volume)) for volume in volumes] if records is None else records
+        steps = preprocessing(**{"intensity": "unit", **settings})
+        return Dataset(records, Compose([Counted("image"), steps]))
+
+    return make
+
+
+@pytest.fixture
+def network():
+    """A tiny auto-encoder that has learnt nothing."""
+    torch.manual_seed(0)
+    return AutoEncoder3D(1, 2)
 
 
 @pytest.fixture
@@ -107,3 +163,28 @@ def table_of():
         return table
 
     return make
+
+
+@pytest.fixture(scope="session")
+def datalist(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), 6, 0, shape=(24, 24, 20), split=(0.7, 0.3, 0.0))
+
+
+@pytest.fixture(scope="session")
+def mined(datalist, tmp_path_factory):
+    """A folder where all is done."""
+    folder = tmp_path_factory.mktemp("run") / "mined"
+    mine(datalist, folder)
+    return folder
+
+
+@pytest.fixture
+def again(mined, tmp_path):
+    """A copy of it, as deep in the tree: paths of patterns.json stay right."""
+    return shutil.copytree(mined, mined.parent / tmp_path.name)
+
+
+@pytest.fixture
+def described(datalist, mined):
+    """Settings with which no auto-encoder is learnt, which saves time."""
+    return {"features": str(mined / "autoencoder" / "pretrained.pt")}

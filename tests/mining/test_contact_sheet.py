@@ -120,7 +120,9 @@ def test_of_a_cube_only_its_slice_is_kept(table, arrays, loader, monkeypatch):
     """What is kept does not change with the cubes: it shares no memory with them."""
     crop, cubes = contact_sheet.crop_pattern, []
     monkeypatch.setattr(contact_sheet, "crop_pattern", lambda *args: cubes.append(crop(*args)) or cubes[-1])
-    kept = contact_sheet._slices(table, loader(arrays), table.training)
+    task = contact_sheet.ContactSheetTask(table)
+    contact_sheet.one_pass(loader(arrays), task)
+    kept = task.slices
     before = {key: drawing.copy() for key, drawing in kept.items()}
     for cube in cubes:
         cube.zero_()
@@ -154,7 +156,7 @@ def test_a_saved_image_is_the_same_and_goes_into_a_report(table, arrays, loader,
     assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
     with Image.open(path) as drawing:
         np.testing.assert_array_equal(np.asarray(drawing), sheet)
-    assert "data:image/png" in Report("t").drawing(sheet, "Patterns").render()
+    assert "data:image/png" in Report("t").image(sheet, "Patterns").render()
     with pytest.raises((ValueError, OSError)):
         save_image(sheet, tmp_path / "sheet.nonsense")
     assert not list(tmp_path.glob("*.nonsense"))

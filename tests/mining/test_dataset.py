@@ -1,5 +1,6 @@
-"""Pattern samples: the cubes of the table, corrupted as a function of (seed, epoch, index), volumes cached once."""
+"""Pattern samples: cubes corrupted as a function of (seed, epoch, index); volumes cached once, got by number."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from medgenesis.data import SampleKey, preprocessing
+from medgenesis.data import MappedDataset, SampleKey, preprocessing
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
-from medgenesis.mining import PatternDataset, PatternTable
+from medgenesis.mining import PatternDataset, PatternTable, VolumeLoader, records_to_mine
 from medgenesis.transforms import RandGenesisd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,9 +89,9 @@ def test_caches_and_workers_change_nothing_and_classes_collate(table, tmp_path, 
 
 def test_volumes_are_cached_once_and_only_those_that_cubes_come_from(table, tmp_path):
     dataset = patterns(table, cache="disk", cache_dir=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 3
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 3
     patterns(table, section="validation", cache="disk", cache_dir=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 5
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 5
     before = dataset.load(0).clone()
     dataset[0]["target"].zero_()
     assert torch.equal(dataset.load(0).as_tensor(), before.as_tensor())
@@ -145,3 +146,46 @@ def test_settings_of_the_cache_are_checked(table):
         patterns(table, cache="disk")
     with pytest.raises(ValueError, match="'ram'"):
         patterns(table, cache="ram")
+
+
+# ---- volumes by number
+
+
+def volumes_of(count):
+    return np.random.default_rng(0).random((count, 9, 8, 7), dtype=np.float32)
+
+
+@pytest.mark.parametrize("cache", ["none", "disk", "memory"])
+def test_volume_i_of_the_list(scans, tmp_path, cache):
+    arrays = volumes_of(3)
+    load = VolumeLoader(scans(arrays), preprocessing(intensity="unit"), cache=cache, cache_dir=tmp_path / "cache")
+    for i in (2, 0, 1, 2):
+        np.testing.assert_array_equal(load(i)[0].numpy(), arrays[i])
+
+
+def test_one_disk_cache_serves_all_steps(scans, tmp_path):
+    volumes = scans(volumes_of(3))
+    path = tmp_path / "l.json"
+    path.write_text(json.dumps({"training": [{"image": v.image, "patient": v.patient} for v in volumes]}))
+    features = MappedDataset(records_to_mine(path), preprocessing(intensity="unit"), tmp_path / "cache")
+    load = VolumeLoader(volumes, preprocessing(intensity="unit"), cache="disk", cache_dir=tmp_path / "cache")
+    for i in range(3):
+        assert features[i]["image"].shape == load(i).shape
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 3
+
+
+def test_a_volume_that_has_changed_or_gone_is_named(scans):
+    volumes = scans(volumes_of(2))
+    load = VolumeLoader(volumes, preprocessing(intensity="unit"))
+    np.save(volumes[1].image, np.random.default_rng(0).random((9, 8, 6)))
+    load(0)
+    with pytest.raises(VolumeError, match=r"1.npy.*\(9, 8, 6\).*\(9, 8, 7\).*mine again"):
+        load(1)
+    Path(volumes[0].image).unlink()
+    with pytest.raises(VolumeError, match="0.npy.*no such file"):
+        load(0)
+
+
+def test_a_disk_cache_needs_a_folder(scans):
+    with pytest.raises(ValueError, match="cache_dir"):
+        VolumeLoader(scans(volumes_of(1)), preprocessing(intensity="unit"), cache="disk")

@@ -13,7 +13,7 @@ from medgenesis.data import PatchDataset, RandAcceptedCropd, load_datalist, prep
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 from medgenesis.mining import VolumeLoader, export_published, import_published, published
-from medgenesis.mining.crop import crop_pattern
+from medgenesis.mining.cubes import crop_pattern
 from medgenesis.transforms import RandGenesisd
 
 SIZE = (6, 6, 4)

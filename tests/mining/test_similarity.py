@@ -15,7 +15,7 @@ SETTINGS = {
     "train_patients": 6,
     "validation_patients": 3,
     "cube_size": SIZE,
-    "rule": "any",
+    "criterion": "any",
     "min_distance": 6,
 }
 
@@ -144,7 +144,7 @@ def test_other_patients_are_cut_at_the_same_part_of_the_body(mined, infos, loade
         **SETTINGS,
         "train_patients": 4,
         "validation_patients": 0,
-        "rule": ForegroundCriterion(min_fraction=1.0),
+        "criterion": ForegroundCriterion(min_fraction=1.0),
     }
     table = discover(volumes, np.random.default_rng(0).normal(size=(7, 3)), load, **settings)
     assert table.settings["coordinates"] == "body"

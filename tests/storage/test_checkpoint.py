@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medgenesis.errors import CheckpointError
-from medgenesis.weights import read_checkpoint, save_checkpoint
+from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 
 CONTENT = {"network": {"a": torch.arange(6.0).view(2, 3)}, "epoch": 3, "loss": 0.5, "name": "x", "none": None}
 

@@ -10,7 +10,8 @@ from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import ModelsGenesis
 from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, UNet3D, YNet3D, network_parts
-from medgenesis.weights import initialise, load_pretrained, save_checkpoint
+from medgenesis.storage import save_checkpoint
+from medgenesis.weights import initialise, load_pretrained
 
 NETWORKS = {
     "UNet3D": lambda i=1, o=1: UNet3D(i, o, 2, norm="instance", activation=None),

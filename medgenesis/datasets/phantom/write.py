@@ -1,6 +1,5 @@
 """A folder of phantoms: volumes, label maps, X-rays with labels and landmarks, DICOM on request, and the datalist."""
 
-import csv
 import json
 import logging
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 from PIL import Image
 
+from medgenesis import __version__
 from medgenesis.data.landmarks import write_landmarks
 from medgenesis.data.splits import SECTIONS
 from medgenesis.datasets.phantom.build import SHAPE, Phantom, checked_shape, make_phantom
@@ -19,11 +19,17 @@ from medgenesis.datasets.phantom.landmarks import xray_landmarks
 from medgenesis.datasets.phantom.subject import draw_subject, stream
 from medgenesis.datasets.phantom.xray import FINDINGS, ORGANS, expose, project_organs, project_xray, xray_labels
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.progress import track
 from medgenesis.storage.atomic import replacing, write_text
+from medgenesis.storage.fingerprints import changes
+from medgenesis.storage.steps import Step, Steps
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
-SETTINGS_FILE = "phantom.json"
+_PARTS = {"images": ".nii.gz", "labels": ".nii.gz", "xrays": ".png", "xray_masks": ".png"}
+_LISTS = ("xray_labels.csv", "xray_landmarks.csv", "xray_datalist.json", "datalist.json")
+_EARLIER_RECORD = "phantom.json"  # of version 0.1
 
 
 def write_phantoms(
@@ -40,7 +46,8 @@ def write_phantoms(
 
     The folder then holds images/ and labels/ (NIfTI), xrays/ (8-bit PNG) and xray_masks/ (their label maps), with
     `dicom` a series a subject in dicom/; the lists datalist.json of the volumes and xray_datalist.json of the X-rays
-    (Decathlon style), xray_labels.csv, xray_landmarks.csv, and phantom.json (the settings).
+    (Decathlon style), xray_labels.csv, xray_landmarks.csv, and steps.json (the settings). Where the same settings have
+    written them all, nothing is written again.
 
     Args:
         folder: new, empty, or written before with the same settings.
@@ -62,24 +69,38 @@ def write_phantoms(
     sections = split_subjects(subjects, split)
     draw_subject(seed, 0)  # refuses a bad seed before anything is written, as the next line does a bad shape
     settings = {"subjects": subjects, "seed": seed, "shape": list(checked_shape(shape)), "dicom": bool(dicom)}
-    _check_folder(folder, settings, overwrite)
-    for name in ("images", "labels", "xrays", "xray_masks", *(["dicom"] if dicom else [])):
+    settings |= {"split": list(split), "medgenesis": __version__}  # another version may draw other thoraces
+    steps = Steps(folder, {"phantoms": Step(_files(subjects, dicom))})
+    _check_folder(steps, settings, overwrite)
+    if steps.done("phantoms", settings):
+        logger.info("%d phantoms: are there, %s", subjects, folder)
+        return folder / "datalist.json"
+    with steps.doing("phantoms", settings):
+        _write_all(folder, seed, shape, dicom, sections)
+    return folder / "datalist.json"
+
+
+def _write_all(folder: Path, seed: int, shape: Sequence[int], dicom: bool, sections: list[str]) -> None:
+    for name in (*_PARTS, *(["dicom"] if dicom else [])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     rows, landmarks = [], {}
-    for k in range(subjects):
+    for k in track(range(len(sections)), "phantoms"):
         phantom = make_phantom(seed, k, shape=shape)
         _write_subject(folder, k, phantom, f"medgenesis {seed} {k}" if dicom else None)
         rows.append({"image": f"xrays/{_name(k)}.png", "patient": _patient(k), "section": sections[k]})
         rows[-1].update(xray_labels(phantom))
         landmarks[rows[-1]["image"]] = xray_landmarks(phantom)
-        logger.info("phantom %d of %d", k + 1, subjects)
-    with replacing(folder / "xray_labels.csv") as path:
-        _write_csv(path, rows)
+    write_table(folder / "xray_labels.csv", rows)
     write_landmarks(folder / "xray_landmarks.csv", landmarks)
     write_text(folder / "xray_datalist.json", json.dumps(_xray_datalist(rows), indent=2) + "\n")
     write_text(folder / "datalist.json", json.dumps(_datalist(sections), indent=2) + "\n")
-    return folder / "datalist.json"
+
+
+def _files(subjects: int, dicom: bool) -> tuple[str, ...]:
+    """All that is there when the phantoms are written; the list of the volumes first, for messages."""
+    names = [f"{part}/{_name(k)}{suffix}" for k in range(subjects) for part, suffix in _PARTS.items()]
+    series = [f"dicom/{_name(k)}" for k in range(subjects) if dicom]
+    return (*reversed(_LISTS), *names, *series)
 
 
 def split_subjects(subjects: int, split: Sequence[float]) -> list[str]:
@@ -170,26 +191,26 @@ def _xray_datalist(rows: list[dict]) -> dict:
     return datalist
 
 
-def _write_csv(path: Path, rows: list[dict]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _check_folder(folder: Path, settings: dict, overwrite: bool) -> None:
+def _check_folder(steps: Steps, settings: dict, overwrite: bool) -> None:
     """Refuse a folder that holds something else; with `overwrite` remove earlier phantoms from it."""
+    folder = steps.folder
     if folder.exists() and not folder.is_dir():
         raise VolumeError(f"folder: must be a folder, found a file: {folder}.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    marker = folder / SETTINGS_FILE
-    found = json.loads(marker.read_text()) if marker.is_file() else None
-    if found == settings:
+    earlier = steps.settings_of("phantoms")
+    differing = changes(earlier or {}, settings)
+    if not differing:
         return
     if not overwrite:
-        what = f"phantoms made with {found}" if found else "other files"
-        raise VolumeError(f"folder: {folder} holds {what}; name another folder, or pass --overwrite.")
-    for part in ("images", "labels", "xrays", "xray_masks", "dicom"):
+        said = "; ".join(f"{name} = {values}" for name, values in differing.items())
+        found = f"phantoms made with {said}" if earlier else "other files, or phantoms of version 0.1"
+        raise VolumeError(
+            f"folder: must be new, empty, or written by the same settings; found {found}, in {folder}. Name another "
+            "folder, or pass --overwrite."
+        )
+    for part in (*_PARTS, "dicom"):
         for path in (folder / part).glob("phantom_*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in (*_LISTS, _EARLIER_RECORD):
+        (folder / name).unlink(missing_ok=True)

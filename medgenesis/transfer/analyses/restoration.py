@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from medgenesis.engines import PretextTrainer
-from medgenesis.storage.atomic import write_text
-from medgenesis.weights import read_checkpoint
+from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = ("answer", "mean squared error", "times the network's")
 _MEAN_OF = 512  # training cubes: more would not move their mean by much, and all of LUNA16 takes minutes
 
 
@@ -94,7 +95,7 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     method = trainer.method
     method.network.load_state_dict(read_checkpoint(weights, map_location=trainer.state.device))
     errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
-    lines = [f"{name},{error:.6f},{error / max(errors['network'], 1e-12):.2f}" for name, error in errors.items()]
-    write_text(path, "\n".join(["answer,mean squared error,times the network's", *lines]) + "\n")
+    rows = [(name, error, error / max(errors["network"], 1e-12)) for name, error in errors.items()]
+    write_table(path, rows, COLUMNS, decimals={COLUMNS[1]: ".6f", COLUMNS[2]: ".2f"})
     for name, error in errors.items():
         logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)

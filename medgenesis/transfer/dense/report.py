@@ -1,7 +1,5 @@
 """All that DenseEmbedder can say of one backbone: figures beside those of the controls, images, and the dense maps."""
 
-import csv
-import io
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -12,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from medgenesis.data.landmarks import Landmarks
-from medgenesis.mining import draw_feature_map, save_image
-from medgenesis.mining.feature_map import MOST_GROUPS
+from medgenesis.mining import save_image
 from medgenesis.networks import ResNet25D
-from medgenesis.storage.atomic import replacing, write_text
+from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.tables import write_table
 from medgenesis.transfer.dense.baselines import dense_baselines
 from medgenesis.transfer.dense.compositionality import measure_compositionality
 from medgenesis.transfer.dense.embedder import DenseEmbedder, lie_in
@@ -134,7 +133,8 @@ def report_dense_features(
         )
     if landmarks is not None:
         rows["same place"] = same_position_figures(marked, landmarks, radii)
-    _write_table(rows, folder / "dense.csv")
+    columns = ["backbone", *dict.fromkeys(figure for row in rows.values() for figure in row)]
+    write_table(folder / "dense.csv", [{"backbone": name, **row} for name, row in rows.items()], columns)
     if maps:
         embedder = DenseEmbedder(backbone, window, size)
         for number, (name, image) in enumerate(images.items()):
@@ -179,15 +179,6 @@ def _check(
 def _distances(found: LandmarkMatches, radii: Sequence[float]) -> dict[str, float]:
     hits = {f"within {radius:g} px": found.hit_rate(radius) for radius in radii}
     return {**hits, "mean distance, px": found.mean_distance}
-
-
-def _write_table(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["backbone", *columns])
-    writer.writerows([name, *(f"{row[c]:.6g}" if c in row else "" for c in columns)] for name, row in rows.items())
-    write_text(path, text.getvalue())
 
 
 def _write_map(embedder: DenseEmbedder, image: Tensor, stride: int, path: Path) -> None:

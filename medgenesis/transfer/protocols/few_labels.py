@@ -1,12 +1,10 @@
 """Fine-tuning from few labels, pre-trained against scratch: the comparison that says whether pre-training helped."""
 
-import csv
-import hashlib
-import io
+import itertools
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,15 @@ import numpy as np
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.data import load_datalist
+from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, fingerprint, record_fingerprint
+from medgenesis.storage.steps import Step, Steps
+from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
+CASES = ("labelled patients", "start", "seed", "test record", "class", "dice")
 _NEVER = 10**9  # epochs between validations: with few labels there are none to spare for choosing a checkpoint
 
 
@@ -83,8 +86,8 @@ def compare_few_labels(
     """Fine-tune from each start, with each number of labels and each seed; tabulate the Dice of the test section.
 
     The first `count` training records of a seed's shuffled order are learnt from, the same for every start. A finished
-    run is kept in `folder` and not repeated with the same settings, configs and checkpoint, so the comparison continues
-    where it was stopped.
+    run is kept in `folder` and not repeated with the same settings, configs, files and checkpoint, so the comparison
+    continues where it was stopped; where something has changed, a warning says what, and the run is repeated.
 
     Args:
         configs: the bundle's `finetune.yaml`, and overlays.
@@ -110,16 +113,14 @@ def compare_few_labels(
             f"{datalist}: {len(training)} training records, but {max(counts)} labelled patients were asked for"
         )
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
-    for count in counts:
-        for seed in seeds:
-            chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
-            for name, init in inits.items():
-                run = folder / f"{name}_k{count}_seed{seed}"
-                settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
-                result = _once(run, configs, chosen, test, settings)
-                logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
-                dice.setdefault((count, name), []).append(result)
-    write_text(folder / "cases.csv", _cases(dice, seeds))
+    runs = list(itertools.product(counts, seeds, inits.items()))
+    for count, seed, (name, init) in track(runs, "fine-tunings"):
+        chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
+        settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
+        result = _once(folder / f"{name}_k{count}_seed{seed}", configs, chosen, test, settings)
+        logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
+        dice.setdefault((count, name), []).append(result)
+    write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     table = _table(dice, list(inits), counts, len(seeds), len(test))
     write_text(folder / "table.md", table)
     return table
@@ -127,30 +128,36 @@ def compare_few_labels(
 
 def _once(run: Path, configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
-    path, digest = run / "dice.json", _digest(configs, training, test, settings)
-    if path.is_file():
-        found = json.loads(path.read_text())
-        if found["of"] == digest:
-            return np.asarray(found["dice"], dtype=np.float64)
-        logger.warning("%s is of other settings, records, configs or weights: computed again", path)
-    dice = dice_after_finetuning(configs, training, test, run, **settings)
-    write_text(path, json.dumps({"of": digest, "dice": dice.tolist()}))
-    return np.asarray(dice, dtype=np.float64)
+    path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",))}, changed="renew")
+    made_with = _made_with(configs, training, test, **settings)
+    if not steps.done("dice", made_with):
+        with steps.doing("dice", made_with):
+            dice = dice_after_finetuning(configs, training, test, run, **settings)
+            write_text(path, json.dumps({"dice": dice.tolist()}))
+    return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 
-def _digest(configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> str:
-    """Hash of all that a run's result follows from (a hash, for records may name patients)."""
-    init = Path(settings["init"])
-    written = init.stat().st_mtime_ns if init.is_file() else None
+def _made_with(
+    configs: Sequence[str | Path],
+    training: list,
+    test: list,
+    init: str,
+    overrides: Mapping[str, Any] | None,
+    **numbers: int,
+) -> dict[str, Any]:
+    """All that a run's result follows from; what may name patients (records, words, paths) as fingerprints."""
     shared = [path for path in (Path(config).with_name("settings.yaml") for config in configs[:1]) if path.is_file()]
-    all_of_it = [
-        [Path(config).read_text(encoding="utf-8") for config in (*configs, *shared)],
-        training,
-        test,
-        settings,
-        written,
-    ]
-    return hashlib.sha256(json.dumps(all_of_it, sort_keys=True, default=str).encode()).hexdigest()
+    plain = {name: isinstance(value, (int, float, type(None))) for name, value in (overrides or {}).items()}
+    return {
+        "init": init,
+        "size and time of init": [stamp[1:] for stamp in file_stamps(init)],
+        "configs (fingerprint)": [file_fingerprint(config) for config in (*configs, *shared)],
+        "labelled records (fingerprint)": fingerprint([record_fingerprint(record) for record in training]),
+        "test records (fingerprint)": fingerprint([record_fingerprint(record) for record in test]),
+        **numbers,
+        **{name: overrides[name] for name, is_plain in plain.items() if is_plain},
+        **{f"{name} (fingerprint)": fingerprint(overrides[name]) for name, is_plain in plain.items() if not is_plain},
+    }
 
 
 def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
@@ -180,13 +187,9 @@ def _cell(values: np.ndarray, signed: bool = False) -> str:
     return f"{values.mean():{form}} [{low:{form}}, {high:{form}}]"
 
 
-def _cases(dice: dict, seeds: Sequence[int]) -> str:
-    """Every case as a line; patients are numbered in the datalist's order, not named."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["labelled patients", "start", "seed", "test record", "class", "dice"])
+def _cases(dice: dict, seeds: Sequence[int]) -> Iterator[list]:
+    """A row a case; patients are numbered in the datalist's order, not named."""
     for (count, name), runs in dice.items():
         for seed, run in zip(seeds, runs, strict=True):
             for case, classes in enumerate(run):
-                writer.writerows([count, name, seed, case, label + 1, f"{d:.4f}"] for label, d in enumerate(classes))
-    return text.getvalue()
+                yield from ([count, name, seed, case, label + 1, d] for label, d in enumerate(classes))

@@ -132,6 +132,38 @@ def test_other_settings_are_refused_unless_overwritten(tmp_path):
     assert not list(tmp_path.rglob(".partial-*"))
 
 
+def test_the_same_settings_write_only_what_is_missing(tmp_path, monkeypatch):
+    settings = dict(subjects=2, seed=0, shape=SHAPE)
+    write_phantoms(tmp_path, **settings)
+    dates = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    write_phantoms(tmp_path, **settings)
+    assert dates == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    content = (tmp_path / "xrays" / "phantom_001.png").read_bytes()
+    (tmp_path / "xrays" / "phantom_001.png").unlink()
+    write_phantoms(tmp_path, **settings)
+    assert (tmp_path / "xrays" / "phantom_001.png").read_bytes() == content
+    monkeypatch.setattr("medgenesis.datasets.phantom.write.__version__", "9.9")
+    with pytest.raises(VolumeError, match="medgenesis = .*, now it is '9.9'"):
+        write_phantoms(tmp_path, **settings)
+
+
+def test_another_split_is_not_passed_over(tmp_path):
+    write_phantoms(tmp_path, 4, 0, shape=SHAPE, split=(1, 0, 0))
+    with pytest.raises(VolumeError, match=r"split = \[1, 0, 0\], now it is"):
+        write_phantoms(tmp_path, 4, 0, shape=SHAPE)
+
+
+def test_phantoms_of_version_0_1_are_replaced_when_asked(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "phantom_007.nii.gz").touch()
+    (tmp_path / "phantom.json").write_text('{"subjects": 8, "seed": 0, "shape": [32, 32, 28], "dicom": false}')
+    with pytest.raises(VolumeError, match="version 0.1.*--overwrite"):
+        write_phantoms(tmp_path, 1, 0, shape=SHAPE)
+    write_phantoms(tmp_path, 1, 0, shape=SHAPE, overwrite=True)
+    assert not (tmp_path / "phantom.json").exists()
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["phantom_000.nii.gz"]
+
+
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     def full(image, path):
         path.write_bytes(b"half")
@@ -140,7 +172,7 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(nib, "save", full)
     with pytest.raises(OSError, match="No space"):
         write_phantoms(tmp_path, 1, 0, shape=SHAPE)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["phantom.json"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["steps.json"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
@@ -161,11 +193,10 @@ def test_split():
         split_subjects(0, (0.6, 0.2, 0.2))
 
 
-def test_command(tmp_path, caplog, capsys):
+def test_command(tmp_path, capsys):
     words = ["phantom", str(tmp_path / "set"), "--subjects", "2", "--seed", "4", "--shape", "32", "32", "28"]
-    with caplog.at_level("INFO"):
-        assert main(words) == 0
-    assert "2 of 2" in caplog.text and str(tmp_path / "set" / "datalist.json") in caplog.text
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'set' / 'datalist.json'}\n"
     image = nib.load(tmp_path / "set" / "images" / "phantom_001.nii.gz")
     assert np.array_equal(np.asanyarray(image.dataobj), make_phantom(4, 1, shape=SHAPE).image)
     assert not (tmp_path / "set" / "dicom").exists()

@@ -95,3 +95,15 @@ def test_more_labels_than_records_are_refused(comparison):
     with pytest.raises(ValueError, match="5 training records, but 6"):
         compare(counts=(3, 6))
     assert not asked
+
+
+def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
+    """They stand beside the config, which only refers to them."""
+    config, settings = tmp_path / "finetune.yaml", tmp_path / "settings.yaml"
+    config.write_text("width: $@settings['width']")
+    digests = []
+    for text in (None, "width: 8", "width: 16", "width: 8"):
+        if text is not None:
+            settings.write_text(text)
+        digests.append(few_labels._digest([config], [], [], {"init": "scratch"}))
+    assert len(set(digests)) == 3 and digests[1] == digests[3]

@@ -1,0 +1,135 @@
+"""Time from the start to the first epoch: volumes checked and cached in one pass, against checking and then caching.
+
+    python benchmarks/screening.py [--volumes 20] [--shape 256 256 128] [--folder DIR]
+
+Writes compressed NIfTI volumes, as most are stored, then opens them as fine-tuning does (memory) and as pre-training
+does (disk, memory-mapped). "Before" reads, checks and forgets each volume, then MONAI's `CacheDataset` reads it again;
+for the disk, the one pass of one process that filled the cache. Each line runs in a process of its own, on files that
+the operating system has read before. A second start finds the results of the check and the cache.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from monai.data import CacheDataset
+
+from medgenesis.data import PatchDataset, RandAcceptedCropd, ScreenedDataset, preprocessing, screen_volumes
+
+SCANS = 888  # of LUNA16
+
+
+def write_volumes(folder: Path, count: int, shape: tuple[int, ...]) -> None:
+    """Noise in Hounsfield units around tissue in a body of air: compresses about as well as CT."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    body = (np.indices(shape, sparse=True)[0] > shape[0] // 4).astype(np.float32) * np.ones(shape, np.float32)
+    for number in range(count):
+        path = folder / f"{number:03d}.nii.gz"
+        if not path.exists():
+            values = (-1000 + 950 * body + rng.normal(0, 25, shape)).astype(np.int16)
+            nibabel.save(nibabel.Nifti1Image(values, np.diag([0.7, 0.7, 1.25, 1.0])), path)
+
+
+def records(folder: Path) -> list[dict]:
+    return [{"image": str(path)} for path in sorted((folder / "volumes").glob("*.nii.gz"))]
+
+
+def two_passes(folder: Path) -> None:
+    """Fine-tuning before: each volume is prepared, checked and forgotten; then prepared again and kept."""
+    given, prepare = records(folder), preprocessing()
+    for record in given:
+        prepare(dict(record))
+    CacheDataset(given, prepare, progress=False)
+
+
+def memory(folder: Path, workers: int) -> None:
+    ScreenedDataset(records(folder), preprocessing(), num_workers=workers)
+
+
+def disk(folder: Path, workers: int, name: str) -> None:
+    crop = RandAcceptedCropd("image", (64, 64, 32), "any")
+    PatchDataset(records(folder), preprocessing(), crop, cache_dir=folder / name, num_workers=workers)
+
+
+def check(folder: Path, workers: int) -> None:
+    screen_volumes(records(folder), preprocessing(), num_workers=workers)
+
+
+TASKS = {
+    "memory, before: 2 passes, 1 process": two_passes,
+    "memory, 1 process": lambda folder: memory(folder, 0),
+    "memory, 2 processes": lambda folder: memory(folder, 2),
+    "disk, 1 process (before: the same)": lambda folder: disk(folder, 0, "one"),
+    "disk, 2 processes": lambda folder: disk(folder, 2, "two"),
+    "disk, second start": lambda folder: disk(folder, 0, "two"),
+    "none kept, 1 process": lambda folder: check(folder, 0),
+    "none kept, 2 processes": lambda folder: check(folder, 2),
+}
+
+
+def measure(task: str, folder: Path) -> tuple[float, float]:
+    """Seconds by the clock and of processor time that a task takes in a process of its own, imports left out."""
+    command = [sys.executable, __file__, "--measure", task, "--folder", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"{task}: {done.stderr.strip().splitlines()[-1]}")
+    return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+def processor() -> float:
+    """Processor time of this process and of those that it has waited for, in seconds."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def compare(folder: Path, count: int, shape: tuple[int, ...]) -> None:
+    """Print the table."""
+    write_volumes(folder / "volumes", count, shape)
+    for path in (folder / "volumes").iterdir():
+        path.read_bytes()
+    seconds = {task: measure(task, folder) for task in TASKS}
+    voxels = count * float(np.prod(shape))
+    print(f"{count} volumes of {shape}, int16, compressed; {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}")
+    print("| start | s | of its first line | processor s | of its first line | processor s a volume |")
+    print("|---|---|---|---|---|---|")
+    for task, (taken, used) in seconds.items():
+        first, used_first = next(both for name, both in seconds.items() if name.split(",")[0] == task.split(",")[0])
+        shares = f"{taken / first:.2f} | {used:.1f} | {used / used_first:.2f}"
+        print(f"| {task} | {taken:.1f} | {shares} | {used / count:.2f} |")
+    scale = SCANS * 512 * 512 * 280 / voxels / 60
+    print(f"{SCANS} scans of 512 x 512 x 280, if time goes with the voxels and the disk keeps up, in minutes:")
+    print("; ".join(f"{task}: {taken * scale:.0f}" for task, (taken, _) in seconds.items() if "second" not in task))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--volumes", type=int, default=20)
+    parser.add_argument("--shape", type=int, nargs=3, default=(256, 256, 128))
+    parser.add_argument("--folder", type=Path, help="receives volumes and caches (default: a temporary folder)")
+    parser.add_argument("--measure", choices=TASKS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        torch.set_num_threads(1)
+        start, used = time.perf_counter(), processor()
+        TASKS[args.measure](args.folder)
+        print(json.dumps([time.perf_counter() - start, processor() - used]))
+    elif args.folder:
+        compare(args.folder, args.volumes, tuple(args.shape))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), args.volumes, tuple(args.shape))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The data set of inference: prepared volumes one after the other, checked as they are read, none kept."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from monai.data import Dataset
+from torch.utils.data import IterableDataset, get_worker_info
+
+from medgenesis.data.pipeline import find_domain_error
+from medgenesis.errors import VolumeError
+from medgenesis.progress import track
+
+logger = logging.getLogger(__name__)
+
+
+class StreamedDataset(IterableDataset):
+    """The volumes of a list in their order, each read and checked when it is asked for: bounded memory, one pass.
+
+    Args:
+        data: records with file names, as from `load_datalist`; kept as `data`.
+        transform: preparation of a volume, as from `medgenesis.data.preprocessing`.
+        on_error: "stop" at the first volume that cannot be used (those before it have been worked on by then), or
+            "skip" it with a warning.
+
+    Raises:
+        ValueError: another `on_error`.
+        VolumeError: (when iterated) a volume that cannot be used, or none that can.
+        IntensityRangeError: (when iterated) values that do not fit the preset.
+
+    Notes:
+        It has no length, as it is not known before how many can be used. The processes of a `DataLoader` share the
+        list out among them; batches of one volume then keep its order unless one is skipped.
+    """
+
+    def __init__(self, data: Sequence[dict], transform: Callable, on_error: str = "stop") -> None:
+        if on_error not in ("stop", "skip"):
+            raise ValueError(f'`on_error`: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
+        self.data, self.transform, self.on_error = list(data), transform, on_error
+        if not self.data:
+            logger.warning("a data set without records: the section of the datalist is empty")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        places = range(len(self.data)) if worker is None else range(worker.id, len(self.data), worker.num_workers)
+        volumes, skipped = Dataset(self.data, self.transform), []
+        for i in places if worker else track(places, "volumes"):
+            try:
+                item = volumes[i]
+            except Exception as error:
+                cause = find_domain_error(error)
+                if cause is None or self.on_error == "stop":
+                    raise (cause or error) from None
+                skipped.append(str(cause))
+                logger.warning("skipped %d: %s", len(skipped), cause)
+                continue
+            yield item
+            del item  # not kept while the next one is read
+        if skipped and len(skipped) == len(places):
+            raise VolumeError(f"none of {len(places)} volumes can be used. The first error: {skipped[0]}")
+        if skipped:
+            logger.info("%d of %d volumes were used, %d skipped", len(places) - len(skipped), len(places), len(skipped))

@@ -1,0 +1,62 @@
+"""The commands on the pages are understood: arguments, tasks, overlays and settings are those that there are."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medgenesis import bundles
+from medgenesis.cli import COMMANDS, build_parser, main
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = sorted(bundles.names())
+
+
+def commands_of(path):
+    """The command lines in a page's blocks for a shell, as words, with the bundle that `my_model` is a copy of."""
+    bundle, found = "models_genesis_ct", []
+    for block in re.findall(r"^```bash\n(.*?)^```$", path.read_text(), flags=re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", "").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:2] == ["medgenesis", "bundle"]:
+                bundle = words[2]
+            found.append((bundle, words[1:] if words[:1] == ["exec"] else words))
+    return found
+
+
+LINES = [
+    pytest.param(bundle, words, id=f"{path.stem}-{' '.join(words)[:60]}")
+    for path in FILES
+    for bundle, words in commands_of(path)
+    if words[:1] == ["medgenesis"] or "monai.bundle" in words
+]
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """A copy of each bundle."""
+    folder = tmp_path_factory.mktemp("copies")
+    return {name: bundles.copy(name, folder / name) for name in NAMES}
+
+
+def test_the_pages_hold_commands():
+    used = {param.values[1][1] for param in LINES if param.values[1][0] == "medgenesis"}
+    assert {"datalist", "bundle", "run", "compare", "mine", "phantom"} <= used <= set(COMMANDS) and len(LINES) > 30
+
+
+@pytest.mark.parametrize("bundle, words", LINES)
+def test_the_command_is_understood(bundle, words, copies, capsys):
+    if "monai.bundle" in words:
+        options = [word.removeprefix("--") for word in words[words.index("monai.bundle") :] if word.startswith("--")]
+        names = re.findall(r"configs/(\w+)\.yaml", " ".join(words))
+        known = {key for name in names for key in yaml.safe_load((copies[bundle] / f"configs/{name}.yaml").read_text())}
+        assert names and set(options) - {"config_file", "workflow_name", "datalist"} <= known
+    elif words[1] == "run" and words[-1] != "--help":
+        ours = [str(copies[bundle]) if word in ("my_model", "my_slabs") else word for word in words[1:]]
+        assert main([*ours, "--dry-run"]) == 0, capsys.readouterr().err
+        assert "monai.bundle" in capsys.readouterr().out
+    elif words[1] not in ("run", "--version"):
+        build_parser().parse_args(words[1:])
