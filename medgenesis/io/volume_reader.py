@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ _KEPT_META = (
 class VolumeReader(ImageReader):
     """Read NIfTI, MetaImage, NRRD, a DICOM series folder, NumPy arrays or images with the reader that fits the name.
 
-    Several files are stacked as channels; they must share one grid. Of the meta data only the geometry is kept,
-    as tensors (so that caches load with `weights_only=True`): free text in a header can hold a patient's name.
+    Several files are stacked as channels; they must share one grid. Of the meta data only the geometry is kept, as
+    tensors and whole numbers (so that caches load with `weights_only=True`): free text in a header can hold a
+    patient's name.
 
     Args:
         row: row of a stack of cubes (`.npy`, `.npz`).
@@ -56,6 +58,8 @@ class VolumeReader(ImageReader):
         meta = {
             key: torch.as_tensor(meta[key]) if isinstance(meta[key], np.ndarray) else meta[key] for key in _KEPT_META
         }
+        # as NumPy takes it: MONAI Label compares it with the result's shape
+        meta[MetaKeys.SPATIAL_SHAPE] = tuple(int(side) for side in meta[MetaKeys.SPATIAL_SHAPE])
         if len(img) == 1:
             return array, meta
         for other, other_meta in img[1:]:
@@ -108,6 +112,10 @@ class LoadVolumed(LoadImaged):
         VolumeError: a file that cannot be read, with its name, what is wrong and the remedy.
         DatalistError: a record without one of the keys.
     """
+
+    # MONAI Label sets `_loader.image_only = False` of every LoadImaged. Nothing depends on it: a MetaTensor holds the
+    # meta data either way. Of the class, so that fingerprints of transforms stay as they are.
+    _loader = SimpleNamespace(image_only=True)
 
     def __init__(self, keys: str | Sequence[str], allow_missing_keys: bool = False) -> None:
         # past LoadImaged's own, which would set up (and warn about) a dozen readers that are never asked
