@@ -9,6 +9,7 @@ import torch
 from helpers.mining_world import Counted
 from tqdm import tqdm
 
+from medgenesis import progress
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.mining import VolumeFeatures, features, volume_features
 
@@ -109,7 +110,7 @@ def test_the_bar_reaches_its_end_also_over_skipped_and_known_volumes(dataset, ne
         bars.append(tqdm(*args, **{**settings, "disable": False, "file": io.StringIO()}))
         return bars[-1]
 
-    monkeypatch.setattr(features, "tqdm", shown)
+    monkeypatch.setattr(progress, "tqdm", shown)
     few = dataset()
     few.data = few.data[:1]
     volume_features(network, few, SIZE, path=tmp_path / "f.npz")

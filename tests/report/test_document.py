@@ -56,7 +56,7 @@ def full_report():
         Report("Models <Genesis> & co", 'a "quick" run')
         .heading("Images")
         .paragraph("x < y && y > 'z'")
-        .drawing(random_image(5, 7), "grey", scale=3, alt="a grey noise")
+        .image(random_image(5, 7), "grey", scale=3, alt="a grey noise")
         .gallery([(random_image(4, 4, 3), "one"), (random_image(4, 6, 3), 'two "quoted"')])
         .curves({"train <loss>": ([1, 2, 3], [3, 2, 1]), "val": ([1, 3], [4, np.nan])}, "epoch", "loss", "Losses.")
         .table(["organ", "Dice"], [["lungs", 0.97123], ["<b>heart</b>", 0.9]], "12 subjects")
@@ -88,7 +88,7 @@ def test_texts_arrive_as_they_were_given():
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1)])
 def test_an_image_is_embedded_without_loss_and_enlarged_by_the_page(shape):
     array = random_image(*shape)
-    (image,) = Page(Report("t").drawing(array, "c", scale=3).render()).all("img")
+    (image,) = Page(Report("t").image(array, "c", scale=3).render()).all("img")
     np.testing.assert_array_equal(pixels(image["src"]), array)
     assert (int(image["width"]), int(image["height"])) == (3 * shape[1], 3 * shape[0])
 
@@ -98,7 +98,7 @@ def test_an_image_is_embedded_without_loss_and_enlarged_by_the_page(shape):
 )
 def test_what_is_no_image_is_refused(array):
     with pytest.raises(ValueError, match="uint8"):
-        Report("t").drawing(array, "c")
+        Report("t").image(array, "c")
 
 
 def test_numbers_stand_at_the_right_and_words_at_the_left():

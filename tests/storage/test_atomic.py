@@ -94,7 +94,7 @@ def test_only_the_dead_of_this_machine_and_of_this_path_are_swept(tmp_path, monk
     for name in (*kept, f".{host}-{dead}.{dead}-a.txt"):
         (tmp_path / name).touch()
     write_text(tmp_path / "a.txt", "new")
-    assert names(tmp_path) == sorted([*kept, "a.txt"])
+    assert names(tmp_path) == sorted({*kept, "a.txt"})  # the writer that lives may be process 1
 
 
 def test_what_cannot_be_swept_does_not_stop_the_writing(tmp_path):

@@ -189,5 +189,5 @@ def test_all_dictionary_forms_in_one_cached_chain():
     names = [*ONES, *CROPS[::-1]]
     steps = Compose([RandGenesisd("image")] + [build(name, "dictionary") for name in names])
     data = CacheDataset(records(1), steps, progress=False)
-    assert len(names) == 10 and not torch.equal(data[0]["image"], data[0]["image"])
+    assert len(names) == 11 and not torch.equal(data[0]["image"], data[0]["image"])
     np.testing.assert_array_equal(data._cache[0]["image"], records(1)[0]["image"])

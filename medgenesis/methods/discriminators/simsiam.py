@@ -48,12 +48,25 @@ class SimSiam(Discriminator):
         check_normed_batch(batch)
 
     def forward(self, features: Tensor, key: Tensor, encoder: nn.Module) -> dict[str, Tensor]:
-        first, second = self.projector(features), self.projector(global_average_pool(encoder(key)))
+        raw = self.projector[:-1](features)
+        first, second = self.projector[-1](raw), self.projector(global_average_pool(encoder(key)))
         forth = negative_cosine(self.predictor(first), second)
         back = negative_cosine(self.predictor(second), first)
-        return {"loss": (forth + back) / 2, "spread": _spread(first.detach())}
+        return {"loss": (forth + back) / 2, "spread": _spread(first.detach(), raw.detach(), features.detach())}
 
 
-def _spread(projections: Tensor) -> Tensor:
-    unit = F.normalize(projections.float(), dim=1)
+def _spread(projections: Tensor, raw: Tensor, features: Tensor) -> Tensor:
+    """The spread of normalised projections, which is 0 where only rounding tells the images apart.
+
+    Batch norm makes unit variance of rounding noise, so that collapsed projections would look healthy: what is equal
+    before the last normalisation (`raw`), or before the first (`features`), counts as equal.
+    """
+    differ = _differing(raw) & _differing(features).any()
+    unit = F.normalize(projections.float() * differ, dim=1)
     return torch.std(unit, dim=0, correction=0).mean() * unit.shape[1] ** 0.5
+
+
+def _differing(values: Tensor) -> Tensor:
+    """Which numbers of (B, C) differ in the batch by more than rounding."""
+    noise = 32 * torch.finfo(values.dtype).eps * values.abs().max()
+    return values.float().std(dim=0, correction=0) > noise

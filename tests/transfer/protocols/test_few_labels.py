@@ -101,9 +101,9 @@ def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
     """They stand beside the config, which only refers to them."""
     config, settings = tmp_path / "finetune.yaml", tmp_path / "settings.yaml"
     config.write_text("width: $@settings['width']")
-    digests = []
+    made_with = []
     for text in (None, "width: 8", "width: 16", "width: 8"):
         if text is not None:
             settings.write_text(text)
-        digests.append(few_labels._digest([config], [], [], {"init": "scratch"}))
-    assert len(set(digests)) == 3 and digests[1] == digests[3]
+        made_with.append(few_labels._made_with([config], [], [], "scratch", None))
+    assert made_with[1] == made_with[3] and all(made_with[i] != made_with[j] for i, j in ((0, 1), (1, 2), (0, 2)))
