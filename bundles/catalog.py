@@ -21,7 +21,7 @@ def path(name: str) -> Path:
         ValueError: no bundle of that name comes with the package.
     """
     if name not in names():
-        raise ValueError(f"no bundle {name!r} comes with medgenesis; there are: {', '.join(names())}")
+        raise ValueError(f"bundle: must be one of {', '.join(names())}; found {name!r}. Choose one of them.")
     return _HERE / name
 
 
@@ -35,7 +35,9 @@ def copy(name: str, folder: str | Path) -> Path:
     """
     source, target = path(name), Path(folder)
     if target.exists() and any(target.iterdir()):
-        raise ValueError(f"{target}: the folder must be new or empty, so that nothing is overwritten; choose another")
+        raise ValueError(
+            f"{target}: must be new or empty, so that nothing is overwritten; found files in it. Choose another folder."
+        )
     ignored = shutil.ignore_patterns(*_WRITTEN_BY_RUNS)
     try:
         shutil.copytree(source, target, ignore=ignored, copy_function=_copy_content, dirs_exist_ok=True)
@@ -43,8 +45,8 @@ def copy(name: str, folder: str | Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
         raise ValueError(
-            f"{target}: the bundle could not be copied ({reason}), nothing is left there: free the disk, or choose a "
-            "folder that can be written"
+            f"{target}: cannot be written ({reason}); nothing is left there. Free the disk, or choose a folder that "
+            "can be written."
         ) from error
     return target
 

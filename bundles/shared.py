@@ -52,5 +52,5 @@ def chosen(setting: str, choice: str, among: Mapping[str, Any]) -> Any:
         ValueError: it has none of that name.
     """
     if choice not in among:
-        raise ValueError(f"{setting}: must be one of {', '.join(among)}; found {choice!r}.")
+        raise ValueError(f"{setting}: must be one of {', '.join(among)}; found {choice!r}. Choose one of them.")
     return among[choice]

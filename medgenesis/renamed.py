@@ -106,7 +106,10 @@ def renamed_arguments(**old_to_new: str) -> Callable[[T], T]:
             for old in [name for name in kwargs if name in old_to_new]:
                 new = old_to_new[old]
                 if new in kwargs:
-                    raise TypeError(f"{old}: is the old name of {new}, which is given too. Leave {old} out.")
+                    raise TypeError(
+                        f"{old}: must not be given beside {new}, of which it is the old name; found both. Leave {old} "
+                        "out."
+                    )
                 _warn(f"{function.__qualname__}({old}=)", f"{new}=", stacklevel=2)
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)

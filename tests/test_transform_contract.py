@@ -251,7 +251,7 @@ def test_drawn_by_a_generator_of_either_kind_frozen_and_applied_into_new_memory(
 @pytest.mark.parametrize("variant", ["array", "batched"])
 def test_replay_before_any_draw_and_on_another_shape_is_refused(subject, variant):
     transform, lead = build(subject, variant), (2, 1) if variant == "batched" else (1,)
-    with pytest.raises(RuntimeError, match="randomize=False before anything was drawn: call it once"):
+    with pytest.raises(RuntimeError, match="randomize=False needs an earlier draw"):
         transform(cube(*lead, 8, 8, 8), randomize=False)
     transform(cube(*lead, 8, 8, 8))
     pointwise = ("NonlinearIntensity", "BrightnessContrast", "Blur")  # what fits any shape

@@ -73,7 +73,7 @@ class RandAnatomyCell(RandCroppingTransform):
         super().__init__()
         self.level, self.least_side = check_count("level", level, least=0), check_count("least_side", least_side)
         if grid not in ("binary", "square"):
-            raise ValueError(f'grid must be "binary" or "square", but is {grid!r}')
+            raise ValueError(f'grid: must be "binary" or "square"; found {grid!r}. Choose one of them.')
         self.grid, self.anywhere = grid, bool(anywhere)
 
     def counts(self, rank: int) -> tuple[int, ...]:
@@ -89,8 +89,9 @@ class RandAnatomyCell(RandCroppingTransform):
         sides = tuple(side // count for side, count in zip(shape, counts, strict=True))
         if min(sides) < self.least_side:
             raise VolumeError(
-                f"a cell of level {self.level} must have sides of at least {self.least_side} voxels, but a volume of "
-                f"{shape} has {counts} cells of {sides}: choose a lower level, larger volumes, or a lower least_side"
+                f"volume: a cell of level {self.level} must have sides of at least {self.least_side} voxels; found "
+                f"{counts} cells of {sides} in a volume of {shape}. Choose a lower level, larger volumes, or a lower "
+                "least_side."
             )
         if min(sides) < _SMALL and self.level:
             _warn_of_small_cells(self.level, sides)

@@ -54,8 +54,8 @@ def check_shape(params: Params, volume: torch.Tensor, batch: int, spatial_shape:
     """Refuse to replay parameters on a volume of another shape than they were drawn for."""
     if (volume.shape[0], *volume.shape[2:]) != (batch, *spatial_shape):
         raise VolumeError(
-            f"{type(params).__name__} were drawn for {batch} cubes of {tuple(spatial_shape)} voxels, but the volume "
-            f"has shape {tuple(volume.shape)}: draw again, or give all keys the same spatial shape"
+            f"params: must be drawn for the volume's shape {tuple(volume.shape)}; found {type(params).__name__} of "
+            f"{batch} cubes of {tuple(spatial_shape)} voxels. Draw again, or give all keys the same spatial shape."
         )
 
 
@@ -147,8 +147,8 @@ def like(result: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
 def nothing_drawn(transform: Transform) -> RuntimeError:
     """The error of a replay without a draw."""
     return RuntimeError(
-        f"{type(transform).__name__} was called with randomize=False before anything was drawn: call it once "
-        "without, or set its params"
+        f"{type(transform).__name__}: randomize=False needs an earlier draw; found none. Call it once without, or set "
+        "its params."
     )
 
 

@@ -55,7 +55,10 @@ class RandBlur(RandVolumeTransform):
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), *, prob: float = 0.5) -> None:
         super().__init__(prob)
         if not 0 < sigma[0] <= sigma[1] < np.inf:
-            raise ValueError(f"sigma must be two rising standard deviations above 0, in voxels, but is {tuple(sigma)}")
+            raise ValueError(
+                f"sigma: must be two rising standard deviations above 0, in voxels; found {tuple(sigma)}. Give (0.5, "
+                "1.0) for example."
+            )
         self.sigma = tuple(sigma)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> BlurParams:

@@ -74,7 +74,10 @@ class RandBrightnessContrast(RandVolumeTransform):
         super().__init__(prob, value_range, rescale)
         for name, (low, high) in (("brightness", brightness), ("contrast", contrast)):
             if not 0 <= low <= high < np.inf:
-                raise ValueError(f"{name} must be two rising factors of at least 0, but is {(low, high)}")
+                raise ValueError(
+                    f"{name}: must be two rising factors of at least 0; found {(low, high)}. Give (0.8, 1.2) for "
+                    "example."
+                )
         self.brightness, self.contrast = tuple(brightness), tuple(contrast)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> BrightnessContrastParams:

@@ -109,9 +109,8 @@ class RandCAiDDistortion(RandVolumeTransform):
         batch = super().checked(batch, axes)
         if min(batch.shape[2:]) < self.least_side:
             raise VolumeError(
-                f"each side of the volume must have at least {self.least_side} voxels, but they have "
-                f"{tuple(batch.shape[2:])}: blocks are scaled to the sides and would be too small to hide anything; "
-                "enlarge it, or lower least_side"
+                f"volume: each side must have at least {self.least_side} voxels, as blocks are scaled to the sides and "
+                f"would be too small to hide anything; found {tuple(batch.shape[2:])}. Enlarge it, or lower least_side."
             )
         return batch
 
@@ -144,11 +143,12 @@ class RandCAiDDistortion(RandVolumeTransform):
 def _checked_rates(given: dict[str, float]) -> dict[str, float]:
     """The published rates with the given ones in their place."""
     if unknown := sorted(given.keys() - RATES.keys()):
-        raise ValueError(f"rates must be among {sorted(RATES)}, but name {unknown}")
+        raise ValueError(f"rates: must be among {sorted(RATES)}; found {unknown}. Leave them out.")
     rates = {name: check_probability(f"rates[{name!r}]", given.get(name, rate)) for name, rate in RATES.items()}
     if sum(rates.values()) > 1 + 1e-9:
         raise ValueError(
-            f"rates must sum to at most 1, as one at most is done, but {rates} sum to {sum(rates.values())}"
+            f"rates: must sum to at most 1, as one at most is done; found {rates}, which sum to {sum(rates.values())}. "
+            "Lower them."
         )
     return rates
 

@@ -13,7 +13,7 @@ _TOLERANCE = 1e-3  # of the range's width: the rounding of a resampling or of ha
 def check_probability(name: str, value: float) -> float:
     """Return a probability, or say what is wrong with it."""
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a probability in [0, 1], but is {value}")
+        raise ValueError(f"{name}: must be a probability in [0, 1]; found {value}. Give 1 to transform each cube.")
     return float(value)
 
 
@@ -21,14 +21,17 @@ def check_fractions(name: str, value: tuple[float, float]) -> tuple[float, float
     """Return a (least, greatest) pair of fractions of a side, or say what is wrong with it."""
     low, high = value
     if not 0 <= low <= high < 1:
-        raise ValueError(f"{name} must be two rising fractions of a side in [0, 1), but is {tuple(value)}")
+        raise ValueError(
+            f"{name}: must be two rising fractions of a side in [0, 1); found {tuple(value)}. Give (0.1, 0.2) for "
+            "example."
+        )
     return float(low), float(high)
 
 
 def check_count(name: str, value: int, least: int = 1) -> int:
     """Return a whole number, or say what is wrong with it."""
     if not float(value).is_integer() or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, but is {value}")
+        raise ValueError(f"{name}: must be a whole number of at least {least}; found {value}. Give a larger one.")
     return int(value)
 
 
@@ -36,7 +39,10 @@ def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
     """Return an intensity range as floats, or say what is wrong with it."""
     low, high = value_range
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"value_range must be two finite numbers, low < high, but is {tuple(value_range)}")
+        raise ValueError(
+            f"value_range: must be two finite numbers, low < high; found {tuple(value_range)}. Give the range of the "
+            "scaled data."
+        )
     return float(low), float(high)
 
 
@@ -59,27 +65,27 @@ def check_batch(batch: torch.Tensor, axes: str, value_range: tuple[float, float]
     shape = tuple(batch.shape if axes == "B, C" else batch.shape[1:])
     if batch.ndim not in (4, 5):
         raise VolumeError(
-            f"the volume must be ({axes}, H, W) or ({axes}, X, Y, Z), but has shape {shape}: add the channel axis "
-            "first (EnsureChannelFirst); a batch goes to the Batched… form"
+            f"volume: must be ({axes}, H, W) or ({axes}, X, Y, Z); found shape {shape}. Add the channel axis first "
+            "(EnsureChannelFirst); a batch goes to the Batched… form."
         )
     if batch.numel() == 0:
-        raise VolumeError(f"the volume must hold at least one voxel, but has shape {shape}")
+        raise VolumeError(f"volume: must hold at least one voxel; found shape {shape}. Leave it out.")
     if not batch.is_floating_point():
         raise VolumeError(
-            f"the volume must be floating point, but is {batch.dtype}: convert and scale it (ScaleIntensityRange)"
+            f"volume: must be floating point; found {batch.dtype}. Convert and scale it (ScaleIntensityRange)."
         )
     least, greatest = _extent(batch)
     if not (math.isfinite(least) and math.isfinite(greatest)):
-        raise VolumeError("the volume must be finite, but holds NaN or infinity: repair or skip it before")
+        raise VolumeError("volume: must be finite; found NaN or infinity. Repair it before, or leave it out.")
     if value_range is None:
         return
     low, high = value_range
     slack = _TOLERANCE * (high - low)
     if least < low - slack or greatest > high + slack:
         raise IntensityRangeError(
-            f"the volume must lie in value_range=({low:g}, {high:g}), but spans {least:g} to {greatest:g}: scale it "
-            "first (ScaleIntensityRange with clip=True), give the transform the value_range that the data have, or "
-            "have each volume rescaled by its own least and greatest value (rescale=True)"
+            f"volume: must lie in value_range=({low:g}, {high:g}); found {least:g} to {greatest:g}. Scale it first "
+            "(ScaleIntensityRange with clip=True), give the transform the value_range that the data have, or have each "
+            "volume rescaled by its own least and greatest value (rescale=True)."
         )
 
 

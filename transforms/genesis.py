@@ -186,7 +186,8 @@ class RandGenesisd(RandVolumeTransformd):
         self.target_keys = ensure_tuple(target_key)
         if len(set(self.target_keys)) != len(self.keys) or set(self.target_keys) & set(self.keys):
             raise ValueError(
-                f"target_key must name one new key for each of keys={self.keys}, but is {self.target_keys}"
+                f"target_key: must name one new key for each of keys={self.keys}; found {self.target_keys}. Name as "
+                "many."
             )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

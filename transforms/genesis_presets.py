@@ -74,8 +74,8 @@ class SemanticRates:
         _check_probabilities(self)
         if (total := sum(self._ones)) > 1 + 1e-9:
             raise ValueError(
-                f"rates shuffle, nonlinear, inpaint and outpaint must sum to at most 1, because the preset 'semantic' "
-                f"applies one of them, but they sum to {total:g}"
+                "rates: shuffle, nonlinear, inpaint and outpaint must sum to at most 1, because the preset 'semantic' "
+                f"applies one of them; found a sum of {total:g}. Lower them."
             )
 
     @property
@@ -122,9 +122,9 @@ def _check_probabilities(rates: ModelsRates | SemanticRates) -> None:
 def preset_rates(preset: str, rates: dict[str, float]) -> ModelsRates | SemanticRates:
     """The rates of a preset, some of them changed."""
     if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {sorted(PRESETS)}, but is {preset!r}")
+        raise ValueError(f"preset: must be one of {sorted(PRESETS)}; found {preset!r}. Choose one of them.")
     make = PRESETS[preset].rates
     known = [field.name for field in fields(make)]
     if unknown := sorted(set(rates) - set(known)):
-        raise ValueError(f"rates of the preset {preset!r} must be among {known}, but name {unknown}")
+        raise ValueError(f"rates: must be among {known} for the preset {preset!r}; found {unknown}. Leave them out.")
     return make(**rates)

@@ -72,9 +72,11 @@ class RandInPlaneElastic(RandVolumeTransform):
     def __init__(self, alpha: float = 991.0, sigma: float = 8.0, *, prob: float = 1.0) -> None:
         super().__init__(prob)
         if not (np.isfinite(alpha) and alpha >= 0):
-            raise ValueError(f"alpha must be a finite number of at least 0, but is {alpha}: 0 displaces nothing")
+            raise ValueError(
+                f"alpha: must be a finite number of at least 0; found {alpha}. Give 0 to displace nothing."
+            )
         if not (np.isfinite(sigma) and sigma > 0):
-            raise ValueError(f"sigma must be a finite number above 0, but is {sigma}: give it in voxels, as 8.0")
+            raise ValueError(f"sigma: must be a finite number above 0; found {sigma}. Give it in voxels, as 8.0.")
         self.alpha, self.sigma = float(alpha), float(sigma)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> InPlaneElasticParams:

@@ -65,7 +65,10 @@ class RandLocalShuffle(RandVolumeTransform):
         super().__init__(prob)
         self.windows = check_count("windows", windows)
         if not 0 < max_side_fraction <= 1:
-            raise ValueError(f"max_side_fraction must be a fraction of a side in (0, 1], but is {max_side_fraction}")
+            raise ValueError(
+                f"max_side_fraction: must be a fraction of a side in (0, 1]; found {max_side_fraction}. Give 0.1 for "
+                "example."
+            )
         self.max_side_fraction = float(max_side_fraction)
 
     def sample(self, rng: Generator, shape: tuple[int, ...]) -> LocalShuffleParams:

@@ -78,7 +78,9 @@ class RandMaskBlocks(RandVolumeTransform):
     ) -> None:
         super().__init__(prob)
         if not 0 < ratio < 1:
-            raise ValueError(f"ratio: must be a share between 0 and 1, both excluded; found {ratio}.")
+            raise ValueError(
+                f"ratio: must be a share between 0 and 1, both excluded; found {ratio}. Give 0.75 for example."
+            )
         self.ratio, self.fill = float(ratio), float(fill)
         self.block_size = tuple(check_count("block_size", side) for side in ensure_tuple(block_size))
 
@@ -86,7 +88,8 @@ class RandMaskBlocks(RandVolumeTransform):
         batch, _, *sides = shape
         if len(self.block_size) not in (1, len(sides)):
             raise VolumeError(
-                f"block_size: must have one side for all axes or for each of {len(sides)}; found {self.block_size}."
+                f"block_size: must have one side for all axes or for each of {len(sides)}; found {self.block_size}. "
+                "Give one number, or as many as axes."
             )
         size = tuple(np.broadcast_to(self.block_size, len(sides)).tolist())
         grid = [-(-side // length) for side, length in zip(sides, size, strict=True)]
@@ -136,7 +139,8 @@ class RandMaskBlocksd(RandVolumeTransformd):
         names = [name for name in (*self.keys, mask_key, *self.target_keys) if name is not None]
         if len(self.target_keys) != len(self.keys) or len(set(names)) < len(names):
             raise ValueError(
-                f"target_key: must name one new key for each of {self.keys}, other than mask_key; found {target_key}."
+                f"target_key: must name one new key for each of {self.keys}, other than mask_key; found {target_key}. "
+                "Name as many."
             )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

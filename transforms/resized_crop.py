@@ -73,15 +73,22 @@ class RandResizedCrop(RandCroppingTransform):
         several = not isinstance(size, (int, np.integer, float))
         self.size = tuple(check_count("size", side) for side in size) if several else check_count("size", size)
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f"scale must be two rising shares in (0, 1], but is {tuple(scale)}")
+            raise ValueError(
+                f"scale: must be two rising shares in (0, 1]; found {tuple(scale)}. Give (0.5, 1.0) for example."
+            )
         if not 0 < ratio[0] <= ratio[1] < np.inf:
-            raise ValueError(f"ratio must be two rising ratios above 0, but is {tuple(ratio)}")
+            raise ValueError(
+                f"ratio: must be two rising ratios above 0; found {tuple(ratio)}. Give (0.75, 1.33) for example."
+            )
         self.scale, self.ratio = (float(scale[0]), float(scale[1])), (float(ratio[0]), float(ratio[1]))
 
     def _sizes(self, rank: int) -> tuple[int, ...]:
         sizes = self.size if isinstance(self.size, tuple) else (self.size,) * rank
         if len(sizes) != rank:
-            raise VolumeError(f"the volume must have one spatial axis for each of size={sizes}, but has {rank}")
+            raise VolumeError(
+                f"volume: must have one spatial axis for each of size={sizes}; found {rank}. Give size one side for "
+                "each axis."
+            )
         return sizes
 
     def checked(self, batch: torch.Tensor, axes: str) -> torch.Tensor:
@@ -89,8 +96,8 @@ class RandResizedCrop(RandCroppingTransform):
         self._sizes(batch.ndim - 2)
         if min(batch.shape[2:]) < self.least_side:
             raise VolumeError(
-                f"each side of the volume must have at least {self.least_side} voxels, but they have "
-                f"{tuple(batch.shape[2:])}: leave it out, or lower least_side"
+                f"volume: each side must have at least {self.least_side} voxels; found {tuple(batch.shape[2:])}. Leave "
+                "it out, or lower least_side."
             )
         return batch
 

@@ -52,7 +52,7 @@ class RandSlab(RandVolumeTransform):
     The middle slice is uniform over those that have all their neighbours. An image, (1, X, Y) or (1, X, Y, 1), is a
     volume of one slice across Z: it gives equal slices, whatever `axis` says. So a data list may mix both.
 
-    Rows and columns are those of an image that hangs on the wall, head (or front) up: across Z, H = Y and W = X;
+    Rows and columns are those of an image as displayed, head (or front) up: across Z, H = Y and W = X;
     across Y, H = Z reversed and W = X; across X, H = Z reversed and W = Y. On the LPS grid W then grows to the
     patient's left (across X: to the back). `functional.slabs` has `to_display` and `from_display` for slices cut
     elsewhere.
@@ -76,11 +76,16 @@ class RandSlab(RandVolumeTransform):
         super().__init__()
         self.slices, self.step = check_count("slices", slices), check_count("step", step)
         if self.slices % 2 == 0:
-            raise ValueError(f"slices must be an odd number, so that one is the middle, but is {slices}")
+            raise ValueError(
+                f"slices: must be an odd number, so that one is the middle; found {slices}. Give one more or one less."
+            )
         if axis not in (0, 1, 2, "random"):
-            raise ValueError(f'axis must be 0, 1, 2 or "random", but is {axis!r}')
+            raise ValueError(f'axis: must be 0, 1, 2 or "random"; found {axis!r}. Choose one of them.')
         if step_mm is not None and not (np.isfinite(step_mm) and step_mm > 0):
-            raise ValueError(f"step_mm must be a finite number of mm above 0, or None, but is {step_mm}")
+            raise ValueError(
+                f"step_mm: must be a finite number of mm above 0, or None; found {step_mm}. Give None to take each "
+                "slice."
+            )
         self.axis, self.step_mm = axis, step_mm
 
     def sample(
@@ -134,8 +139,8 @@ def _as_batch(volume: torch.Tensor) -> torch.Tensor:
     """A volume (1, X, Y, Z), or an image (1, X, Y), as (1, 1, X, Y, Z)."""
     if volume.ndim not in (3, 4) or volume.shape[0] != 1 or volume.numel() == 0:
         raise VolumeError(
-            "a slab is taken from a volume (1, X, Y, Z) or an image (1, X, Y), but the shape is "
-            f"{tuple(volume.shape)}: add the channel axis (EnsureChannelFirst), or take one channel"
+            "volume: must be a volume (1, X, Y, Z) or an image (1, X, Y), to cut a slab; found shape "
+            f"{tuple(volume.shape)}. Add the channel axis (EnsureChannelFirst), or take one channel."
         )
     return plain(volume if volume.ndim == 4 else volume[..., None])[None]
 

@@ -52,11 +52,13 @@ class RandTwoViewsd(Randomizable, MapTransform):
         names = (*self.keys, key_key, *([] if target_key is None else [target_key]))
         if len(self.keys) != 1 or len(set(names)) != len(names):
             raise ValueError(
-                f"keys must be one name, and key_key and target_key other ones, but they are {self.keys}, {key_key!r} "
-                f"and {target_key!r}"
+                f"keys: must be one name, and key_key and target_key other ones; found {self.keys}, {key_key!r} and "
+                f"{target_key!r}. Give three names."
             )
         if not view:
-            raise ValueError("view must name the transforms that make a view, but is empty: see caid_views, adam_views")
+            raise ValueError(
+                "view: must name the transforms that make a view; found none. Take caid_views or adam_views."
+            )
         self.view = Compose(view)
         self.key_key, self.target_key = key_key, target_key
         self.followed = (RandCroppingTransform, LazyTrait) if align_target else (RandCroppingTransform,)
@@ -121,14 +123,16 @@ def caid_views(
         for 224 at every size.
     """
     if mode not in ("caid", "id"):
-        raise ValueError(f'mode must be "caid" or "id", but is {mode!r}')
+        raise ValueError(f'mode: must be "caid" or "id"; found {mode!r}. Choose one of them.')
     crop = RandResizedCrop(size, scale, least_side=least_side)
     view = [crop, RandBrightnessContrast(), RandBlur(), RandFlip(0.5, spatial_axis=1)]
     if mode == "id":
         return RandTwoViewsd(keys, view, key_key=key_key)
     distortion = RandCAiDDistortion()
     if size < distortion.least_side:
-        raise ValueError(f'size must be at least {distortion.least_side} in mode "caid", but is {size}')
+        raise ValueError(
+            f'size: must be at least {distortion.least_side} in mode "caid"; found {size}. Give larger views.'
+        )
     return RandTwoViewsd(keys, [*view, distortion], key_key=key_key, target_key=target_key, align_target=align_target)
 
 

@@ -100,7 +100,9 @@ def _published(args: argparse.Namespace) -> dict[str, Any]:
     settings = _given(args, *_FOLDER_SETTINGS)
     others = [f"--{key.replace('_', '-')}" for key in settings if key not in taken]
     if others:
-        raise ValueError(f"--dataset {name}: takes no {', '.join(others)}; the publication decides. Leave it out.")
+        raise ValueError(
+            f"--dataset {name}: takes no {', '.join(others)}, as the publication decides; found it given. Leave it out."
+        )
     return dataset(root, **settings)
 
 
@@ -112,7 +114,9 @@ def _of_folder(args: argparse.Namespace) -> dict[str, Any]:
         settings = _given(args, "splits", "seed", "name")
         others = [f"--{key.replace('_', '-')}" for key in _given(args, *_FOLDER_SETTINGS) if key not in settings]
         if others:
-            raise ValueError(f"--chestxray14: takes no {', '.join(others)}; the lists say it all. Leave it out.")
+            raise ValueError(
+                f"--chestxray14: takes no {', '.join(others)}, as the lists decide; found it given. Leave it out."
+            )
         return chestxray14_datalist(args.chestxray14, args.images, **settings)
     settings = _given(args, *_FOLDER_SETTINGS)
     for key in ("label_merge", "label_names"):

@@ -133,7 +133,7 @@ def _root(bundle: "BundleFolder") -> str | None:
     if folder.resolve() == bundle.path.resolve() or bundle.path.resolve().parent in folder.resolve().parents:
         raise ValueError(
             f"BUNDLE: must not be written into where it comes with medgenesis; found {folder}. Change to another "
-            f"folder, or copy it: medgenesis bundle {bundle.name} DIR"
+            f"folder, or copy it: medgenesis bundle {bundle.name} DIR."
         )
     return _text(folder)
 

@@ -82,8 +82,8 @@ class CheckClassesd(MapTransform):
             least, most = int(data[key].min()), int(data[key].max())
             if least < 0 or most >= self.num_classes:
                 raise VolumeError(
-                    f"{volume_name(data[key])}: labels must be from 0 to {self.num_classes - 1}, found {least} to "
-                    f"{most}: group them by `label_merge`, or change `num_classes`"
+                    f"{volume_name(data[key])}: labels must be from 0 to {self.num_classes - 1}; found {least} to "
+                    f"{most}. Group them by `label_merge`, or change `num_classes`."
                 )
         return dict(data)
 
@@ -93,20 +93,26 @@ def _check_finite(volume: torch.Tensor) -> None:
     if not finite.all():  # counted only then: that takes as long as the rest of the check
         bad = int((~finite).sum())
         raise VolumeError(
-            f"{volume_name(volume)}: {bad} of {volume.numel()} voxels are NaN or infinite: "
-            "replace them (by air, for example) or leave the file out"
+            f"{volume_name(volume)}: voxels must be finite; found NaN or infinity in {bad} of {volume.numel()}. "
+            "Replace them, by air for example, or leave the file out."
         )
 
 
 def _check_affine(volume: torch.Tensor) -> None:
     matrix = np.asarray(volume.affine)[:-1, :-1]
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise VolumeError(f"{volume_name(volume)}: its affine cannot be inverted (spacing 0?): write its geometry anew")
+        raise VolumeError(
+            f"{volume_name(volume)}: its affine must be invertible; found one that is not (spacing 0?). Write its "
+            "geometry anew."
+        )
 
 
 def _check_whole_numbers(label: torch.Tensor) -> None:
     if not torch.equal(label, label.round()):
-        raise VolumeError(f"{volume_name(label)}: label values must be whole numbers: probabilities, or a scan?")
+        raise VolumeError(
+            f"{volume_name(label)}: label values must be whole numbers; found others, as of probabilities or a scan. "
+            "Give the label map, or threshold it."
+        )
 
 
 def _check_same_grid(image: torch.Tensor, label: torch.Tensor) -> None:
@@ -118,8 +124,8 @@ def _check_same_grid(image: torch.Tensor, label: torch.Tensor) -> None:
         if apart <= _GRID_TOLERANCE * float(image.pixdim.min()):
             return
     raise VolumeError(
-        f"{volume_name(label)}: lies on another grid than its image {volume_name(image)}: "
-        f"{_grid(label)} against {_grid(image)}: resample the label onto the image's grid, nearest neighbour"
+        f"{volume_name(label)}: must lie on the grid of its image {volume_name(image)}; found another grid, "
+        f"{_grid(label)} against {_grid(image)}. Resample the label onto the image's grid, by the nearest neighbour."
     )
 
 

@@ -22,14 +22,15 @@ def check_classes(records: list[dict], num_classes: int, every: bool = False) ->
     wrong = [record for record in records if record.get("class") not in range(num_classes)]
     if wrong:
         raise DatalistError(
-            f"{len(wrong)} of {len(records)} records have no `class` from 0 to {num_classes - 1}, the first "
-            f"{wrong[0]['image']} ({wrong[0].get('class')!r}): add it to the datalist, or change `num_classes`"
+            f"class: each record must have one from 0 to {num_classes - 1}; found {len(wrong)} of {len(records)} "
+            f"without, the first {wrong[0]['image']} ({wrong[0].get('class')!r}). Add it to the datalist, or change "
+            "`num_classes`."
         )
     lacking = sorted(set(range(num_classes)) - {record["class"] for record in records})
     if every and lacking:
         raise DatalistError(
-            f"of the {len(records)} records to validate on none is of class {lacking[0]}, so that no AUC can be "
-            "computed: move some there from the training section"
+            f"class: validation must have records of each, for the AUC; found none of class {lacking[0]} among "
+            f"{len(records)}. Move some there from the training section."
         )
     return records
 
@@ -51,15 +52,16 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
     ]
     if wrong:
         raise DatalistError(
-            f"{len(wrong)} of {len(records)} records have no `classes` of {num_classes} numbers, the first "
-            f"{wrong[0]['image']} ({wrong[0].get('classes')!r}): add them to the datalist, or change `num_classes`"
+            f"classes: each record must have {num_classes} numbers; found {len(wrong)} of {len(records)} without, the "
+            f"first {wrong[0]['image']} ({wrong[0].get('classes')!r}). Add them to the datalist, or change "
+            "`num_classes`."
         )
     counts = [sum(record["classes"][finding] for record in records) for finding in range(num_classes)]
     constant = [finding for finding, count in enumerate(counts) if count in (0, len(records))]
     if every and constant:
         raise DatalistError(
-            f"of the {len(records)} records to validate on {counts[constant[0]]} have finding {constant[0]}, so that "
-            "no AUC can be computed: move some there from the training section"
+            "classes: validation must have records with and without each finding, for the AUC; found finding "
+            f"{constant[0]} in {counts[constant[0]]} of {len(records)}. Move some there from the training section."
         )
     return records
 
@@ -78,8 +80,8 @@ def judged_findings(records: list[dict], num_classes: int) -> list[int]:
     others = [place for place in range(num_classes) if place not in judged]
     if not judged:
         raise DatalistError(
-            f"of the {len(records)} records to validate on, each finding is in all or in none, so that no AUC can be "
-            "computed: move some there from the training section"
+            "classes: validation must have records with and without a finding, for the AUC; found each finding in all "
+            f"{len(records)} or in none. Move some there from the training section."
         )
     if others:
         logger.warning("findings %s have no AUC: all of %d records to validate on are alike", others, len(records))

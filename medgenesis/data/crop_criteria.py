@@ -112,5 +112,8 @@ def get_criterion(criterion: str | CropCriterion) -> CropCriterion:
     if isinstance(criterion, CropCriterion):
         return criterion
     if criterion not in CROP_CRITERIA:
-        raise ValueError(f"`rule` must be one of {', '.join(CROP_CRITERIA)} or a CropCriterion, got {criterion!r}")
+        raise ValueError(
+            f"rule: must be one of {', '.join(CROP_CRITERIA)} or a CropCriterion; found {criterion!r}. Choose one of "
+            "them."
+        )
     return CROP_CRITERIA[criterion]

@@ -62,9 +62,11 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob=1.0)
         if np.min(size) < 1 or tries < 1:
-            raise ValueError(f"`size` and `tries` must be at least 1, got {size} and {tries}")
+            raise ValueError(f"size, tries: must be at least 1; found {size} and {tries}. Give larger ones.")
         if border is not None and not (np.min(border) >= 0 and np.max(border) <= 0.5):
-            raise ValueError(f"`border` must be a share from 0 to 0.5 of the free room, got {border}")
+            raise ValueError(
+                f"border: must be a share from 0 to 0.5 of the free room; found {border}. None takes the criterion's."
+            )
         self.label_keys, self.size, self.size_mm = label_keys, size, size_mm
         self.criterion, self.border, self.tries, self.pad = get_criterion(criterion), border, tries, pad
 
@@ -100,8 +102,8 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         wanted = np.size(self.size if self.size_mm is None else self.size_mm)
         if wanted not in (1, rank):
             raise VolumeError(
-                f"{volume_name(volume)}: has {rank} spatial axes, the cube {wanted} sides: leave the file out, or give "
-                "the cube one side for each axis"
+                f"{volume_name(volume)}: must have as many spatial axes as the cube has sides, {wanted}; found {rank}. "
+                "Leave the file out, or give the cube one side for each axis."
             )
         if self.size_mm is None:
             return tuple(np.broadcast_to(self.size, rank).tolist())
@@ -114,8 +116,8 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         region, sides = self._region(volume), tuple(volume.shape[1:])
         if not self.pad and any(side < wanted for side, wanted in zip(sides, region, strict=True)):
             raise VolumeError(
-                f"{volume_name(volume)}: its shape {sides} is smaller than the cube {region}: "
-                "choose a smaller cube, `pad=True`, or leave the file out"
+                f"{volume_name(volume)}: must be as large as the cube, {region}; found {sides}. "
+                "Choose a smaller cube, `pad=True`, or leave the file out."
             )
         return tuple(min(side, wanted) for side, wanted in zip(sides, region, strict=True))
 

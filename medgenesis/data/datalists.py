@@ -36,15 +36,19 @@ def load_datalist(path: str | Path, section: str = "training", on_error: str = "
     datalist = read_datalist(path)
     if section not in datalist:
         present = ", ".join(name for name in SECTIONS if name in datalist)
-        raise DatalistError(f"{path}: no section {section!r}: it has {present or 'none'}")
+        raise DatalistError(
+            f"{path}: must have the section {section!r}; found {present or 'none'}. Name another section, or add it to "
+            "the list."
+        )
     names = dict.fromkeys(name for record in datalist[section] for name in _files(record))
     absent = [name for name in names if not Path(name).exists()]
     gone = set(absent)
     present = [record for record in datalist[section] if gone.isdisjoint(_files(record))]
     if absent and (on_error != "skip" or not present):
         raise DatalistError(
-            f"{path}: {len(absent)} of {len(names)} files of section {section!r} are absent, the first "
-            f"{', '.join(absent[:3])}: is the disk mounted? Paths are relative to the list's folder"
+            f"{path}: the files of section {section!r} must be there; found {len(absent)} of {len(names)} absent, the "
+            f"first {', '.join(absent[:3])}. Mount the disk, or move them to their paths, which are relative to the "
+            "list's folder."
         )
     if absent:
         left = len(datalist[section]) - len(present)
@@ -68,15 +72,18 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         datalist = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DatalistError(
-            f"{path}: no such datalist, looked for from {Path.cwd()}: check the path; `medgenesis datalist` makes one "
-            "of your scans, `medgenesis phantom data` one to try"
+            f"{path}: must be a datalist; found no file, looked for from {Path.cwd()}. Check the path; `medgenesis "
+            "datalist` makes one of your scans, `medgenesis phantom data` one to try."
         ) from error
     except (OSError, ValueError) as error:
         raise DatalistError(
-            f"{path}: cannot be read as a datalist ({error}): make one by `medgenesis datalist`"
+            f"{path}: cannot be read as a datalist ({error}). Make one by `medgenesis datalist`."
         ) from error
     if not isinstance(datalist, dict) or not any(section in datalist for section in SECTIONS):
-        raise DatalistError(f"{path}: a datalist must be an object with one of {', '.join(SECTIONS)}")
+        raise DatalistError(
+            f"{path}: a datalist must be an object with one of {', '.join(SECTIONS)}; found none of them. Make one by "
+            "`medgenesis datalist`."
+        )
     for section in SECTIONS:
         if section in datalist:
             datalist[section] = [
@@ -100,7 +107,7 @@ def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
     try:
         write_text(path, json.dumps(written, indent=1) + "\n")
     except OSError as error:
-        raise DatalistError(f"{path}: cannot be written ({error}): choose another folder, or free the disk") from error
+        raise DatalistError(f"{path}: cannot be written ({error}). Choose another folder, or free the disk.") from error
 
 
 def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "joined") -> dict[str, Any]:
@@ -118,7 +125,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     """
     weights = [weight for _, weight in weighted]
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
-        raise DatalistError(f"each list to join needs a weight above 0, got {weights}")
+        raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
     lists = [read_datalist(path) for path, _ in weighted]
     header = {key: value for key, value in lists[0].items() if key not in SECTIONS}
     agreed = {key: value for key, value in header.items() if all(other.get(key) == value for other in lists)}
@@ -141,31 +148,42 @@ def _mixed(parts: list[tuple[list[dict], float]]) -> list[dict]:
 
 def _as_list(records: Any, path: Path, section: str) -> list:
     if not isinstance(records, list):
-        raise DatalistError(f"{path}: section {section!r} must be a list of records, got {type(records).__name__}")
+        raise DatalistError(
+            f"{path}: section {section!r} must be a list of records; found {type(records).__name__}. Make one by "
+            "`medgenesis datalist`."
+        )
     return records
 
 
 def _checked(record: Any, path: Path, section: str) -> dict:
     where = f"{path}: a record of {section!r}"
     if not isinstance(record, dict) or not record.get("image"):
-        raise DatalistError(f'{where} must be an object with "image", got {record!r}')
+        raise DatalistError(f'{where}: must be an object with "image"; found {record!r}. Correct the record.')
     for key in ("image", "label"):
         if key in record and not all(isinstance(name, str) for name in _names(record[key])):
-            raise DatalistError(f'{where}: "{key}" must be a file name or a list of them, got {record[key]!r}')
+            raise DatalistError(
+                f'{where}: "{key}" must be a file name or a list of them; found {record[key]!r}. Correct the record.'
+            )
     weight, cube = record.get("weight", 1), record.get("cube", 0)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not (math.isfinite(weight) and weight > 0):
-        raise DatalistError(f'{where}: "weight" must be a number above 0, got {weight!r}')
+        raise DatalistError(
+            f'{where}: "weight" must be a number above 0; found {weight!r}. Correct the record, or leave the weight '
+            "out."
+        )
     if isinstance(cube, bool) or not isinstance(cube, int) or cube < 0:
-        raise DatalistError(f'{where}: "cube" must be a row number from 0, got {cube!r}')
+        raise DatalistError(f'{where}: "cube" must be a row number from 0; found {cube!r}. Correct the record.')
     if not are_findings(record.get("classes", [])):
         raise DatalistError(
-            f'{where}: "classes" must be a list of 0 and 1, one for each finding, got {record["classes"]!r}'
+            f'{where}: "classes" must be a list of 0 and 1, one for each finding; found '
+            f"{record['classes']!r}. Correct the record."
         )
     if record.get("intensity") is not None:
         try:
             check_preset(record["intensity"])
         except (TypeError, ValueError) as error:
-            raise DatalistError(f'{where}: "intensity" {record["intensity"]!r}: {error}') from error
+            raise DatalistError(
+                f'{where}: "intensity" must be a preset or its arguments; found {record["intensity"]!r}. {error}'
+            ) from error
     return _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
 
 

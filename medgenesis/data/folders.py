@@ -61,7 +61,7 @@ def make_datalist(
     """
     images = Path(images)
     if not images.is_dir():
-        raise DatalistError(f"{images}: no such folder: give the folder that holds the images")
+        raise DatalistError(f"{images}: must be a folder; found none. Give the folder that holds the images.")
     datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": {"0": modality}}
     if label_names:
         datalist["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
@@ -84,7 +84,10 @@ def _folder(images, labels, splits, seed, pattern, only) -> list[tuple[dict, str
     found = {name: path for name, path in _scans(images, leave_out=labels) if fnmatch(path.name, only)}
     if not found:
         named = "" if only == "*" else f" named {only!r}"
-        raise DatalistError(f"{images}: no scan{named} in it: it must hold {', '.join(SUFFIXES)} files or DICOM series")
+        raise DatalistError(
+            f"{images}: must hold {', '.join(SUFFIXES)} files or DICOM series; found no scan{named} in it. Give the "
+            "folder of the images."
+        )
     label_of = {} if labels is None else _pair(found, dict(_scans(Path(labels))), images, labels)
     records = []
     for relative, scan in found.items():
@@ -128,13 +131,13 @@ def _pair(images: dict[str, Path], labels: dict[str, Path], images_dir, labels_d
     by_key = {relative.removesuffix("_0000"): path for relative, path in labels.items()}
     keys = {relative: relative.removesuffix("_0000") for relative in images}
     for kind, lacking, there in (
-        ("image(s) without label map", [relative for relative, key in keys.items() if key not in by_key], labels_dir),
-        ("label map(s) without image", sorted(by_key.keys() - set(keys.values())), images_dir),
+        ("label map(s)", [relative for relative, key in keys.items() if key not in by_key], labels_dir),
+        ("image(s)", sorted(by_key.keys() - set(keys.values())), images_dir),
     ):
         if lacking:
             raise DatalistError(
-                f"{len(lacking)} {kind} of the same name in {there}, the first {', '.join(lacking[:3])}: "
-                "add them, or move what has no partner elsewhere"
+                f"{there}: must hold {kind} of the same names; found none for {len(lacking)}, the first "
+                f"{', '.join(lacking[:3])}. Add them, or move what has no partner elsewhere."
             )
     return {relative: by_key[key] for relative, key in keys.items()}
 

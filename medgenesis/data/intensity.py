@@ -64,11 +64,16 @@ class ScaleIntensityPresetd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if preset not in PRESETS:
-            raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}")
+            raise ValueError(f"preset: must be one of {', '.join(PRESETS)}; found {preset!r}. Choose one of them.")
         if preset == "custom" and (a_min is None or a_max is None or a_min >= a_max):
-            raise ValueError(f"preset 'custom' needs `a_min` < `a_max`, got {a_min} and {a_max}")
+            raise ValueError(
+                f"a_min, a_max: preset 'custom' needs `a_min` < `a_max`; found {a_min} and {a_max}. Give the range of "
+                "the values."
+            )
         if not 0 <= lower < upper <= 100:
-            raise ValueError(f"`lower` < `upper` must be percentiles from 0 to 100, got {lower} and {upper}")
+            raise ValueError(
+                f"lower, upper: must be rising percentiles from 0 to 100; found {lower} and {upper}. Give 0.5 and 99.5."
+            )
         self.preset = preset
         self.window = WINDOWS.get(preset, (a_min, a_max))
         self.percentiles = (lower, upper)
@@ -87,7 +92,10 @@ class ScaleIntensityPresetd(MapTransform):
         name = volume_name(volume)
         least, most = float(volume.min()), float(volume.max())
         if least == most:
-            raise VolumeError(f"{name}: every voxel is {least:g}, there is nothing to learn from: leave the file out")
+            raise VolumeError(
+                f"{name}: voxels must differ; found {least:g} in every one, there is nothing to learn from. Leave the "
+                "file out."
+            )
         if self.preset == "unit":
             return _check_unit(volume, name, least, most)
         if self.preset == "mri_percentile":
@@ -103,34 +111,39 @@ class ScaleIntensityPresetd(MapTransform):
             if low == high:
                 low, high = min(0.0, low), max(0.0, high)  # a binary image: its only value against the zeros
             if low == high:
-                raise VolumeError(f"{name}: a channel is zero everywhere: leave the file out")
+                raise VolumeError(
+                    f"{name}: each channel must have values other than 0; found a channel that is zero everywhere. "
+                    "Leave the file out."
+                )
             channels.append(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(channel))
         return torch.stack(channels)
 
     def _check_window(self, volume: torch.Tensor, name: str, least: float, most: float) -> None:
         low, high = self.window
-        found = f"{name}: values from {least:g} to {most:g} do not fit preset {self.preset!r} ([{low:g}, {high:g}])"
+        found = f"{name}: values must fit preset {self.preset!r}, [{low:g}, {high:g}]; found {least:g} to {most:g}"
         if min(most, high) - max(least, low) < _LEAST_SPAN * (high - low):
             raise IntensityRangeError(
-                f"{found}, they would collapse to nearly one value: z-scored or scaled data? Give the original "
-                "values, or choose 'unit' for data in [0, 1], 'mri_percentile' for MR, or 'custom' with a_min, a_max"
+                f"{found}, they would collapse to nearly one value. If they are z-scored or scaled, give the original "
+                "values, or choose 'unit' for data in [0, 1], 'mri_percentile' for MR, or 'custom' with a_min, a_max."
             )
         if self.preset == "ct" and least >= 0:
             raise IntensityRangeError(
-                f"{found}: no voxel is below 0 HU, as air, lung and fat are: a label map, or a CT stored with an "
-                "offset? Leave the file out, or subtract the offset (often 1024)"
+                f"{found}, no voxel is below 0 HU, as air, lung and fat are. Leave the file out if it is a label map, "
+                "or subtract the offset that the CT is stored with (often 1024)."
             )
         if self.preset == "xray" and (least < low or most > high):
             raise IntensityRangeError(
-                f"{found}: an X-ray of more than 8 bits: say its range by 'custom', with a_min 0 and a_max 4095 for 12 "
-                "bits, or take each X-ray's own by 'mri_percentile'; a record's `intensity` is for that X-ray alone"
+                f"{found}, as of an X-ray of more than 8 bits. Give its range by 'custom', with a_min 0 and a_max 4095 "
+                "for 12 bits, or take each X-ray's own by 'mri_percentile'; a record's `intensity` is for that X-ray "
+                "alone."
             )
         if self.preset == "mri" and most > high:  # a custom window may well leave out what is bright
             tissue = volume != 0
             saturated = float((volume > high).sum()) / float(tissue.sum())
             if saturated > _MOST_SATURATED:
                 raise IntensityRangeError(
-                    f"{found}: {saturated:.0%} of the non-zero voxels are above it: choose 'mri_percentile' or 'custom'"
+                    f"{found}, {saturated:.0%} of the non-zero voxels are above it. Choose 'mri_percentile' or "
+                    "'custom'."
                 )
 
 
@@ -153,7 +166,7 @@ def _check_unit(volume: torch.Tensor, name: str, least: float, most: float) -> t
     tolerance = 1e-5  # rounding of float32 data that were scaled before
     if least < -tolerance or most > 1 + tolerance:
         raise IntensityRangeError(
-            f"{name}: values must be in [0, 1] for preset 'unit', found {least:g} to {most:g} (z-scored?): choose the "
-            "preset of the modality ('ct', 'mri', 'mri_percentile', 'custom')"
+            f"{name}: values must be in [0, 1] for preset 'unit'; found {least:g} to {most:g} (z-scored?). Choose the "
+            "preset of the modality ('ct', 'mri', 'mri_percentile', 'custom')."
         )
     return volume.clamp(0, 1)

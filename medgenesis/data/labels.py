@@ -47,11 +47,16 @@ def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
     try:
         parsed = {int(target): _values(sources) for target, sources in merge.items()}
     except (TypeError, ValueError) as error:
-        raise DatalistError(f'label merge {dict(merge)!r}: write it as {{"1": [10, 11]}} or 1=10-14,20') from error
+        raise DatalistError(
+            f'label_merge: must name whole numbers; found {dict(merge)!r}. Write it as {{"1": [10, 11]}} or 1=10-14,20.'
+        ) from error
     every = [source for sources in parsed.values() for source in sources]
     twice = sorted({source for source in every if every.count(source) > 1})
     if twice:
-        raise DatalistError(f"label merge {parsed}: label {twice[0]} stands in two groups: put it in one")
+        raise DatalistError(
+            f"label_merge: a label must be in one group; found label {twice[0]} in two groups of {parsed}. Put it in "
+            "one."
+        )
     return parsed
 
 

@@ -38,17 +38,22 @@ def read_landmarks(path: str | os.PathLike) -> Landmarks:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise DatalistError(f"{path}: needs the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing.")
+                raise DatalistError(
+                    f"{path}: must have the columns {', '.join(COLUMNS)}; found no {', '.join(missing)}. Add what is "
+                    "missing to its heading."
+                )
             landmarks: Landmarks = {}
             for row in reader:
                 _add(landmarks, row, f"{path}, line {reader.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatalistError(
-            f"{path}: must be a CSV file of landmarks, but cannot be read: {error}. Check the path, or say that there "
-            "are no landmarks ('$None' on a command line)."
+            f"{path}: must be a CSV file of landmarks, but cannot be read: {error}. Check the path, or state that "
+            "there are no landmarks ('$None' on a command line)."
         ) from error
     if not landmarks:
-        raise DatalistError(f"{path}: must name at least one landmark, but has none below its heading.")
+        raise DatalistError(
+            f"{path}: must name at least one landmark; found none below its heading. Add a line for each landmark."
+        )
     return landmarks
 
 
@@ -59,10 +64,15 @@ def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
     except ValueError:
         x = y = math.nan
     if not (image and name and math.isfinite(x) and math.isfinite(y)):
-        raise DatalistError(f"{where}: needs an image, a landmark and two finite numbers of pixels; found {row}.")
+        raise DatalistError(
+            f"{where}: needs an image, a landmark and two finite numbers of pixels; found {row}. Correct the line."
+        )
     points = landmarks.setdefault(image, {})
     if name in points:
-        raise DatalistError(f"{where}: {name!r} of {image} stands there already; keep one of the two.")
+        raise DatalistError(
+            f"{where}: must name each landmark of an image once; found {name!r} of {image} already. Keep one of the "
+            "two."
+        )
     points[name] = (x, y)
 
 
@@ -89,7 +99,10 @@ def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmar
         points = by_path.get(Path(record["image"]).resolve())
         if points is None and name in table:
             if names.count(name) > 1:
-                raise DatalistError(f"{path}: {name!r} is the name of {names.count(name)} images; give their paths.")
+                raise DatalistError(
+                    f"{path}: must tell images apart; found {name!r} as the name of {names.count(name)}. Give their "
+                    "paths."
+                )
             points = table[name]
         if points is not None:
             found[str(record["image"])] = points

@@ -16,7 +16,7 @@ def is_flat(volume: Tensor) -> bool:
 
 
 class ReorientVolumesd(Orientationd):
-    """MONAI's `Orientationd`; images that hang right already, as all do that are no NIfTI, pass, and keys that lack.
+    """MONAI's `Orientationd`; images that are as displayed already (all that are no NIfTI) pass, and keys that lack.
 
     Of a flat image MONAI warns, each time, that it has fewer axes than "LPS" has codes.
     """
@@ -71,7 +71,7 @@ class LimitImageSized(InvertibleTransform, MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if side < 32:
-            raise ValueError(f"`max_image_side` must be at least 32 pixels, got {side}")
+            raise ValueError(f"max_image_side: must be at least 32 pixels; found {side}. Give a larger one.")
         self.side = side
         modes = [mode] * len(self.keys) if isinstance(mode, str) else mode
         down = {"bilinear": "area", "nearest": "nearest-exact"}

@@ -30,7 +30,11 @@ def patient_of(relative: str, pattern: str | None = None) -> str:
     try:
         match = re.search(pattern, relative)
     except re.error as error:
-        raise DatalistError(f"patient pattern {pattern!r} is no regular expression ({error})") from error
+        raise DatalistError(
+            f"patient_pattern: must be a regular expression; found {pattern!r} ({error}). Correct it there."
+        ) from error
     if match is None:
-        raise DatalistError(f"patient pattern {pattern!r} is not found in {relative!r}: widen it")
+        raise DatalistError(
+            f"patient_pattern: must be found in every name; found no {pattern!r} in {relative!r}. Widen it."
+        )
     return match.group(1) if match.re.groups else match.group(0)

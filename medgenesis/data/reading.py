@@ -56,8 +56,9 @@ def read_in_order(
                 raise
             under_way = ", ".join(files[i] for i in order[done : done + workers * ahead])
             raise VolumeError(
-                f"a process that reads volumes was killed ({str(error).strip()}) while these were read: {under_way}. "
-                "Memory is probably short: set `num_workers` lower (0: one volume at a time), or give more memory."
+                f"num_workers: each process that reads volumes must live; found one killed ({str(error).strip()}) "
+                f"while these were read: {under_way}. Memory is probably short: set num_workers lower (0: one volume "
+                "at a time), or give more memory."
             ) from error
         yield result
 

@@ -44,7 +44,9 @@ class SeededSampler(Sampler):
         fixed: bool = False,
     ) -> None:
         if length < 1:
-            raise ValueError(f"`length` must be at least 1, got {length}: the data set is empty")
+            raise ValueError(
+                f"length: must be at least 1; found {length}, as the data set is empty. Give a data set with samples."
+            )
         self.length, self.seed, self.shuffle, self.fixed = length, seed, shuffle, fixed
         self.probabilities = None if weights is None else _probabilities(weights, length)
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -82,7 +84,12 @@ class SeededSampler(Sampler):
 def _probabilities(weights: Sequence[float], length: int) -> np.ndarray:
     values = np.asarray(weights, dtype=np.float64)
     if values.shape != (length,):
-        raise ValueError(f"`weights` must have one number a sample: {length} samples, {values.size} weights")
+        raise ValueError(
+            f"weights: must have one number a sample; found {values.size} weights for {length} samples. Give as many "
+            "as samples."
+        )
     if not np.isfinite(values).all() or (values < 0).any() or values.sum() == 0:
-        raise ValueError("`weights` must be finite, not negative, and not all zero")
+        raise ValueError(
+            "weights: must be finite, not negative, and not all zero; found others. Correct them in the datalist."
+        )
     return values / values.sum()

@@ -87,7 +87,9 @@ class ScreenedDataset(Dataset):
 
     def _transform(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} of a data set of {len(self)} items")
+            raise IndexError(
+                f"index: must be below {len(self)}, the items of the data set; found {index}. Ask for another."
+            )
         item = self.volumes[self.positions[index % len(self.positions)]]
         if self._first_random is None:
             return item

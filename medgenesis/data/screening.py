@@ -164,10 +164,12 @@ class _Tally:
     def summarise(self, count: int) -> None:
         """Log how many volumes can be used; none is an error."""
         if not count:
-            raise VolumeError("no volume is given: a section of the datalist is empty: move some patients there")
+            raise VolumeError(
+                "records: must name volumes; found none: a section of the datalist is empty. Move patients there."
+            )
         if not self.good:
-            first = f" The first error: {self.skipped[0]}" if self.skipped else ""
-            raise VolumeError(f"none of {count} volumes can be used.{first}")
+            first = f"The first error: {self.skipped[0]}" if self.skipped else "Give other volumes."
+            raise VolumeError(f"records: must name volumes that can be used; found none of {count}. {first}")
         shares = [row["accepted"] for row in self.rows if "accepted" in row and "error" not in row]
         accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
         good, skipped = len(self.good), len(self.skipped)

@@ -25,13 +25,16 @@ def split_patients(patients: Iterable[str], fractions: Sequence[float], seed: in
         DatalistError: fractions that are no split, or fewer patients than sections.
     """
     if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
-        raise DatalistError(f"splits must be 3 shares (training first, above 0) that add up to 1, got {fractions}")
+        raise DatalistError(
+            f"splits: must be 3 shares (training first, above 0) that add up to 1; found {fractions}. Give --splits "
+            "0.8 0.1 0.1 for example."
+        )
     order = sorted(set(patients), key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
     wanted = sum(fraction > 0 for fraction in fractions)
     if len(order) < wanted:
         raise DatalistError(
-            f"{len(order)} patient(s) cannot fill {wanted} sections: give --splits 1 0 0, or a --patient-pattern "
-            "if more patients are among the files"
+            f"splits: each of the {wanted} sections needs a patient; found {len(order)} patient(s). Give --splits 1 0 "
+            "0, or a --patient-pattern if more patients are among the files."
         )
     held_out = [max(1, round(fraction * len(order))) if fraction > 0 else 0 for fraction in fractions[1:]]
     while len(order) - sum(held_out) < 1:  # shares rounded up: training keeps a patient
@@ -75,6 +78,7 @@ def _refuse_shared(first: set[tuple], second: set[tuple], where: str) -> None:
     if shared:
         patients = [name for kind, name in shared if kind == "patient"] or [name for _, name in shared]
         raise DatalistError(
-            f"{len(patients)} patient(s) are in both {where}, the first {', '.join(patients[:3])}: "
-            "take them out of one; if they only share a name, tell them apart by a --patient-pattern"
+            f"patients: each must be in one section; found {len(patients)} patient(s) in both {where}, the first "
+            f"{', '.join(patients[:3])}. Take them out of one; if they only share a name, tell them apart by a "
+            "--patient-pattern."
         )

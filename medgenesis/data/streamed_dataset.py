@@ -57,6 +57,9 @@ class StreamedDataset(IterableDataset):
             yield item
             del item  # not kept while the next one is read
         if skipped and len(skipped) == len(places):
-            raise VolumeError(f"none of {len(places)} volumes can be used. The first error: {skipped[0]}")
+            raise VolumeError(
+                f"records: must name volumes that can be used; found none of {len(places)}. "
+                f"The first error: {skipped[0]}"
+            )
         if skipped:
             logger.info("%d of %d volumes were used, %d skipped", len(places) - len(skipped), len(places), len(skipped))

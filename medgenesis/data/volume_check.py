@@ -46,7 +46,7 @@ class VolumeCheck:
         row["accepted"] = self.crop.acceptance(volume, self.draws, rng)
         if row["accepted"] == 0:
             raise VolumeError(
-                f"{file}: the crop criterion must accept one of {self.draws} random cubes at least; "
+                f"{file}: the crop criterion must accept one of {self.draws} random cubes at least; found that "
                 f"{self.crop.criterion} accepts none of a volume of {row['shape']} voxels. Choose a smaller cube, a "
                 "smaller `border`, or the criterion 'foreground' or 'any'."
             )

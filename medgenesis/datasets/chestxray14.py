@@ -61,7 +61,10 @@ def chestxray14_datalist(
             absent images (how many, and the first), or a patient in two sections.
     """
     if not 1 <= len(lists) <= len(SECTIONS):
-        raise DatalistError(f"give one to three list files (training, validation, test), got {len(lists)}")
+        raise DatalistError(
+            f"lists: must be one to three list files (training, validation, test); found {len(lists)}. Give them in "
+            "this order."
+        )
     found = _find(Path(images))
     parts = [_read(Path(path), found, images) for path in lists]
     if len(parts) == 1:
@@ -112,10 +115,14 @@ def _findings(table: Path) -> dict[str, list[int]]:
         for row in csv.DictReader(file):
             image, labels = row.get("Image Index"), row.get("Finding Labels")
             if image is None or labels is None:
-                raise DatalistError(f"{table}: must have the columns Image Index and Finding Labels. Give NIH's table.")
+                raise DatalistError(
+                    f"{table}: must have the columns Image Index and Finding Labels; found others. Give NIH's table."
+                )
             named = set(labels.split("|")) - {"No Finding"}
             if unknown := sorted(named - set(FINDINGS)):
-                raise DatalistError(f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}.")
+                raise DatalistError(
+                    f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}. Give NIH's table."
+                )
             found[image] = [int(finding in named) for finding in FINDINGS]
     return found
 
@@ -125,8 +132,8 @@ def _with_findings(records: list[dict], findings: dict[str, list[int]], table: P
     absent = [name for name in names if name not in findings]
     if absent:
         raise DatalistError(
-            f"{table}: must have a row for each image; {len(absent)} lack one, the first {', '.join(absent[:3])}. "
-            "Take the table that belongs to the lists."
+            f"{table}: must have a row for each image; found none for {len(absent)}, the first "
+            f"{', '.join(absent[:3])}. Take the table that belongs to the lists."
         )
     return [{**record, "classes": findings[name]} for record, name in zip(records, names, strict=True)]
 
@@ -142,7 +149,7 @@ def _datalist(sections: dict[str, list[dict]], name: str) -> dict[str, Any]:
 def _find(images: Path) -> dict[str, Path]:
     """Path of each file below a folder, by its name; the first of several that are called alike."""
     if not images.is_dir():
-        raise DatalistError(f"{images}: no such folder: give the folder that holds the images")
+        raise DatalistError(f"{images}: must be a folder; found none. Give the folder that holds the images.")
     paths: dict[str, Path] = {}
     for folder, folders, files in os.walk(images):
         folders.sort()
@@ -155,23 +162,28 @@ def _read(path: Path, found: dict[str, Path], images: str | Path) -> list[dict]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatalistError(f"{path}: cannot be read as a list of images ({error})") from error
+        raise DatalistError(
+            f"{path}: cannot be read as a list of images ({error}). Give a text file with a file name a line."
+        ) from error
     records = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             image, classes = _parsed(line, f"{path}, line {number}")
             if image in records:
-                raise DatalistError(f"{path}, line {number}: {image} stands in the list already: take one out")
+                raise DatalistError(
+                    f"{path}, line {number}: must name each image once; found {image} in the list already. Take one "
+                    "out."
+                )
             records[image] = {"patient": patient_of(Path(image).stem), "intensity": "xray", **classes}
     if not records:
-        raise DatalistError(f"{path}: no image is named in it: give a list with a file name a line")
+        raise DatalistError(f"{path}: must name images; found none in it. Give a list with a file name a line.")
     if len(records) < len(lines):
         logger.warning("%s: %d blank lines skipped", path, len(lines) - len(records))
     absent = [image for image in records if image not in found]
     if absent:
         raise DatalistError(
-            f"{path}: {len(absent)} of {len(records)} images are not below {images}, the first "
-            f"{', '.join(absent[:3])}: is everything unpacked there?"
+            f"{path}: its images must be below {images}; found {len(absent)} of {len(records)} absent, the first "
+            f"{', '.join(absent[:3])}. Unpack all archives there."
         )
     return [{"image": str(found[image]), **record} for image, record in records.items()]
 
@@ -182,7 +194,8 @@ def _parsed(line: str, where: str) -> tuple[str, dict[str, list[int]]]:
         return image, {}
     if len(values) != len(FINDINGS) or not set(values) <= {"0", "1"}:
         raise DatalistError(
-            f"{where}: must be a file name and {len(FINDINGS)} findings, 0 or 1, with blanks between, got {line[:80]!r}"
+            f"{where}: must be a file name and {len(FINDINGS)} findings, 0 or 1, with blanks between; found "
+            f"{line[:80]!r}. Give the published list."
         )
     return image, {"classes": [int(value) for value in values]}
 

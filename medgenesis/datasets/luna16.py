@@ -37,7 +37,7 @@ def luna16_datalist(root: str | Path, *, name: str = "LUNA16") -> dict[str, Any]
     """
     root = Path(root)
     if not root.is_dir():
-        raise DatalistError(f"{root}: must be a folder; there is none. Give the one that holds subset0 … subset9.")
+        raise DatalistError(f"{root}: must be a folder; found none. Give the one that holds subset0 … subset9.")
     by_fold = _scans(root) or _cubes(root)
     if not by_fold:
         raise DatalistError(

@@ -131,7 +131,10 @@ def _measure(demo: Demo) -> np.ndarray:
     for record in load_datalist(demo.few_labels_list, "test"):
         truth, found = nib.load(record["label"]), nib.load(demo.segmentation_of(record))
         if found.shape != truth.shape or not np.allclose(found.affine, truth.affine):
-            raise RuntimeError(f"{demo.segmentation_of(record)}: is not on the grid of {record['image']}")
+            raise RuntimeError(
+                f"{demo.segmentation_of(record)}: must lie on the grid of {record['image']}; found another. Remove the "
+                "demo's folder, run it again."
+            )
         truth, found = np.asarray(truth.dataobj), np.asarray(found.dataobj)
         rows.append([_dice(found == value, np.isin(truth, own)) for value, (_, own) in ORGANS.items()])
     return np.array(rows)

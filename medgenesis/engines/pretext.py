@@ -161,8 +161,8 @@ class PretextTrainer(Trainer):
         if differing:
             said = "; ".join(f"{name} = {values}" for name, values in differing.items())
             raise CheckpointError(
-                f"the checkpoint is of a run with other settings ({said}); use the old settings, or another output "
-                "folder"
+                f"checkpoint: must be of a run with the same settings; found other settings: {said}. Use the old "
+                "settings, or another output folder."
             )
         try:
             self.method.load_state_dict(checkpoint["method"])
@@ -173,8 +173,8 @@ class PretextTrainer(Trainer):
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[:3]
             raise CheckpointError(
-                f"the checkpoint is of another network, method, optimizer or schedule: {' '.join(first)}; "
-                "use the configuration that wrote it, or another output folder"
+                "checkpoint: must be of the same network, method, optimizer and schedule; found another: "
+                f"{' '.join(first)}. Use the configuration that wrote it, or another output folder."
             ) from error
         self.state.iteration = checkpoint["iteration"]
         self.state.epoch = self.state.iteration // self.state.epoch_length
@@ -216,17 +216,19 @@ class PretextTrainer(Trainer):
 def _check_loader(loader: DataLoader, accumulation_steps: int) -> None:
     if not isinstance(getattr(loader, "sampler", None), SeededSampler):
         raise ValueError(
-            "`train_data_loader` must have a medgenesis.data.SeededSampler (PatchDataset.sampler() makes it), "
-            f"got {type(getattr(loader, 'sampler', None)).__name__}: without it a restart would replay old samples"
+            "train_data_loader: must have a medgenesis.data.SeededSampler, without which a restart would replay old "
+            f"samples; found {type(getattr(loader, 'sampler', None)).__name__}. PatchDataset.sampler() makes one."
         )
     if not loader.drop_last or len(loader) < 1:
         raise ValueError(
-            "`train_data_loader` must have drop_last=True and at least one whole batch an epoch, got "
-            f"drop_last={loader.drop_last}, {len(loader.sampler)} samples an epoch, batches of {loader.batch_size}: "
-            "use a smaller batch or more cubes a volume"
+            "train_data_loader: must have drop_last=True and at least one whole batch an epoch; found "
+            f"drop_last={loader.drop_last}, {len(loader.sampler)} samples an epoch, batches of {loader.batch_size}. "
+            "Use a smaller batch or more cubes a volume."
         )
     if accumulation_steps < 1:
-        raise ValueError(f"`accumulation_steps` must be at least 1, got {accumulation_steps}")
+        raise ValueError(
+            f"accumulation_steps: must be at least 1; found {accumulation_steps}. Give 1 to take a step each batch."
+        )
 
 
 def _position_sampler(trainer: PretextTrainer) -> None:

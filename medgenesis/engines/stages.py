@@ -61,7 +61,9 @@ class StagedWorkflow(ConfigWorkflow):
                 f"found {stages!r}. Without stages run it by monai.bundle run alone."
             )
         if "output_dir" not in self.parser:
-            raise ValueError("output_dir: the config must have it, the folder of the run; found none.")
+            raise ValueError(
+                "output_dir: the config must have it, the folder of the run; found none. Add it to the config."
+            )
         self.config = {id: value for id, value in self.parser.get().items() if id != "stages"}
         self.stages: dict[str, dict[str, Any]] = stages
         self._has_run = False
@@ -104,7 +106,7 @@ class StagedWorkflow(ConfigWorkflow):
             super().run()
             if not last.is_file():
                 raise CheckpointError(
-                    f"{last}: must be there after stage {name}, found none; its handlers need `Checkpoints`."
+                    f"{last}: must be there after stage {name}; found none. Add `Checkpoints` to its handlers."
                 )
         self._has_run = True
 
@@ -121,6 +123,6 @@ def _check_order(steps: Steps) -> None:
     stale = [str(steps.folder / name) for name in names[first:] if steps.finished(name)]
     if stale:
         raise ValueError(
-            f"{stale[0]}: is finished, but stage {names[first]} before it is not, so that it stands on something else; "
-            f"remove {', '.join(stale)}, or choose another output_dir."
+            f"{stale[0]}: must stand on finished stages; found stage {names[first]} before it unfinished. Remove "
+            f"{', '.join(stale)}, or choose another output_dir."
         )

@@ -97,7 +97,9 @@ class Checkpoints:
 
     def _resume(self, engine: Engine, last: Path) -> None:
         if not self.resume:
-            raise CheckpointError(f"{last} exists: choose another output folder, remove it, or resume")
+            raise CheckpointError(
+                f"{last}: must not exist for a new run; found one. Choose another output folder, remove it, or resume."
+            )
         checkpoint = read_checkpoint(last, map_location=engine.state.device)
         try:
             engine.restore(checkpoint)
@@ -132,7 +134,7 @@ class Checkpoints:
                 probe.unlink(missing_ok=True)  # another process may have had the same name
             except OSError as error:
                 raise CheckpointError(
-                    f"{folder}: cannot be written ({error.strerror}): choose another folder with --output_dir"
+                    f"{folder}: cannot be written ({error.strerror}). Choose another folder with --output_dir."
                 ) from error
 
     def _ask_to_stop(self, *_: Any) -> None:

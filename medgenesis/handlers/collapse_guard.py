@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medgenesis.errors import TrainingError
 
-_REMEDY = "lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept"
+_REMEDY = "Lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept."
 _NAMED = 16  # files of a batch
 
 
@@ -42,28 +42,31 @@ class CollapseGuard:
         state = engine.state
         loss, where = state.output["loss"].item(), f"at iteration {state.iteration}"
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} {where}{_of_files(engine)}: {_REMEDY}")
+            raise TrainingError(f"loss: must be finite; found {loss} {where}{_of_files(engine)}. {_REMEDY}")
         if "restored" in state.output:
             self._check_restored(state.output["restored"], state.batch["target"], where)
         if "spread" in state.output:
             spread = state.output["spread"].item()
-            what = f"their spread was below {self.min_spread:g} (now {spread:.2g}; 1 is healthy): {_REMEDY}"
-            self._count(spread < self.min_spread, f"the embeddings have collapsed to one direction {where}", what)
+            what = f"their spread was below {self.min_spread:g} (now {spread:.2g}; 1 is healthy). {_REMEDY}"
+            sign = f"embeddings: must differ; found them collapsed to one direction {where}"
+            self._count(spread < self.min_spread, sign, what)
         if "pruned" in state.output:
             pruned = state.output["pruned"].item()
             what = (
-                f"more than {self.max_pruned:g} of the negatives were pruned (now {pruned:.4g}): begin with a level "
-                f"without pruning, train that longer, raise prune_above or prune_after, or {_REMEDY}"
+                f"more than {self.max_pruned:g} of the negatives were pruned (now {pruned:.4g}). Begin with a level "
+                f"without pruning, train that longer, or raise prune_above or prune_after. {_REMEDY}"
             )
-            self._count(pruned > self.max_pruned, f"nothing is left to contrast with {where}", what)
+            sign = f"negatives: must be left after pruning; found nothing left to contrast with {where}"
+            self._count(pruned > self.max_pruned, sign, what)
 
     def _check_restored(self, restored: Tensor, target: Tensor, where: str) -> None:
         spread, reference = restored.float().std().item(), target.float().std().item()
         what = (
             f"the restored voxels' standard deviation was below {self.min_spread:g} of the target's (now {spread:.2g} "
-            f"against {reference:.2g}): {_REMEDY}"
+            f"against {reference:.2g}). {_REMEDY}"
         )
-        self._count(spread < self.min_spread * reference, f"the output has collapsed to a constant {where}", what)
+        sign = f"output: must vary; found it collapsed to a constant {where}"
+        self._count(spread < self.min_spread * reference, sign, what)
 
     def _count(self, flat: bool, sign: str, what: str) -> None:
         """Raise when a sign has been there for `patience` batches."""

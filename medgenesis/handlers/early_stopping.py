@@ -20,7 +20,7 @@ class EarlyStopping:
 
     def __init__(self, validator: Evaluator, patience: int = 50) -> None:
         if patience < 1:
-            raise ValueError(f"`patience` must be at least 1 epoch, got {patience}")
+            raise ValueError(f"patience: must be at least 1 epoch; found {patience}. Give a larger number.")
         self.validator, self.patience = validator, patience
 
     def attach(self, engine: Engine) -> None:

@@ -88,7 +88,8 @@ def probe_encoder(
         test_features, test_classes = _cells(network, test_data_loader, device)
     if len(np.unique(train_classes)) < 2:
         raise ValueError(
-            f"the probe's training cubes hold one class only ({train_classes[0]}): give cubes with several labels"
+            "train_data_loader: the probe's training cubes must hold several classes; found one class only "
+            f"({train_classes[0]}). Give cubes with several labels."
         )
     mean, spread = train_features.mean(0), train_features.std(0) + 1e-6
     classifier = RidgeClassifier(class_weight="balanced").fit((train_features - mean) / spread, train_classes)

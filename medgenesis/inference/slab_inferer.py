@@ -16,10 +16,10 @@ from medgenesis.transforms.functional.slabs import from_display, take_slab
 class SlabInferer(Inferer):
     """Apply a network of slabs to each slice of a volume, and stack the answers to a volume on the same grid.
 
-    A slice is shown as the middle of a slab, as `RandSlab` cuts and hangs it in training: in front of the first slice
-    and behind the last one these are repeated. An image is a slab of equal slices. Of each slice another inferer makes
-    an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, for example. Where the network answers
-    each slab by a vector (logits, features), the volume's answer is their mean over its slices.
+    A slice is shown as the middle of a slab, cut and turned for display as by `RandSlab` in training: in front of the
+    first slice and behind the last one these are repeated. An image is a slab of equal slices. Of each slice another
+    inferer makes an image of answers, MONAI's `SlidingWindowInferer` with overlapping windows, for example. Where the
+    network answers each slab by a vector (logits, features), the volume's answer is their mean over its slices.
 
     Args:
         slices: of a slab, an odd number.
@@ -50,14 +50,17 @@ class SlabInferer(Inferer):
     ) -> None:
         self.crop = RandSlab(slices, axis, step=step, step_mm=step_mm)  # refuses what cannot be
         if axis not in (0, 1, 2) or batch_size < 1:
-            raise ValueError(f"axis must be 0, 1 or 2, and batch_size at least 1, but they are {axis!r}, {batch_size}")
+            raise ValueError(
+                f"axis, batch_size: axis must be 0, 1 or 2, batch_size at least 1; found {axis!r} and {batch_size}. "
+                "Correct them."
+            )
         self.axis, self.inferer, self.batch_size = axis, inferer or SimpleInferer(), batch_size
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if inputs.ndim not in (4, 5) or inputs.shape[1] != 1:
             raise ValueError(
-                f"inputs must be volumes (B, 1, X, Y, Z) or images (B, 1, X, Y), but their shape is "
-                f"{tuple(inputs.shape)}: show one channel"
+                f"inputs: must be volumes (B, 1, X, Y, Z) or images (B, 1, X, Y); found shape {tuple(inputs.shape)}. "
+                "Give one channel."
             )
         answers = [self._infer(inputs[i], network, *args, **kwargs) for i in range(len(inputs))]
         return convert_to_dst_type(torch.stack(answers), inputs)[0]

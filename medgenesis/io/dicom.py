@@ -50,7 +50,10 @@ class DicomReader(ImageReader):
         (name,) = ensure_tuple(data)
         headers = image_headers(name)
         if not headers:
-            raise VolumeError(f"{name}: no DICOM image in it: give the folder that holds the slices of one series")
+            raise VolumeError(
+                f"{name}: must hold DICOM slices; found no DICOM image in it. Give the folder that holds the slices of "
+                "one series."
+            )
         if len(headers) == 1 and is_radiograph(headers[0]):
             _check_one_grey_frame(name, headers)
             return headers
@@ -99,7 +102,10 @@ def _image_header(file: Path) -> pydicom.Dataset | None:
         return header
     kind = header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID"))
     if "Rows" not in header and (kind is None or "Image Storage" in pydicom.uid.UID(kind).name):
-        raise VolumeError(f"{file}: truncated DICOM file: its header ends before the image size: copy it again")
+        raise VolumeError(
+            f"{file}: must be a whole DICOM file; found a header that ends before the image size, truncated. Copy it "
+            "again."
+        )
     return None
 
 
@@ -112,13 +118,17 @@ def _check_one_series(name: str | Path, headers: list[pydicom.Dataset]) -> None:
         f"series {'without number' if numbers[uid] is None else numbers[uid]}, {count} slices, UID …{uid[-8:]}"
         for uid, count in slices.most_common(8)
     )
-    raise VolumeError(f"{name}: {len(slices)} DICOM series in one folder ({listed}): give each series its own folder")
+    raise VolumeError(
+        f"{name}: must hold one series; found {len(slices)} DICOM series in one folder ({listed}). Give each series "
+        "its own folder."
+    )
 
 
 def _check_one_grey_frame(name: str | Path, headers: list[pydicom.Dataset]) -> None:
     if any(int(header.get(tag) or 1) > 1 for header in headers for tag in ("NumberOfFrames", "SamplesPerPixel")):
         raise VolumeError(
-            f"{name}: multi-frame or colour DICOM is not read: convert it to NIfTI, by dcm2niix for example"
+            f"{name}: must be single-frame grey DICOM; found multi-frame or colour DICOM. Convert it to NIfTI, by "
+            "dcm2niix for example."
         )
 
 
@@ -127,15 +137,15 @@ def _check_alike(name: str | Path, headers: list[pydicom.Dataset]) -> None:
         lacking = sum(header.get(tag) is None for header in headers)
         if lacking:
             raise VolumeError(
-                f"{name}: {lacking} of {len(headers)} slices have no {tag}, so their place is unknown: "
-                "convert the scan to NIfTI with a tool that knows its vendor (X-rays: one file each, not their folder)"
+                f"{name}: slices must have {tag}, which gives their place; found {lacking} of {len(headers)} without. "
+                "Convert the scan to NIfTI with a tool that knows its vendor (X-rays: one file each, not their folder)."
             )
     for tag, tolerance in (("Rows", 0), ("Columns", 0), ("PixelSpacing", 1e-3), ("ImageOrientationPatient", 1e-3)):
         values = np.array([np.atleast_1d(header.get(tag)) for header in headers], dtype=float)
         if np.abs(values - values[0]).max() > tolerance:
             raise VolumeError(
-                f"{name}: the slices differ in {tag} (from {values.min(0).tolist()} to {values.max(0).tolist()}): "
-                "localizers or several scans in one series: keep the slices of one scan"
+                f"{name}: slices must agree in {tag}; found {values.min(0).tolist()} to {values.max(0).tolist()}, as "
+                "of localizers or several scans in one series. Keep the slices of one scan."
             )
 
 
@@ -153,9 +163,9 @@ def _sorted_slices(name: str | Path, headers: list[pydicom.Dataset]) -> list[pyd
     if away.max() > max(0.05 * size, min(0.15, 0.5 * size)):  # positions are often rounded to 0.1 mm
         worst = int(away.argmax())
         raise VolumeError(
-            f"{name}: slices are missing or unevenly spaced: the step after slice {worst + 1} of {len(headers)} is "
-            f"{np.linalg.norm(steps[worst]):.3g} mm, the usual one {size:.3g} mm: export the series again, "
-            "or resample it to even slices"
+            f"{name}: slices must be evenly spaced; found slices missing or unevenly spaced, as the step after "
+            f"slice {worst + 1} of {len(headers)} is {np.linalg.norm(steps[worst]):.3g} mm, the usual one "
+            f"{size:.3g} mm. Export the series again, or resample it to even slices."
         )
     return headers
 
@@ -164,8 +174,8 @@ def _check_repeated(name: str | Path, gaps: np.ndarray) -> None:
     repeated = int((gaps < 1e-3).sum())
     if repeated:
         raise VolumeError(
-            f"{name}: {repeated} slices lie where another one lies: copies, time points or echoes in one series: "
-            "keep one slice for each position"
+            f"{name}: each slice must have its own position; found {repeated} slices that lie where another one lies, "
+            "as copies, time points or echoes. Keep one slice for each position."
         )
 
 
@@ -198,7 +208,7 @@ def _lps_affine(headers: list[pydicom.Dataset]) -> np.ndarray:
 def _slice_values(file: str | Path) -> np.ndarray:
     dataset = pydicom.dcmread(file)
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise VolumeError(f"{file}: truncated DICOM file: it has no pixels: copy it again")
+        raise VolumeError(f"{file}: must be a whole DICOM file; found no pixels in it, truncated. Copy it again.")
     try:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own

@@ -96,12 +96,14 @@ class ArrayReader(ImageReader):
         array = open_array(name)
         if self.row is not None:
             if not 0 <= self.row < len(array):
-                raise VolumeError(f"{name}: `cube` must be a row from 0 to {len(array) - 1}, got {self.row}")
+                raise VolumeError(
+                    f"{name}: `cube` must be a row from 0 to {len(array) - 1}; found {self.row}. Correct the record."
+                )
             return array[self.row]
         if array.ndim > 3:
             raise VolumeError(
-                f"{name}: shape {array.shape} is a stack of cubes: name one row of it by `cube` in its record "
-                "(`medgenesis datalist` does), or save an image of 2 or 3 axes"
+                f"{name}: must be an image of 2 or 3 axes, or a stack with a row named; found shape {array.shape}, a "
+                "stack of cubes. Name one row of it by `cube` in its record (`medgenesis datalist` does)."
             )
         return array
 
@@ -122,7 +124,9 @@ def open_array(name: str | Path) -> np.ndarray:
     with np.load(name, allow_pickle=False) as archive:
         if len(archive.files) != 1:
             found = ", ".join(archive.files[:6])
-            raise VolumeError(f"{name}: must hold one array, holds {len(archive.files)} ({found}): save each by itself")
+            raise VolumeError(
+                f"{name}: must hold one array; found {len(archive.files)} ({found}). Save each by itself."
+            )
         return archive[archive.files[0]]
 
 
@@ -146,7 +150,7 @@ class GreyReader(PILReader):
 def _to_grey(image: Image.Image) -> Image.Image:
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
-        raise VolumeError(f"{image.filename}: must hold one image, holds {pages} pages: save each by itself")
+        raise VolumeError(f"{image.filename}: must hold one image; found {pages} pages. Save each by itself.")
     if image.mode == "L" or image.mode.startswith(("I", "F")):
         return image
     return image.convert("RGB").convert("L")

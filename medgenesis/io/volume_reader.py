@@ -64,24 +64,32 @@ class VolumeReader(ImageReader):
             return array, meta
         for other, other_meta in img[1:]:
             if other.shape != array.shape or not np.allclose(other_meta["affine"], meta["affine"], atol=1e-3):
-                raise VolumeError(f"files given as channels must share one grid: {array.shape} and {other.shape}")
+                raise VolumeError(
+                    f"channels: files given as channels must share one grid; found {array.shape} and {other.shape}. "
+                    "Register and resample them first."
+                )
         return np.stack([array for array, _ in img]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
     def _read_one(self, path: Path) -> tuple[np.ndarray, dict]:
         if not path.exists():
-            raise VolumeError(f"{path}: no such file or folder: check the datalist, or the disk it is on")
+            raise VolumeError(
+                f"{path}: must be a file or folder; found none. Check the datalist, or the disk it is on."
+            )
         try:
             reader = self._reader(path)
             if reader is None:
-                raise VolumeError(f"{path}: this kind of file is not read: use {', '.join(SUFFIXES)} or a DICOM folder")
+                raise VolumeError(
+                    f"{path}: must be {', '.join(SUFFIXES)} or a DICOM folder; found another kind of file. Convert it "
+                    "to one of these."
+                )
             array, meta = reader.get_data(reader.read(str(path)))
         except VolumeError:
             raise
         except Exception as error:  # every library has its own errors for a broken file
             reason = " ".join(str(error).split())[-200:] or type(error).__name__
-            raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}): copy it again") from error
+            raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}). Copy it again.") from error
         if array.dtype.kind not in "biuf":
-            raise VolumeError(f"{path}: voxels must be real numbers, got {array.dtype}: convert the file")
+            raise VolumeError(f"{path}: voxels must be real numbers; found {array.dtype}. Convert the file.")
         return array, meta
 
     def _reader(self, path: str | Path) -> ImageReader | None:
@@ -127,7 +135,8 @@ class LoadVolumed(LoadImaged):
         lacking = [key for key in self.keys if key not in loaded]
         if lacking and not self.allow_missing_keys:
             raise DatalistError(
-                f"the record {loaded} has no {lacking[0]!r}: add it to the datalist, or leave the record out"
+                f"{loaded}: the record must have {lacking[0]!r}; found none. Add it to the datalist, or leave the "
+                "record out."
             )
         for key in self.key_iterator(loaded):
             names = ensure_tuple(loaded[key])

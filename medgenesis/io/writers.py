@@ -38,6 +38,7 @@ class WholeImageWriter(_Whole, PILWriter):
         spatial = tuple(data_array.shape) if channel_dim is None else tuple(data_array.shape)[1:]
         if any(side > 1 for side in spatial[2:]):
             raise VolumeError(
-                f"{volume_name(data_array)}: an image holds one slice, but the label map has {spatial}: choose .nii.gz"
+                f"{volume_name(data_array)}: an image file holds one slice; found a label map of {spatial}. Choose "
+                ".nii.gz."
             )
         super().set_data_array(data_array, channel_dim, **options)

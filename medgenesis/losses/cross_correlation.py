@@ -33,7 +33,10 @@ def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float = 0.005, *, 
         and knows one process only.
     """
     if first.ndim != 2 or first.shape != second.shape:
-        raise ValueError(f"embeddings: must be two (N, F); found {tuple(first.shape)} and {tuple(second.shape)}.")
+        raise ValueError(
+            f"embeddings: must be two (N, F); found {tuple(first.shape)} and {tuple(second.shape)}. Give both views of "
+            "the same batch."
+        )
     first, second = first.float(), second.float()
     if all_ranks:
         first, second = gathered(first), gathered(second)

@@ -42,7 +42,9 @@ class Adam(PretextMethod):
     def __init__(self, network: nn.Module, *, level: int = 0, prune_above: float | None = 0.8, **settings) -> None:
         super().__init__()
         if isinstance(level, bool) or not isinstance(level, int) or level < 0:
-            raise ValueError(f"level: must be a whole number from 0, published 0, 2 and 4; found {level!r}.")
+            raise ValueError(
+                f"level: must be a whole number from 0, published 0, 2 and 4; found {level!r}. Give one of these."
+            )
         self.network, self.level, self.settings = network, level, {"level": level}
         self.discrimination = MomentumContrast(network, prune_above=prune_above if level else math.inf, **settings)
         self.parts = self.discrimination.parts

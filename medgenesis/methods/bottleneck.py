@@ -28,6 +28,6 @@ def record_bottleneck_features(network: nn.Module) -> Generator[list[Tensor], No
         hook.remove()
     if not maps:
         raise ValueError(
-            f"network: must call its encoder as a module; {type(network).__name__} did not. Write "
+            f"network: must call its encoder as a module; found that {type(network).__name__} did not. Write "
             "`self.encoder(x)` in its forward, not a method of the encoder or its stages one by one."
         )

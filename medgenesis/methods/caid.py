@@ -61,7 +61,7 @@ class CAiD(PretextMethod):
     ) -> None:
         super().__init__()
         if mode not in ("caid", "id"):
-            raise ValueError(f'mode: must be "caid" or "id"; found {mode!r}.')
+            raise ValueError(f'mode: must be "caid" or "id"; found {mode!r}. Choose one of them.')
         self.network, self.restores, self.settings = network, mode == "caid", {"mode": mode}
         self.gives_logits = self.restores and _gives_logits(network)
         self.id_weight, self.context_weight = id_weight, context_weight
@@ -110,7 +110,9 @@ class CAiD(PretextMethod):
             ValueError: mode "id".
         """
         if not self.restores:
-            raise ValueError('mode: must be "caid" to restore; found "id", which trains no decoder.')
+            raise ValueError(
+                'mode: must be "caid" to restore; found "id", which trains no decoder. Train with mode "caid".'
+            )
         return self._restored(image)
 
 

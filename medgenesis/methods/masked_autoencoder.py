@@ -77,7 +77,10 @@ class MaskedAutoencoder(PretextMethod):
             ValueError: the target was normalised: the network gives no intensities.
         """
         if not self.restores:
-            raise ValueError("normalise: must be None to restore intensities; found a network of normalised blocks.")
+            raise ValueError(
+                "normalise: must be None to restore intensities; found a network of normalised blocks. Train one with "
+                "normalise None."
+            )
         return torch.where(mask, self._answer(image, mask).to(image.dtype), image)
 
     def _answer(self, image: Tensor, mask: Tensor) -> Tensor:

@@ -65,9 +65,9 @@ def initialise_from_stage(
     if wrong:
         raise CheckpointError(
             f"{source}: must be the checkpoint of a stage with the same network, discriminator, dim and queue_size; "
-            f"{len(wrong)} of {len(wanted)} entries are missing or of another shape, {', '.join(wrong[:3])} first. Use "
-            "the settings of that stage; carry_queue=False, carry_head=False where these differ; or, for the encoder "
-            "alone, medgenesis.weights.initialise."
+            f"found {len(wrong)} of {len(wanted)} entries missing or of another shape, {', '.join(wrong[:3])} first. "
+            "Use the settings of that stage; carry_queue=False, carry_head=False where these differ; or, for the "
+            "encoder alone, medgenesis.weights.initialise."
         )
     carried = {name: found[name] for name in wanted}
     check_finite(carried, source)

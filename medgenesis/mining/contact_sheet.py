@@ -73,7 +73,10 @@ class ContactSheetTask:
     ) -> None:
         low, high = window
         if not (patients >= 1 and low < high):
-            raise ValueError(f"`patients` must be at least 1 and `window` ascend, got {patients} and {window}")
+            raise ValueError(
+                f"patients, window: `patients` must be at least 1 and `window` ascend; found {patients} and {window}. "
+                "Correct them."
+            )
         self.size, self.window = table.settings["cube_size"], window
         self.rows = _chosen(table, section, classes, patients)
         number = {volume.image: i for i, volume in enumerate(table.volumes)}
@@ -121,8 +124,9 @@ def _chosen(
     lacking = [number for number in classes or () if number not in by_class]
     if lacking or not by_class:
         raise ValueError(
-            f"`classes`: section {section!r} has no cubes of {f'class {lacking[0]}' if lacking else 'resolution 1'}, "
-            f"found classes {sorted(by_class)[:10]}: choose others, or the other section"
+            f"classes: section {section!r} must have cubes of each; found no "
+            f"{f'class {lacking[0]}' if lacking else 'resolution 1'} beside classes {sorted(by_class)[:10]}. Choose "
+            "others, or the other section."
         )
     chosen = {}
     for number in sorted(by_class) if classes is None else classes:

@@ -74,7 +74,7 @@ def choose_coordinates(volumes: Sequence[VolumeInfo], size: Sequence[int], mode:
         VolumeError: two volumes that do not go together (both are named), or a volume without body box.
     """
     if mode not in MODES:
-        raise ValueError(f"`coordinates` must be one of {', '.join(MODES)}, got {mode!r}")
+        raise ValueError(f"coordinates: must be one of {', '.join(MODES)}; found {mode!r}. Choose one of them.")
     odd = next((volume for volume in volumes if volume.shape != volumes[0].shape), None)
     if mode == "auto":
         chosen = "voxel" if odd is None else "body"
@@ -83,8 +83,8 @@ def choose_coordinates(volumes: Sequence[VolumeInfo], size: Sequence[int], mode:
         chosen = mode
     if chosen == "voxel" and odd is not None:
         raise VolumeError(
-            f"{volumes[0].image} has shape {volumes[0].shape}, {odd.image} {odd.shape}: the same voxel is another "
-            'place in volumes of different shapes: choose `coordinates="body"`'
+            'coordinates: "voxel" needs one shape, as the same voxel is another place in volumes of different shapes; '
+            f'found {volumes[0].image} of {volumes[0].shape}, {odd.image} of {odd.shape}. Choose `coordinates="body"`.'
         )
     _compare_spacings(volumes, forgive=mode == "body")
     if chosen == "body":
@@ -99,13 +99,13 @@ def _compare_spacings(volumes: Sequence[VolumeInfo], forgive: bool) -> None:
         if not most.spacing_mm[axis] > _SPACING_RATIO * least.spacing_mm[axis]:
             continue
         found = (
-            f"{least.image} has voxels of {least.spacing_mm} mm, {most.image} of {most.spacing_mm} mm: cubes of as "
-            "many voxels show more of one patient than of another"
+            "voxels: must be of about one size, as cubes of as many voxels show more of one patient than of another; "
+            f"found {least.image} of {least.spacing_mm} mm, {most.image} of {most.spacing_mm} mm"
         )
         if not forgive:
             raise VolumeError(
-                f"{found}: resample them (`spacing_mm` of the preprocessing), leave one out, or accept it by "
-                '`coordinates="body"`'
+                f"{found}. Resample them (`spacing_mm` of the preprocessing), leave one out, or accept it by "
+                '`coordinates="body"`.'
             )
         logger.warning("%s", found)
         return
@@ -115,15 +115,15 @@ def _check_boxes(volumes: Sequence[VolumeInfo]) -> None:
     for volume in volumes:
         if volume.body_box is None:
             raise VolumeError(
-                f"{volume.image}: its body box is not known, which coordinates relative to the body need: lower "
-                '`body_threshold` if none was found, choose `coordinates="voxel"`, or leave the file out'
+                f"{volume.image}: coordinates relative to the body need its body box; found none. Lower "
+                '`body_threshold`, choose `coordinates="voxel"`, or leave the file out.'
             )
         first, behind = volume.body_box
         sides = zip(first, behind, volume.shape, strict=True)
         if not all(0 <= low < high <= side for low, high, side in sides):
             raise VolumeError(
-                f"{volume.image}: its body box {volume.body_box} is empty or leaves the volume of {volume.shape}: "
-                "compute the volume features anew"
+                f"{volume.image}: its body box must lie in the volume of {volume.shape}; found {volume.body_box}. "
+                "Compute the volume features anew."
             )
 
 

@@ -73,8 +73,9 @@ def crop_pattern(
     sides = tuple(volume.shape[1:])
     if len(sides) != len(end) or any(stop > side for stop, side in zip(end, sides, strict=True)):
         raise VolumeError(
-            f"{volume_name(volume)}: the cube from {list(origin)} of {list(region)} voxels leaves its shape {sides}: "
-            "the file or the preprocessing is another than when patterns were mined: undo that, or mine again"
+            f"{volume_name(volume)}: must hold the cube from {list(origin)} of {list(region)} voxels; found shape "
+            f"{sides}, so the file or the preprocessing is another than when patterns were mined. Undo that, or mine "
+            "again."
         )
     cube = SpatialCrop(roi_start=origin, roi_end=end)(volume)
     if tuple(region) != tuple(size):
@@ -181,7 +182,7 @@ def _whole_numbers(item: Mapping[str, Any], field: str, name: str, count: int = 
     if not good:
         what = f"{count} whole numbers" if count > 1 else "a whole number"
         raise DatalistError(
-            f'{name}: the "{field}" of its item must be {what} from {least}, got {found!r}: give items of a pattern '
-            "table (`medgenesis mine` makes one)"
+            f'{name}: the "{field}" of its item must be {what} from {least}; found {found!r}. Give items of a pattern '
+            "table (`medgenesis mine` makes one)."
         )
     return numbers

@@ -103,8 +103,8 @@ class PatternDataset(SeededDataset):
         self.items = table.items(section)
         if not self.items:
             raise DatalistError(
-                f"the pattern table has no items in section {section!r}: choose the other section, or mine again with "
-                "patients there"
+                f"section: the pattern table must have items in it; found none in {section!r}. Choose the other "
+                "section, or mine again with patients there."
             )
         crop = CropPatternd("image", table.settings["cube_size"])
         super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)

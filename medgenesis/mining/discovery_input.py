@@ -63,11 +63,15 @@ class DiscoverySettings:
         object.__setattr__(self, "cube_size", three_sides(self.cube_size, "cube_size"))
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
-                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name}: must be at least {least}; found {getattr(self, name)}. Give a larger number."
+                )
         if self.seed >= 2**32:
-            raise ValueError(f"`seed` must be below 2^32, got {self.seed}")
+            raise ValueError(f"seed: must be below 2^32; found {self.seed}. Give a smaller number.")
         if self.coordinates not in MODES:
-            raise ValueError(f"`coordinates` must be one of {', '.join(MODES)}, got {self.coordinates!r}")
+            raise ValueError(
+                f"coordinates: must be one of {', '.join(MODES)}; found {self.coordinates!r}. Choose one of them."
+            )
         get_criterion(self.criterion)
         check_index(self.index)
 
@@ -94,7 +98,9 @@ DiscoverySettings.__init__ = renamed_arguments(rule="criterion")(DiscoverySettin
 def check_settings(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -> None:
     """What settings and datalist say by themselves, before any volume is read."""
     if settings.classes < 2:
-        raise ValueError(f"`classes` must be at least 2, for a network to tell them apart, got {settings.classes}")
+        raise ValueError(
+            f"classes: must be at least 2, for a network to tell them apart; found {settings.classes}. Ask for more."
+        )
     if any(side % _SIDES_DIVIDE_BY for side in settings.cube_size):
         logger.warning(
             "cubes of %s voxels: UNet3D and YNet3D learn from cubes whose sides divide by %d: choose another "
@@ -135,8 +141,9 @@ def check_patients(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -
     for name, (section, what) in wanted.items():
         if patients[section] < getattr(settings, name):
             raise DatalistError(
-                f"`{name}` is {getattr(settings, name)} ({what}), but the section {section!r} has {patients[section]} "
-                f"patients that can be used: ask for {patients[section]} or fewer, or add patients"
+                f"{name}: must be at most the patients that can be used; found {getattr(settings, name)} ({what}) for "
+                f"the {patients[section]} patients of section {section!r}. Ask for {patients[section]} or fewer, or "
+                "add patients."
             )
     check_disjoint(
         {name: [{"image": one.image, "patient": one.patient} for one in own] for name, own in sections.items()}
@@ -147,14 +154,16 @@ def checked_features(features: np.ndarray, volumes: Sequence[VolumeInfo], kept: 
     """The features of the volumes that are kept, one finite row each (ValueError, VolumeError)."""
     features = np.asarray(features)
     if features.ndim != 2 or len(features) != len(volumes) or features.shape[1] == 0:
-        raise ValueError(f"`features` must have one row a volume, {len(volumes)}, got shape {features.shape}")
+        raise ValueError(
+            f"features: must have one row a volume, {len(volumes)}; found shape {features.shape}. Compute them anew."
+        )
     own = features if len(kept) == len(features) else features[kept]  # the same: no copy
     bad = not_finite(own)
     if bad is not None:
         row = kept[bad]
         raise VolumeError(
-            f"{volumes[row].image}: its feature vector (row {row}) is not finite: leave the file out, or look at the "
-            "weights that the features were computed with"
+            f"{volumes[row].image}: its feature vector must be finite; found row {row}, which is not. Leave the file "
+            "out, or look at the weights that the features were computed with."
         )
     return own
 
@@ -165,15 +174,18 @@ def check_resumed(table: PatternTable, volumes: Sequence[VolumeInfo], settings: 
         found = table.settings.get(name)
         if name != "classes" and found != wanted:
             raise ValueError(
-                f"the table to resume was made with {name} = {found!r}, now it is {wanted!r}: use the same, or start "
-                "anew"
+                f"table: to resume, it must have been made with the same {name}, now {wanted!r}; found {found!r}. Use "
+                "the same, or start anew."
             )
     if list(table.volumes) != list(volumes):
-        raise ValueError("the table to resume was made of other volumes: use the same list, or start anew")
+        raise ValueError(
+            "table: to resume, it must have been made of the same volumes; found other volumes. Use the same list, or "
+            "start anew."
+        )
     if [item["class"] for item in table.references] != list(range(table.num_classes)):
-        raise ValueError("the table to resume lacks the reference of a class: start anew")
+        raise ValueError("table: to resume, it must have one reference of each class; found one missing. Start anew.")
     if table.num_classes > settings["classes"]:
         raise ValueError(
-            f"the table to resume has {table.num_classes} classes already, {settings['classes']} are asked for: "
-            "ask for as many or more, or start anew"
+            f"table: to resume, it must have no more than the {settings['classes']} classes asked for; found "
+            f"{table.num_classes}. Ask for as many or more, or start anew."
         )

@@ -70,7 +70,7 @@ class VolumeFeatures:
                 np.savez(file, vectors=self.vectors.astype(np.float32, copy=False), about=text)
         except OSError as error:
             raise DatalistError(
-                f"{path}: the features cannot be written ({error}): choose another folder, or free the disk"
+                f"{path}: cannot be written ({error}). Choose another folder, or free the disk."
             ) from error
 
     @classmethod
@@ -82,13 +82,15 @@ class VolumeFeatures:
         """
         path = Path(path)
         if not path.is_file():
-            raise DatalistError(f"{path}: no such file of volume features: check the path, or compute them first")
+            raise DatalistError(
+                f"{path}: must be a file of volume features; found none. Check the path, or compute them first."
+            )
         try:
             with np.load(path, allow_pickle=False) as archive:
                 vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
             if about["format"] > FORMAT:
                 raise DatalistError(
-                    f"{path}: its format is {about['format']}, this version reads up to {FORMAT}: update medgenesis"
+                    f"{path}: its format must be at most {FORMAT}; found {about['format']}. Update medgenesis."
                 )
             volumes = [VolumeInfo(**row) for row in about["volumes"]]
             features = cls(vectors, volumes, about["settings"], about["stamps"])
@@ -96,11 +98,11 @@ class VolumeFeatures:
             raise
         except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
             reason = str(error) or type(error).__name__
-            raise DatalistError(f"{path}: cannot be read as volume features ({reason}): compute them anew") from error
+            raise DatalistError(f"{path}: cannot be read as volume features ({reason}). Compute them anew.") from error
         if vectors.ndim != 2 or not len(vectors) == len(volumes) == len(features.stamps):
             raise DatalistError(
-                f"{path}: {vectors.shape} features of {len(volumes)} volumes with {len(features.stamps)} stamps do not "
-                "go together: compute them anew"
+                f"{path}: must hold one vector and one stamp a volume; found {vectors.shape} features of "
+                f"{len(volumes)} volumes with {len(features.stamps)} stamps. Compute them anew."
             )
         return features
 
@@ -180,7 +182,8 @@ def extract_features(
     """
     if batch_size < 1 or on_error not in ("stop", "skip"):
         raise ValueError(
-            f'`batch_size` must be at least 1 and `on_error` "stop" or "skip", got {batch_size} and {on_error!r}'
+            f'batch_size, on_error: must be at least 1, and "stop" or "skip"; found {batch_size} and {on_error!r}. '
+            "Give others."
         )
     encoder = copy.deepcopy(network_parts(network).encoder).eval()  # batch norm of "batch_always" changes its buffers
     settings = {**volumes.settings, "batch_size": batch_size, "weights": fingerprint(encoder)}
@@ -200,7 +203,9 @@ def extract_features(
         if path is not None and rows:
             _gathered(rows, settings).save(path)
     if not rows:
-        raise VolumeError(f"none of {count} volumes can be used: see the warnings above, or give other volumes")
+        raise VolumeError(
+            f"dataset: must hold volumes that can be used; found none of {count}. See the warnings above."
+        )
     return _gathered(rows, settings)
 
 
@@ -243,7 +248,7 @@ def _encode(encoder: nn.Module, batch: Sequence[_Read], on_error: str) -> dict[i
         if np.isfinite(vector).all():
             rows[i] = _Row(vector, volume.info, volume.stamp)
             continue
-        found = f"{volume.info.image}: its features are not finite: look at the network's weights, or leave it out"
+        found = f"{volume.info.image}: features must be finite; found others. Look at the weights, or leave it out."
         if on_error == "stop":
             raise VolumeError(found)
         logger.warning("skipped: %s", found)

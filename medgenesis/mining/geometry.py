@@ -62,8 +62,8 @@ class VolumeInfo:
         """
         if tuple(volume.shape[1:]) != self.shape:
             raise VolumeError(
-                f"{self.image}: its shape is {tuple(volume.shape[1:])}, but was {self.shape} when it was mined: the "
-                "file or the preprocessing has changed: undo that, or mine again"
+                f"{self.image}: must have the shape {self.shape} that it had when it was mined; found "
+                f"{tuple(volume.shape[1:])}, so the file or the preprocessing has changed. Undo that, or mine again."
             )
         return volume
 
@@ -113,8 +113,8 @@ def body_box(volume: torch.Tensor, threshold: float = 0.1) -> tuple[tuple[int, .
     pieces, count = ndimage.label(opened if opened.any() else body)
     if count == 0:
         raise VolumeError(
-            f"{volume_name(volume)}: no voxel lies above {threshold}, so it shows no body: lower the threshold "
-            "(`body_threshold`), check the intensity preset, or leave the file out"
+            f"{volume_name(volume)}: must have voxels above {threshold}; found none, so it shows no body. Lower the "
+            "threshold (`body_threshold`), check the intensity preset, or leave the file out."
         )
     largest = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     spans = ndimage.find_objects(pieces)[largest - 1]
@@ -137,17 +137,17 @@ def large_enough(volumes: Sequence[VolumeInfo], cube_size: Sequence[int], on_err
         ValueError: another `on_error`.
     """
     if on_error not in ("stop", "skip"):
-        raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
+        raise ValueError(f'on_error: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
     good, seen = [], set()
     for i, volume in enumerate(volumes):
         if volume.image in seen:
-            raise DatalistError(f"{volume.image}: is in the list twice: leave one out")
+            raise DatalistError(f"{volume.image}: must be in the list once; found it twice. Leave one out.")
         seen.add(volume.image)
         if all(side >= wanted for side, wanted in zip(volume.shape, cube_size, strict=True)):
             good.append(i)
             continue
-        found = f"{volume.image}: its shape {volume.shape} is smaller than the cube {tuple(cube_size)}"
+        found = f"{volume.image}: must be at least as large as the cube {tuple(cube_size)}; found shape {volume.shape}"
         if on_error == "stop":
-            raise VolumeError(f'{found}: choose a smaller `cube_size`, `on_error="skip"`, or leave the file out')
+            raise VolumeError(f'{found}. Choose a smaller `cube_size`, `on_error="skip"`, or leave the file out.')
         logger.warning("skipped: %s", found)
     return good

@@ -66,7 +66,9 @@ class VolumeIndex:
         """
         image = os.path.normpath(Path(record["image"]).absolute())
         if image not in self._stamp_of:
-            raise DatalistError(f"{image}: is not in {self.folder / FILE}: take the records of the index")
+            raise DatalistError(
+                f"{image}: must be in {self.folder / FILE}; found no such image. Take the records of the index."
+            )
         return {**record, "image": self._copy(self._stamp_of[image])}
 
     def save(self) -> None:
@@ -157,7 +159,9 @@ def index_volumes(
         if rows:
             _gathered(folder, rows, settings).save()
     if not rows:
-        raise VolumeError(f"none of {count} volumes can be used: see the warnings above, or give other volumes")
+        raise VolumeError(
+            f"dataset: must hold volumes that can be used; found none of {count}. See the warnings above."
+        )
     return _gathered(folder, rows, settings)
 
 

@@ -57,9 +57,12 @@ class NeighbourIndex:
         references = _checked(references, "references")
         count, width = self.features.shape
         if references.shape[1] != width:
-            raise ValueError(f"`references` must have {width} columns as the features, got {references.shape[1]}")
+            raise ValueError(
+                f"references: must have {width} columns as the features; found {references.shape[1]}. Give those of "
+                "the same encoder."
+            )
         if not 1 <= k <= count:
-            raise ValueError(f"`k` must be from 1 to the number of feature vectors, {count}, got {k}: ask for fewer")
+            raise ValueError(f"k: must be from 1 to the number of feature vectors, {count}; found {k}. Ask for fewer.")
         if self.graph is None:
             return self._exact(references, k)
         return self._approximate(references, k)
@@ -124,25 +127,31 @@ class PatientNeighbours:
 def check_index(index: str) -> None:
     """Refuse an index that is unknown (ValueError) or not installed (ImportError)."""
     if index not in INDEXES:
-        raise ValueError(f"`index` must be one of {', '.join(INDEXES)}, got {index!r}")
+        raise ValueError(f"index: must be one of {', '.join(INDEXES)}; found {index!r}. Choose one of them.")
     if index == "faiss":
         try:
             import faiss  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                'index "faiss" needs the package faiss-cpu: `pip install medgenesis[faiss]`, or choose index "exact"'
+                'index: "faiss" needs the package faiss-cpu; found none. `pip install medgenesis[faiss]`, or choose '
+                'index "exact".'
             ) from error
 
 
 def _checked(vectors: np.ndarray, name: str) -> np.ndarray:
     vectors = np.asarray(vectors)
     if vectors.ndim != 2 or vectors.size == 0:
-        raise ValueError(f"`{name}` must be a table (rows, features) that is not empty, got shape {vectors.shape}")
+        raise ValueError(
+            f"{name}: must be a table (rows, features) that is not empty; found shape {vectors.shape}. Give one row a "
+            "volume."
+        )
     if vectors.dtype not in (np.float32, np.float64):
         vectors = vectors.astype(np.float32)
     bad = not_finite(vectors)
     if bad is not None:
-        raise ValueError(f"`{name}` must be finite, row {bad} is not: leave it out, or look at the network's weights")
+        raise ValueError(
+            f"{name}: must be finite; found row {bad}, which is not. Leave it out, or look at the network's weights."
+        )
     return vectors
 
 

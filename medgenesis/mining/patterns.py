@@ -53,7 +53,9 @@ class PatternTable:
     def items(self, section: str) -> list[dict[str, Any]]:
         """The items of "training" or "validation" (ValueError for another section)."""
         if section not in MINED_SECTIONS:
-            raise ValueError(f"`section` must be one of {', '.join(MINED_SECTIONS)}, got {section!r}")
+            raise ValueError(
+                f"section: must be one of {', '.join(MINED_SECTIONS)}; found {section!r}. Choose one of them."
+            )
         return getattr(self, section)
 
     def class_counts(self, section: str = "training") -> dict[int, int]:
@@ -81,8 +83,9 @@ class PatternTable:
         absent = [name for name in names if not Path(name).exists()]
         if absent:
             raise DatalistError(
-                f"{path}: {len(absent)} of {len(names)} volumes are absent, the first {', '.join(absent[:3])}: is the "
-                "disk mounted? Paths are relative to the table's folder: move it along with the volumes"
+                f"{path}: its volumes must be there; found {len(absent)} of {len(names)} absent, the first "
+                f"{', '.join(absent[:3])}. Mount the disk, or move the table along with the volumes: paths are "
+                "relative to its folder."
             )
         return table
 
@@ -98,7 +101,7 @@ class PatternTable:
             write_text(path, self._text(path.parent.absolute()))
         except OSError as error:
             raise DatalistError(
-                f"{path}: cannot be written ({error}): choose another folder, or free the disk"
+                f"{path}: cannot be written ({error}). Choose another folder, or free the disk."
             ) from error
 
     def validate(self, path: str | Path = "pattern table") -> None:
@@ -109,23 +112,30 @@ class PatternTable:
         """
         shapes = {volume.image: volume.shape for volume in self.volumes}
         if len(shapes) < len(self.volumes):
-            raise DatalistError(f"{path}: {len(self.volumes) - len(shapes)} volumes are listed twice: take them out")
+            raise DatalistError(
+                f"{path}: must list each volume once; found {len(self.volumes) - len(shapes)} of them twice. Take them "
+                "out."
+            )
         cube_size = _checked_size(self.settings, path)
         for section in MINED_SECTIONS:
             for i, item in enumerate(self.items(section)):
                 broken = _broken_rule(item, shapes, cube_size)
                 if broken:
-                    raise DatalistError(f"{path}: item {i} of {section!r} {broken}: mine the table anew")
+                    raise DatalistError(
+                        f"{path}: items must keep the rules of a table; found that item {i} of {section!r} {broken}. "
+                        "Mine the table anew."
+                    )
         known = {item["class"] for item in self.training}
         lacking = sorted((set(range(self.num_classes)) | {item["class"] for item in self.validation}) - known)
         if lacking or not known:
             what = f"class {lacking[0]} has no training item" if lacking else "it has no training items"
-            raise DatalistError(f"{path}: {what}: mine the table anew")
+            raise DatalistError(f"{path}: each class must have training items; found that {what}. Mine the table anew.")
         references = Counter(item["class"] for item in self.references)
         odd = next((number for number in range(self.num_classes) if references[number] != 1), None)
         if odd is not None:
             raise DatalistError(
-                f"{path}: class {odd} has {references[odd]} references, must have 1: mine the table anew"
+                f"{path}: each class must have 1 reference; found {references[odd]} of class {odd}. Mine the table "
+                "anew."
             )
 
     def _text(self, folder: Path) -> str:
@@ -146,30 +156,35 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DatalistError(
-            f"{path}: no such table of patterns, looked for from {Path.cwd()}: check the path; "
-            "`medgenesis mine` makes one"
+            f"{path}: must be a table of patterns; found no file, looked for from {Path.cwd()}. Check the path; "
+            "`medgenesis mine` makes one."
         ) from error
     except (OSError, ValueError) as error:
-        raise DatalistError(f"{path}: cannot be read as a table of patterns ({error}): mine it anew") from error
+        raise DatalistError(f"{path}: cannot be read as a table of patterns ({error}). Mine it anew.") from error
     parts = ("settings", "volumes", *MINED_SECTIONS)
     if not isinstance(found, dict) or not isinstance(found.get("format"), int):
-        raise DatalistError(f'{path}: a table of patterns must be an object with a whole number "format": mine it anew')
+        raise DatalistError(
+            f'{path}: a table of patterns must be an object with a whole number "format"; found none. Mine it anew.'
+        )
     if found["format"] > FORMAT:
         raise DatalistError(
-            f"{path}: its format is {found['format']}, this version reads up to {FORMAT}: update medgenesis"
+            f"{path}: its format must be {FORMAT} or less; found {found['format']}, of a later version. Update "
+            "medgenesis."
         )
     for part in parts:
         kind = dict if part == "settings" else list
         if not isinstance(found.get(part), kind):
             raise DatalistError(
-                f"{path}: {part!r} must be a {kind.__name__}, got {found.get(part)!r:.40}: mine it anew"
+                f"{path}: {part!r} must be a {kind.__name__}; found {found.get(part)!r:.40}. Mine it anew."
             )
     folder = path.parent.absolute()
     try:
         located = {part: [_located(row, folder) for row in found[part]] for part in parts[1:]}
         volumes = [VolumeInfo(**row) for row in located["volumes"]]
     except (TypeError, KeyError, ValueError) as error:
-        raise DatalistError(f"{path}: a volume or an item is malformed ({error}): mine it anew") from error
+        raise DatalistError(
+            f"{path}: volumes and items must have their fields; found one malformed ({error}). Mine it anew."
+        ) from error
     return {**located, "settings": found["settings"], "volumes": volumes}
 
 
@@ -195,8 +210,8 @@ def _checked_size(settings: Mapping[str, Any], path: str | Path) -> list[int]:
     size = settings.get("cube_size")
     if not (isinstance(size, list) and len(size) == 3 and all(_whole(side) and side > 0 for side in size)):
         raise DatalistError(
-            f'{path}: its settings must have a "cube_size" of three whole numbers from 1, got {size!r}: mine the table '
-            "anew"
+            f'{path}: its settings must have a "cube_size" of three whole numbers from 1; found {size!r}. Mine the '
+            "table anew."
         )
     return size
 

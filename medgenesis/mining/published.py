@@ -65,8 +65,8 @@ def import_published(folder: str | Path, classes: int = 44) -> dict[str, Any]:
         known = {record["class"] for record in datalist[section]}
         if (own or section == "training") and known != set(range(classes)):
             raise DatalistError(
-                f"{folder}: the files {prefix}_data…_vwGen_ex_ref_fold….npy hold {len(known)} of the {classes} classes "
-                "asked for: add the files of the other folds, or ask for fewer classes"
+                f"{folder}: the files {prefix}_data…_vwGen_ex_ref_fold….npy must hold the {classes} classes asked for; "
+                f"found {len(known)}. Add the files of the other folds, or ask for fewer classes."
             )
     logger.info("%s: %d cubes for training, %d for validation", folder, *(len(datalist[name]) for name in _PREFIX))
     return datalist
@@ -78,12 +78,12 @@ def _records(path: Path, resolution: int, classes: int) -> Iterator[dict[str, An
     labels = np.asarray(labels, dtype=np.float64)
     if cubes.ndim != 4 or labels.size != len(cubes) or labels.shape not in ((len(cubes), 1), (len(cubes),)):
         raise DatalistError(
-            f"{path}: {cubes.shape} cubes and {labels.shape} labels in {label_path.name}, must be (n, X, Y, Z) and "
-            "(n, 1): are both of the same export? Copy them again"
+            f"{path}: must be cubes (n, X, Y, Z), with labels (n, 1) of the same export; found {cubes.shape} and "
+            f"{labels.shape} in {label_path.name}. Copy them again."
         )
     labels = labels.ravel()
     if not np.array_equal(labels, np.rint(labels)) or labels.min(initial=0) < 0:
-        raise DatalistError(f"{label_path}: labels must be whole numbers from 0: copy it again")
+        raise DatalistError(f"{label_path}: labels must be whole numbers from 0; found others. Copy it again.")
     rows = np.flatnonzero(labels < classes)
     if resolution > 1 and rows.size and not any(cubes[row].any() for row in rows[[0, rows.size // 2, -1]]):
         logger.info("%s holds zeros: left out", path)
@@ -97,7 +97,9 @@ def _open(path: Path) -> np.ndarray:
         return open_array(path)
     except Exception as error:  # NumPy's errors for a damaged file are of many kinds
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise DatalistError(f"{path}: cannot be read as published cubes or labels ({reason}): copy it again") from error
+        raise DatalistError(
+            f"{path}: cannot be read as published cubes or labels ({reason}). Copy it again."
+        ) from error
 
 
 def export_published(table: PatternTable, load: Callable[[int], torch.Tensor], folder: str | Path) -> list[Path]:
@@ -132,15 +134,15 @@ def export_published(table: PatternTable, load: Callable[[int], torch.Tensor], f
     )
     if strange:
         raise DatalistError(
-            f"{folder}: holds {len(strange)} files of another export, the first {strange[0]}, which would be read as "
-            "part of this one: choose another folder, or remove them"
+            f"{folder}: must hold no files of another export, which would be read as part of this one; found "
+            f"{len(strange)}, the first {strange[0]}. Choose another folder, or remove them."
         )
     cubes = sum(item is not None for items in plan.values() for item in items)
     needed, free = cubes * math.prod(size) * np.dtype(np.float64).itemsize, shutil.disk_usage(folder).free
     if needed > free:  # known beforehand, because a mapped file that the disk has no room for kills the process
         raise DatalistError(
-            f"{folder}: {cubes} cubes take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free: choose another "
-            "disk, or train on the pattern table itself, which needs no copies"
+            f"{folder}: {cubes} cubes need {needed / 2**30:.1f} GiB; found {free / 2**30:.1f} GiB free. Choose another "
+            "disk, or train on the pattern table itself, which needs no copies."
         )
     with ExitStack() as stack:
         beside = {name: stack.enter_context(replacing(folder / name)) for name in plan}
@@ -169,8 +171,8 @@ def _plan(table: PatternTable) -> _Plan:
         counts = [len(items) for items in by_class]
         if len(set(counts)) > 1:
             raise DatalistError(
-                f"the classes of section {section!r} have {min(counts)} to {max(counts)} patients, but the published "
-                "files have as many rows for each: mine again with one number for all"
+                f"section: published files need as many patients for each class; found {min(counts)} to {max(counts)} "
+                f"in section {section!r}. Mine again with one number for all."
             )
         multiple = any(resolution > 1 for resolution, _, _ in cube_of)
         for fold, first in enumerate(range(0, table.num_classes, CLASSES_PER_FOLD), start=1):
@@ -199,7 +201,7 @@ def _fill(files: Mapping[str, np.ndarray], plan: _Plan, table: PatternTable, loa
 def _fill_from(volume: torch.Tensor, image: str, files: Mapping, places: list, size: Sequence[int]) -> None:
     """A function of its own, so that one volume is gone when the next is loaded."""
     if volume.shape[0] != 1:
-        raise VolumeError(f"{image}: has {volume.shape[0]} channels, the published files one: export it otherwise")
+        raise VolumeError(f"{image}: published files need one channel; found {volume.shape[0]}. Export it otherwise.")
     for name, row, item in places:
         files[name][row] = crop_pattern(volume, item["origin"], item["size"], size)[0].numpy(force=True)
 

@@ -70,10 +70,10 @@ class ReferenceSearch:
                 return i, origin
             logger.info("volume %d has no new coordinate in %d tries, another reference is drawn", i, self.tries)
         raise VolumeError(
-            f"{len(earlier)} classes were found, then none of the {len(patients)} patients left has a cube that the "
-            f"rule {self.criterion} accepts ({accepted} of {self.tries * len(patients)} positions) and that is "
-            f"{self.min_distance} voxels or more from the earlier ones: ask for {len(earlier)} classes, lower "
-            "`min_distance`, raise `tries`, add patients, or choose the rule 'foreground' or 'any'"
+            f"classes: each needs a reference, a cube that the rule {self.criterion} accepts, {self.min_distance} "
+            f"voxels or more from the earlier ones; found {len(earlier)}, then none in the {len(patients)} patients "
+            f"left ({accepted} of {self.tries * len(patients)} positions were accepted). Ask for {len(earlier)} "
+            "classes, lower `min_distance`, raise `tries`, add patients, or choose the rule 'foreground' or 'any'."
         )
 
     def _place(self, i: int, shared: Sequence[tuple], rng: np.random.RandomState) -> tuple[tuple | None, int]:
@@ -98,7 +98,7 @@ def _checked(volume: torch.Tensor, info: VolumeInfo) -> torch.Tensor:
     least, most = float(some.min()), float(some.max())
     if not (least >= 0 and most <= 1):
         raise IntensityRangeError(
-            f"{info.image}: values from {least:g} to {most:g}, but mining needs [0, 1]: give `load` the preprocessing "
-            "that scales them"
+            f"{info.image}: values must be in [0, 1] for mining; found {least:g} to {most:g}. Give `load` the "
+            "preprocessing that scales them."
         )
     return volume

@@ -88,7 +88,7 @@ def check_axes(volume: torch.Tensor) -> None:
     """Refuse what is not (C, X, Y, Z) (VolumeError)."""
     if volume.ndim != 4:
         raise VolumeError(
-            f"{volume_name(volume)}: must be (C, X, Y, Z), has shape {tuple(volume.shape)}: leave the file out"
+            f"{volume_name(volume)}: must be (C, X, Y, Z); found shape {tuple(volume.shape)}. Leave the file out."
         )
 
 
@@ -96,5 +96,5 @@ def three_sides(size: int | Sequence[int], name: str) -> tuple[int, int, int]:
     """Three whole sides of at least 1 voxel, of one number for all or of three (ValueError)."""
     sides = (size,) * 3 if isinstance(size, int) else tuple(int(side) for side in size)
     if len(sides) != 3 or min(sides) < 1:
-        raise ValueError(f"`{name}` must be three sides of at least 1 voxel, got {size}")
+        raise ValueError(f"{name}: must be three sides of at least 1 voxel; found {size}. Give three whole numbers.")
     return sides

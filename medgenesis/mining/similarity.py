@@ -113,11 +113,13 @@ class SimilarityTask:
         found = _found_cubes(table, section, per_class, rng)
         if table.settings.get("coordinates") not in ("voxel", "body"):
             raise DatalistError(
-                'the settings of the table must say how its "coordinates" are shared, voxel or body, got '
-                f"{table.settings.get('coordinates')!r}: mine the table anew"
+                "coordinates: the settings of the table must have how they are shared, voxel or body; found "
+                f"{table.settings.get('coordinates')!r}. Mine the table anew."
             )
         if not found:
-            raise ValueError(f"the table has no cubes of resolution 1 in section {section!r}: choose the other section")
+            raise ValueError(
+                f"section: must have cubes of resolution 1; found none in {section!r}. Choose the other section."
+            )
         others = _in_other_patients(table, section, found, rng)
         self.groups = found, others, [sample._replace(origin=None) for sample in found]
         self.table = table

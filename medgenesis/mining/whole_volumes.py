@@ -49,8 +49,8 @@ def mined_record(record: Mapping[str, Any]) -> dict[str, str]:
     image = record.get("image")
     if not isinstance(image, (str, Path)) or "cube" in record:
         raise DatalistError(
-            f"the record {dict(record)} cannot be mined, which takes whole volumes of one file each: leave out rows of "
-            "stacks (`cube`), and save channels in one file"
+            f"record: must name a whole volume of one file to be mined; found {dict(record)}. Leave out rows of stacks "
+            "(`cube`), and save channels in one file."
         )
     patient = str(record.get("patient", Path(image).as_posix()))
     return {"image": str(image), "patient": patient, "section": record.get("section", "training")}
@@ -84,7 +84,7 @@ class WholeVolumes:
     ) -> None:
         self.dataset, self.size, self.on_error = dataset, three_sides(size, "size"), on_error
         if on_error not in ("stop", "skip"):
-            raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
+            raise ValueError(f'on_error: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
         self.records = [mined_record(record) for record in dataset.data]
         self.settings = {"size": list(self.size), "body_threshold": body_threshold}
 
@@ -102,7 +102,7 @@ class WholeVolumes:
             whole = resize_whole(volume, self.size)
             if not torch.isfinite(whole).all():
                 raise VolumeError(
-                    f"{record['image']}: has voxels that are not finite: leave the file out, or repair it"
+                    f"{record['image']}: voxels must be finite; found NaN or infinity. Leave the file out or mend it."
                 )
             return IndexedVolume(volume_info(volume, record, self.settings["body_threshold"]), stamp, whole)
         except Exception as error:

@@ -100,8 +100,8 @@ class MiningRun:
         self.indexed = {**inputs, "body_threshold": body_threshold}
         if features not in VARIANTS and not Path(features).is_file():
             raise ValueError(
-                f"`features` must be one of {', '.join(VARIANTS)} or the file of a checkpoint, got {str(features)!r}: "
-                "no such file"
+                f"features: must be one of {', '.join(VARIANTS)} or the file of a checkpoint; found {str(features)!r}, "
+                "no such file. Check the path."
             )
         self.trains = features in VARIANTS and not self.steps.done("train_autoencoder", self.autoencoder)
         self._index: VolumeIndex | None = None
@@ -159,7 +159,9 @@ class MiningRun:
         with self.steps.doing("train_autoencoder", self.autoencoder):
             trainer.run()
             if not self.weights.is_file():
-                raise CheckpointError(f"{self.weights}: was not written by the training. Remove its folder, run again.")
+                raise CheckpointError(
+                    f"{self.weights}: must be written by the training; found none. Remove its folder, run again."
+                )
 
     def extract_features(self, network: nn.Module) -> VolumeFeatures:
         """Step 3: one feature vector a volume.
@@ -180,9 +182,9 @@ class MiningRun:
             features = extract_features(network, index, path=path, on_error=self.on_error)
             if features.equal:
                 raise CheckpointError(
-                    f"{self.weights}: gives {len(features.volumes)} volumes the same features, so it has learnt "
-                    "nothing that tells patients apart: train it longer or at a lower rate, take the other variant, or "
-                    "check the intensity preset"
+                    f"{self.weights}: must tell patients apart; found the same features for {len(features.volumes)} "
+                    "volumes, so it has learnt nothing. Train it longer or at a lower rate, take the other variant, or "
+                    "check the intensity preset."
                 )
         return features
 

@@ -11,4 +11,4 @@ def activation_layer(name: str | None) -> nn.Module:
         return nn.Sigmoid()
     if name == "softmax":
         return nn.Softmax(dim=1)
-    raise ValueError(f'activation: must be "sigmoid", "softmax" or None; found {name!r}.')
+    raise ValueError(f'activation: must be "sigmoid", "softmax" or None; found {name!r}. Choose one of them.')

@@ -42,5 +42,5 @@ def norm_layer(name: str, channels: int, spatial_dims: int = 3) -> nn.Module:
     """A normalisation layer for maps (B, ``channels``, X, Y, Z), or (B, ``channels``, H, W): "batch", "batch_always" or
     "instance"."""
     if name not in _NORMS:
-        raise ValueError(f"norm: must be one of {', '.join(_NORMS)}; found {name!r}.")
+        raise ValueError(f"norm: must be one of {', '.join(_NORMS)}; found {name!r}. Choose one of them.")
     return _NORMS[name][spatial_dims](channels)

@@ -33,7 +33,7 @@ class PatternHead(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, norm: str = "batch", spatial_dims: int = 3):
         super().__init__()
         if spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims: must be 3, or 2 for slabs; found {spatial_dims!r}.")
+            raise ValueError(f"spatial_dims: must be 3, or 2 for slabs; found {spatial_dims!r}. Choose one of them.")
         if num_classes < 2:
             raise ValueError(f"num_classes: must be at least 2; found {num_classes}. Give the number of patterns.")
         convolution = nn.Conv3d if spatial_dims == 3 else nn.Conv2d

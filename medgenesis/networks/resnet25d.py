@@ -99,7 +99,7 @@ class ResNet25D(_Maps):
     def __init__(self, name: str = "resnet50", slices: int = 3):
         super().__init__()
         if name not in FEATURE_CHANNELS:
-            raise ValueError(f"name: must be one of {', '.join(FEATURE_CHANNELS)}; found {name!r}.")
+            raise ValueError(f"name: must be one of {', '.join(FEATURE_CHANNELS)}; found {name!r}. Choose one of them.")
         if slices < 1:
             raise ValueError(f"slices: must be at least 1; found {slices}. Give the number of slices of a slab.")
         for key, module in (_resnet_modules(name, slices) if name in _RESNETS else _densenet_modules(slices)).items():
@@ -150,6 +150,7 @@ def _check(network: _Maps, x: torch.Tensor) -> None:
         )
     if network.training and x.shape[0] == 1 and max(x.shape[2:]) <= REDUCTION:
         raise ValueError(
-            f"input: a batch of 1 with sides {tuple(x.shape[2:])} leaves its last feature map one value a channel, "
-            "which batch norm cannot normalise in training. Give larger slabs or a batch of at least 2."
+            "input: batch norm needs more than one value a channel in training; found a batch of 1 with sides "
+            f"{tuple(x.shape[2:])}, which leaves the last feature map one value a channel. Give larger slabs or a "
+            "batch of at least 2."
         )

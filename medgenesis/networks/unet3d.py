@@ -74,10 +74,10 @@ class UNetEncoder(nn.Module):
             values *= side // MULTIPLE
         draws_on_input = self.norm != "batch" or self.training
         if values == 1 and draws_on_input:
+            more = "with sides of 16 or more" if self.norm == "instance" else "or a batch of at least 2"
             raise ValueError(
-                f"input: a batch of {x.shape[0]} with sides {sides} leaves its last feature map one value a channel, "
-                f"which norm={self.norm!r} cannot normalise. Give larger cubes"
-                + (" (sides of 16 or more)." if self.norm == "instance" else " or a batch of at least 2.")
+                f"input: norm={self.norm!r} needs more than one value a channel; found a batch of {x.shape[0]} with "
+                f"sides {sides}, which leaves the last feature map one value a channel. Give larger cubes {more}."
             )
 
 

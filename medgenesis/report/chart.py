@@ -32,7 +32,7 @@ def line_chart(curves: Curves, x_label: str, y_label: str, alt: str, log_y: bool
     points = {name: _points(name, x, y, log_y) for name, (x, y) in curves.items()}
     finite = np.concatenate([p[np.isfinite(p).all(1)] for p in points.values()] or [np.empty((0, 2))])
     if not len(finite):
-        raise ValueError(f"curves: need at least one finite point - found none in {list(curves)} - leave the chart out")
+        raise ValueError(f"curves: need at least one finite point; found none in {list(curves)}. Leave the chart out.")
     x_range, y_range = _range(finite[:, 0]), _range(finite[:, 1], log_y)
     whole = bool((finite[:, 0] % 1 == 0).all())
     x_ticks = [x for x in linear_ticks(*x_range, whole=whole) if x_range[0] <= x <= x_range[1]]
@@ -48,9 +48,11 @@ def line_chart(curves: Curves, x_label: str, y_label: str, alt: str, log_y: bool
 def _points(name: str, x: Sequence[float], y: Sequence[float], log_y: bool) -> np.ndarray:
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"curves: {name!r} needs x and y of one length - found {x.shape} and {y.shape} - pair them")
+        raise ValueError(
+            f"curves: each needs x and y of one length; found {x.shape} and {y.shape} in {name!r}. Pair them."
+        )
     if log_y and (y <= 0).any():
-        raise ValueError(f"curves: log_y needs values above 0 - found {y[y <= 0][0]:g} in {name!r} - use log_y=False")
+        raise ValueError(f"curves: log_y needs values above 0; found {y[y <= 0][0]:g} in {name!r}. Use log_y=False.")
     return np.stack([x, y], axis=1)
 
 

@@ -65,7 +65,7 @@ class Report:
         rows = [[_cell(value) for value in row] for row in rows]
         for row in rows:
             if len(row) != len(headers):
-                raise ValueError(f"rows: need {len(headers)} cells, as headers - found {row} - fill or drop cells")
+                raise ValueError(f"rows: need {len(headers)} cells, as headers; found {row}. Fill or drop cells.")
         right = [
             bool(rows) and all(row[i] in _BLANK or _is_number(row[i]) for row in rows) for i in range(len(headers))
         ]
@@ -143,7 +143,7 @@ def _figure(array: np.ndarray, caption: str, scale: float, alt: str | None = Non
     array = np.asarray(array)
     if array.dtype != np.uint8 or array.shape[2:] not in ((), (3,)) or array.ndim < 2 or array.size == 0:
         raise ValueError(
-            f"array: needs uint8 (H, W) or (H, W, 3) - found {array.dtype} {array.shape} - multiply [0, 1] by 255"
+            f"array: needs uint8 (H, W) or (H, W, 3); found {array.dtype} {array.shape}. Multiply [0, 1] by 255."
         )
     png = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(png, format="PNG", optimize=True)

@@ -47,7 +47,7 @@ def overlay(
     drawing = np.repeat(_unit_range(image_slice)[..., None] * 255.0, 3, axis=-1)
     if label.shape != drawing.shape[:2]:
         raise VolumeError(
-            f"label_slice: needs the image's shape {drawing.shape[:2]} - found {label.shape} - resample the label"
+            f"label_slice: needs the image's shape {drawing.shape[:2]}; found {label.shape}. Resample the label."
         )
     table = np.asarray(PALETTE if colours is None else colours, dtype=np.float64)
     colour = table[(label - 1) % len(table)]
@@ -86,7 +86,7 @@ def _unit_range(image_slice: np.ndarray) -> np.ndarray:
     image = np.asarray(image_slice, dtype=np.float64)
     if not (np.isfinite(image).all() and image.min(initial=0) >= -1e-3 and image.max(initial=1) <= 1 + 1e-3):
         raise IntensityRangeError(
-            f"image_slice: values must lie in [0, 1] - found {image.min():g} to {image.max():g}"
-            " - scale the intensities first"
+            f"image_slice: values must lie in [0, 1]; found {image.min():g} to {image.max():g}. Scale the intensities "
+            "first."
         )
     return image.clip(0, 1)

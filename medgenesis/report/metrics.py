@@ -22,7 +22,7 @@ def read_curves(metrics_csv: str | Path) -> dict[str, tuple[np.ndarray, np.ndarr
     """
     rows = read_table(metrics_csv)
     if rows and "epoch" not in rows[0]:
-        raise ValueError(f"{metrics_csv}: needs a column 'epoch' - found {list(rows[0])} - give a run's metrics.csv")
+        raise ValueError(f"{metrics_csv}: needs a column 'epoch'; found {list(rows[0])}. Give a run's metrics.csv.")
     curves = {}
     for name in rows[0] if rows else ():
         pairs = [(row["epoch"], row[name]) for row in rows if row[name]]

@@ -59,14 +59,14 @@ def three_planes(
 
 def _check(volume: np.ndarray, label, reference, spacing_mm: Sequence[float]) -> None:
     if volume.ndim != 3 or volume.size == 0:
-        raise VolumeError(f"volume: needs the shape (X, Y, Z) - found {volume.shape} - give one channel")
+        raise VolumeError(f"volume: needs the shape (X, Y, Z); found {volume.shape}. Give one channel.")
     for name, map_ in (("label", label), ("reference", reference)):
         if map_ is not None and map_.shape != volume.shape:
             raise VolumeError(
-                f"{name}: needs the volume's shape {volume.shape} - found {map_.shape} - resample it to the volume"
+                f"{name}: needs the volume's shape {volume.shape}; found {map_.shape}. Resample it to the volume."
             )
     if len(spacing_mm) != 3 or not all(0 < mm < np.inf for mm in spacing_mm):
-        raise VolumeError(f"spacing_mm: needs three numbers above 0 - found {tuple(spacing_mm)} - give it in mm")
+        raise VolumeError(f"spacing_mm: needs three numbers above 0; found {tuple(spacing_mm)}. Give it in mm.")
 
 
 def _centre(shape: tuple[int, ...], *maps: np.ndarray | None) -> list[int]:

@@ -29,8 +29,8 @@ def project(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     table = vectors.ndim == 2 and min(vectors.shape) >= 2 and np.isfinite(vectors).all()
     if not table or np.array_equal(vectors.min(axis=0), vectors.max(axis=0)):
         raise ValueError(
-            f"`vectors` must be finite, (N, F) with N and F at least 2, and differ; got shape {vectors.shape}: draw a "
-            "map of more volumes"
+            f"vectors: must be finite, (N, F) with N and F at least 2, and differ; found shape {vectors.shape}. Draw a "
+            "map of more volumes."
         )
     model = PCA(2, svd_solver="full")
     return model.fit_transform(vectors), model.explained_variance_ratio_
@@ -58,8 +58,8 @@ def draw_feature_map(vectors: np.ndarray, groups: Sequence[object] | None = None
     names = list(dict.fromkeys(groups))
     if len(groups) != len(points) or len(names) > MOST_GROUPS:
         raise ValueError(
-            f"`groups` must be one a vector, {len(points)}, of at most {MOST_GROUPS} kinds; got "
-            f"{len(groups)} of {len(names)} kinds: join some"
+            f"groups: must be one a vector, {len(points)}, of at most {MOST_GROUPS} kinds; found {len(groups)} of "
+            f"{len(names)} kinds. Join some."
         )
     page = _Page(names, [groups.count(name) for name in names], shares)
     middle, reach = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0).max() / 2

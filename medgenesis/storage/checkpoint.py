@@ -51,8 +51,8 @@ def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
             os.fsync(file.fileno())  # else a power cut after the renaming could leave an empty file
     except (OSError, RuntimeError) as error:  # torch's writer turns a failed write into a RuntimeError
         raise CheckpointError(
-            f"{path}: the checkpoint could not be written ({error}); an earlier file there is as it was. "
-            "Free disk space, or choose a folder that can be written."
+            f"{path}: cannot be written ({error}); an earlier file there is as it was. Free disk space, or choose a "
+            "folder that can be written."
         ) from error
 
 
@@ -67,7 +67,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file. Check the path, or train first.")
+        raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path, or train first.")
     try:
         # only what is not allowed already: on leaving, torch would take away what the user has allowed
         allowed = torch.serialization.get_safe_globals()
@@ -77,12 +77,12 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
         foreign = re.search(r"GLOBAL (\S+)", str(error))  # torch names the class that it refused to build
         if foreign:
             raise CheckpointError(
-                f"{path}: holds objects other than tensors and plain values ({foreign[1]}); reading them could run "
-                "code from the file. Save its weights alone: torch.save(network.state_dict(), path)."
+                f"{path}: must hold tensors and plain values alone, as reading others could run code from the file; "
+                f"found {foreign[1]}. Save its weights alone: torch.save(network.state_dict(), path)."
             ) from error
         raise _unreadable(path) from error
     except PermissionError as error:
-        raise CheckpointError(f"{path}: may not be read ({error}). Ask its owner for the right to.") from error
+        raise CheckpointError(f"{path}: cannot be read ({error}). Ask its owner for the right to.") from error
     except Exception as error:  # bytes that are no checkpoint can end an unpickler in any way
         raise _unreadable(path) from error
 
@@ -90,6 +90,6 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
 def _unreadable(path: Path) -> CheckpointError:
     # torch's own words stay in the chained error: they speak of its internals, and advise weights_only=False
     return CheckpointError(
-        f"{path}: a checkpoint was expected, but its {path.stat().st_size} bytes cannot be read as one. The file is "
-        "truncated, damaged or of another kind: copy or download it anew."
+        f"{path}: must be a checkpoint; found {path.stat().st_size} bytes that cannot be read as one, truncated, "
+        "damaged or of another kind. Copy or download it anew."
     )

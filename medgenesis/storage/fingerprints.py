@@ -185,6 +185,8 @@ def _array(array: np.ndarray | torch.Tensor) -> Iterator[bytes | np.ndarray]:
         yield plain.flatten().view(torch.uint8).numpy()
         return
     if array.dtype.hasobject:
-        raise TypeError("value: an array must be of numbers, to be told from others; found one of objects.")
+        raise TypeError(
+            "value: an array must be of numbers, to be told from others; found one of objects. Give numbers."
+        )
     yield from (b"array", f"{array.dtype} {array.shape}".encode())
     yield np.ascontiguousarray(array).reshape(-1).view(np.uint8)

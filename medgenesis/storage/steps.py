@@ -58,7 +58,7 @@ class Steps:
 
     def __init__(self, folder: str | Path, steps: Mapping[str, Step], changed: str = "refuse") -> None:
         if changed not in POLICIES:
-            raise ValueError(f"changed: must be one of {', '.join(POLICIES)}; found {changed!r}.")
+            raise ValueError(f"changed: must be one of {', '.join(POLICIES)}; found {changed!r}. Choose one of them.")
         self.folder, self.steps, self.changed = Path(folder), dict(steps), changed
         self.path = self.folder / RECORD
 
@@ -78,7 +78,7 @@ class Steps:
         differing = changes(entry["settings"], _plain(settings))
         if differing:
             said = "; ".join(f"{setting} = {values}" for setting, values in list(differing.items())[:_NAMED])
-            self._refuse_or_warn(name, f"was made with {said}", finished)
+            self._refuse_or_warn(name, f"it was made with {said}", finished)
         return finished and not (differing and self.changed == "renew")
 
     @contextmanager
@@ -119,8 +119,8 @@ class Steps:
         listed = ", ".join(later[:_NAMED]) + more
         if self.changed == "refuse":
             raise ValueError(
-                f"{later[0]}: {fault}. Use the same settings, choose another folder, or remove what depends on it "
-                f"({listed})."
+                f"{later[0]}: must be made with the same settings; found that {fault}. Use the same settings, choose "
+                f"another folder, or remove what depends on it ({listed})."
             )
         if self.changed == "renew":
             what = "it is computed anew"
@@ -138,7 +138,7 @@ class Steps:
             return {name: {"settings": one["settings"], "finished": one["finished"]} for name, one in found.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{self.path}: must be a record of steps, but cannot be read ({error}). Choose another folder."
+                f"{self.path}: cannot be read as a record of steps ({error}). Choose another folder."
             ) from error
 
     def _write(self, name: str, plain: Mapping[str, Any], finished: bool) -> None:

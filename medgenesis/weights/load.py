@@ -48,8 +48,9 @@ def load_published(path: str | os.PathLike, network: nn.Module | None = None) ->
     layout = find_layout(published)
     if layout is None:
         raise CheckpointError(
-            f"{path}: the layout of its {len(published)} keys is not known (first: {first_keys(published)}). "
-            f"Known: {', '.join(known.name for known in LAYOUTS)}."
+            f"{path}: must have a known layout of keys ({', '.join(known.name for known in LAYOUTS)}); found "
+            f"{len(published)} keys of another (first: {first_keys(published)}). Give a published file, or a state "
+            "dict of the same network."
         )
     weights, dropped = layout.read(published, str(path))
     check_finite(weights, str(path))
@@ -81,17 +82,18 @@ def tensors_of(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
         elif isinstance(checkpoint.get("state_dict"), Mapping):
             checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, Mapping):
-        raise CheckpointError(_no_weights(source, f"found {type(checkpoint).__name__}"))
+        raise _no_weights(source, type(checkpoint).__name__)
     others = [str(key) for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)]
     if others or not checkpoint:
-        found = f"{len(others)} of its {len(checkpoint)} entries are no tensors ({first_keys(others)})"
-        raise CheckpointError(_no_weights(source, found if others else "found an empty one"))
+        found = f"{len(others)} of its {len(checkpoint)} entries that are no tensors ({first_keys(others)})"
+        raise _no_weights(source, found if others else "an empty one")
     return dict(checkpoint)
 
 
-def _no_weights(source: str, found: str) -> str:
-    return (
-        f"{source}: must be a dictionary of weights; {found}. Give a state dict, or a checkpoint written by training."
+def _no_weights(source: str, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{source}: must be a dictionary of weights; found {found}. Give a state dict, or a checkpoint written by "
+        "training."
     )
 
 
@@ -100,6 +102,6 @@ def check_finite(weights: StateDict, source: str) -> None:
     bad = [key for key, value in weights.items() if not torch.isfinite(value).all()]
     if bad:
         raise CheckpointError(
-            f"{source}: weights must be finite; {len(bad)} of {len(weights)} entries hold NaN or Inf "
+            f"{source}: weights must be finite; found NaN or infinity in {len(bad)} of {len(weights)} entries "
             f"({first_keys(bad)}). Take an earlier checkpoint, or train again with a lower learning rate."
         )

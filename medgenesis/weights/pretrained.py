@@ -57,7 +57,9 @@ def load_pretrained(
         ValueError: ``skip_head`` is none of the three, or the network does not say where its head is.
     """
     if skip_head not in ("if_needed", "always", "never"):
-        raise ValueError(f'skip_head: must be "if_needed", "always" or "never"; found {skip_head!r}.')
+        raise ValueError(
+            f'skip_head: must be "if_needed", "always" or "never"; found {skip_head!r}. Choose one of them.'
+        )
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)
     own = network.state_dict()
@@ -73,9 +75,9 @@ def load_pretrained(
     report = compare(found, own, source=source, layout=layout, fresh=fresh, dropped=dropped)
     if not report.complete:
         raise CheckpointError(
-            f"checkpoint of another network, nothing was loaded into {type(network).__name__}. {report} Build the "
-            "network with the settings of the pre-training (class, width, norm, channels; inflate_input=True takes "
-            "another number of input channels), or choose init=scratch."
+            f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "
+            f"of another network. {report} Build the network with the settings of the pre-training (class, width, "
+            "norm, channels; inflate_input=True takes another number of input channels), or choose init=scratch."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     if any(key.startswith("decoder.") for key in fresh):

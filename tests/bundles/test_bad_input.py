@@ -117,11 +117,11 @@ def test_every_task_refuses_a_bad_volume_at_the_start(bundle, bad, listed, tmp_p
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("infinite.nii.gz", "1 of 32768 voxels are NaN or infinite: replace them"),
-        ("constant.nii.gz", "every voxel is 0"),
+        ("infinite.nii.gz", "voxels must be finite; found NaN or infinity in 1 of 32768"),
+        ("constant.nii.gz", "voxels must differ; found 0 in every one"),
         ("truncated.nii.gz", "cannot be read, truncated or damaged"),
         ("text.nii.gz", "cannot be read, truncated or damaged"),
-        ("empty", "no DICOM image in it: give the folder"),
+        ("empty", "must hold DICOM slices; found no DICOM image"),
     ],
 )
 def test_volumes_that_cannot_be_used(bundle, bad, listed, tmp_path, name, what):
@@ -131,7 +131,8 @@ def test_volumes_that_cannot_be_used(bundle, bad, listed, tmp_path, name, what):
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("missing", "slices are missing or unevenly spaced"), ("several", "2 DICOM series in one")]
+    ("name", "what"),
+    [("missing", "slices must be evenly spaced"), ("several", "must hold one series; found 2 DICOM series")],
 )
 def test_dicom_folders_that_are_no_volume(bundle, dicom, listed, tmp_path, name, what):
     found = cause(bundle, "inference", tmp_path, datalist=str(listed("test", image=str(dicom / name))))
@@ -141,7 +142,8 @@ def test_dicom_folders_that_are_no_volume(bundle, dicom, listed, tmp_path, name,
 def test_a_volume_smaller_than_the_cube(bundle, phantoms, tmp_path):
     more = {"cube_size": [16, 16, 40], "crop#pad": False, "datalist": str(phantoms)}
     found = cause(bundle, "pretrain", tmp_path / "run", **more)
-    assert isinstance(found, VolumeError) and "smaller than the cube (16, 16, 40): choose a smaller cube" in str(found)
+    assert isinstance(found, VolumeError)
+    assert "must be as large as the cube, (16, 16, 40); found (32, 32, 32). Choose a smaller cube" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_one_bad_volume_among_many_is_left_out_on_demand(bundle, bad, phantoms, 
 
 def test_labels_beyond_the_number_of_classes(bundle, phantoms, tmp_path):
     found = cause(bundle, "finetune", tmp_path, datalist=str(phantoms), label_merge={"1": "1-2", "4": "6"})
-    assert isinstance(found, VolumeError) and "labels must be from 0 to 2, found 0 to 4" in str(found)
+    assert isinstance(found, VolumeError) and "labels must be from 0 to 2; found 0 to 4" in str(found)
 
 
 # lists and classes
@@ -181,7 +183,11 @@ def test_labels_beyond_the_number_of_classes(bundle, phantoms, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "what"),
-    [({"class": None}, "no `class` from 0 to 1"), ({"class": 7}, "(7)"), ({"class": "benign"}, "('benign')")],
+    [
+        ({"class": None}, "class: each record must have one from 0 to 1"),
+        ({"class": 7}, "(7)"),
+        ({"class": "benign"}, "('benign')"),
+    ],
 )
 def test_classes(bundle, listed, tmp_path, changes, what):
     found = cause(bundle, "classify", tmp_path, datalist=str(listed("training", **changes)))
@@ -190,13 +196,13 @@ def test_classes(bundle, listed, tmp_path, changes, what):
 
 def test_a_record_without_label(bundle, listed, tmp_path):
     found = cause(bundle, "finetune", tmp_path, datalist=str(listed("training", label=None)))
-    assert isinstance(found, DatalistError) and "no 'label'" in str(found)
+    assert isinstance(found, DatalistError) and "must have 'label'" in str(found)
 
 
 def test_no_datalist_where_one_is_expected(bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = cause(bundle, "pretrain", tmp_path, datalist="data/datalist.json")
-    assert isinstance(found, DatalistError) and f"no such datalist, looked for from {tmp_path}" in str(found)
+    assert isinstance(found, DatalistError) and f"found no file, looked for from {tmp_path}" in str(found)
 
 
 # checkpoints and disks
@@ -246,4 +252,5 @@ def test_the_last_line_that_a_user_sees_is_the_cause(fresh_bundle, bad, listed, 
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("VolumeError: ") and "nan.nii.gz: 1 of 32768 voxels are NaN" in last
+    assert last.startswith("VolumeError: ")
+    assert "nan.nii.gz: voxels must be finite; found NaN or infinity in 1 of 32768" in last

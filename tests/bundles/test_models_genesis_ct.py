@@ -254,7 +254,7 @@ def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bu
 def test_finetuning_without_pretrained_weights_says_so(fresh_bundle):
     with pytest.raises(RuntimeError) as error:
         fresh_bundle.run("finetune")
-    assert re.search(r"pretrained\.pt: no such file", message_of(error.value))
+    assert re.search(r"pretrained\.pt: must be a checkpoint; found no such file", message_of(error.value))
 
 
 def test_weights_of_another_network_are_refused(bundle):

@@ -177,7 +177,9 @@ def test_a_misspelt_variant_is_refused(trained, patterns, tmp_path):
 
 def test_a_table_that_is_not_there(trained, tmp_path):
     found = cause(trained, patterns=str(tmp_path / "patterns.json"), output_dir=str(tmp_path / "run"))
-    assert isinstance(found, DatalistError) and f"{tmp_path / 'patterns.json'}: no such table" in str(found)
+    assert isinstance(found, DatalistError) and f"{tmp_path / 'patterns.json'}: must be a table of patterns" in str(
+        found
+    )
 
 
 def test_patterns_mined_with_another_preprocessing(trained, patterns, tmp_path):

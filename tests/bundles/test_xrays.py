@@ -403,7 +403,7 @@ def test_a_queue_that_batches_do_not_fill(adam):
 
 def test_a_grid_finer_than_the_xray(adam):
     found = cause(adam, "pretrain", level=8, init="scratch")
-    assert isinstance(found, VolumeError) and ".png: a cell of level 8" in str(found)
+    assert isinstance(found, VolumeError) and ".png: volume: a cell of level 8" in str(found)
     assert not list(adam.root.rglob("last.pt"))
 
 
@@ -413,7 +413,9 @@ def test_an_xray_too_small_for_context(caid, xrays, tmp_path):
     datalist = {"training": records, "validation": [*records, {"image": str(tmp_path / "strip.png")}]}
     (tmp_path / "list.json").write_text(json.dumps(datalist))
     found = cause(caid, "pretrain", datalist=str(tmp_path / "list.json"))
-    assert isinstance(found, VolumeError) and "strip.png: each side" in str(found) and "least_side" in str(found)
+    assert (
+        isinstance(found, VolumeError) and "strip.png: volume: each side" in str(found) and "least_side" in str(found)
+    )
     assert not list(caid.root.rglob("tensorboard"))
 
 
@@ -438,4 +440,4 @@ def test_a_view_too_small_for_the_distortion(caid):
 
 def test_findings_that_do_not_fit(adam):
     found = cause(adam, "classify", init="scratch", num_classes=14)
-    assert isinstance(found, DatalistError) and "no `classes` of 14 numbers" in str(found)
+    assert isinstance(found, DatalistError) and "classes: each record must have 14 numbers" in str(found)

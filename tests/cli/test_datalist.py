@@ -92,7 +92,7 @@ def test_published_data_sets_by_name(tmp_path, caplog):
 def test_scans_may_have_a_preset_of_their_own(folder):
     _run("--images", folder / "images", "--out", folder / "x.json", "--intensity", "xray")
     assert {record["intensity"] for record in load_datalist(folder / "x.json")} == {"xray"}
-    with pytest.raises(ValueError, match="`preset` must be one of"):
+    with pytest.raises(ValueError, match="preset: must be one of"):
         _run("--images", folder / "images", "--out", folder / "y.json", "--intensity", "pet")
 
 
@@ -101,8 +101,8 @@ def test_scans_may_have_a_preset_of_their_own(folder):
     [
         (["--images", "."], "--out"),
         (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
-        (["--images", "absent", "--out", "x.json"], "no such folder"),
-        (["--join", "absent.json:2", "--out", "x.json"], "absent.json: no such datalist"),
+        (["--images", "absent", "--out", "x.json"], "absent: must be a folder"),
+        (["--join", "absent.json:2", "--out", "x.json"], "absent.json: must be a datalist"),
     ],
 )
 def test_bad_arguments(arguments, what, tmp_path, monkeypatch):

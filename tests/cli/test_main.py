@@ -115,7 +115,7 @@ def test_no_option_is_abbreviated(capsys):
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("a.json - rule - found - remedy"), DatalistError("x"), CheckpointError("y"), OSError("z")],
+    [ValueError("a.json: rule; found value. Remedy."), DatalistError("x"), CheckpointError("y"), OSError("z")],
     ids=lambda error: type(error).__name__,
 )
 def test_a_wrong_input_is_one_line_and_status_2(fails_with, capsys, error):

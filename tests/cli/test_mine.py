@@ -113,5 +113,5 @@ def test_it_mines_as_the_config_does_and_errors_are_one_line(tmp_path, monkeypat
     said[1] = "3"
     assert cli.main(["mine", "--datalist", str(datalist), "--out", str(tmp_path / "by_command"), *said]) == 2
     error = capsys.readouterr().err
-    assert "patterns.json: was made with classes = 2, now it is 3" in error.splitlines()[-1]
+    assert "found that it was made with classes = 2, now it is 3" in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("medgenesis mine: ")

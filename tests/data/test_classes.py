@@ -11,7 +11,9 @@ from medgenesis.errors import DatalistError
 @pytest.mark.parametrize("value", [None, 2, -1, "1", 0.5, [1]])
 def test_classes_must_be_numbers_in_range(value):
     records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": value}]
-    with pytest.raises(DatalistError, match="1 of 2 records have no `class` from 0 to 1, the first b.nii"):
+    with pytest.raises(
+        DatalistError, match="class: each record must have one from 0 to 1; found 1 of 2 without, the first b.nii"
+    ):
         check_classes(records, 2)
 
 
@@ -19,14 +21,16 @@ def test_an_auc_needs_every_class():
     records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": 0}]
     assert check_classes(records, 2, every=True) is records
     assert check_classes(records[:1], 2) == records[:1]
-    with pytest.raises(DatalistError, match="of the 1 records to validate on none is of class 0"):
+    with pytest.raises(DatalistError, match="class: validation .*found none of class 0 among 1"):
         check_classes(records[:1], 2, every=True)
 
 
 @pytest.mark.parametrize("value", [None, 1, [1], [0, 1, 1], [0, 2], [0, True], [0, 0.0], "01"])
 def test_findings_must_be_zeros_and_ones(tmp_path, value):
     records = [{"image": "a.nii", "classes": [0, 1]}, {"image": "b.nii", "classes": value}]
-    with pytest.raises(DatalistError, match="1 of 2 records have no `classes` of 2 numbers, the first b.nii"):
+    with pytest.raises(
+        DatalistError, match="classes: each record must have 2 numbers; found 1 of 2 without, the first b.nii"
+    ):
         check_findings(records, 2)
     if value not in ([1], [0, 1, 1]):
         (tmp_path / "d.json").write_text(json.dumps({"training": records}))
@@ -38,7 +42,7 @@ def test_an_auc_needs_each_finding_present_and_absent():
     records = [{"image": "a.nii", "classes": [0, 1, 1]}, {"image": "b.nii", "classes": [1, 0, 1]}]
     assert check_findings(records, 3) is records
     assert check_findings([{**one, "classes": one["classes"][:2]} for one in records], 2, every=True)
-    with pytest.raises(DatalistError, match="of the 2 records to validate on 2 have finding 2"):
+    with pytest.raises(DatalistError, match="classes: validation .*found finding 2 in 2 of 2"):
         check_findings(records, 3, every=True)
 
 
@@ -47,5 +51,5 @@ def test_findings_without_an_auc_are_left_out_of_it(caplog):
     assert judged_findings(records, 3) == [0, 2]
     assert "findings [1] have no AUC" in caplog.text
     for few in (records[:1], []):
-        with pytest.raises(DatalistError, match=f"of the {len(few)} records .* no AUC"):
+        with pytest.raises(DatalistError, match=f"^classes: .*AUC; found each finding in all {len(few)}"):
             judged_findings(few, 3)

@@ -137,7 +137,7 @@ def test_size_in_millimetres():
 def test_a_volume_smaller_than_the_cube():
     volume = _volume((1, 44, 44, 6))
     volume.meta["filename_or_obj"] = "thin.nii"
-    with pytest.raises(VolumeError, match=r"thin.nii: its shape \(44, 44, 6\) is smaller than the cube \(64, 64, 32\)"):
+    with pytest.raises(VolumeError, match=r"thin.nii: .* the cube, \(64, 64, 32\); found \(44, 44, 6\)"):
         RandAcceptedCropd("image", (64, 64, 32))({"image": volume})
     cube = RandAcceptedCropd("image", (64, 64, 32), "any", pad=True)({"image": volume})["image"]
     assert cube.shape == (1, 64, 64, 32)
@@ -197,5 +197,5 @@ def test_accepted_cubes_of_the_real_chest_are_lung(real_data):
 
 
 def test_cube_and_volume_of_different_rank_are_named():
-    with pytest.raises(VolumeError, match="has 2 spatial axes, the cube 3 sides"):
+    with pytest.raises(VolumeError, match="as many spatial axes as the cube has sides, 3; found 2"):
         RandAcceptedCropd("image", (8, 8, 8), "any")({"image": torch.rand(1, 16, 16)})

@@ -73,8 +73,8 @@ def test_labels_may_lie_within_the_images(tmp_path):
 @pytest.mark.parametrize(
     "image_names, label_names, what",
     [
-        (["a.nii", "b.nii", "c.nii"], ["a.nii"], r"2 image\(s\) without label map .*the first b, c"),
-        (["a.nii"], ["a.nii", "z.nii"], r"1 label map\(s\) without image .*the first z"),
+        (["a.nii", "b.nii", "c.nii"], ["a.nii"], r"must hold label map\(s\) .*none for 2, the first b, c"),
+        (["a.nii"], ["a.nii", "z.nii"], r"must hold image\(s\) .*none for 1, the first z"),
     ],
 )
 def test_what_has_no_partner(tmp_path, image_names, label_names, what):
@@ -85,9 +85,9 @@ def test_what_has_no_partner(tmp_path, image_names, label_names, what):
 
 def test_empty_and_absent_folders(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatalistError, match="empty: no scan in it"):
+    with pytest.raises(DatalistError, match="empty: must hold .*found no scan in it"):
         make_datalist(tmp_path / "empty")
-    with pytest.raises(DatalistError, match="absent: no such folder"):
+    with pytest.raises(DatalistError, match="absent: must be a folder; found none"):
         make_datalist(tmp_path / "absent")
 
 

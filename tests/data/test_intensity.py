@@ -56,7 +56,7 @@ RANDOM = np.random.default_rng(1).normal(size=(1, 12, 12, 12))
 @pytest.mark.parametrize("preset", ["ct", "mri"])
 @pytest.mark.parametrize("values", [RANDOM, RANDOM.clip(0, 1), RANDOM * 5])
 def test_scaled_data_are_not_taken_for_units_of_the_scanner(preset, values):
-    with pytest.raises(IntensityRangeError, match=f"scan.nii: values from .* preset '{preset}'.*collapse.*'unit'"):
+    with pytest.raises(IntensityRangeError, match=f"scan.nii: values must fit preset '{preset}'.*collapse.*'unit'"):
         _scale(values, preset)
 
 
@@ -66,13 +66,13 @@ def test_z_scored_data_are_not_taken_for_unit_data():
 
 
 def test_saturated_mr_is_refused():
-    with pytest.raises(IntensityRangeError, match="above it: choose 'mri_percentile'"):
+    with pytest.raises(IntensityRangeError, match="above it. Choose 'mri_percentile'"):
         _scale(np.abs(RANDOM) * 1e5, "mri")
 
 
 @pytest.mark.parametrize("preset", ["ct", "mri", "mri_percentile", "unit"])
 def test_constant_volumes(preset):
-    with pytest.raises(VolumeError, match="scan.nii: every voxel is 0.5"):
+    with pytest.raises(VolumeError, match="scan.nii: voxels must differ; found 0.5 in every one"):
         _scale(np.full((1, 3, 3, 3), 0.5), preset)
 
 

@@ -22,10 +22,10 @@ def test_merged_voxel_by_voxel(merge):
 
 @pytest.mark.parametrize("merge", [{1: "a"}, {1: "3-1"}, {1: "1-2-3"}, {"lung": [1]}, {1: None}, {1: [1.5]}])
 def test_malformed(merge):
-    with pytest.raises(DatalistError, match="label merge"):
+    with pytest.raises(DatalistError, match="label_merge: must name"):
         parse_label_merge(merge)
 
 
 def test_one_source_in_two_groups():
-    with pytest.raises(DatalistError, match="label 11 stands in two groups"):
+    with pytest.raises(DatalistError, match="found label 11 in two groups"):
         parse_label_merge({1: "10-12", 2: [11]})

@@ -42,7 +42,7 @@ def test_what_a_slab_is_of_a_volume_a_thin_one_and_an_image(mixed):
         slab = dataset[index]["image"]
         rows = np.asarray(Image.open(file)) / np.float32(255)
         for channel in slab:
-            np.testing.assert_array_equal(channel.numpy(), rows)  # an X-ray hangs as it is looked at
+            np.testing.assert_array_equal(channel.numpy(), rows)  # an X-ray is as displayed already
 
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])

@@ -51,7 +51,7 @@ def test_no_split(fractions):
 
 
 def test_too_few_patients():
-    with pytest.raises(DatalistError, match="2 patient.*3 sections.*1 0 0"):
+    with pytest.raises(DatalistError, match="3 sections.*2 patient.*1 0 0"):
         split_patients(["a", "b", "a"], (0.8, 0.1, 0.1))
 
 

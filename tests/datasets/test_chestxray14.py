@@ -52,7 +52,7 @@ def test_lists_of_their_own_are_the_sections(images, caplog):
     write_datalist(datalist, images / "list.json")
     assert load_datalist(images / "list.json") == datalist["training"]
     check_findings(datalist["training"], 14)
-    with pytest.raises(DatalistError, match="1 of 2 records have no `classes` of 14"):
+    with pytest.raises(DatalistError, match="classes: each record must have 14 numbers; found 1 of 2"):
         check_findings(datalist["validation"], 14)
 
 
@@ -84,12 +84,12 @@ def test_a_patient_on_both_sides(images):
         ([_line(1), _line(2)[:-2]], r"bad.txt, line 2: must be a file name and 14 findings"),
         ([_line(1), "", _line(2) + " 1"], r"line 3: must be a file name and 14"),
         ([_line(2)[:-1] + "2"], r"line 1: .*0 or 1"),
-        ([_line(1), _line(1)], r"line 2: 00000001_000.png stands in the list already"),
+        ([_line(1), _line(1)], r"line 2: .*found 00000001_000.png in the list already"),
         (
             [_line(1), _line(99), _line(98)],
-            r"2 of 3 images are not below .*, the first 00000099_000.png, 00000098_000.png",
+            r"its images must be below .*found 2 of 3 absent, the first 00000099_000.png, 00000098_000.png",
         ),
-        (["", " "], "no image is named"),
+        (["", " "], "must name images; found none"),
     ],
 )
 def test_broken_lists(images, lines, what):
@@ -100,7 +100,7 @@ def test_broken_lists(images, lines, what):
 def test_what_is_not_there(images):
     with pytest.raises(DatalistError, match=r"absent.txt: cannot be read"):
         chestxray14_datalist([images / "absent.txt"], images)
-    with pytest.raises(DatalistError, match="nowhere: no such folder"):
+    with pytest.raises(DatalistError, match="nowhere: must be a folder; found none"):
         chestxray14_datalist([images / "x.txt"], images / "nowhere")
     for lists in ([], ["a", "b", "c", "d"]):
         with pytest.raises(DatalistError, match="one to three list files"):
@@ -152,7 +152,7 @@ def test_published_files_that_are_absent_or_odd(images):
     with pytest.raises(DatalistError, match=r"found 2 such table"):
         dataset(images)
     (images / "Data_Entry_2017_v2020.csv").unlink()
-    with pytest.raises(DatalistError, match="a row for each image; 6 lack one, the first 00000001_000.png"):
+    with pytest.raises(DatalistError, match="a row for each image; found none for 6, the first 00000001_000.png"):
         dataset(images)
     (images / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels\n00000001_000.png,Cough\n")
     with pytest.raises(DatalistError, match="some of the 14 findings; found 'Cough'"):

@@ -161,7 +161,7 @@ def test_a_stage_on_what_is_gone_is_refused(records, tmp_path):
     for stage in ("level_2", "level_4"):
         save_checkpoint({}, tmp_path / stage / "last.pt")
     (tmp_path / "steps.json").write_text(json.dumps({"level_4": {"settings": {}, "finished": True}}))
-    with pytest.raises(ValueError, match="level_4: is finished, but stage level_0 before it is not"):
+    with pytest.raises(ValueError, match="level_4: must stand on finished stages; found stage level_0"):
         train(tmp_path, records)
 
 

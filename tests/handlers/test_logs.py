@@ -93,7 +93,7 @@ def test_an_image_is_the_middle_slices_side_by_side():
 def test_slabs_have_their_plane_drawn():
     target = torch.rand(1, 3, 5, 4)
     drawing = pretext_triples({"target": target[:, 1:2], "image": target}, target[:, 2:], gap=0)
-    wanted = np.concatenate(target[0, [1, 1, 2]].numpy(), axis=1)  # rows are rows: a slab hangs as it is looked at
+    wanted = np.concatenate(target[0, [1, 1, 2]].numpy(), axis=1)  # rows are rows: a slab is turned for display
     np.testing.assert_array_equal(drawing, (wanted * 255).round().astype(np.uint8))
 
 

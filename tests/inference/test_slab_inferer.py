@@ -23,11 +23,11 @@ def network():
 
 
 def _slab(volume, axis, place, step=1):
-    """The slab of one slice as a radiologist hangs it, by numpy and by hand."""
+    """The slab of one slice as displayed, by numpy and by hand."""
     count = volume.shape[axis]
     slices = [np.take(volume, min(max(place + shift * step, 0), count - 1), axis) for shift in (-1, 0, 1)]
-    hung = {0: lambda s: s.T[::-1], 1: lambda s: s.T[::-1], 2: lambda s: s.T}[axis]
-    return torch.from_numpy(np.stack([hung(one) for one in slices]).copy())
+    shown = {0: lambda s: s.T[::-1], 1: lambda s: s.T[::-1], 2: lambda s: s.T}[axis]
+    return torch.from_numpy(np.stack([shown(one) for one in slices]).copy())
 
 
 def _by_loop(volume, axis, network, step=1):
@@ -70,7 +70,7 @@ def test_overlapping_windows_are_blended_as_monai_does(network):
 def test_one_slice_a_slab_is_what_monais_slice_inferer_does():
     torch.manual_seed(0)
     kernel = nn.Conv2d(1, 2, 3, padding=1).requires_grad_(False)
-    kernel.weight.data = kernel.weight + kernel.weight.mT  # MONAI does not hang its slices: a kernel that cannot tell
+    kernel.weight.data = kernel.weight + kernel.weight.mT  # MONAI does not turn its slices: a kernel that cannot tell
     volume = torch.from_numpy(VOLUME)[None, None]
     expected = SliceInferer(roi_size=(6, 7), spatial_dim=2)(volume, kernel)
     torch.testing.assert_close(SlabInferer(1, 2)(volume, kernel), expected)

@@ -76,7 +76,7 @@ def test_a_stack_needs_a_row_and_an_archive_one_array(tmp_path):
     with pytest.raises(VolumeError, match="stack of cubes"):
         ArrayReader().read(tmp_path / "bat.npy")
     np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
-    with pytest.raises(VolumeError, match=r"holds 2 \(a, b\)"):
+    with pytest.raises(VolumeError, match=r"found 2 \(a, b\)"):
         ArrayReader().read(tmp_path / "two.npz")
     np.savez(tmp_path / "one.npz", a=np.ones((2, 3, 4)))
     assert ArrayReader().read(tmp_path / "one.npz").shape == (2, 3, 4)

@@ -37,7 +37,7 @@ def test_a_label_map_of_an_image_lies_on_it(tmp_path):
     write = SaveImage(output_dir=tmp_path, output_dtype=np.uint8, writer=WholeImageWriter, **options)
     write(item)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "xray_seg.png")), label)
-    with pytest.raises(RuntimeError, match="xray.png: an image holds one slice.*choose .nii.gz"):
+    with pytest.raises(RuntimeError, match="xray.png: an image file holds one slice.*Choose .nii.gz"):
         write(MetaTensor(torch.zeros(1, 4, 5, 6), meta=item.meta))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["xray.png", "xray_seg.png"]
 

@@ -75,7 +75,9 @@ def test_queues_of_another_size_or_network():
     checkpoint = first_stage(adam(0))
     other = adam(1, queue_size=24)
     before = state_of(other)
-    with pytest.raises(CheckpointError, match="given stage: must be .* queue_size; 1 of .*discrimination.queue.keys"):
+    with pytest.raises(
+        CheckpointError, match="given stage: must be .* queue_size; found 1 of .*discrimination.queue.keys"
+    ):
         initialise_from_stage(checkpoint, other)
     assert differing(before, other) == set()
     initialise_from_stage(checkpoint, other, carry_queue=False)

@@ -160,7 +160,7 @@ def test_a_network_that_goes_round_its_encoder():
         def forward(self, x):
             return self.head(self.decoder(self.encoder.forward(x)))
 
-    with pytest.raises(ValueError, match="must call its encoder as a module; Round did not"):
+    with pytest.raises(ValueError, match="must call its encoder as a module; found that Round did not"):
         TransVW(ModelsGenesis(Round(width=2)), 5)(batch())
 
 

@@ -88,10 +88,10 @@ def test_who_says_body_accepts_other_spacings(infos, caplog):
 @pytest.mark.parametrize(
     "box, message",
     [
-        (None, "not known"),
-        (((5, 5, 5), (5, 9, 9)), "empty or leaves"),
-        (((0, 0, 0), (20, 20, 22)), "empty or leaves"),
-        (((-1, 0, 0), (20, 20, 20)), "empty or leaves"),
+        (None, "need its body box"),
+        (((5, 5, 5), (5, 9, 9)), "body box must lie"),
+        (((0, 0, 0), (20, 20, 22)), "body box must lie"),
+        (((-1, 0, 0), (20, 20, 20)), "body box must lie"),
     ],
 )
 def test_a_body_box_that_cannot_be(infos, box, message):
@@ -101,7 +101,7 @@ def test_a_body_box_that_cannot_be(infos, box, message):
 
 
 def test_an_unknown_mode(infos):
-    with pytest.raises(ValueError, match="auto, voxel, body, got 'mm'"):
+    with pytest.raises(ValueError, match="auto, voxel, body; found 'mm'"):
         choose_coordinates(infos([(20, 20, 20)]), (8, 8, 4), "mm")
 
 

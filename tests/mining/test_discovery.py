@@ -258,7 +258,7 @@ def test_cubes_moved_inside_are_counted(world, caplog):
 def test_small_volumes_stop_or_are_left_out(world, caplog):
     arrays = [*noise(6), noise(1, (5, 18, 14))[0], *noise(6, seed=1)]
     volumes, features, load = world(arrays, validation=5)
-    with pytest.raises(VolumeError, match=r"006\.nii\.gz: its shape \(5, 18, 14\)"):
+    with pytest.raises(VolumeError, match=r"006\.nii\.gz: .*found shape \(5, 18, 14\)"):
         discover(volumes, features, load, criterion="any", **SMALL)
     with caplog.at_level(logging.WARNING):
         table = discover(volumes, features, load, criterion="any", on_error="skip", **SMALL)

@@ -133,7 +133,7 @@ def test_features_are_equal_but_for_rounding(small):
 
 def test_damaged_files_are_named(small, tmp_path, caplog, dataset, network):
     path = tmp_path / "f.npz"
-    with pytest.raises(DatalistError, match="f.npz.*no such"):
+    with pytest.raises(DatalistError, match="f.npz: must be a file of volume features"):
         VolumeFeatures.load(path)
     small.save(path)
     whole = path.read_bytes()
@@ -156,7 +156,7 @@ def test_a_newer_format_and_rows_that_do_not_go_together(small, tmp_path, monkey
     monkeypatch.setattr("medgenesis.mining.features.FORMAT", 2)
     small.save(path)
     monkeypatch.undo()
-    with pytest.raises(DatalistError, match="its format is 2.*update"):
+    with pytest.raises(DatalistError, match="found 2. Update"):
         VolumeFeatures.load(path)
 
 

@@ -31,7 +31,7 @@ def test_a_volume_as_large_as_the_cube_fits(infos):
 def test_a_smaller_volume_is_named_or_skipped(infos, caplog, axis):
     small = tuple(side - (i == axis) for i, side in enumerate((8, 8, 4)))
     volumes = infos([(8, 8, 4), small, (9, 9, 9)])
-    with pytest.raises(VolumeError, match=r"001\.nii\.gz.*smaller than the cube \(8, 8, 4\)"):
+    with pytest.raises(VolumeError, match=r"001\.nii\.gz.*as large as the cube \(8, 8, 4\)"):
         large_enough(volumes, (8, 8, 4))
     with caplog.at_level(logging.WARNING):
         assert large_enough(volumes, (8, 8, 4), "skip") == [0, 2]
@@ -42,7 +42,7 @@ def test_what_cannot_be(infos):
     volumes = infos([(8, 8, 4)])
     with pytest.raises(DatalistError, match="000.*twice"):
         large_enough([*volumes, *volumes], (8, 8, 4))
-    with pytest.raises(ValueError, match='"stop" or "skip", got \'ignore\''):
+    with pytest.raises(ValueError, match='"stop" or "skip"; found \'ignore\''):
         large_enough(volumes, (8, 8, 4), "ignore")
 
 
@@ -108,5 +108,5 @@ def test_a_thin_body_is_better_than_none():
 
 def test_no_body_names_the_file():
     empty = MetaTensor(torch.zeros(1, 8, 8, 8), meta={"filename_or_obj": "/scans/air.nii.gz"})
-    with pytest.raises(VolumeError, match="air.nii.gz: no voxel lies above 0.1"):
+    with pytest.raises(VolumeError, match="air.nii.gz: must have voxels above 0.1"):
         body_box(empty)

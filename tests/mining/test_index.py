@@ -138,7 +138,7 @@ def test_the_small_copies_go_to_other_processes(dataset, folder):
 
 def test_damage_is_named(dataset, folder, caplog):
     kept = index_volumes(dataset(), folder, SIZE)
-    with pytest.raises(DatalistError, match="else.npy: is not in .*index.json"):
+    with pytest.raises(DatalistError, match="else.npy: must be in .*index.json"):
         kept.whole({"image": "/else.npy"})
     for path in copies(folder):
         path.write_bytes(path.read_bytes()[:50])
@@ -164,6 +164,6 @@ def test_what_cannot_be_indexed(dataset, folder, tmp_path):
     with pytest.raises(DatalistError, match="cannot be written"):
         index_volumes(dataset(), tmp_path / "file", SIZE)
     np.save(dataset().data[0]["image"], np.full((9, 9, 9), np.nan))
-    with pytest.raises(VolumeError, match="none of 1 volumes"):
+    with pytest.raises(VolumeError, match="found none of 1"):
         index_volumes(dataset(dataset().data[:1]), folder, SIZE, on_error="skip")
     assert not (folder / "index.json").exists()

@@ -78,25 +78,25 @@ def test_a_built_index_answers_alike():
 def test_what_is_not_finite_is_refused_by_its_row(value):
     features = np.zeros((6, 3), np.float32)
     features[4, 1] = value
-    with pytest.raises(ValueError, match="`features`.* row 4 "):
+    with pytest.raises(ValueError, match="features: .* row 4,"):
         nearest(features, np.zeros((1, 3)), 2)
-    with pytest.raises(ValueError, match="`references`.* row 4 "):
+    with pytest.raises(ValueError, match="references: .* row 4,"):
         nearest(np.zeros((6, 3)), features, 2)
 
 
 @pytest.mark.parametrize("k", [0, 7])
 def test_k_out_of_range_names_both_numbers(k):
-    with pytest.raises(ValueError, match=f"6, got {k}: ask for fewer"):
+    with pytest.raises(ValueError, match=f"6; found {k}. Ask for fewer"):
         nearest(np.zeros((6, 3)), np.zeros((1, 3)), k)
 
 
 @pytest.mark.parametrize(
     "features, references, message",
     [
-        (np.zeros(6), np.zeros((1, 6)), "`features` must be a table"),
-        (np.zeros((0, 6)), np.zeros((1, 6)), "`features` .*not empty"),
-        (np.zeros((4, 6)), np.zeros((0, 6)), "`references` .*not empty"),
-        (np.zeros((4, 6)), np.zeros((1, 5)), "6 columns as the features, got 5"),
+        (np.zeros(6), np.zeros((1, 6)), "features: must be a table"),
+        (np.zeros((0, 6)), np.zeros((1, 6)), "features: .*not empty"),
+        (np.zeros((4, 6)), np.zeros((0, 6)), "references: .*not empty"),
+        (np.zeros((4, 6)), np.zeros((1, 5)), "6 columns as the features; found 5"),
     ],
 )
 def test_tables_that_do_not_fit(features, references, message):
@@ -105,7 +105,7 @@ def test_tables_that_do_not_fit(features, references, message):
 
 
 def test_an_unknown_index():
-    with pytest.raises(ValueError, match="exact, faiss, got 'kd'"):
+    with pytest.raises(ValueError, match="exact, faiss; found 'kd'"):
         nearest(np.zeros((4, 6)), np.zeros((1, 6)), 1, index="kd")
 
 

@@ -95,7 +95,7 @@ def test_counts(table):
     assert table.num_classes == 2
     assert table.class_counts() == {0: 3, 1: 1} and table.class_counts("validation") == {0: 1, 1: 1}
     assert [item["patient"] for item in table.references] == ["p0", "p2"]
-    with pytest.raises(ValueError, match="training, validation, got 'test'"):
+    with pytest.raises(ValueError, match="training, validation; found 'test'"):
         table.items("test")
     assert PatternTable({}, [], [], []).num_classes == 0
 
@@ -107,7 +107,7 @@ def test_absent_volumes_are_named(table, tmp_path):
         Path(volume.image).unlink()
     names = r", ".join(rf"\S*scans/{i}\.nii\.gz" for i in range(3))
     with pytest.raises(
-        DatalistError, match=rf"patterns\.json: 4 of 4 volumes are absent, the first {names}: is the disk"
+        DatalistError, match=rf"patterns\.json: its volumes must be there; found 4 of 4 absent, the first {names}"
     ):
         PatternTable.load(path)
 
@@ -131,13 +131,13 @@ def written(table, path, change):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda t: t.update(format=2), "its format is 2, this version reads up to 1: update medgenesis"),
+        (lambda t: t.update(format=2), "its format must be 1 or less; found 2"),
         (lambda t: t.pop("format"), 'whole number "format"'),
         (lambda t: t.pop("validation"), "'validation' must be a list"),
         (lambda t: t.update(settings=[]), "'settings' must be a dict"),
         (lambda t: t["volumes"][1].pop("shape"), "malformed.*shape"),
         (lambda t: t["volumes"][1].update(colour="red"), "malformed.*colour"),
-        (lambda t: t["volumes"].append(t["volumes"][0]), "1 volumes are listed twice"),
+        (lambda t: t["volumes"].append(t["volumes"][0]), "found 1 of them twice"),
         (lambda t: t["training"][2].pop("image"), "malformed.*image"),
         (lambda t: t["training"].append("scan"), "malformed"),
         (lambda t: t["training"][2].update(image="other.nii"), "item 2 of 'training'.*other.nii, which is not among"),
@@ -148,8 +148,8 @@ def written(table, path, change):
         (lambda t: t["training"][3].update({"class": 3}), "class 1 has no training item"),
         (lambda t: t["training"].clear(), "class 0 has no training item"),
         (lambda t: (t["training"].clear(), t["validation"].clear()), "no training items"),
-        (lambda t: t["training"][2].update(reference=True), "class 0 has 2 references"),
-        (lambda t: t["training"][3].update(reference=False), "class 1 has 0 references, must have 1"),
+        (lambda t: t["training"][2].update(reference=True), "1 reference; found 2 of class 0"),
+        (lambda t: t["training"][3].update(reference=False), "1 reference; found 0 of class 1"),
         (
             lambda t: t["training"][2].update(size=[8, 7, 4]),
             r"\[8, 7, 4\], which at resolution 1 must be .* \[8, 8, 4\]",
@@ -178,7 +178,7 @@ def test_no_table(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DatalistError, match=r"patterns\.json: "):
         PatternTable.load(path)
-    with pytest.raises(DatalistError, match="no such table of patterns"):
+    with pytest.raises(DatalistError, match="table of patterns; found no file"):
         PatternTable.load(tmp_path / "other.json")
 
 

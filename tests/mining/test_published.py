@@ -123,13 +123,13 @@ def test_classes_of_different_numbers_of_patients(volumes, table_of, tmp_path):
     for section in ("training", "validation"):
         table = table_of(volumes, SIZE, classes=3)
         table.items(section).remove(next(item for item in table.items(section) if not item["reference"]))
-        refuse(table, load_of(table), tmp_path / "out", DatalistError, f"'{section}' have")
+        refuse(table, load_of(table), tmp_path / "out", DatalistError, f"section '{section}'")
 
 
 def test_several_channels(volumes, arrays, table_of, tmp_path):
     table = table_of(volumes, SIZE, classes=2)
     load = lambda i: torch.from_numpy(np.stack([arrays[i], arrays[i]]))  # noqa: E731
-    refuse(table, load, tmp_path / "out", VolumeError, "0.npy.*2 channels")
+    refuse(table, load, tmp_path / "out", VolumeError, "0.npy.*one channel; found 2")
 
 
 def test_too_little_room(volumes, table_of, tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_too_little_room(volumes, table_of, tmp_path, monkeypatch):
     table = table_of(volumes, SIZE, classes=2)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10 * 144 * 8 - 1))
-    refuse(table, load_of(table), tmp_path / "out", DatalistError, "10 cubes take")
+    refuse(table, load_of(table), tmp_path / "out", DatalistError, "10 cubes need")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10 * 144 * 8))
     export_published(table, load_of(table), tmp_path / "out")
 
@@ -181,7 +181,7 @@ def test_classes_run_over_the_folds_in_the_order_of_their_numbers(tmp_path):
     numbers = [record["class"] for record in records]
     assert numbers == sorted(numbers) and set(numbers) == set(range(32))
     assert len(records) == 11 * 11 - 3  # 12 rows less one in each fold; class 32 has three
-    with pytest.raises(DatalistError, match="hold 33 of the 34 classes"):
+    with pytest.raises(DatalistError, match="the 34 classes asked for; found 33"):
         import_published(folder, classes=34)
 
 
@@ -222,7 +222,7 @@ def test_an_export_is_not_mixed_with_an_earlier_one(volumes, table_of, tmp_path,
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     table.validation.clear()
     with pytest.raises(
-        DatalistError, match=r"holds 2 files of another export, the first val_data1_vwGen_ex_ref_fold1\.0\.npy.*remove"
+        DatalistError, match=r"files of another export.*found 2, the first val_data1_vwGen_ex_ref_fold1\.0\.npy.*remove"
     ):
         export_published(table, load_of(table), tmp_path)
     fewer = table_of(volumes, SIZE, classes=2)
@@ -253,14 +253,17 @@ def test_the_pipeline_of_the_docstring(tmp_path):
 def test_files_that_cannot_be_used_are_named(tmp_path):
     folder = tmp_path / "published"
     folder.mkdir()
-    with pytest.raises(DatalistError, match="hold 0 of the 44 classes"):
+    with pytest.raises(DatalistError, match="the 44 classes asked for; found 0"):
         import_published(folder)
     cubes = write_published(folder, classes=5)
     data, label = (folder / NAME.format("train", kind, 1, 1) for kind in ("data", "label"))
     labels = np.load(label)
     for array in (labels[:-2], labels.repeat(2, axis=1), labels[None]):
         np.save(label, array)
-        with pytest.raises(DatalistError, match=re.escape(f"{data.name}: (19, 5, 5, 3) cubes and {array.shape}")):
+        with pytest.raises(
+            DatalistError,
+            match=f"{data.name}: must be cubes.*" + re.escape(f"found (19, 5, 5, 3) and {array.shape}"),
+        ):
             import_published(folder, classes=5)
     for array in (labels + 0.5, labels - 1, np.where(labels == 2, np.nan, labels)):
         np.save(label, array)
@@ -282,5 +285,5 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
         import_published(folder, classes=5)
     np.save(data, cubes)
     write_published(folder, "val", classes=3)
-    with pytest.raises(DatalistError, match="val_data.*hold 3 of the 5"):
+    with pytest.raises(DatalistError, match="val_data.*hold the 5 classes asked for; found 3"):
         import_published(folder, classes=5)

@@ -54,7 +54,8 @@ def test_when_references_run_out_the_classes_found_are_kept(world):
     settings = {**SMALL, "classes": 7, "train_patients": 7, "validation_patients": 0, "min_distance": 2}
     kept = []
     with pytest.raises(
-        VolumeError, match=r"^5 classes were found.*2 patients.*ForegroundCriterion.*0 of 400.*min_distance"
+        VolumeError,
+        match=r"^classes: .*ForegroundCriterion.*found 5, then none in the 2 patients.*0 of 400.*min_distance",
     ):
         discover(volumes, features, load, criterion="foreground", on_class=kept.append, **settings)
     assert kept[-1].num_classes == 5
@@ -66,7 +67,7 @@ def test_when_references_run_out_the_classes_found_are_kept(world):
 def test_coordinates_too_far_apart_to_be_found(world):
     volumes, features, load = world(noise(8), validation=0)
     settings = {**SMALL, "classes": 8, "validation_patients": 0, "min_distance": 17}
-    with pytest.raises(VolumeError, match=r"^[1-3] classes were found.*rule AnyCriterion\(\).*17"):
+    with pytest.raises(VolumeError, match=r"^classes: .*rule AnyCriterion\(\).*17.*found [1-3], then none"):
         discover(volumes, features, load, criterion="any", **settings)
 
 
@@ -110,10 +111,10 @@ def test_one_volume_at_a_time_and_references_alone(world):
 def test_volumes_that_have_changed(world):
     volumes, features, load = world()
     load.arrays = noise(16, (20, 18, 15))
-    with pytest.raises(VolumeError, match=r"nii\.gz: its shape is \(20, 18, 15\), but was \(20, 18, 14\)"):
+    with pytest.raises(VolumeError, match=r"nii\.gz: must have the shape \(20, 18, 14\) .*found \(20, 18, 15\)"):
         discover(volumes, features, load, criterion="any", **SMALL)
     load.arrays = noise(16) * 2000 - 1000
-    with pytest.raises(IntensityRangeError, match=r"nii\.gz: values from -9.*needs \[0, 1\]"):
+    with pytest.raises(IntensityRangeError, match=r"nii\.gz: values must be in \[0, 1\].*found -9"):
         discover(volumes, features, load, criterion="any", **SMALL)
     load.arrays = noise(16) * np.nan
     with pytest.raises(IntensityRangeError, match="nan"):

@@ -53,5 +53,5 @@ def test_absent_files_stop_or_are_skipped(scans, tmp_path):
 
 @pytest.mark.parametrize("record", [{"image": ["a.nii", "b.nii"]}, {"image": "a.npy", "cube": 0}, {"patient": "p"}])
 def test_what_is_no_whole_volume_of_one_file(record):
-    with pytest.raises(DatalistError, match="cannot be mined"):
+    with pytest.raises(DatalistError, match="^record: must name a whole volume"):
         mined_record(record)

@@ -35,7 +35,7 @@ from medgenesis.mining import (
 )
 def test_other_settings_overwrite_nothing(datalist, mined, settings, file):
     before = contents(mined)
-    with pytest.raises(ValueError, match=f"{file}: was made with .*choose another folder, or remove"):
+    with pytest.raises(ValueError, match=f"{file}: .*it was made with .*choose another folder, or remove"):
         mine(datalist, mined, **settings)
     assert contents(mined) == before
 
@@ -45,7 +45,7 @@ def test_other_weights_are_other_settings(datalist, mined, described, tmp_path):
     weights = torch.load(described["features"], weights_only=True)
     weights["encoder.levels.0.0.conv.weight"] *= 2
     torch.save(weights, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"features.npz: was made with weights \(fingerprint\)"):
+    with pytest.raises(ValueError, match=r"features.npz: .*it was made with weights \(fingerprint\)"):
         mine(datalist, tmp_path, features=str(tmp_path / "other.pt"))
 
 
@@ -56,18 +56,20 @@ def test_volumes_that_have_changed_are_other_volumes(datalist, again, tmp_path):
     image = next((copied.parent / "images").iterdir())
     mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     os.utime(image, ns=(0, 0))
-    with pytest.raises(ValueError, match=r"index.json: was made with volumes \(fingerprint\)"):
+    with pytest.raises(ValueError, match=r"index.json: .*it was made with volumes \(fingerprint\)"):
         mine(copied, tmp_path / "new", features=str(again / "autoencoder" / "pretrained.pt"))
     image.unlink()
     with pytest.raises(DatalistError, match=image.name):
         mine(copied, tmp_path / "new")
-    with pytest.raises(DatalistError, match=f"patterns.json: 1 of 6 volumes are absent, the first .*{image.name}"):
+    with pytest.raises(
+        DatalistError, match=f"patterns.json: its volumes must be there; found 1 of 6 absent, the first .*{image.name}"
+    ):
         PatternTable.load(tmp_path / "new" / "patterns.json")
 
 
 def test_a_training_without_weights_is_no_success(datalist, tmp_path, monkeypatch):
     monkeypatch.setattr(PretextTrainer, "run", lambda self: None)
-    with pytest.raises(CheckpointError, match="pretrained.pt: was not written"):
+    with pytest.raises(CheckpointError, match="pretrained.pt: must be written by the training"):
         mine(datalist, tmp_path)
     assert not json.loads((tmp_path / "steps.json").read_text())["train_autoencoder"]["finished"]
 
@@ -75,16 +77,20 @@ def test_a_training_without_weights_is_no_success(datalist, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     "settings, error, said",
     [
-        ({"discovery": {"train_patients": 5}}, DatalistError, "`train_patients` is 5 .* 'training' has 4 patients"),
-        ({"discovery": {"classes": 5}}, DatalistError, "`classes` is 5"),
-        ({"discovery": {"validation_patients": 3}}, DatalistError, "'validation' has 2 patients"),
+        (
+            {"discovery": {"train_patients": 5}},
+            DatalistError,
+            "train_patients: must .*found 5 .* 4 patients of section 'training'",
+        ),
+        ({"discovery": {"classes": 5}}, DatalistError, "classes: must be at most .*found 5"),
+        ({"discovery": {"validation_patients": 3}}, DatalistError, "2 patients of section 'validation'"),
         ({"discovery": {"criterion": "heart"}}, ValueError, "heart"),
-        ({"discovery": {"coordinates": "mm"}}, ValueError, "`coordinates` must be one of auto, voxel, body, got 'mm'"),
-        ({"discovery": {"index": "tree"}}, ValueError, "`index` must be one of"),
-        ({"discovery": {"cube_size": [8, 8]}}, ValueError, "`cube_size` must be three sides"),
-        ({"discovery": {"classes": 1}}, ValueError, "`classes` must be at least 2"),
+        ({"discovery": {"coordinates": "mm"}}, ValueError, "coordinates: must be one of auto, voxel, body; found 'mm'"),
+        ({"discovery": {"index": "tree"}}, ValueError, "index: must be one of"),
+        ({"discovery": {"cube_size": [8, 8]}}, ValueError, "cube_size: must be three sides"),
+        ({"discovery": {"classes": 1}}, ValueError, "classes: must be at least 2"),
         ({"discovery": {"clases": 3}}, TypeError, "clases"),
-        ({"features": "bottelneck"}, ValueError, "bottleneck, unet or the file of a checkpoint, got 'bottelneck'"),
+        ({"features": "bottelneck"}, ValueError, "bottleneck, unet or the file of a checkpoint; found 'bottelneck'"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -114,9 +120,13 @@ def test_cubes_that_no_network_of_ours_takes_are_said(datalist, tmp_path, caplog
 @pytest.mark.parametrize(
     "change, settings, said",
     [
-        (lambda path: None, {"cube_size": [8, 8, 24]}, r"\(24, 24, 20\) is smaller than the cube \(8, 8, 24\)"),
-        (lambda path: rescale(path), {}, "more of one patient than of another: resample"),
-        (dark, {"coordinates": "body"}, "body box is not known.*lower `body_threshold`"),
+        (
+            lambda path: None,
+            {"cube_size": [8, 8, 24]},
+            r"as large as the cube \(8, 8, 24\); found shape \(24, 24, 20\)",
+        ),
+        (lambda path: rescale(path), {}, "more of one patient than of another; found"),
+        (dark, {"coordinates": "body"}, "need its body box.*Lower `body_threshold`"),
     ],
     ids=["cube", "spacing", "body"],
 )
@@ -135,7 +145,7 @@ def test_features_that_tell_nobody_apart_are_no_features(datalist, described, tm
     weights = torch.load(described["features"], weights_only=True)
     torch.save({name: torch.zeros_like(value) for name, value in weights.items()}, tmp_path / "zero.pt")
     for _ in range(2):
-        with pytest.raises(CheckpointError, match="zero.pt: gives 6 volumes the same features.*learnt nothing"):
+        with pytest.raises(CheckpointError, match="zero.pt: .*the same features for 6 volumes.*learnt nothing"):
             mine(datalist, tmp_path / "run", features=str(tmp_path / "zero.pt"))
     assert not (tmp_path / "run" / "patterns.json").exists()
 

@@ -35,7 +35,7 @@ def test_disk_full_keeps_the_old_file_and_leaves_nothing_half_written(tmp_path, 
     path = tmp_path / "last.pt"
     save_checkpoint(CONTENT, path)
     break_after_a_part(monkeypatch, error)
-    with pytest.raises(CheckpointError, match=r"last\.pt: .*could not be written.*Free disk space"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: .*cannot be written.*Free disk space"):
         save_checkpoint({"epoch": 4}, path)
     monkeypatch.undo()
     assert read_checkpoint(path)["epoch"] == 3
@@ -55,7 +55,7 @@ def test_a_file_system_that_really_stops_taking_bytes(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(CheckpointError, match="could not be written"):
+        with pytest.raises(CheckpointError, match="cannot be written"):
             save_checkpoint({"a": torch.zeros(1_000_000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -140,7 +140,7 @@ def test_numpy_scalars_of_either_numpy(tmp_path, module):
     [
         (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
         (np.zeros(3), r"numpy\._?core\.(multiarray|numeric)\."),
-        (print, r"\(print\)"),
+        (print, "found print"),
         (np.str_("x"), "o.pt"),
         (np.datetime64(3, "s"), "o.pt"),
     ],

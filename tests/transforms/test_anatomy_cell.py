@@ -94,7 +94,7 @@ def test_a_grid_too_fine_is_named_before_anything_is_drawn():
     transform = RandAnatomyCell(4).set_random_state(0)
     state = transform.R.get_state()[1].copy()
     with pytest.raises(
-        VolumeError, match=r"level 4 must have sides of at least 32 .* \(127, 200\) has \(4, 4\) .* \(31, 50\)"
+        VolumeError, match=r"level 4 must have sides of at least 32 .* \(4, 4\) cells of \(31, 50\) .* \(127, 200\)"
     ):
         transform(torch.rand(1, 127, 200))
     with pytest.raises(VolumeError, match="least_side"):

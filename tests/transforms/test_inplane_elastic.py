@@ -116,14 +116,14 @@ def test_keys_share_one_field_and_cubes_of_a_batch_do_not():
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"alpha": -1}, "alpha .* -1"),
-        ({"alpha": float("nan")}, "alpha .* nan"),
-        ({"alpha": float("inf")}, "alpha .* inf"),
-        ({"sigma": 0}, "sigma .* 0"),
-        ({"sigma": -2.0}, "sigma .* -2"),
-        ({"sigma": float("nan")}, "sigma .* nan"),
-        ({"sigma": float("inf")}, "sigma .* inf"),
-        ({"prob": 1.5}, "prob .* 1.5"),
+        ({"alpha": -1}, "alpha: .*found -1"),
+        ({"alpha": float("nan")}, "alpha: .*found nan"),
+        ({"alpha": float("inf")}, "alpha: .*found inf"),
+        ({"sigma": 0}, "sigma: .*found 0"),
+        ({"sigma": -2.0}, "sigma: .*found -2"),
+        ({"sigma": float("nan")}, "sigma: .*found nan"),
+        ({"sigma": float("inf")}, "sigma: .*found inf"),
+        ({"prob": 1.5}, "prob: .*found 1.5"),
     ],
 )
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def volume(*shape, seed=0):
 
 
 def drawing(given, axis, place):
-    """One slice of (1, X, Y, Z) as it hangs on the wall."""
+    """One slice of (1, X, Y, Z) as displayed: head (or front) up."""
     x = given[0].numpy()
     if axis == 2:
         return x[:, :, place].T
@@ -134,7 +134,7 @@ def test_the_label_map_gives_its_middle_slice_by_the_same_draw():
     with pytest.raises(KeyError):
         crop({"image": image})
     RandSlabd("image", label_keys="label", allow_missing_keys=True)({"image": image})
-    with pytest.raises(VolumeError, match="drawn for 1 cubes"):
+    with pytest.raises(VolumeError, match="of 1 cubes"):
         crop({"image": image, "label": label[:, :-1]})
     both = RandSlabd(["a", "b"], axis="random").set_random_state(0)({"a": image, "b": image * 0.5})
     assert torch.equal(both["a"] * 0.5, both["b"])
@@ -155,7 +155,7 @@ def test_seeds_replay_records_and_pickles():
     chain = Compose([RandSlabd("image", axis="random")])
     one, other = (chain.set_random_state(5)({"image": given})["image"] for _ in range(2))
     assert torch.equal(one, other)
-    with pytest.raises(RuntimeError, match="randomize=False before anything was drawn"):
+    with pytest.raises(RuntimeError, match="randomize=False needs an earlier draw"):
         RandSlab()(given, randomize=False)
 
 
@@ -165,13 +165,13 @@ def test_the_data_set_of_cubes_takes_it_for_volumes_and_images_alike():
     samples = [data[index]["image"] for index in range(6)]
     assert [tuple(sample.shape) for sample in samples] == [(3, 16, 20)] * 2 + [(3, 20, 16)] * 4
     assert all(torch.equal(data[index]["image"], sample) for index, sample in enumerate(samples))
-    with pytest.raises(VolumeError, match="a slab is taken from"):
+    with pytest.raises(VolumeError, match="volume: must be a volume"):
         PatchDataset([{"image": torch.rand(2, 8, 8, 8)}], lambda item: item, RandSlabd("image"), cache="none")
 
 
 @pytest.mark.parametrize("shape", [(2, 9, 9, 9), (9, 9), (1, 0, 9, 9), (3, 9, 9)])
 def test_what_is_no_volume_is_named(shape):
-    with pytest.raises(VolumeError, match=r"a slab is taken from .* but the shape is \("):
+    with pytest.raises(VolumeError, match=r"volume: must be a volume .*; found shape \("):
         RandSlab()(torch.rand(shape))
 
 
@@ -185,13 +185,13 @@ def test_values_that_cannot_be_used_are_named():
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"slices": 4}, "slices must be an odd number, .* but is 4"),
-        ({"slices": 0}, "slices must be a whole number of at least 1, but is 0"),
-        ({"axis": 3}, 'axis must be 0, 1, 2 or "random", but is 3'),
-        ({"axis": "z"}, "axis must be"),
-        ({"step": 0}, "step must be a whole number of at least 1, but is 0"),
-        ({"step_mm": 0.0}, "step_mm must be .* above 0, or None, but is 0"),
-        ({"step_mm": float("nan")}, "step_mm must be"),
+        ({"slices": 4}, "slices: must be an odd number, .*; found 4"),
+        ({"slices": 0}, "slices: must be a whole number of at least 1; found 0"),
+        ({"axis": 3}, 'axis: must be 0, 1, 2 or "random"; found 3'),
+        ({"axis": "z"}, "axis: must be"),
+        ({"step": 0}, "step: must be a whole number of at least 1; found 0"),
+        ({"step_mm": 0.0}, "step_mm: must be .* above 0, or None; found 0"),
+        ({"step_mm": float("nan")}, "step_mm: must be"),
     ],
 )
 def test_impossible_settings_are_named(settings, words):

@@ -259,14 +259,14 @@ def test_made_by_a_config_parser():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: caid_views(mode="both"), 'mode must be "caid" or "id", but is \'both\''),
-        (lambda: caid_views(80), 'size must be at least 81 in mode "caid", but is 80'),
-        (lambda: adam_views(level=-1), "level must be"),
-        (lambda: adam_views(grid="cubic"), "grid must be"),
-        (lambda: RandTwoViewsd("image"), "view must name the transforms .* but is empty"),
-        (lambda: RandTwoViewsd("key", [RandBlur()]), "keys must be one name, and key_key and target_key other ones"),
-        (lambda: RandTwoViewsd(["a", "b"], [RandBlur()]), "keys must be one name"),
-        (lambda: RandTwoViewsd("image", [RandBlur()], target_key="key"), "keys must be one name"),
+        (lambda: caid_views(mode="both"), 'mode: must be "caid" or "id"; found \'both\''),
+        (lambda: caid_views(80), 'size: must be at least 81 in mode "caid"; found 80'),
+        (lambda: adam_views(level=-1), "level: must be"),
+        (lambda: adam_views(grid="cubic"), "grid: must be"),
+        (lambda: RandTwoViewsd("image"), "view: must name the transforms .*; found none"),
+        (lambda: RandTwoViewsd("key", [RandBlur()]), "keys: must be one name, and key_key and target_key other ones"),
+        (lambda: RandTwoViewsd(["a", "b"], [RandBlur()]), "keys: must be one name"),
+        (lambda: RandTwoViewsd("image", [RandBlur()], target_key="key"), "keys: must be one name"),
     ],
 )
 def test_impossible_settings_are_named(make, words):

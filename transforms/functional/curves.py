@@ -192,8 +192,8 @@ def bezier_map(
     batch = volume.shape[0]
     if tuple(control_points.shape) != (batch, 2, 2) or tuple(decreasing.shape) != (batch,):
         raise VolumeError(
-            f"control_points must be ({batch}, 2, 2) and decreasing ({batch},) for a batch of {batch}, but they are "
-            f"{tuple(control_points.shape)} and {tuple(decreasing.shape)}: give one curve a cube"
+            f"control_points, decreasing: must be ({batch}, 2, 2) and ({batch},) for a batch of {batch}; found "
+            f"{tuple(control_points.shape)} and {tuple(decreasing.shape)}. Give one curve a cube."
         )
     cubes = as_float(volume).flatten(1)
     held = np.float64 if cubes.dtype == torch.float64 else np.float32

@@ -1,4 +1,4 @@
-"""Slabs: neighbouring slices of a volume, turned as an image of the body hangs on the wall."""
+"""Slabs: neighbouring slices of a volume, turned as an image of the body is displayed: head (or front) up."""
 
 from collections.abc import Sequence
 

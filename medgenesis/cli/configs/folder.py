@@ -68,7 +68,7 @@ class BundleFolder:
             if written_as_text(file) is not None:
                 raise ValueError(
                     f"{file}: must be a config; found a link that git has written as text. Copy the bundle, which puts "
-                    f"files in the place of links: medgenesis bundle {self.name} DIR"
+                    f"files in the place of links: medgenesis bundle {self.name} DIR."
                 )
         return files
 

@@ -37,9 +37,9 @@ def checked_id(id: str, settings: Mapping[str, Setting], among: Iterable[str] = 
     new = SEPARATOR.join(RENAMED.get(part, part) for part in id.split(SEPARATOR))
     if new != id and (new in used or _is_new_part(new, used)):
         raise ValueError(f"{id}: must be an id of the configs; found its old name. It was renamed to {new}.")
-    unused = " An overlay has it for other tasks." if id in settings else ""
+    unused = "An overlay has it for other tasks. " if id in settings else ""
     raise ValueError(
-        f"{id}: must be an id that the task uses; found none of that name.{unused} "
+        f"{id}: must be an id that the task uses; found none of that name. {unused}"
         f"{nearest(id, [*used, *_parameters_beside(id, used)])}The task's --help lists them."
     )
 

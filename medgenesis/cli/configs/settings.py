@@ -113,7 +113,9 @@ def _composed(path: Path) -> tuple[yaml.MappingNode, list[str]]:
     try:
         root = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: must be YAML; {' '.join(str(error).split())}. Correct it there.") from error
+        raise ValueError(
+            f"{path}: must be YAML; found a mistake: {' '.join(str(error).split())}. Correct it there."
+        ) from error
     if not isinstance(root, yaml.MappingNode):
         raise ValueError(f"{path}: must hold settings, name: value; found none. Copy the bundle anew.")
     return root, text.splitlines()

@@ -76,7 +76,9 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """The shape as three ints; VolumeError where it cannot hold a thorax."""
     shape = tuple(int(n) for n in shape)
     if len(shape) != 3 or min(shape) < 16:
-        raise VolumeError(f"shape: must be three numbers of at least 16, found {shape}; (48, 48, 40) is a small one.")
+        raise VolumeError(
+            f"shape: must be three numbers of at least 16; found {shape}. Give (48, 48, 40), a small one, or more."
+        )
     return shape
 
 

@@ -45,7 +45,7 @@ class Subject:
 def draw_subject(seed: int, index: int) -> Subject:
     """Draw subject `index` of the population `seed`; no other subject matters to it."""
     if seed < 0 or index < 0:
-        raise VolumeError(f"seed and subject: must not be negative, found {seed} and {index}.")
+        raise VolumeError(f"seed and subject: must not be negative; found {seed} and {index}. Give numbers from 0.")
     rng = np.random.default_rng(np.random.SeedSequence((seed, index)))
     female = bool(rng.random() < 0.5)
     size = (0.96 if female else 1.01) * rng.normal(1, 0.02)

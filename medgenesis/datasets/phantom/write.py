@@ -106,9 +106,11 @@ def _files(subjects: int, dicom: bool) -> tuple[str, ...]:
 def split_subjects(subjects: int, split: Sequence[float]) -> list[str]:
     """Section of each subject: validation and test get their rounded shares, at least one each where three allow it."""
     if subjects < 1:
-        raise VolumeError(f"subjects: must be at least 1, found {subjects}.")
+        raise VolumeError(f"subjects: must be at least 1; found {subjects}. Give a larger number.")
     if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-6 or split[0] == 0:
-        raise DatalistError(f"split: three shares that make 1, the first above 0, found {tuple(split)}.")
+        raise DatalistError(
+            f"split: must be three shares that make 1, the first above 0; found {tuple(split)}. Give 1 0 0 for example."
+        )
     least = 1 if subjects >= 3 else 0
     validation, test = (max(least, round(subjects * share)) if share else 0 for share in split[1:])
     training = max(subjects - validation - test, 1)
@@ -195,7 +197,7 @@ def _check_folder(steps: Steps, settings: dict, overwrite: bool) -> None:
     """Refuse a folder that holds something else; with `overwrite` remove earlier phantoms from it."""
     folder = steps.folder
     if folder.exists() and not folder.is_dir():
-        raise VolumeError(f"folder: must be a folder, found a file: {folder}.")
+        raise VolumeError(f"{folder}: must be a folder; found a file. Choose another name.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     earlier = steps.settings_of("phantoms")

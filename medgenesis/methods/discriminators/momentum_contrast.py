@@ -83,7 +83,10 @@ class MomentumContrast(Discriminator):
                 f"{momentum}, {temperature}, {split_batch}. Published: 0.999, 0.2, 1."
             )
         if isinstance(prune_after, bool) or not isinstance(prune_after, int) or prune_after < 0:
-            raise ValueError(f"prune_after: must be a number of batches, published 0; found {prune_after!r}.")
+            raise ValueError(
+                f"prune_after: must be a number of batches, published 0; found {prune_after!r}. Give a whole number "
+                "from 0."
+            )
         if prune_above not in (None, float("inf")):
             check_threshold(prune_above)
         channels = feature_channels(encoder)

@@ -33,4 +33,7 @@ def check_normed_batch(batch: int) -> None:
         ValueError: a batch of one.
     """
     if batch < 2:
-        raise ValueError(f"batch_size: must be at least 2 a process, for batch norm in the projector; found {batch}.")
+        raise ValueError(
+            f"batch_size: must be at least 2 a process, for batch norm in the projector; found {batch}. Give a larger "
+            "one."
+        )

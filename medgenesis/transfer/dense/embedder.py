@@ -61,7 +61,10 @@ class DenseEmbedder:
         self.backbone, self.window = backbone, window
         self.size, self.batch_size = window if size is None else size, batch_size
         if min(window, self.size, batch_size) < 1:
-            raise ValueError(f"window, size, batch_size: must be at least 1; found {window}, {size}, {batch_size}.")
+            raise ValueError(
+                f"window, size, batch_size: must be at least 1; found {window}, {size}, {batch_size}. Give larger "
+                "numbers."
+            )
 
     @torch.no_grad()
     def embed(self, patches: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ class DenseEmbedder:
     def map(self, image: Tensor, stride: int) -> EmbeddingMap:
         """Embed an image (k, H, W) every `stride` pixels, the grid in its middle."""
         if stride < 1:
-            raise ValueError(f"stride: must be at least 1 pixel; found {stride}.")
+            raise ValueError(f"stride: must be at least 1 pixel; found {stride}. Give a larger one.")
         y, x = (torch.arange((side - 1) % stride // 2, side, stride) for side in image.shape[-2:])
         grid = torch.cartesian_prod(y, x).flip(1)
         vectors = self.at(image, grid)
@@ -103,7 +106,9 @@ def _check(image: Tensor, points: Tensor) -> None:
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"image: must be a slab (k, H, W); found shape {tuple(image.shape)}. Use RandSlab to cut one.")
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise ValueError(f"points: must be places (N, 2), at least one; found shape {tuple(points.shape)}.")
+        raise ValueError(
+            f"points: must be places (N, 2), at least one; found shape {tuple(points.shape)}. Give x and y of each."
+        )
     outside = points[~lie_in(image, points)]
     if len(outside):
         raise ValueError(

@@ -95,9 +95,10 @@ def _shared(images: Mapping[str, Tensor], landmarks: Landmarks) -> tuple[str, ..
     """Names of the landmarks that at least two images have, in the order in which they come."""
     without = [name for name in images if not landmarks.get(name)]
     if len(images) < 2 or without:
+        lacking = f", {without[0]!r} without" if without else ""
         raise ValueError(
-            f"images: must be at least two, each with landmarks; found {len(images)}"
-            + (f", {without[0]!r} without. Name it in the table of landmarks, or leave it out." if without else ".")
+            f"images: must be at least two, each with landmarks; found {len(images)}{lacking}. Name more in the table "
+            "of landmarks, or leave out what has none."
         )
     every = [name for image in images for name in landmarks[image]]
     shared = tuple(name for name in dict.fromkeys(every) if every.count(name) > 1)

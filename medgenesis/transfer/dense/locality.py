@@ -30,7 +30,10 @@ def embed_landmarks(
     """
     known = [name for name in images if landmarks.get(name)]
     if not known:
-        raise ValueError(f"landmarks: must be of these images; found none of {list(images)[:3]} … in the table.")
+        raise ValueError(
+            f"landmarks: must be of these images; found none of {list(images)[:3]} … in the table. Give the table of "
+            "these images."
+        )
     vectors = [embedder.at(images[name], list(landmarks[name].values())).numpy() for name in known]
     labels = [(landmark, name) for name in known for landmark in landmarks[name]]
     return np.concatenate(vectors), [landmark for landmark, _ in labels], [name for _, name in labels]
@@ -66,7 +69,7 @@ def measure_locality(
     if vectors.ndim != 2 or not np.isfinite(vectors).all() or not len(landmarks) == len(images) == count:
         raise ValueError(
             f"vectors: must be finite, (N, C), with N landmarks and N images; found shape {vectors.shape}, "
-            f"{len(landmarks)} and {len(images)}."
+            f"{len(landmarks)} and {len(images)}. Give one of each a row."
         )
     if not 2 <= kinds < count or len(set(images)) < 2:
         raise ValueError(

@@ -171,8 +171,8 @@ def _check(
         for landmark, place in landmarks[name].items():
             if not lie_in(image, torch.tensor([place])):
                 raise ValueError(
-                    f"landmarks: must lie in their image; {landmark!r} of {name} is at x {place[0]:g}, y {place[1]:g}, "
-                    f"but it has {image.shape[2]} x {image.shape[1]} pixels. Give pixels of this very image."
+                    f"landmarks: must lie in their image; found {landmark!r} of {name} at x {place[0]:g}, y "
+                    f"{place[1]:g}, outside {image.shape[2]} x {image.shape[1]} pixels. Give pixels of this very image."
                 )
 
 

@@ -36,6 +36,8 @@ def load_xray_slabs(
     for record in ordered[:count]:
         xray = preprocessing(dict(record))["image"]
         if xray.ndim != 3:
-            raise VolumeError(f"{record['image']}: must be an X-ray, (1, H, W); found shape {tuple(xray.shape)}.")
+            raise VolumeError(
+                f"{record['image']}: must be an X-ray, (1, H, W); found shape {tuple(xray.shape)}. Leave it out."
+            )
         xrays[str(record["image"])] = crop(xray).as_subclass(Tensor)
     return xrays

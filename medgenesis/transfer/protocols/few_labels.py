@@ -110,7 +110,8 @@ def compare_few_labels(
     training, test = load_datalist(datalist, "training"), load_datalist(datalist, "test")
     if max(counts) > len(training):
         raise ValueError(
-            f"{datalist}: {len(training)} training records, but {max(counts)} labelled patients were asked for"
+            f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(training)} training "
+            "records. Ask for fewer, or add labelled patients."
         )
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
     runs = list(itertools.product(counts, seeds, inits.items()))

@@ -41,6 +41,7 @@ class Layout:
             report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
             if not report.complete:
                 raise CheckpointError(
-                    f"incomplete or altered checkpoint. {report} Give the file as published, or download it anew."
+                    f"{source}: must be a whole published checkpoint; found an incomplete or altered checkpoint. "
+                    f"{report} Give the file as published, or download it anew."
                 )
         return weights, dropped

@@ -92,7 +92,7 @@ def test_the_table_is_of_means_over_seeds_and_classes(comparison, tmp_path):
 
 def test_more_labels_than_records_are_refused(comparison):
     compare, asked = comparison
-    with pytest.raises(ValueError, match="5 training records, but 6"):
+    with pytest.raises(ValueError, match="6 labelled patients asked for; found 5"):
         compare(counts=(3, 6))
     assert not asked
 

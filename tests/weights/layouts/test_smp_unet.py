@@ -160,9 +160,9 @@ def damaged(**changes):
             damaged(more={"decoder.blocks.0.conv1.0.weight": (256,)}),
             r"conv_0.conv.weight \(256,\) instead of \(",
         ),
-        ({f"encoder_q.x.{key}": value for key, value in damaged().items()}, "the layout of its 182 keys is not known"),
-        (prefixed(KEY + "backbone.", damaged()), "the layout of its 182 keys is not known"),
-        (prefixed("module.", damaged()) | damaged(), "the layout of its 364 keys is not known"),
+        ({f"encoder_q.x.{key}": value for key, value in damaged().items()}, "found 182 keys of another"),
+        (prefixed(KEY + "backbone.", damaged()), "found 182 keys of another"),
+        (prefixed("module.", damaged()) | damaged(), "found 364 keys of another"),
         (
             damaged(more={"encoder.layer1.0.bn1.bias": (64,)})
             | {"segmentation_head.0.bias": torch.tensor([torch.nan])},
