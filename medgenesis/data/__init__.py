@@ -3,6 +3,7 @@
 from medgenesis.data.cache import MappedDataset
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.classes import check_classes, check_findings, judged_findings
+from medgenesis.data.crop import Crop
 from medgenesis.data.crop_criteria import CROP_CRITERIA, AnyCriterion, CropCriterion, ForegroundCriterion, LungCriterion
 from medgenesis.data.crops import RandAcceptedCropd, acceptance
 from medgenesis.data.datalists import (
@@ -32,6 +33,7 @@ __all__ = [
     "CheckLabeld",
     "CheckVolumed",
     "PatchDataset",
+    "Crop",
     "CropCriterion",
     "ForegroundCriterion",
     "LungCriterion",

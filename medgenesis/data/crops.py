@@ -88,6 +88,10 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
             data, size, self.criterion, self.R, border=self.border, tries=self.tries
         )
 
+    def kinds(self) -> list["RandAcceptedCropd"]:
+        """This one: all cubes have one shape."""
+        return [self]
+
     def acceptance(self, volume: torch.Tensor, draws: int, rng: np.random.RandomState) -> float:
         """Share of random positions in a volume (C, *spatial) that the rule accepts.
 

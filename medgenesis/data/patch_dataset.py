@@ -11,6 +11,7 @@ from monai.transforms import Compose
 from monai.utils import ensure_tuple
 
 from medgenesis.data.checked_volumes import checked_volumes
+from medgenesis.data.crop import Crop
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.volume_check import VolumeCheck, with_file
 from medgenesis.renamed import renamed_arguments
@@ -120,7 +121,7 @@ class PatchDataset(SeededDataset):
         self,
         data: Sequence[dict],
         preprocessing: Callable,
-        crop: Callable,
+        crop: Crop,
         transform: Callable | None = None,
         *,
         patches_per_image: int = 32,
@@ -134,8 +135,7 @@ class PatchDataset(SeededDataset):
     ) -> None:
         super().__init__(_chain(crop, transform), seed, keys)
         self.patches_per_image = patches_per_image
-        kinds = crop.kinds() if hasattr(crop, "kinds") else [crop]
-        check = VolumeCheck(crop, [_chain(kind, transform) for kind in kinds], seed=seed)
+        check = VolumeCheck(crop, [_chain(kind, transform) for kind in crop.kinds()], seed=seed)
         self.volumes, self.positions = checked_volumes(
             list(data),
             preprocessing,

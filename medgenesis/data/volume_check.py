@@ -9,6 +9,7 @@ import numpy as np
 import torch.utils.data
 from monai.data import Dataset
 
+from medgenesis.data.crop import Crop
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.data.reading import in_worker, packed
 from medgenesis.errors import VolumeError
@@ -26,7 +27,7 @@ class VolumeCheck:
         also: (place in the list, item) -> None, raises what else is wrong.
     """
 
-    crop: Callable | None = None
+    crop: Crop | None = None
     trials: Sequence[Callable[[dict], dict]] = ()
     draws: int = 50
     seed: int = 0
