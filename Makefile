@@ -1,14 +1,17 @@
 # One environment (.venv), made on first use and again only when what it is made from has changed; offline afterwards.
-# Settings:  PYTHON (what .venv is made with)   OUT, DATA and BUNDLE (demo)   ARGS (more arguments for pytest)
+# Settings:  PYTHON (what .venv is made with)   OUT, DATA and BUNDLE (demo)   ARGS (more arguments for pytest), JOBS (its processes)
 
 PYTHON ?= python3
 OUT ?= demo_output
 DATA ?=
 BUNDLE ?= models_genesis_ct
 ARGS ?=
+JOBS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+# one thread a process: two processes of two threads each get in each other's way on two cores
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile --durations=15
 # The stamp carries a checksum, not a date: a new checkout of the same files installs nothing.
 INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg setup.py pyproject.toml constraints.txt | cksum))
 
@@ -42,16 +45,16 @@ demo: $(INSTALLED)
 	$(RUN) -m medgenesis demo "$(OUT)" --bundle $(BUNDLE) $(if $(DATA),--data "$(DATA)")
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q --durations=15 $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: $(INSTALLED)
-	$(RUN) -m pytest -q --durations=15 --slow $(ARGS)
+	$(PYTEST) --slow $(ARGS)
 
 check: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(VENV)/bin/ty check --python $(VENV) --error-on-warning
-	$(RUN) -m pytest -q --durations=15 $(ARGS)
+	$(PYTEST) $(ARGS)
 
 bench: $(INSTALLED)
 	@set -e; for file in $(filter-out benchmarks/real_scans.py benchmarks/dense_phantom.py benchmarks/reference_implementations.py benchmarks/transforms_memory.py benchmarks/retrieval.py,$(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN) "$$file"; done

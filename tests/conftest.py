@@ -1,5 +1,6 @@
 """What all tests share: where the real scans are, and the marks `slow` and `gpu`."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real scans at {folder}: set MEDGENESIS_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """What a test (a command, a bundle's logging.conf) does to the loggers ends with it."""
+    loggers = [logging.root, *(logging.getLogger(name) for name in ("medgenesis", "monai", "ignite"))]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate, logger.disabled) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate, disabled in before:
+        logger.setLevel(level)
+        logger.handlers[:], logger.propagate, logger.disabled = handlers, propagate, disabled
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_pretraining_on_all_ct_together(fresh_bundle, real_scans, tmp_path):
     assert (fresh_bundle.root / "models" / "pretrained.pt").is_file()
 
 
+@pytest.mark.slow
 def test_hippocampus_from_few_labels(fresh_bundle, real_data, tmp_path):
     """Pre-train on MR crops, fine-tune from 2 labels, ours against scratch: the table, and no run twice."""
     folder = real_data / "mr_hippocampus"
