@@ -1,9 +1,9 @@
 """The console script ``medgenesis``: one file a command.
 
 A command module has ``HELP``, ``EXAMPLE``, ``add_arguments(parser)`` and ``run(args)``, which returns the text of its
-result (or an exit status); heavy imports belong inside ``run``, so that ``medgenesis --help`` answers at once. Results
-go to standard output, everything else to standard error. What a command writes is named OUT where it is all that must
-be named, else --out.
+result, an exit status, or both; heavy imports belong inside ``run``, so that ``medgenesis --help`` answers at once.
+Results go to standard output, everything else to standard error. What a command writes is named OUT where it is all
+that must be named, else --out.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from medgenesis import __version__
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 
-COMMANDS = ("run", "phantom", "datalist", "bundle", "mine", "compare", "demo")
+COMMANDS = ("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "demo")
 
 OK, UNEXPECTED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _EXIT = """exit status:
@@ -86,11 +86,12 @@ def _module(name: str) -> Any:
 
 def _answer(args: argparse.Namespace) -> int:
     result = _module(args.command).run(args)
-    if isinstance(result, int):
-        return result
-    if result is not None:
-        sys.stdout.write(f"{result}\n")
-    return OK
+    text, status = result if isinstance(result, tuple) else (result, OK)
+    if isinstance(text, int):
+        return text
+    if text is not None:
+        sys.stdout.write(f"{text}\n")
+    return status
 
 
 def _report(name: str, error: Exception, shows_traceback: bool) -> int:

@@ -121,7 +121,7 @@ def _of_folder(args: argparse.Namespace) -> dict[str, Any]:
     settings = _given(args, *_FOLDER_SETTINGS)
     for key in ("label_merge", "label_names"):
         if key in settings:
-            settings[key] = _pairs(f"--{key.replace('_', '-')}", settings[key])
+            settings[key] = pairs(f"--{key.replace('_', '-')}", settings[key])
     return make_datalist(args.images, **settings)
 
 
@@ -138,11 +138,16 @@ def _path_and_weight(text: str) -> tuple[str, float]:
         return text, 1.0  # a colon that belongs to the path
 
 
-def _pairs(option: str, texts: list[str]) -> dict[str, str]:
-    pairs = {}
+def pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """What was given as NUMBER=VALUE, by number.
+
+    Raises:
+        ValueError: something else was given.
+    """
+    given = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and key.strip().isdigit() and value):
             raise ValueError(f"{option}: must be NUMBER=VALUE; found {text!r}. Write 1=10-14, for example.")
-        pairs[key.strip()] = value
-    return pairs
+        given[key.strip()] = value
+    return given

@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from collections.abc import Iterable, Sequence
-from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 
 from medgenesis.report.chart import Curves, line_chart
 from medgenesis.report.style import STYLE
-from medgenesis.report.text import escape
+from medgenesis.report.text import cell_text, escape
 from medgenesis.storage.atomic import write_text
 
 # Also "0.91 ± 0.02", "93 %", "0.91 [0.88, 0.93]", "1.2 s"; not "3D U-Net".
@@ -62,7 +61,7 @@ class Report:
         Raises:
             ValueError: a row has not as many cells as there are headers.
         """
-        rows = [[_cell(value) for value in row] for row in rows]
+        rows = [[cell_text(value) for value in row] for row in rows]
         for row in rows:
             if len(row) != len(headers):
                 raise ValueError(f"rows: need {len(headers)} cells, as headers; found {row}. Fill or drop cells.")
@@ -153,15 +152,6 @@ def _figure(array: np.ndarray, caption: str, scale: float, alt: str | None = Non
         f'src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    # Not bool, which Python counts among the numbers; whole numbers are written in full.
-    if isinstance(value, Number) and not isinstance(value, (bool, np.bool_, int, np.integer)):
-        return f"{value:.4g}"
-    return str(value)
 
 
 def _is_number(cell: str) -> bool:

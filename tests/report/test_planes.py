@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medgenesis.errors import VolumeError
-from medgenesis.report import three_planes
+from medgenesis.report import flat_image, three_planes
 from medgenesis.report.label_overlay import PALETTE, REFERENCE_COLOUR
 from medgenesis.report.planes import MARGIN
 
@@ -104,3 +104,21 @@ def test_a_label_is_never_blended_between_values():
 def test_what_does_not_fit_is_refused(volume, settings, says):
     with pytest.raises(VolumeError, match=says):
         three_planes(volume, **settings)
+
+
+def test_the_longest_side_has_so_many_pixels_and_each_plane_says_its_slice():
+    volume = np.zeros((8, 12, 5))
+    plain = three_planes(volume, spacing_mm=(1.0, 0.5, 3.0), longest=60)
+    assert plain.shape == (60, 32 + 32 + 24 + 4 * MARGIN, 3)
+    told = three_planes(volume, spacing_mm=(1.0, 0.5, 3.0), longest=60, positions=True)
+    assert np.array_equal(told[:60], plain) and (told[60:] > 150).any()
+
+
+def test_an_image_is_drawn_as_it_is_looked_at():
+    image, label = np.zeros((6, 4)), np.zeros((6, 4), int)
+    image[5, 1], label[0, 3] = 1, 1
+    drawing = flat_image(image, label)
+    assert drawing.shape == (4, 6, 3) and drawing[1, 5].tolist() == [255] * 3
+    assert drawing[3, 0].tolist() == list(PALETTE[0])
+    assert flat_image(image, longest=12).shape == (8, 12, 3)
+    assert (flat_image(image, reference=label) == REFERENCE_COLOUR).all(-1).sum() == 2
