@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[str, int]:
     """Check the list; return the tables as text, and the exit status."""
-    from medgenesis.cli.checking import find, tables, write_page, write_records
+    from medgenesis.cli.checking import all_tables, find, write_page, write_records
     from medgenesis.report import text_table
 
     folder = Path(args.out or f"{Path(args.list).stem}_check")
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> tuple[str, int]:
     found = find(args.list, _settings(args), drawn=args.drawn, num_workers=workers)
     write_records(found, folder / "records.csv")
     page = write_page(found, folder / "check.html")
-    said = [f"{table.caption}\n{text_table(table.headers, table.rows)}\n" for table in tables(found, named=True)]
+    said = [f"{table.caption}\n{text_table(table.headers, table.rows)}\n" for table in all_tables(found, named=True)]
     usable = f"{len(found.usable())} of {len(found.records)} records can be used ({found.settings.in_words()})"
     status = 0 if found.all_right else 1
     return "\n".join([f"{args.list}: {usable}", "", *said, f"written: {page}, {folder / 'records.csv'}"]), status

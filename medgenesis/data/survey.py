@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -162,11 +162,11 @@ def _label_counts(values: np.ndarray) -> dict[int, int]:
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
+def _overheard() -> Generator[list[str], None, None]:
     """Collect the warnings of this package, and keep them from being said among the progress."""
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # ty: ignore[invalid-assignment]
+    handler.emit = lambda record: said.append(record.getMessage())
     logger = logging.getLogger("medgenesis")
     propagated, logger.propagate = logger.propagate, False
     logger.addHandler(handler)

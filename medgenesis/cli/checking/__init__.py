@@ -3,7 +3,7 @@
 from medgenesis.cli.checking.found import Found, find
 from medgenesis.cli.checking.page import write_page
 from medgenesis.cli.checking.settings import Settings, bundle_settings, list_settings
-from medgenesis.cli.checking.tables import Table, tables, write_records
+from medgenesis.cli.checking.tables import Table, all_tables, write_records
 
 __all__ = [
     "Found",
@@ -12,7 +12,7 @@ __all__ = [
     "bundle_settings",
     "find",
     "list_settings",
-    "tables",
+    "all_tables",
     "write_page",
     "write_records",
 ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from medgenesis.cli.checking.found import Found
-from medgenesis.cli.checking.tables import tables
+from medgenesis.cli.checking.tables import all_tables
 from medgenesis.data.survey import PERCENTILES
 from medgenesis.report import Report
 
@@ -18,7 +18,7 @@ def write_page(found: Found, path: Path) -> Path:
     report = Report(f"{found.path.name}: what will be learnt", f"{len(usable)} of {count} records can be used")
     report.paragraph(f"Checked for: {found.settings.in_words()}.")
     report.paragraph("Records are named by their section and number; records.csv beside this page names their files.")
-    for table in tables(found, named=False):
+    for table in all_tables(found, named=False):
         report.table(table.headers, table.rows, table.caption)
     _intensities(report, found)
     for section in found.sections:

@@ -21,7 +21,7 @@ class Table(NamedTuple):
     rows: list[tuple]
 
 
-def tables(found: Found, named: bool) -> Iterator[Table]:
+def all_tables(found: Found, named: bool) -> Iterator[Table]:
     """The tables that have a row.
 
     Args:
