@@ -1,4 +1,4 @@
-"""Ignite handlers of the pretext trainer, each usable alone."""
+"""Ignite handlers of the trainers, each usable alone."""
 
 from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
@@ -10,7 +10,9 @@ from medgenesis.handlers.pretext_handlers import PretextHandlers
 from medgenesis.handlers.preview import Preview
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.save_weights import SaveWeights
+from medgenesis.handlers.segmentation_cases import SegmentationCases
 from medgenesis.handlers.tensorboard import TensorBoard
+from medgenesis.handlers.training_logs import TrainingLogs
 
 __all__ = [
     "Checkpoints",
@@ -23,5 +25,7 @@ __all__ = [
     "Preview",
     "Progress",
     "SaveWeights",
+    "SegmentationCases",
     "TensorBoard",
+    "TrainingLogs",
 ]

@@ -7,11 +7,14 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from medgenesis.handlers.progress import samples_seen, validation_of_epoch
 from medgenesis.storage.tables import read_table, write_table
 
 
 class MetricsCSV:
-    """Write epoch, iteration, losses, learning rate, seconds and cubes/s of every epoch to `path`.
+    """Write epoch, iteration, metrics, learning rate, seconds and (where known) cubes/s of every epoch to `path`.
+
+    Columns of the validation are empty where there was none in an epoch.
 
     A resumed run keeps the lines of the epochs that its checkpoint has, and drops later ones, which it repeats.
 
@@ -39,13 +42,14 @@ class MetricsCSV:
         if engine.state.rank != 0:
             return
         seconds = time.perf_counter() - self._began
-        sampler = engine.data_loader.sampler
-        cubes = (engine.state.iteration - self._first) * engine.data_loader.batch_size * sampler.world_size
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         row |= {name: float(value) for name, value in engine.state.metrics.items()}
-        if self.validator is not None:
-            row |= {f"val_{name}": float(value) for name, value in self.validator.state.metrics.items()}
+        found = validation_of_epoch(engine, self.validator)
+        row |= {f"val_{name.removeprefix('val_')}": value for name, value in found.items()}
         row["learning_rate"] = float(engine.optimizer.param_groups[0]["lr"])
-        row |= {"seconds": seconds, "cubes_per_second": cubes / max(seconds, 1e-9)}
+        row["seconds"] = seconds
+        cubes = samples_seen(engine, engine.state.iteration - self._first)
+        if cubes is not None:
+            row["cubes_per_second"] = cubes / max(seconds, 1e-9)
         self.rows.append(row)
         write_table(self.path, self.rows, decimals={"seconds": ".1f", "cubes_per_second": ".1f"})

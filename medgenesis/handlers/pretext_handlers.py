@@ -1,5 +1,6 @@
 """The handlers that every pre-training has, in the order in which they must be attached."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from ignite.engine import Engine
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, ValidationHandler
 
+from medgenesis.engines import PretextEvents
 from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
@@ -15,6 +17,9 @@ from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.preview import Preview
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.tensorboard import TensorBoard
+from medgenesis.report import write_run_report
+
+logger = logging.getLogger(__name__)
 
 
 class PretextHandlers:
@@ -25,7 +30,8 @@ class PretextHandlers:
     are listed before it; whoever wants another order lists them all.
 
     Args:
-        output_dir: receives `last.pt`, `best.pt`, `metrics.csv`, `tensorboard/` and `images/`.
+        output_dir: receives `last.pt`, `best.pt`, `metrics.csv`, `tensorboard/`, `images/` and, when the run ends, also
+            when it is stopped, `report.html`.
         validator: the `PretextEvaluator`, run after every epoch.
         lr_scheduler: stepped after every epoch, or
         epoch_level: False: after every optimizer step.
@@ -47,7 +53,8 @@ class PretextHandlers:
         patience: int | None = None,
         probe: FrozenProbe | None = None,
     ) -> None:
-        folder = Path(output_dir)
+        self.folder = folder = Path(output_dir)
+        self.export = export
         self.handlers = [
             CollapseGuard(),
             ValidationHandler(validator=validator, interval=1),
@@ -64,3 +71,10 @@ class PretextHandlers:
     def attach(self, engine: Engine) -> None:
         for handler in self.handlers:
             handler.attach(engine)
+        engine.add_event_handler(PretextEvents.RUN_ENDED, self._report)
+
+    def _report(self, engine: Engine) -> None:
+        if engine.state.rank == 0:
+            page = write_run_report(self.folder, "Pre-training")
+            outputs = (self.folder / "metrics.csv", page, self.export)
+            logger.info("written: %s", ", ".join(str(path) for path in outputs if path and Path(path).exists()))

@@ -6,8 +6,9 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch.utils.tensorboard import SummaryWriter
 
-from medgenesis.engines import PretextEvents
+from medgenesis.engines import PretextEvents, PretextTrainer
 from medgenesis.handlers.preview import pretext_image
+from medgenesis.handlers.progress import batch_loss, validation_of_epoch
 
 
 class TensorBoard:
@@ -29,7 +30,8 @@ class TensorBoard:
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
-        engine.add_event_handler(PretextEvents.RUN_ENDED, self.close)
+        ended = PretextEvents.RUN_ENDED if isinstance(engine, PretextTrainer) else Events.COMPLETED
+        engine.add_event_handler(ended, self.close)
 
     def epoch_started(self, engine: Engine) -> None:
         if self._writer is None and engine.state.rank == 0:
@@ -37,7 +39,7 @@ class TensorBoard:
 
     def iteration_completed(self, engine: Engine) -> None:
         if self._writer is not None:
-            self._writer.add_scalar("batch/loss", engine.state.output["loss"].item(), engine.state.iteration)
+            self._writer.add_scalar("batch/loss", batch_loss(engine.state.output).item(), engine.state.iteration)
 
     def epoch_completed(self, engine: Engine) -> None:
         if self._writer is None:
@@ -46,9 +48,9 @@ class TensorBoard:
         for name, value in engine.state.metrics.items():
             self._writer.add_scalar(f"train/{name}", value, step)
         self._writer.add_scalar("learning_rate", engine.optimizer.param_groups[0]["lr"], step)
+        for name, value in validation_of_epoch(engine, self.validator).items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
         if self.validator is not None:
-            for name, value in self.validator.state.metrics.items():
-                self._writer.add_scalar(f"validation/{name}", value, step)
             state = self.validator.state
             found = pretext_image(state.batch, state.output) if state.output else None
             if found is not None:

@@ -1,7 +1,17 @@
-"""Networks applied to whole images: slice by slice, restored, embedded."""
+"""Networks applied to whole images: slice by slice, restored, embedded, classified."""
 
+from medgenesis.inference.auc import auc_interval
+from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedding import embed_volume, embed_volumes
 from medgenesis.inference.restore import restore_volume, restore_volumes
 from medgenesis.inference.slab_inferer import SlabInferer
 
-__all__ = ["SlabInferer", "embed_volume", "embed_volumes", "restore_volume", "restore_volumes"]
+__all__ = [
+    "SlabInferer",
+    "auc_interval",
+    "classify_volumes",
+    "embed_volume",
+    "embed_volumes",
+    "restore_volume",
+    "restore_volumes",
+]

@@ -4,6 +4,7 @@ from medgenesis.report.document import Report
 from medgenesis.report.label_overlay import overlay
 from medgenesis.report.metrics import read_curves
 from medgenesis.report.planes import flat_image, three_planes
+from medgenesis.report.run_report import write_run_report
 from medgenesis.report.text import text_table
 
-__all__ = ["Report", "flat_image", "overlay", "read_curves", "text_table", "three_planes"]
+__all__ = ["Report", "flat_image", "overlay", "read_curves", "text_table", "three_planes", "write_run_report"]

@@ -1,7 +1,12 @@
 """What was learnt: protocols on labelled tasks, analyses without labels, dense embeddings."""
 
 from medgenesis.renamed import old_names
-from medgenesis.transfer.analyses import report_restoration, restoration_errors
+from medgenesis.transfer.analyses import (
+    report_classification,
+    report_restoration,
+    report_segmentation,
+    restoration_errors,
+)
 from medgenesis.transfer.dense import (
     DenseEmbedder,
     EmbeddingMap,
@@ -36,8 +41,10 @@ __all__ = [
     "match_landmarks",
     "measure_compositionality",
     "measure_locality",
+    "report_classification",
     "report_dense_features",
     "report_restoration",
+    "report_segmentation",
     "restoration_errors",
     "same_position_baseline",
     "same_position_figures",

@@ -40,7 +40,7 @@ def test_a_shared_number_stands_in_settings_alone(name):
     shared, overlays = files.pop("settings"), set(find_bundle(name).overlays())
     used = set()
     for task in files.keys() - overlays:
-        own = {"num_classes"} if task == "classify" else set()  # those of whole images, another number
+        own = {"num_classes"} if task in ("classify", "predict") else set()  # those of whole images, another number
         for id in (shared.keys() & files[task].keys()) - own:
             used.add(id)
             assert files[task][id] == f"$@settings['{id}']", (task, id)
@@ -76,7 +76,7 @@ def test_volumes_are_prepared_alike_in_every_task(name):
     files = {task: config for task, config in configs(name).items() if "preprocessing" in config}
     files.pop("dense", None)  # its X-rays are never volumes
     for task, config in files.items():
-        own = config["volumes" if task == "classify" else "preprocessing"]
+        own = config["volumes" if task in ("classify", "predict") and "volumes" in config else "preprocessing"]
         expected = files["pretrain"]["preprocessing"]
         assert {k: v for k, v in own.items() if k not in labels} == expected, task
 

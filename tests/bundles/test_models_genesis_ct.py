@@ -157,8 +157,13 @@ def test_embed_writes_a_vector_a_volume(bundle, phantoms, tmp_path):
     assert len(rows[0]) == 1 + 16 * 2  # the last feature map has 16 * width channels
 
 
-def test_classify_writes_a_classifier(bundle):
+def test_classify_writes_a_classifier_that_predict_applies(bundle, tmp_path):
     bundle.run("classify")
+    run = bundle.root / "runs" / "classify"
+    assert {"metrics.csv", "predictions.csv", "auc.csv", "report.html"} <= {path.name for path in run.iterdir()}
+    bundle.run("predict", kind=None, section="validation", output_dir=str(tmp_path))
+    for name in ("predictions.csv", "auc.csv"):  # the same section, network and weights
+        assert (tmp_path / name).read_text() == (run / name).read_text()
     weights = torch.load(bundle.root / "models" / "classifier.pt", weights_only=True)
     assert any(name.startswith("encoder.") for name in weights) and not any("decoder" in name for name in weights)
 

@@ -153,6 +153,9 @@ def test_findings_by_area_under_the_curve(trained, caplog):
     assert weights_of(trained.root / "models" / "classifier.pt")["head.1.weight"].shape == (4, 512)
     assert 0 <= workflow.evaluator.state.metrics["val_auc"] <= 1
     assert workflow.parser.get_parsed_content("loss").__class__.__name__ == "BCEWithLogitsLoss"
+    trained.run("predict", kind=None, section="validation", output_dir=str(trained.root / "new"))
+    for name in ("predictions.csv", "auc.csv"):
+        assert (trained.root / "new" / name).read_text() == (trained.root / "runs" / "classify" / name).read_text()
 
 
 def test_embed_writes_a_vector_an_image(trained, xrays, phantoms, tmp_path):
@@ -212,6 +215,9 @@ def test_one_class_a_volume(adam, phantoms):
     workflow = adam.run("classify", "slabs", init="scratch", num_classes=2)
     assert workflow.parser.get_parsed_content("loss").__class__.__name__ == "CrossEntropyLoss"
     assert weights_of(adam.root / "models" / "classifier.pt")["head.1.weight"].shape == (2, 512)
+    adam.run("predict", "slabs", kind=None, num_classes=2, section="validation", output_dir=str(adam.root / "new"))
+    told = (adam.root / "new" / "predictions.csv").read_text()
+    assert told == (adam.root / "runs" / "classify" / "predictions.csv").read_text()
 
 
 def test_one_list_mixes_xrays_and_volumes(adam, xrays, phantoms, tmp_path):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from medgenesis.engines import PretextTrainer
+from medgenesis.report import write_run_report
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.storage.tables import write_table
 
@@ -82,7 +83,8 @@ def _mean_target(pairs: Dataset, batch_size: int) -> Tensor:
 
 
 def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str | Path, path: str | Path) -> None:
-    """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file.
+    """Log the table of `restoration_errors` for the best weights of a finished run, and write it to a CSV file
+    and to the run's report beside it.
 
     Args:
         trainer: the run, of a method with `restore`; nothing happens on ranks other than 0.
@@ -97,5 +99,7 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     errors = restoration_errors(method, trainer.data_loader.dataset, held_out)
     rows = [(name, error, error / max(errors["network"], 1e-12)) for name, error in errors.items()]
     write_table(path, rows, COLUMNS, decimals={COLUMNS[1]: ".6f", COLUMNS[2]: ".2f"})
+    page = write_run_report(Path(path).parent, "Pre-training")
     for name, error in errors.items():
         logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)
+    logger.info("written: %s, %s", path, page)

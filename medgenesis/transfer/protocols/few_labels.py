@@ -12,6 +12,7 @@ import numpy as np
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.data import load_datalist
+from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, fingerprint, record_fingerprint
@@ -58,6 +59,7 @@ def dice_after_finetuning(
         "val_interval": _NEVER,
         "train#dataset#data": list(training),
         "validate#dataset#data": list(test),
+        "run": ["$@train#trainer.run()"],  # the report of a run is of its test records, below
         **(overrides or {}),
     }
     workflow = ConfigWorkflow(
@@ -68,6 +70,7 @@ def dice_after_finetuning(
     workflow.initialize()
     workflow.run()
     evaluator = workflow.evaluator
+    SegmentationCases(folder, "Fine-tuning").attach(evaluator)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
 

@@ -1,0 +1,117 @@
+"""Each case of an evaluation in a table, with volumes and surface distances, and the worst ones drawn."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
+from PIL import Image
+from torch import Tensor
+
+from medgenesis.report import flat_image, three_planes
+from medgenesis.report.run_report import CASE_COLUMNS, WORST, write_run_report
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.tables import write_table
+
+logger = logging.getLogger(__name__)
+
+_LONGEST = 200  # pixels of a drawing's longest side
+_DISTANCES = {"hausdorff_95": (compute_hausdorff_distance, {"percentile": 95})}
+_DISTANCES["surface_distance"] = (compute_average_surface_distance, {"symmetric": True})
+
+
+class SegmentationCases:
+    """Measure and draw what an evaluator of label maps answers; for MONAI's `SupervisedEvaluator`.
+
+    Its postprocessing must leave `pred` and `label` one-hot, (C, *spatial), class 0 the background. Everything is
+    measured on the grid of the network. `cases.csv`: a row a case (its number in the section, from 1) and class, with
+    Dice, the 95th percentile of the Hausdorff distance and the mean surface distance both ways (mm, of 2D images
+    pixels), the volumes found and of the reference (mL); a cell is empty where a class is absent from one of the two.
+
+    Args:
+        folder: receives `cases.csv`, `cases/*.png` (the worst) and `report.html`.
+        title: heading of the report.
+    """
+
+    def __init__(self, folder: str | Path, title: str = "Segmentation") -> None:
+        self.folder, self.title = Path(folder), title
+        self._rows: list[dict] = []
+        self._worst: list[tuple[float, int, np.ndarray]] = []
+        self._count = 0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._rows, self._worst, self._count = [], [], 0
+
+    def _measure(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            self._count += 1
+            rows = case_rows(item["pred"], item["label"], _spacing(item["image"]))
+            self._rows += [{"case": self._count, **row} for row in rows]
+            dice = [row["dice"] for row in rows if row["dice"] is not None]
+            mean = float(np.mean(dice)) if dice else 1.0
+            if len(self._worst) < WORST or mean < self._worst[-1][0]:
+                self._worst = [*self._worst, (mean, self._count, _drawn(item))]
+                self._worst = sorted(self._worst, key=lambda one: one[:2])[:WORST]
+
+    def _write(self, engine: Engine) -> None:
+        if engine.state.rank != 0:
+            return
+        for old in (self.folder / "cases").glob("case_*.png"):
+            old.unlink()
+        for _, number, drawing in self._worst:
+            with replacing(self.folder / "cases" / f"case_{number:04d}.png") as beside:
+                Image.fromarray(drawing).save(beside)
+        write_table(self.folder / "cases.csv", self._rows, CASE_COLUMNS, decimals=".5g")
+        page = write_run_report(self.folder, self.title)
+        logger.info("written: %s, %s", self.folder / "cases.csv", page)
+
+
+def case_rows(pred: Tensor, label: Tensor, spacing_mm: tuple[float, ...] | None) -> list[dict]:
+    """A row of `cases.csv` a class, but for the background.
+
+    Args:
+        pred: one-hot (C, *spatial).
+        label: likewise.
+        spacing_mm: of the axes; None of a 2D image, which has none.
+    """
+    found, truth = (torch.as_tensor(one).detach().cpu().float() for one in (pred, label))
+    dice = compute_dice(found[None], truth[None], include_background=False, ignore_empty=True)[0]
+    measured = {"dice": dice}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are absent, which become empty cells
+        for name, (measure, settings) in _DISTANCES.items():
+            measured[name] = measure(
+                found[None], truth[None], include_background=False, spacing=spacing_mm, **settings
+            )[0]
+    ml = None if spacing_mm is None else float(np.prod(spacing_mm)) / 1000
+    volumes = {"found_ml": found, "reference_ml": truth}
+    rows = []
+    for index in range(1, len(truth)):
+        row: dict = {"class": index, "unit": "pixels" if spacing_mm is None else "mm"}
+        for name, values in measured.items():
+            value = float(values[index - 1])
+            row[name] = value if np.isfinite(value) else None
+        row |= {name: None if ml is None else float(one[index].sum()) * ml for name, one in volumes.items()}
+        rows.append(row)
+    return rows
+
+
+def _spacing(image: Tensor) -> tuple[float, ...] | None:
+    return tuple(float(mm) for mm in image.pixdim) if image.ndim == 4 and hasattr(image, "pixdim") else None
+
+
+def _drawn(item: dict) -> np.ndarray:
+    volume = np.asarray(item["image"][0].cpu()).clip(0, 1)
+    found, truth = (np.asarray(torch.as_tensor(item[key]).argmax(dim=0).cpu()) for key in ("pred", "label"))
+    if volume.ndim == 2:
+        return flat_image(volume, found, truth, longest=_LONGEST)
+    spacing = _spacing(item["image"]) or (1, 1, 1)
+    return three_planes(volume, found, truth, spacing, longest=_LONGEST, positions=True)

@@ -1,0 +1,104 @@
+"""A classifier applied to images: probabilities in a table, and the AUC where the classes are known."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import Inferer
+from monai.networks.utils import eval_mode
+from torch import nn
+
+from medgenesis.inference.auc import auc_interval
+from medgenesis.report import write_run_report
+from medgenesis.storage.tables import write_table
+
+logger = logging.getLogger(__name__)
+
+AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high")
+
+
+@torch.no_grad()
+def classify_volumes(
+    network: nn.Module,
+    volumes: Iterable[Mapping[str, Any]],
+    inferer: Inferer,
+    output_dir: str | Path,
+    *,
+    multi_label: bool = False,
+    title: str = "Classification",
+    seed: int = 0,
+) -> np.ndarray:
+    """Classify every image of a data set, and write `predictions.csv`, `auc.csv` and `report.html`.
+
+    `predictions.csv` has a row an image: its number, its file's name, the known class or findings, a probability a
+    class, and where the class is known how far the answer is from it (`error`, 0 to 1). `auc.csv` has for each class
+    the AUC of the records whose class is known, with the 95 % interval of a bootstrap over patients.
+
+    Args:
+        network: (B, C, *spatial) -> logits (B, classes); used in evaluation mode, on the device of its weights.
+        volumes: items with `image` (C, *spatial) and, where known, `class` (a whole number) or `classes` (0 or 1 for
+            each finding), and `patient`: a data set, or `StreamedDataset`.
+        inferer: from an image (1, C, *spatial) and the network to logits (1, classes).
+        output_dir: receives the files.
+        multi_label: the classes are findings, of which several may be present.
+        title: heading of the report.
+        seed: of the bootstrap.
+
+    Returns:
+        Probabilities (images, classes).
+    """
+    folder, device = Path(output_dir), next(network.parameters()).device
+    names, truths, patients, answers = [], [], [], []
+    with eval_mode(network):
+        for number, item in enumerate(volumes, 1):
+            logits = torch.as_tensor(inferer(item["image"][None].to(device), network))[0].float()
+            answers.append((logits.sigmoid() if multi_label else logits.softmax(0)).cpu().numpy())
+            names.append(Path(str(getattr(item["image"], "meta", {}).get("filename_or_obj", number))).name)
+            known = item.get("classes" if multi_label else "class")
+            truths.append(None if known is None else np.asarray(known).astype(int))
+            patients.append(str(item.get("patient", f"record {number}")))
+    probabilities = np.stack(answers)
+    onehot = [_onehot(truth, probabilities.shape[1]) for truth in truths]
+    rows = []
+    for i, (name, one) in enumerate(zip(names, probabilities, strict=True)):
+        row: dict[str, Any] = {"record": i + 1, "image": name, "truth": _in_words(truths[i])}
+        row |= {f"p_{index}": float(value) for index, value in enumerate(one)}
+        row["error"] = None if onehot[i] is None else float(np.abs(one - onehot[i]).max())
+        rows.append(row)
+    write_table(folder / "predictions.csv", rows, decimals=".6f")
+    _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label, seed)
+    page = write_run_report(folder, title)
+    logger.info("%d images, %d classes", *probabilities.shape)
+    logger.info("written: %s, %s, %s", folder / "predictions.csv", folder / "auc.csv", page)
+    return probabilities
+
+
+def _onehot(truth: np.ndarray | None, classes: int) -> np.ndarray | None:
+    if truth is None:
+        return None
+    return truth if truth.ndim else np.eye(classes, dtype=int)[int(truth)]
+
+
+def _in_words(truth: np.ndarray | None) -> str:
+    return "" if truth is None else " ".join(map(str, np.atleast_1d(truth)))
+
+
+def _write_auc(
+    path: Path, probabilities: np.ndarray, onehot: list, patients: list[str], multi: bool, seed: int
+) -> None:
+    """A row a class; of two classes that exclude each other the second alone, for both have the same."""
+    known = [i for i, one in enumerate(onehot) if one is not None]
+    classes = probabilities.shape[1]
+    rows = []
+    for index in range(1 if not multi and classes == 2 else 0, classes):
+        truth = np.array([onehot[i][index] for i in known], dtype=int)
+        whose = [patients[i] for i in known]
+        auc, low, high = auc_interval(truth, probabilities[known, index], whose, seed=seed)
+        numbers = (None if np.isnan(one) else one for one in (auc, low, high))
+        rows.append((index, len(known), int(truth.sum()), *numbers))
+        if not np.isnan(auc):
+            logger.info("class %d: AUC %.3f [%.3f, %.3f], %d records", index, auc, low, high, len(known))
+    write_table(path, rows, AUC_COLUMNS, decimals=".5f")

@@ -1,0 +1,177 @@
+"""The page of a run, made of what the run has recorded in its folder: the same whenever it is made."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from medgenesis.report.document import Report
+from medgenesis.report.metrics import read_curves
+from medgenesis.storage.tables import read_table
+
+CASE_COLUMNS = (
+    *("case", "class", "dice", "hausdorff_95", "surface_distance", "unit", "found_ml", "reference_ml"),
+)  # of cases.csv; distances in mm, of 2D images in pixels, which have no volume
+WORST = 6  # cases that are drawn
+_LISTED = 30  # rows of a table of cases
+_NO_CURVE = ("iteration", "seconds", "cubes_per_second")
+_SHARES = ("dice", "auc", "accuracy", "probe", "spread", "pruned")  # from 0 to 1: not on a logarithmic axis
+
+Row = Mapping[str, str]
+
+
+def write_run_report(folder: str | Path, title: str = "Training") -> Path | None:
+    """Write `report.html` of a run, whole or not at all, and return its path; None where nothing is recorded yet.
+
+    Args:
+        folder: of the run. What is there is shown: `cases.csv` and `cases/*.png` (of `SegmentationCases`), `auc.csv`
+            and `predictions.csv`, `metrics.csv`, `images/epoch_*.png`, `restoration.csv`.
+        title: heading of the page.
+    """
+    folder = Path(folder)
+    if not any((folder / name).is_file() for name in ("metrics.csv", "cases.csv", "auc.csv")):
+        return None
+    report = Report(title, "Research software: not for diagnosis or treatment.")
+    add_cases(report, folder)
+    _classes(report, folder)
+    _curves(report, folder / "metrics.csv")
+    _images(report, folder)
+    _restoration(report, folder / "restoration.csv")
+    return report.write(folder / "report.html")
+
+
+def add_cases(report: Report, folder: Path) -> None:
+    """The drawings and tables of `cases.csv`, the worst case first."""
+    rows = read_table(folder / "cases.csv") if (folder / "cases.csv").is_file() else []
+    if not rows:
+        return
+    dice = mean_dice(rows)
+    order = sorted(dice, key=lambda case: (dice[case], int(case)))
+    unit = rows[0]["unit"]
+    report.heading(f"Cases, the worst first: {len(order)}")
+    drawn = [(case, folder / "cases" / f"case_{int(case):04d}.png") for case in order]
+    gallery = [
+        (np.asarray(Image.open(path).convert("RGB")), f"case {case}: mean Dice {dice[case]:.3f}")
+        for case, path in drawn
+        if path.is_file()
+    ]
+    if gallery:
+        report.gallery(gallery)
+        report.paragraph("Coloured: found. Yellow line: reference. R and A: the patient's right and front.")
+    report.table(
+        (
+            "class",
+            "cases",
+            "mean Dice",
+            f"Hausdorff 95, {unit}",
+            f"surface distance, {unit}",
+            "found, mL",
+            "reference, mL",
+        ),
+        [_of_class(rows, name) for name in dict.fromkeys(row["class"] for row in rows)],
+        "Means by class, of the cases that have a value. Surface distance: mean, both ways.",
+    )
+    listed = [row for case in order for row in rows if row["case"] == case][:_LISTED]
+    report.table(
+        ("case", "class", "Dice", f"Hausdorff 95, {unit}", f"surface distance, {unit}", "found, mL", "reference, mL"),
+        [(int(row["case"]), row["class"], *_readable([*map(_number, _measured(row))])) for row in listed],
+        f"Cases by their number in the section, the worst first ({len(listed)} of {len(rows)} rows; all: cases.csv). "
+        "A dash: the class is absent from one of the two.",
+    )
+
+
+def mean_dice(rows: Sequence[Row]) -> dict[str, float]:
+    """Of each case over its classes; a case without any class counts as right."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["case"], []).extend([float(row["dice"])] if row["dice"] else [])
+    return {case: float(np.mean(found)) if found else 1.0 for case, found in values.items()}
+
+
+def _measured(row: Row) -> list[str]:
+    return [row[name] for name in ("dice", "hausdorff_95", "surface_distance", "found_ml", "reference_ml")]
+
+
+def _of_class(rows: Sequence[Row], name: str) -> tuple:
+    own = [row for row in rows if row["class"] == name]
+    columns = ([float(value) for value in column if value] for column in zip(*map(_measured, own), strict=True))
+    return name, len(own), *_readable([float(np.mean(column)) if column else None for column in columns])
+
+
+def _readable(measured: Sequence[float | None]) -> list[str | None]:
+    """Dice to a thousandth; mm, pixels and mL to a tenth."""
+    forms = (".3f", ".1f", ".1f", ".1f", ".1f")
+    return [None if value is None else f"{value:{form}}" for value, form in zip(measured, forms, strict=True)]
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _classes(report: Report, folder: Path) -> None:
+    """The AUC of each class, and the records that are answered worst."""
+    if not (folder / "auc.csv").is_file():
+        return
+    report.heading("Classification")
+    rows = [
+        (row["class"], int(row["records"]), int(row["with"]), _interval(row)) for row in read_table(folder / "auc.csv")
+    ]
+    caption = "Area under the ROC curve [95 % interval: bootstrap over patients]"
+    report.table(("class", "records", "of the class", "AUC"), rows, caption)
+    rows = read_table(folder / "predictions.csv") if (folder / "predictions.csv").is_file() else []
+    wrong = sorted((row for row in rows if row.get("error")), key=lambda row: -float(row["error"]))[:_LISTED]
+    if wrong:
+        names = [name for name in wrong[0] if name.startswith(("record", "truth", "p_"))]
+        body = [[_number(row[name]) if name.startswith("p_") else row[name] for name in names] for row in wrong]
+        report.table(names, body, f"Answers, the worst first ({len(wrong)} of {len(rows)}; all: predictions.csv)")
+
+
+def _interval(row: Row) -> str | None:
+    return f"{float(row['auc']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["auc"] else None
+
+
+def _curves(report: Report, path: Path) -> None:
+    curves = {name: points for name, points in _recorded(path).items() if name not in _NO_CURVE}
+    if not curves:
+        return
+    report.heading("Training")
+    last = max(epochs.max() for epochs, _ in curves.values())
+    report.paragraph(f"{last:.0f} epochs.")
+    bases = sorted(dict.fromkeys(map(_base, curves)), key=lambda base: (base == "learning rate", base != "loss"))
+    for base in bases:
+        lines = {}
+        for name, points in curves.items():
+            if _base(name) == base and np.isfinite(points[1]).any():
+                lines["validation" if name.startswith("val_") else "training"] = points
+        if lines:
+            share = any(word in base for word in _SHARES)
+            every = np.concatenate([values[np.isfinite(values)] for _, values in lines.values()])
+            log = not share and bool(every.min() > 0) and every.max() > 4 * every.min()
+            report.curves(lines, "epoch", base, f"{base} by epoch.", log_y=log)
+
+
+def _recorded(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return read_curves(path) if path.is_file() else {}
+
+
+def _base(name: str) -> str:
+    return name.removeprefix("val_").removeprefix("train_").replace("_", " ")
+
+
+def _images(report: Report, folder: Path) -> None:
+    drawings = sorted((folder / "images").glob("epoch_*.png"))
+    if drawings:
+        ends = dict.fromkeys((drawings[0], drawings[-1]))
+        gallery = [(np.asarray(Image.open(path)), f"epoch {int(path.stem.split('_')[-1])}") for path in ends]
+        report.heading("The pretext task, first and last epoch")
+        report.paragraph("Middle slices of validation samples: original, corrupted, restored; or two views.")
+        report.gallery(gallery, scale=2)
+
+
+def _restoration(report: Report, path: Path) -> None:
+    if path.is_file():
+        rows = read_table(path)
+        caption = "Held-out samples: the network against answers that need no network"
+        report.heading("Restoration")
+        report.table(list(rows[0]), [list(row.values()) for row in rows], caption)
