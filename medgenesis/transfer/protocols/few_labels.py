@@ -53,12 +53,12 @@ def dice_after_finetuning(
         Dice of each test record and class (records, classes without background); NaN where a class is absent.
     """
     settings = {
-        "bundle_root": str(folder),
+        "bundle_root": str(Path(folder).absolute()),
         "init": init,
         "seed": seed,
         "val_interval": _NEVER,
-        "train#dataset#data": list(training),
-        "validate#dataset#data": list(test),
+        "train#dataset#data": tuple(training),  # tuples: what is in a list or mapping would be parsed, and run
+        "validate#dataset#data": tuple(test),
         "run": ["$@train#trainer.run()"],  # the report of a run is of its test records, below
         **(overrides or {}),
     }

@@ -6,6 +6,10 @@ import os
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from monai.bundle import ConfigWorkflow
 
 from medgenesis.transfer import bootstrap_interval, compare_few_labels
 from medgenesis.transfer.protocols import few_labels
@@ -107,3 +111,48 @@ def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
             settings.write_text(text)
         made_with.append(few_labels._made_with([config], [], [], "scratch", None))
     assert made_with[1] == made_with[3] and all(made_with[i] != made_with[j] for i, j in ((0, 1), (1, 2), (0, 2)))
+
+
+class Unrun(ConfigWorkflow):
+    """A workflow whose training and validation are stand-ins; `latest` is the one that was made last."""
+
+    latest = None
+
+    def initialize(self):
+        type(self).latest = self
+
+    def run(self):
+        self.found = {part: self.parser.get_parsed_content(f"{part}#dataset").data for part in ("train", "validate")}
+
+    class evaluator:  # noqa: N801 - the name of the workflow's property
+        run = staticmethod(lambda: None)
+
+        class state:  # noqa: N801
+            metric_details = {"val_mean_dice": torch.zeros(1, 1)}
+
+
+CODE = "__import__('pathlib').Path({file!r}).touch()"
+KEYS = st.sampled_from(["patient", "_target_", "_disabled_", "_mode_", "a#b", "a::b", "@width", "%width", "$x"])
+
+
+def hostile_values(file):
+    code = CODE.format(file=file)
+    words = ["$" + code, "@width", "%width", "%train", "@##width", "$@width", "pathlib.Path.touch", "os.getcwd", "a"]
+    words = st.sampled_from(words) | st.text(max_size=5)
+    return st.recursive(words, lambda part: st.lists(part, max_size=2) | st.dictionaries(KEYS, part, max_size=2))
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_a_record_holds_is_never_parsed_as_configuration(tmp_path, monkeypatch, data):
+    monkeypatch.setattr(few_labels, "ConfigWorkflow", Unrun)
+    dataset = "{_target_: monai.data.Dataset, data: []}"
+    config = f"width: 2\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\nvalidate: {{dataset: {dataset}}}\n"
+    (tmp_path / "finetune.yaml").write_text(config)
+    records = st.dictionaries(KEYS, hostile_values(str(tmp_path / "ran")), max_size=3)
+    training, test = data.draw(st.lists(records, min_size=1, max_size=2)), [data.draw(records)]
+    few_labels.dice_after_finetuning(
+        [tmp_path / "finetune.yaml"], training, test, tmp_path, init="scratch", seed=0, iterations=1
+    )
+    assert list(Unrun.latest.found["train"]) == training and list(Unrun.latest.found["validate"]) == test
+    assert not (tmp_path / "ran").exists()
