@@ -7,8 +7,8 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 """
 
 from medgenesis.bundles.catalog import copy, names, path
+from medgenesis.bundles.checks import check_settings
 from medgenesis.bundles.reading import root
 from medgenesis.bundles.shared import chosen, settings
-from medgenesis.bundles.unused import refuse_unused_settings
 
-__all__ = ["chosen", "copy", "names", "path", "refuse_unused_settings", "root", "settings"]
+__all__ = ["check_settings", "chosen", "copy", "names", "path", "root", "settings"]

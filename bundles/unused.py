@@ -8,32 +8,35 @@ from typing import Any
 
 import yaml
 
-from medgenesis.bundles.reading import Reading, being_read
+from medgenesis.bundles.reading import Reading
 from medgenesis.bundles.shared import SETTINGS, Settings
 
 logger = logging.getLogger(__name__)
 
+SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEPT = ("_meta_", "imports", "displayable_configs", "detector")  # read by MONAI and MONAI Label by their names
 
 
-def refuse_unused_settings(settings: Settings) -> None:
+def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
     """Refuse a setting of the config being read that no config of the bundle has and nothing refers to.
 
-    Called first by the configs' `initialize`. An overlay that several tasks share may hold what one of them has no use
+    An overlay that several tasks share may hold what one of them has no use
     for; any other setting without effect in this task, though another task has one of that name, is a warning.
 
     Args:
+        reading: what evaluates the config.
         settings: of the bundle, as from `settings`.
 
     Raises:
         ValueError: there is one; the nearest names are given.
     """
-    reading = being_read()
-    unused = [] if reading is None else _unused(reading)
-    if not unused:
+    unused, parts = _unused(reading), _parts_without_user(reading)
+    if not unused and not parts:
         return
-    configs = _configs(settings.folder)
+    contents = _contents(settings.folder)
+    _refuse_unknown_parts(parts, {id for content in contents.values() for id in _ids(content)})
+    configs = {name: _at_the_top(content) for name, content in contents.items()}
     known = {id for config in configs.values() for id in config}
     for id in unused:
         owners = [name for name, config in configs.items() if id in config]
@@ -54,10 +57,53 @@ def refuse_unused_settings(settings: Settings) -> None:
 def _unused(reading: Reading) -> list[str]:
     """The top-level ids of a config that it never refers to, and that MONAI does not read by their names."""
     config = reading.parser.get()
-    used = {*_KEPT, *_properties(), *_referred_to(config)}
+    used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(config))}
     if reading.workflow is not None:
         used |= {reading.workflow.init_id, reading.workflow.run_id, reading.workflow.final_id}
     return [id for id in config if id not in used]
+
+
+def _parts_without_user(reading: Reading) -> list[str]:
+    """The ids inside of plain mappings (`train#dataloader`) that nothing refers to, alone or with their mapping.
+
+    Parts of a component are its arguments, which it refuses itself.
+    """
+    config = reading.parser.get()
+    used = set(_referred_to(config))
+    shielded = {id for one in used for id in _beginnings(one)}  # what a reference goes through or into
+    mappings = [(id, value) for id, value in config.items() if id not in (*_KEPT, "stages")]
+    found = []
+    while mappings:
+        id, value = mappings.pop()
+        if not isinstance(value, Mapping) or "_target_" in value or id in used:
+            continue
+        for key, part in value.items():
+            below = f"{id}{SEPARATOR}{key}"
+            if below not in shielded:
+                found.append(below)
+            mappings.append((below, part))
+    return found
+
+
+def _refuse_unknown_parts(parts: list[str], known: set[str]) -> None:
+    for id in sorted(set(parts) - known):
+        near = difflib.get_close_matches(id, known, n=3)
+        remedy = f"Did you mean {' or '.join(near)}?" if near else "Leave it out."
+        raise ValueError(f"{id}: must be a part that a config of the bundle has; found none of that name. {remedy}")
+
+
+def _ids(part: Any, id: str = "") -> Iterator[str]:
+    """Of every part of plain mappings: train, train#dataloader, …"""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            below = SEPARATOR.join([*([id] if id else []), _normal(key)])
+            yield below
+            yield from _ids(value, below)
+
+
+def _beginnings(id: str) -> Iterator[str]:
+    parts = id.split(SEPARATOR)
+    return (SEPARATOR.join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def _properties() -> set[str]:
@@ -74,7 +120,7 @@ def _referred_to(part: Any) -> Iterator[str]:
         part = part.values()
     elif isinstance(part, str):
         for id in ReferenceResolver.match_refs_pattern(part):
-            yield ReferenceResolver.split_id(id)[0]
+            yield _normal(id)
         return
     elif not isinstance(part, (list, tuple)):
         return
@@ -91,11 +137,17 @@ def _users(part: Any, what: str, id: str = "") -> Iterator[str]:
         yield id
 
 
-def _configs(folder: Path) -> dict[str, dict[str, Any]]:
-    """Content of each YAML file of a bundle by its name, the ids of nested overrides by what they begin with."""
-    configs = {}
-    for path in sorted(path for path in folder.glob("*.yaml") if path.name != SETTINGS):
-        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
-        if isinstance(content, dict):
-            configs[path.name] = {id.replace("::", "#").split("#")[0]: value for id, value in content.items()}
-    return configs
+def _contents(folder: Path) -> dict[str, dict[str, Any]]:
+    """Content of each YAML file of a bundle by its name."""
+    paths = sorted(path for path in folder.glob("*.yaml") if path.name != SETTINGS)
+    contents = {path.name: yaml.load(path.read_text(encoding="utf-8"), _LOADER) for path in paths}
+    return {name: content for name, content in contents.items() if isinstance(content, dict)}
+
+
+def _at_the_top(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their names; those of a part (`train#trainer#max_epochs`) by what they begin with."""
+    return {_normal(id).partition(SEPARATOR)[0]: value for id, value in content.items()}
+
+
+def _normal(id: Any) -> str:
+    return str(id).replace("::", SEPARATOR)

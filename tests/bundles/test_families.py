@@ -65,7 +65,7 @@ def test_every_task_begins_and_ends_alike(name):
         assert config["settings"] == "$medgenesis.bundles.settings(@bundle_root)"
         assert config["initialize"][:2] == [
             "$medgenesis.errors.say_cause_last()",
-            "$medgenesis.bundles.refuse_unused_settings(@settings)",
+            "$medgenesis.bundles.check_settings(@settings)",
         ]
 
 

@@ -16,7 +16,7 @@ settings: $medgenesis.bundles.settings(@bundle_root)
 width: $@settings['width']
 output_dir: $@bundle_root + '/runs'
 stages: {one: {width: 3}}
-initialize: [$medgenesis.bundles.refuse_unused_settings(@settings)]
+initialize: [$medgenesis.bundles.check_settings(@settings)]
 run: []
 """
 
@@ -169,7 +169,7 @@ def test_a_setting_that_something_refers_to_is_taken(bundle):
 
 @pytest.mark.parametrize("id", ["device", "dataset_dir", "evaluator", "finalize"])
 def test_what_monai_reads_by_its_name_is_taken(bundle, id):
-    made(bundle / "configs" / "task.yaml", **{id: []})
+    made(bundle / "configs" / "task.yaml", **{id: "cpu"})
 
 
 def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
@@ -187,3 +187,43 @@ def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
     (message,) = said(*files, epochs=3)
     assert message.startswith("epochs: has no effect") and "other.yaml" in message
     assert said(bundle / "configs" / "other.yaml", epochs=3) == []
+
+
+@pytest.mark.parametrize("id", ["train#dataloder", "train#trainr", "train::inferrer"])
+def test_a_mistyped_part_is_refused_with_the_nearest_names(bundle, id):
+    known = "train: {dataloader: {_target_: list}, trainer: {_target_: dict}, inferer: null, free: {a: 1}}\n"
+    (bundle / "configs" / "task.yaml").write_text(CONFIG + known + "whole: $@train#free\n")
+    made(
+        bundle / "configs" / "task.yaml",
+        **{"train#free#b": 2, "train#trainer#max_epochs": 1},
+    )
+    with pytest.raises(RuntimeError) as error:
+        made(bundle / "configs" / "task.yaml", **{id: 3})
+    found = str(cause_of(error.value))
+    assert found.startswith("train#") and "Did you mean train#" in found
+
+
+# values that no task can run with
+
+
+@pytest.mark.parametrize(
+    ("id", "right", "wrong"),
+    [
+        ("width", (1, 32), (0, -1, 2.5, "abc", None, True, [32])),
+        ("num_workers", (0, 4), (-1, 0.5, "four")),
+        ("learning_rate", (1, 1e-3), (0, -1, "fast", float("nan"), float("inf"))),
+        ("overlap", (0, 0.5), (1, -0.1, "half")),
+        ("cube_size", ([16, 16, 8],), (16, [16, 16], [16, 16, 0], [16, 16, 8.0], "16")),
+        ("spacing_mm", (None, 1.5, [1, 1, 2.5]), (0, [1, -1, 1], [1], "1mm", [1, None, 1])),
+        ("save_every", (None, 3), (0, "daily")),
+        ("device", ("cpu",), ("cudda", 3.5, "cuda:99")),
+    ],
+)
+def test_impossible_values_are_refused_by_name(bundle, id, right, wrong):
+    (bundle / "configs" / "task.yaml").write_text(CONFIG + f"{id}: null\nuser: $@{id}\n".replace("width: null\n", ""))
+    for value in right:
+        made(bundle / "configs" / "task.yaml", **{id: "$None" if value is None else value})
+    for value in wrong:
+        with pytest.raises(RuntimeError) as error:
+            made(bundle / "configs" / "task.yaml", **{id: "$None" if value is None else value})
+        assert str(cause_of(error.value)).startswith(f"{id}: must be ")

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 
@@ -161,11 +160,8 @@ def fill(records, folder, barrier):
 
 def test_two_processes_may_fill_one_cache(records, tmp_path, in_child):
     barrier = FORK.Barrier(2)
-    other = threading.Thread(target=lambda: sums.append(in_child(fill, records, tmp_path, barrier)))
-    sums = []
-    other.start()
-    sums.append(in_child(fill, records, tmp_path, barrier))
-    other.join()
+    results = [in_child.started(fill, records, tmp_path, barrier) for _ in range(2)]
+    sums = [result() for result in results]
     wanted = sum(nibabel.load(record["image"]).get_fdata().sum() for record in records)
     np.testing.assert_allclose(sums, [wanted] * 2, rtol=1e-6)
     assert len(list(tmp_path.glob("*.pt"))) == 3

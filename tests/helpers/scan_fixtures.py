@@ -70,18 +70,29 @@ def records(write_nifti):
 
 @pytest.fixture
 def in_child():
-    """in_child(function, *args) -> what it returns in a forked process: quick, and limits stay there."""
+    """in_child(function, *args) -> what it returns in a forked process: quick, and limits stay there.
+
+    in_child.started(function, *args) -> a function that waits for it, for two at the same time.
+    """
     fork = multiprocessing.get_context("fork")
 
-    def run(function, *args):
+    def started(function, *args):
         ours, theirs = fork.Pipe(duplex=False)
         child = fork.Process(target=lambda: theirs.send(function(*args)))
         child.start()
         theirs.close()
-        child.join(60)
-        assert child.exitcode == 0
-        return ours.recv()
 
+        def result():
+            child.join(60)
+            assert child.exitcode == 0
+            return ours.recv()
+
+        return result
+
+    def run(function, *args):
+        return started(function, *args)()
+
+    run.started = started
     return run
 
 

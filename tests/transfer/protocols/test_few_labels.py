@@ -124,10 +124,10 @@ class Unrun(ConfigWorkflow):
     def run(self):
         self.found = {part: self.parser.get_parsed_content(f"{part}#dataset").data for part in ("train", "validate")}
 
-    class evaluator:  # noqa: N801 - the name of the workflow's property
+    class evaluator:
         run = staticmethod(lambda: None)
 
-        class state:  # noqa: N801
+        class state:
             metric_details = {"val_mean_dice": torch.zeros(1, 1)}
 
 

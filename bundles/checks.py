@@ -1,0 +1,23 @@
+"""What every task of a bundle checks before it reads a file: that its settings are used, and possible."""
+
+from medgenesis.bundles.reading import being_read
+from medgenesis.bundles.shared import Settings
+from medgenesis.bundles.unused import refuse_unused_settings
+from medgenesis.bundles.values import refuse_impossible_values
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse a setting of the config being read that nothing uses, or whose value no task can run with.
+
+    Called first by the configs' `initialize`.
+
+    Args:
+        settings: of the bundle, as from `settings`.
+
+    Raises:
+        ValueError: there is one; of a name, the nearest ones are given.
+    """
+    reading = being_read()
+    if reading is not None:
+        refuse_unused_settings(reading, settings)
+        refuse_impossible_values(reading)
