@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import unittest.mock
 
 import numpy as np
 import pytest
@@ -146,6 +147,7 @@ def hostile_values(file):
 @given(data=st.data())
 def test_what_a_record_holds_is_never_parsed_as_configuration(tmp_path, monkeypatch, data):
     monkeypatch.setattr(few_labels, "ConfigWorkflow", Unrun)
+    monkeypatch.setattr(few_labels, "SegmentationCases", unittest.mock.Mock())
     dataset = "{_target_: monai.data.Dataset, data: []}"
     config = f"width: 2\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\nvalidate: {{dataset: {dataset}}}\n"
     (tmp_path / "finetune.yaml").write_text(config)
