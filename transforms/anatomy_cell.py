@@ -69,6 +69,8 @@ class RandAnatomyCell(RandCroppingTransform):
         MetaTensor's affine follows.
     """
 
+    params: AnatomyCellParams
+
     def __init__(self, level: int, grid: str = "binary", *, least_side: int = 32, anywhere: bool = False) -> None:
         super().__init__()
         self.level, self.least_side = check_count("level", level, least=0), check_count("least_side", least_side)
@@ -132,3 +134,4 @@ class BatchedAnatomyCell(BatchedCroppingTransform):
     """Batched form of `RandAnatomyCell`: (B, C, *spatial) -> (B, C, *cell)."""
 
     array = RandAnatomyCell
+    params: AnatomyCellParams

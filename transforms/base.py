@@ -8,7 +8,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from monai.utils import MetaKeys, TransformBackends, convert_to_tensor
 
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.checks import check_batch, check_probability, check_range, rescaled
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # of typing from Python 3.11 on
 
 Generator = np.random.RandomState | np.random.Generator
 
@@ -63,7 +66,8 @@ class RandVolumeTransform(RandomizableTransform, ABC):
     """The array face of a transform: (C, *spatial) in, the same out.
 
     A subclass says how parameters are drawn (`sample`) and what they do (`apply`). What was drawn last stands in
-    `params`; calling with `randomize=False` replays it.
+    `params`, of the subclass's own type (None before the first call, and where nothing was done); calling with
+    `randomize=False` replays it.
 
     Args:
         prob: probability that the transform does anything.
@@ -89,6 +93,11 @@ class RandVolumeTransform(RandomizableTransform, ABC):
     @abstractmethod
     def apply(self, volume: torch.Tensor, params: Params) -> torch.Tensor:
         """The kernel: (B, C, *spatial) -> the same, not in place."""
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> "Self":
+        """As MONAI's; returns the transform itself, of its own type."""
+        super().set_random_state(seed, state)
+        return self
 
     def randomize(self, data: Any) -> None:
         """Decide whether to do anything, and draw for this volume (C, *spatial) if so."""
@@ -191,7 +200,7 @@ class RandVolumeTransformd(RandomizableTransform, MapTransform):
         RandomizableTransform.__init__(self, 1.0)
         self.transform = self.array(*settings, **named)
 
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None):
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> "Self":
         super().set_random_state(seed, state)
         self.transform.set_random_state(seed, state)
         return self
@@ -236,13 +245,21 @@ class BatchedVolumeTransform(Randomizable, Transform):
         self.params: Params | None = None
         self.active: np.ndarray | None = None
 
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> "Self":
+        """As MONAI's; returns the transform itself, of its own type."""
+        super().set_random_state(seed, state)
+        return self
+
     def randomize(self, data: Any) -> None:
         """Draw for a batch (B, C, *spatial)."""
         self.active = self.R.random(data.shape[0]) < self.transform.prob
         self.params = self.transform.sample(self.R, tuple(data.shape))
 
-    @torch.compiler.disable
     def __call__(self, batch: Any, randomize: bool = True) -> torch.Tensor:
+        return self._call(batch, randomize)  # apart, because the decorator hides what is returned from type checkers
+
+    @torch.compiler.disable
+    def _call(self, batch: Any, randomize: bool) -> torch.Tensor:
         volume = convert_to_tensor(batch) if not isinstance(batch, torch.Tensor) else batch
         checked = self.transform.checked(plain(volume), "B, C")
         if randomize:

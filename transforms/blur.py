@@ -52,6 +52,8 @@ class RandBlur(RandVolumeTransform):
         repeated boxes on 8 bits. A standard deviation below 1/8 changes nothing.
     """
 
+    params: BlurParams
+
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), *, prob: float = 0.5) -> None:
         super().__init__(prob)
         if not 0 < sigma[0] <= sigma[1] < np.inf:
@@ -80,3 +82,4 @@ class BatchedBlur(BatchedVolumeTransform):
     """Batched form of `RandBlur`."""
 
     array = RandBlur
+    params: BlurParams

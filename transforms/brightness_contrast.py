@@ -62,6 +62,8 @@ class RandBrightnessContrast(RandVolumeTransform):
         the mean; here nothing is rounded.
     """
 
+    params: BrightnessContrastParams
+
     def __init__(
         self,
         brightness: tuple[float, float] = (0.6, 1.4),
@@ -107,3 +109,4 @@ class BatchedBrightnessContrast(BatchedVolumeTransform):
     """Batched form of `RandBrightnessContrast`."""
 
     array = RandBrightnessContrast
+    params: BrightnessContrastParams

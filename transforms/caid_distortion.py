@@ -87,6 +87,8 @@ class RandCAiDDistortion(RandVolumeTransform):
         are boxes by the same rule for each axis, are ours.
     """
 
+    params: CAiDDistortionParams
+
     def __init__(
         self,
         rates: Mapping[str, float] | None = None,
@@ -172,3 +174,4 @@ class BatchedCAiDDistortion(BatchedVolumeTransform):
     """Batched form of `RandCAiDDistortion`."""
 
     array = RandCAiDDistortion
+    params: CAiDDistortionParams

@@ -83,6 +83,8 @@ class RandGenesis(RandVolumeTransform):
         The published code draws flip axes from the channel and the first two spatial axes; here from the spatial axes.
     """
 
+    params: GenesisParams
+
     def __init__(
         self,
         preset: str = "models",
@@ -119,6 +121,10 @@ class RandGenesis(RandVolumeTransform):
         for name, applied in zip(PARTS, params.applied.T, strict=True):
             corrupted = apply_where(applied, getattr(self, name), corrupted, getattr(params, name), source=target)
         return corrupted.clone() if corrupted is target else corrupted, target
+
+    def __call__(self, img: Any, randomize: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """Corrupted and target."""
+        return super().__call__(img, randomize)
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.apply(batch, self.params)
@@ -203,6 +209,11 @@ class BatchedGenesis(BatchedVolumeTransform):
     """Batched form of `RandGenesis`: (B, C, *spatial) -> (corrupted, target)."""
 
     array = RandGenesis
+    params: GenesisParams
+
+    def __call__(self, batch: Any, randomize: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """Corrupted and target."""
+        return super().__call__(batch, randomize)
 
     def finish(self, batch: torch.Tensor, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.transform.apply(batch, self.params)

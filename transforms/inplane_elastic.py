@@ -69,6 +69,8 @@ class RandInPlaneElastic(RandVolumeTransform):
         range. Where TF32 is allowed for matrix products on a GPU, they differ by more.
     """
 
+    params: InPlaneElasticParams
+
     def __init__(self, alpha: float = 991.0, sigma: float = 8.0, *, prob: float = 1.0) -> None:
         super().__init__(prob)
         if not (np.isfinite(alpha) and alpha >= 0):
@@ -97,3 +99,4 @@ class BatchedInPlaneElastic(BatchedVolumeTransform):
     """Batched form of `RandInPlaneElastic`."""
 
     array = RandInPlaneElastic
+    params: InPlaneElasticParams

@@ -61,6 +61,8 @@ class RandLocalShuffle(RandVolumeTransform):
         side is shorter than 10 voxels; here such a side has windows of one voxel.
     """
 
+    params: LocalShuffleParams
+
     def __init__(self, windows: int = 10_000, max_side_fraction: float = 0.1, *, prob: float = 1.0) -> None:
         super().__init__(prob)
         self.windows = check_count("windows", windows)
@@ -91,3 +93,4 @@ class BatchedLocalShuffle(BatchedVolumeTransform):
     """Batched form of `RandLocalShuffle`."""
 
     array = RandLocalShuffle
+    params: LocalShuffleParams

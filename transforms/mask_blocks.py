@@ -73,6 +73,8 @@ class RandMaskBlocks(RandVolumeTransform):
         Wald et al., Revisiting MAE pre-training for 3D medical image segmentation, CVPR 2025 (arXiv 2410.23132).
     """
 
+    params: MaskBlocksParams
+
     def __init__(
         self, ratio: float = 0.75, block_size: int | Sequence[int] = 16, *, fill: float = 0.0, prob: float = 1.0
     ) -> None:
@@ -158,3 +160,4 @@ class BatchedMaskBlocks(BatchedVolumeTransform):
     """Batched form of `RandMaskBlocks`; the mask is `params.mask(device)`, bool (B, *spatial)."""
 
     array = RandMaskBlocks
+    params: MaskBlocksParams

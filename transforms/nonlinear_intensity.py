@@ -55,6 +55,8 @@ class RandNonlinearIntensity(RandVolumeTransform):
         Voxels outside the range by less than the tolerance become the curve's ends.
     """
 
+    params: NonlinearIntensityParams
+
     def __init__(
         self,
         p_decreasing: float = 0.5,
@@ -83,3 +85,4 @@ class BatchedNonlinearIntensity(BatchedVolumeTransform):
     """Batched form of `RandNonlinearIntensity`."""
 
     array = RandNonlinearIntensity
+    params: NonlinearIntensityParams

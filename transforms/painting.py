@@ -53,6 +53,7 @@ class PaintParams(Params):
 class _RandPaint(RandVolumeTransform):
     """What both have in common: a number of blocks, inside or outside of which there will be noise."""
 
+    params: PaintParams
     inside: bool
 
     def __init__(
@@ -195,9 +196,11 @@ class BatchedInPaint(BatchedVolumeTransform):
     """Batched form of `RandInPaint`."""
 
     array = RandInPaint
+    params: PaintParams
 
 
 class BatchedOutPaint(BatchedVolumeTransform):
     """Batched form of `RandOutPaint`."""
 
     array = RandOutPaint
+    params: PaintParams

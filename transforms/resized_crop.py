@@ -60,6 +60,8 @@ class RandResizedCrop(RandCroppingTransform):
         `applied_operations`. Published programs round to 8 bits after each step; here nothing is rounded.
     """
 
+    params: ResizedCropParams
+
     def __init__(
         self,
         size: int | Sequence[int] = 224,
@@ -126,3 +128,4 @@ class BatchedResizedCrop(BatchedCroppingTransform):
     """Batched form of `RandResizedCrop`: (B, C, *spatial) -> (B, C, *size)."""
 
     array = RandResizedCrop
+    params: ResizedCropParams
