@@ -7,8 +7,6 @@ from pathlib import Path
 HELP = "fine-tune from few labels, pre-trained against scratch"
 EXAMPLE = "medgenesis compare --bundle my_model --datalist my_labels.json --out compared --labels 3 10 40"
 
-logger = logging.getLogger(__name__)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -18,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pretrained", metavar="FILE", help="checkpoint (default: models/pretrained.pt of the bundle)")
     parser.add_argument(
-        "--out", required=True, metavar="OUT", help="folder for the table and the runs; a stopped comparison continues"
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="folder for the table, the report and the runs; a stopped comparison continues",
     )
     parser.add_argument("--labels", type=int, nargs="+", default=[3, 10, 40], metavar="K", help="labelled patients")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds (default 3)")
@@ -34,10 +35,11 @@ def run(args: argparse.Namespace) -> str:
     from medgenesis.cli.configs import find_bundle, parsed_settings
     from medgenesis.transfer import compare_few_labels
 
+    logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files("finetune", args.overlay)
     pretrained = Path(args.pretrained or bundle.results / "models" / "pretrained.pt").absolute()
-    table = compare_few_labels(
+    return compare_few_labels(
         [path.absolute() for path in configs],
         args.datalist,
         {"pre-trained": str(pretrained), "scratch": "scratch"},
@@ -47,5 +49,3 @@ def run(args: argparse.Namespace) -> str:
         iterations=args.iterations,
         overrides=parsed_settings(args.set, configs),
     )
-    logger.info("%s", Path(args.out) / "table.md")
-    return table

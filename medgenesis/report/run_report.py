@@ -13,6 +13,7 @@ from medgenesis.storage.tables import read_table
 CASE_COLUMNS = (
     *("case", "class", "dice", "hausdorff_95", "surface_distance", "unit", "found_ml", "reference_ml"),
 )  # of cases.csv; distances in mm, of 2D images in pixels, which have no volume
+DISTANCES = "HD95: 95th percentile of the Hausdorff distance; surface: mean surface distance, both ways."
 WORST = 6  # cases that are drawn
 _LISTED = 30  # rows of a table of cases
 _NO_CURVE = ("iteration", "seconds", "cubes_per_second")
@@ -70,11 +71,11 @@ def add_cases(report: Report, folder: Path) -> None:
             "reference, mL",
         ),
         [_of_class(rows, name) for name in dict.fromkeys(row["class"] for row in rows)],
-        "Means by class, of the cases that have a value. Surface distance: mean, both ways.",
+        f"Means by class, of the cases that have a value. {DISTANCES}",
     )
     listed = [row for case in order for row in rows if row["case"] == case][:_LISTED]
     report.table(
-        ("case", "class", "Dice", f"Hausdorff 95, {unit}", f"surface distance, {unit}", "found, mL", "reference, mL"),
+        ("case", "class", "Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"),
         [(int(row["case"]), row["class"], *_readable([*map(_number, _measured(row))])) for row in listed],
         f"Cases by their number in the section, the worst first ({len(listed)} of {len(rows)} rows; all: cases.csv). "
         "A dash: the class is absent from one of the two.",

@@ -18,6 +18,7 @@ from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, fingerprint, record_fingerprint
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
+from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def compare_few_labels(
         configs: the bundle's `finetune.yaml`, and overlays.
         datalist: with labelled sections `training` and `test`.
         inits: name in the table -> checkpoint, or "scratch".
-        folder: receives `cases.csv`, `table.md` and the runs.
+        folder: receives `cases.csv`, `table.md`, `report.html` and the runs.
         counts: numbers of labelled patients.
         seeds: of the choice of patients and of the training.
         iterations: optimizer steps of each run.
@@ -121,12 +122,17 @@ def compare_few_labels(
     for count, seed, (name, init) in track(runs, "fine-tunings"):
         chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
         settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
-        result = _once(folder / f"{name}_k{count}_seed{seed}", configs, chosen, test, settings)
+        result = _once(folder / run_folder(name, count, seed), configs, chosen, test, settings)
         logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
         dice.setdefault((count, name), []).append(result)
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
-    table = _table(dice, list(inits), counts, len(seeds), len(test))
+    rows = _table(dice, list(inits), counts)
+    note = f"Mean Dice [95 % interval over {len(test)} test patients], mean of {len(seeds)} seeds."
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    table = "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], "", note, ""])
     write_text(folder / "table.md", table)
+    page = write_comparison_report(folder, rows, note, list(inits), counts, seeds)
+    logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return table
 
 
@@ -172,17 +178,16 @@ def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -
     return float(low), float(high)
 
 
-def _table(dice: dict, names: list[str], counts: Sequence[int], seeds: int, patients: int) -> str:
+def _table(dice: dict, names: list[str], counts: Sequence[int]) -> list[list[str]]:
+    """The heading, and a row for each number of labels."""
     baseline = names[-1]
-    header = ["labelled patients", *names, *(f"{name} - {baseline}" for name in names[:-1])]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    rows = [["labelled patients", *names, *(f"{name} - {baseline}" for name in names[:-1])]]
     for count in counts:
         means = {name: np.nanmean(np.stack(dice[count, name]), axis=(0, 2)) for name in names}  # one a patient
         cells = [_cell(means[name]) for name in names]
         cells += [_cell(means[name] - means[baseline], signed=True) for name in names[:-1]]
-        lines.append("| " + " | ".join([str(count), *cells]) + " |")
-    note = f"Mean Dice [95 % interval over {patients} test patients], mean of {seeds} seeds."
-    return "\n".join([*lines, "", note, ""])
+        rows.append([str(count), *cells])
+    return rows
 
 
 def _cell(values: np.ndarray, signed: bool = False) -> str:

@@ -1,0 +1,54 @@
+"""The page of a comparison, from what the comparison and its runs have recorded."""
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from medgenesis.report.run_report import CASE_COLUMNS
+from medgenesis.storage.tables import write_table
+from medgenesis.transfer.protocols.comparison_report import write_comparison_report
+from medgenesis.transfer.protocols.few_labels import CASES
+
+STARTS, COUNTS, SEEDS = ("pre-trained", "scratch"), (2, 4), (0, 1)
+TABLE = [
+    ["labelled patients", *STARTS, "pre-trained - scratch"],
+    ["2", "0.7", "0.5", "+0.2"],
+    ["4", "0.8", "0.6", "+0.2"],
+]
+
+
+def comparison(folder):
+    rows = []
+    for start, good in zip(STARTS, (0.7, 0.5), strict=True):
+        for count in COUNTS:
+            for seed in SEEDS:
+                dice = [good + count / 20 + 0.01 * seed, 0.1]  # the second case is the worst
+                rows += [[count, start, seed, case, 1, value] for case, value in enumerate(dice)]
+                run = folder / f"{start}_k{count}_seed{seed}"
+                cases = [[case, 1, value, 3.0, 1.0, "mm", 10.0, 20.0] for case, value in enumerate(dice, 1)]
+                write_table(run / "cases.csv", cases, CASE_COLUMNS)
+                (run / "cases").mkdir()
+                for case in (1, 2):
+                    Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(run / "cases" / f"case_{case:04d}.png")
+                metrics = run / "runs" / "finetune" / "metrics.csv"
+                write_table(metrics, [[1, 1.0], [2, 0.5]], ["epoch", "loss"])
+    write_table(folder / "cases.csv", rows, CASES)
+
+
+def test_the_page_has_curves_classes_and_the_worst_case_first(tmp_path):
+    comparison(tmp_path)
+    page = write_comparison_report(tmp_path, TABLE, "note", STARTS, COUNTS, SEEDS).read_text()
+    assert page.count('<svg class="chart"') == 2 and page.count("</svg>pre-trained</li>") == 2
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    dice = {(row[1], row[2]): row[3:] for row in cells if len(row) == 8 and row[0] == "1"}
+    assert dice["2", "pre-trained"] == [f"{(0.8 + 0.1 + 0.81 + 0.1) / 4:.3f}", "3.0", "1.0", "10.0", "20.0"]
+    assert dice["4", "scratch"][0] == f"{(0.7 + 0.1 + 0.71 + 0.1) / 4:.3f}" and len(dice) == 4
+    assert re.findall(r"<figcaption>case (\d)", page) == ["2", "1", "2", "1"]
+    assert "pre-trained, 4 labelled patients, seed 0" in page
+
+
+def test_runs_of_an_earlier_version_have_a_page_too(tmp_path):
+    write_table(tmp_path / "cases.csv", [[2, start, 0, 0, 1, 0.5] for start in STARTS], CASES)
+    page = write_comparison_report(tmp_path, TABLE, "note", STARTS, (2,), (0,)).read_text()
+    assert page.count('<svg class="chart"') == 1 and "By class" not in page
