@@ -9,6 +9,17 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 from medgenesis.bundles.catalog import copy, names, path
 from medgenesis.bundles.checks import check_settings
 from medgenesis.bundles.reading import root
+from medgenesis.bundles.run_settings import made_with, models_folder
 from medgenesis.bundles.shared import chosen, settings
 
-__all__ = ["check_settings", "chosen", "copy", "names", "path", "root", "settings"]
+__all__ = [
+    "check_settings",
+    "chosen",
+    "copy",
+    "made_with",
+    "models_folder",
+    "names",
+    "path",
+    "root",
+    "settings",
+]

@@ -31,7 +31,7 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
     Raises:
         ValueError: there is one; the nearest names are given.
     """
-    unused, parts = _unused(reading), _parts_without_user(reading)
+    unused, parts = unused_ids(reading), _parts_without_user(reading)
     if not unused and not parts:
         return
     contents = _contents(settings.folder)
@@ -54,7 +54,7 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
             logger.warning("%s: has no effect in this task; it is a setting of %s", id, ", ".join(owners))
 
 
-def _unused(reading: Reading) -> list[str]:
+def unused_ids(reading: Reading) -> list[str]:
     """The top-level ids of a config that it never refers to, and that MONAI does not read by their names."""
     config = reading.parser.get()
     used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(config))}

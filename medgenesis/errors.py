@@ -25,7 +25,11 @@ class TrainingError(RuntimeError):
     """Training cannot go on: the loss is not finite, or the output has collapsed to a constant."""
 
 
-DOMAIN_ERRORS = (VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError)
+class OutputError(OSError):
+    """A file or folder cannot be written: a full disk, no right to, something else in its place."""
+
+
+DOMAIN_ERRORS = (VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError, OutputError)
 _WRAPPED = ("Failed to evaluate", "Failed to instantiate", "applying transform")  # how MONAI's messages begin
 
 

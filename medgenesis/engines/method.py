@@ -22,12 +22,14 @@ class PretextMethod(nn.Module):
         parts: names of the scalars beside the loss.
         settings: what a run that is continued must agree in, name -> number or word.
         least_batch: samples that one call needs at least, in evaluation too.
+        whole_batches: whether an epoch's left-over samples must be dropped.
     """
 
     network: nn.Module
     parts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
     least_batch: int = 1
+    whole_batches: bool = True
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the method cannot use; called before training.

@@ -1,23 +1,28 @@
 """The one trainer of all pretext methods."""
 
-import signal
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import EventEnum, Events
 from monai.engines import Trainer
+from monai.handlers import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from medgenesis.data.contents import contents_of
 from medgenesis.data.patch_dataset import SeededDataset
-from medgenesis.data.sampler import SeededSampler
 from medgenesis.engines.batches import to_device, weights_in_channels_last
+from medgenesis.engines.continuing import CONFIGURATION, LISTS, check_same_run
+from medgenesis.engines.loaders import check_loader, position_sampler
 from medgenesis.engines.method import PretextMethod, check_method
+from medgenesis.engines.schedules import hold_rates, initial_rates, load_schedule
 from medgenesis.errors import CheckpointError
-from medgenesis.storage.fingerprints import changes
+
+logger = logging.getLogger(__name__)
 
 
 class PretextEvents(EventEnum):
@@ -35,7 +40,8 @@ class PretextTrainer(Trainer):
     Args:
         device: where to train.
         max_epochs: epochs to train in all, restarts included.
-        train_data_loader: loader with a `SeededSampler` and whole batches (`drop_last=True`).
+        train_data_loader: loader with a `SeededSampler`, and whole batches (`drop_last=True`) unless the method takes
+            others (its `whole_batches`).
         method: see `PretextMethod`; moved to `device`, and wrapped in DistributedDataParallel
             where `torch.distributed` is initialised. A run goes on only with the same `method.settings`.
         optimizer: over the parameters of `method`.
@@ -48,13 +54,17 @@ class PretextTrainer(Trainer):
         channels_last: keep slabs, volumes and weights in channels-last memory order (faster convolutions).
         seed: of what the network itself draws (dropout), reset at every iteration from (seed, iteration, rank), so
             that a restart changes nothing.
+        made_with: what else a run that is continued must agree in, plain data: the settings of a bundle, as
+            `medgenesis.bundles.made_with` gives them. The contents of the lists are compared in any case.
 
     Raises:
         ValueError: a loader without `SeededSampler`, an empty epoch, `accumulation_steps` below 1, no
             `PretextMethod`, or a batch size that it refuses (its `check_batch`).
 
     Notes:
-        `iteration` counts batches, as in Ignite, not optimizer steps.
+        `iteration` counts batches, as in Ignite, not optimizer steps. A run that is continued with another learning
+        rate goes on with it from there, and says so. MONAI's `CheckpointLoader` among the handlers makes it a new run,
+        which starts from these weights (MONAI Label): `begins_anew`.
     """
 
     def __init__(
@@ -72,9 +82,10 @@ class PretextTrainer(Trainer):
         clip_norm: float | None = None,
         channels_last: bool = False,
         seed: int = 0,
+        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         device = torch.device(device)
-        _check_loader(train_data_loader, accumulation_steps)
+        check_loader(train_data_loader, accumulation_steps, getattr(method, "whole_batches", True))
         check_method(method)
         method.check_batch(train_data_loader.batch_size, train_data_loader.sampler.world_size)
         self.method = method.to(device)  # parameters keep their identity, so the optimizer stays right
@@ -86,9 +97,11 @@ class PretextTrainer(Trainer):
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
         super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False, event_names=[PretextEvents])
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
-        self.state.interrupted = False  # set by the handler that ends the run for a SIGTERM
+        self.made_with, self.validation_list = made_with, None  # the second is set by the handler that validates
+        self.begins_anew = any(isinstance(handler, CheckpointLoader) for handler in train_handlers or ())
+        self.state.interrupted = 0  # the number of a signal, set by the handler that ends the run for it
         self._sums: dict[str, Tensor] = {}  # of this epoch so far: "loss", the parts, and "batches"
-        self.add_event_handler(Events.EPOCH_STARTED, _position_sampler)
+        self.add_event_handler(Events.EPOCH_STARTED, position_sampler)
         self.add_event_handler(Events.EPOCH_COMPLETED, _average_epoch)
         for handler in train_handlers or ():
             handler.attach(self)
@@ -97,8 +110,8 @@ class PretextTrainer(Trainer):
         """Train until `max_epochs`, from wherever a checkpoint handler has put the state.
 
         Raises:
-            SystemExit: with status 143, after a handler has ended the run for a SIGTERM (`state.interrupted`), so that
-                what comes after training in a script does not start.
+            SystemExit: with status 143 or 130, after a handler has ended the run for a SIGTERM or a Ctrl-C
+                (`state.interrupted`), so that what comes after training in a script does not start.
         """
         try:
             # not MONAI's Trainer.run: it would replace the loss scaler, and with it what was resumed
@@ -106,7 +119,7 @@ class PretextTrainer(Trainer):
         finally:
             self.fire_event(PretextEvents.RUN_ENDED)
         if self.state.interrupted:
-            raise SystemExit(128 + signal.SIGTERM)
+            raise SystemExit(128 + self.state.interrupted)
 
     @property
     def at_step(self) -> bool:
@@ -151,24 +164,20 @@ class PretextTrainer(Trainer):
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Put the trainer where `checkpoint()` was taken.
+        """Put the trainer where `checkpoint()` was taken; a learning rate that is another by now holds from there on.
 
         Raises:
             CheckpointError: the checkpoint is of another method, network or optimizer, or of a run with other settings
-                (seed, batches, processes, those of the method), which could not continue exactly.
+                (lists, seed, batches, processes, those of the method and of the config), which could not continue
+                exactly.
         """
-        differing = changes(checkpoint.get("settings") or {}, self._settings())
-        if differing:
-            said = "; ".join(f"{name} = {values}" for name, values in differing.items())
-            raise CheckpointError(
-                f"checkpoint: must be of a run with the same settings; found other settings: {said}. Use the old "
-                "settings, or another output folder."
-            )
+        check_same_run(checkpoint.get("settings") or {}, self._settings())
+        rates = initial_rates(self.optimizer)
         try:
             self.method.load_state_dict(checkpoint["method"])
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             if self.lr_scheduler is not None:
-                self.lr_scheduler.load_state_dict(checkpoint["lr_scheduler"])
+                load_schedule(self.lr_scheduler, checkpoint["lr_scheduler"])
             self.scaler.load_state_dict(checkpoint["scaler"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[:3]
@@ -176,14 +185,21 @@ class PretextTrainer(Trainer):
                 "checkpoint: must be of the same network, method, optimizer and schedule; found another: "
                 f"{' '.join(first)}. Use the configuration that wrote it, or another output folder."
             ) from error
+        earlier = initial_rates(self.optimizer)
+        if rates != earlier:
+            hold_rates(self.optimizer, self.lr_scheduler, rates)
+            logger.warning("learning rate: %s from here on; it was %s", _listed(rates), _listed(earlier))
         self.state.iteration = checkpoint["iteration"]
         self.state.epoch = self.state.iteration // self.state.epoch_length
         self.state.metrics.update(checkpoint.get("metrics", {}))  # some stand for several epochs
         device = self.state.device
         self._sums = {k: torch.tensor(v, dtype=torch.float64, device=device) for k, v in checkpoint["sums"].items()}
 
-    def _settings(self) -> dict[str, int | str]:
+    def _settings(self) -> dict[str, Any]:
+        lists = dict(zip(LISTS, (contents_of(self.data_loader.dataset), self.validation_list), strict=True))
+        configuration = {} if self.made_with is None else {CONFIGURATION: dict(self.made_with)}
         return {
+            **{name: content for name, content in lists.items() if content is not None},
             "seed": self.seed,
             "data seed": self.data_loader.sampler.seed,
             "batch size": self.data_loader.batch_size,
@@ -191,6 +207,7 @@ class PretextTrainer(Trainer):
             "accumulation steps": self.accumulation_steps,
             "processes": self.data_loader.sampler.world_size,
             **self.method.settings,
+            **configuration,
         }
 
     def _accumulate(self, output: dict[str, Any]) -> None:
@@ -213,29 +230,8 @@ class PretextTrainer(Trainer):
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def _check_loader(loader: DataLoader, accumulation_steps: int) -> None:
-    if not isinstance(getattr(loader, "sampler", None), SeededSampler):
-        raise ValueError(
-            "train_data_loader: must have a medgenesis.data.SeededSampler, without which a restart would replay old "
-            f"samples; found {type(getattr(loader, 'sampler', None)).__name__}. PatchDataset.sampler() makes one."
-        )
-    if not loader.drop_last or len(loader) < 1:
-        raise ValueError(
-            "train_data_loader: must have drop_last=True and at least one whole batch an epoch; found "
-            f"drop_last={loader.drop_last}, {len(loader.sampler)} samples an epoch, batches of {loader.batch_size}. "
-            "Use a smaller batch or more cubes a volume."
-        )
-    if accumulation_steps < 1:
-        raise ValueError(
-            f"accumulation_steps: must be at least 1; found {accumulation_steps}. Give 1 to take a step each batch."
-        )
-
-
-def _position_sampler(trainer: PretextTrainer) -> None:
-    """Point the sampler at the epoch that starts, and behind what a resumed run has already seen of it."""
-    seen = trainer.state.iteration % trainer.state.epoch_length
-    loader = trainer.data_loader
-    loader.sampler.set_position(trainer.state.epoch - 1, seen * loader.batch_size)
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
 
 
 def _average_epoch(trainer: PretextTrainer) -> None:

@@ -83,9 +83,11 @@ class StagedWorkflow(ConfigWorkflow):
         # a config holds more than its results follow from, its number of workers for example: finished stages are kept
         steps = Steps(folder, {name: Step((f"{name}/last.pt",)) for name in self.stages}, changed="keep")
         _check_order(steps)
+        # of the whole run, as each stage has a folder of its own; the last one's stay
+        shared = {"models": self.parser.get_parsed_content("models")} if "models" in self.parser else {}
         previous: dict[str, str] = {}
         for name, settings in self.stages.items():
-            own = {**settings, **previous, "output_dir": str(folder / name)}
+            own = {**settings, **shared, **previous, "output_dir": str(folder / name)}
             self.parser.set(deepcopy(self.config))
             self.parser.update(own)
             gc.collect()  # engines and handlers know each other: their memory and workers go now, not some time

@@ -1,4 +1,4 @@
-"""Last and best checkpoints, resume, and a clean end on SIGTERM."""
+"""Last and best checkpoints, resume, and a clean end on SIGTERM or Ctrl-C."""
 
 import logging
 import signal
@@ -10,11 +10,16 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from medgenesis.data.contents import contents_of
 from medgenesis.engines import PretextEvents
 from medgenesis.errors import CheckpointError
+from medgenesis.handlers.earlier_weights import keep_earlier
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.storage.run_folder import check_writable, hold_folder
 
 logger = logging.getLogger(__name__)
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Checkpoints:
@@ -25,18 +30,20 @@ class Checkpoints:
     Args:
         output_dir: receives `last.pt` (every epoch, and where asked more often) and `best.pt` (lowest validation
             loss); made if absent.
-        validator: the `PretextEvaluator` whose loss decides what is best, or None: then last is best.
-        export: file that receives the best network's plain state dict (`models/pretrained.pt`), or None.
+        validator: the `PretextEvaluator` (or MONAI's) whose key metric says what is best, or None: then last is best.
+        export: file that receives the best network's plain state dict (`models/pretrained.pt`), or None. What a run
+            that begins finds there, the model of another one, is kept as `earlier/` in `output_dir`.
         every: also save `last.pt` every so many iterations (where one ends with an optimizer step), or None; what is
             lost by a kill is redone identically.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
-    SIGTERM: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the trainer
-    exits with status 143. During validation it is noticed when that has ended. Only rank 0 writes. Files are written
-    beside, then renamed.
+    SIGTERM, and Ctrl-C: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the
+    trainer exits with status 143, or 130. During validation it is noticed when that has ended. A second Ctrl-C stops at
+    once. Only rank 0 writes. Files are written beside, then renamed.
 
     Raises:
-        CheckpointError: the folder cannot be written, or `last.pt` is of another run.
+        OutputError: a folder cannot be written, or another run is at work in it.
+        CheckpointError: `last.pt` is damaged, or of another run.
     """
 
     def __init__(
@@ -50,8 +57,8 @@ class Checkpoints:
         self.folder = Path(output_dir)
         self.validator, self.resume, self.every = validator, resume, every
         self.export = None if export is None else Path(export)
-        self._stop_asked = False
-        self._previous: Any = None
+        self._stop_asked = 0  # number of the signal
+        self._previous: dict[int, Any] = {}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -60,13 +67,19 @@ class Checkpoints:
         engine.add_event_handler(PretextEvents.RUN_ENDED, self.run_ended)
 
     def start(self, engine: Engine) -> None:
-        self._check_writable()
+        hold_folder(self.folder)
+        if self.export is not None:
+            check_writable(self.export.parent)
+        if self.validator is not None:
+            engine.validation_list = contents_of(self.validator.data_loader.dataset)
         last = self.folder / "last.pt"
-        if last.exists():
+        if last.exists() and not engine.begins_anew:
             self._resume(engine, last)
-        self._stop_asked = False
+        elif self.export is not None and engine.state.rank == 0:
+            keep_earlier(self.export, self.folder / "earlier")
+        self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
-            self._previous = signal.signal(signal.SIGTERM, self._ask_to_stop)
+            self._previous = {number: signal.signal(number, self._ask_to_stop) for number in _STOPPING}
 
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
@@ -91,16 +104,21 @@ class Checkpoints:
             self._stop(engine)
 
     def run_ended(self, engine: Engine) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
-            self._previous = None
+        for number in list(self._previous):
+            signal.signal(number, self._previous.pop(number))
 
     def _resume(self, engine: Engine, last: Path) -> None:
         if not self.resume:
             raise CheckpointError(
                 f"{last}: must not exist for a new run; found one. Choose another output folder, remove it, or resume."
             )
-        checkpoint = read_checkpoint(last, map_location=engine.state.device)
+        try:
+            checkpoint = read_checkpoint(last, map_location=engine.state.device)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{last}: must be the state of the run so far; found a file that cannot be read, damaged. "
+                f"{self._remedy(engine)}, or choose another output_dir."
+            ) from error
         try:
             engine.restore(checkpoint)
         except CheckpointError as error:
@@ -109,6 +127,15 @@ class Checkpoints:
             self.validator.state.best_metric = checkpoint["best_loss"]
             self.validator.state.best_metric_epoch = checkpoint["best_epoch"]
         logger.info("continuing from %s: %d iterations done", last, engine.state.iteration)
+
+    def _remedy(self, engine: Engine) -> str:
+        """What is left where the last checkpoint is damaged: the best one holds the whole state of its epoch."""
+        best = self.folder / "best.pt"
+        try:
+            epoch = read_checkpoint(best)["iteration"] // engine.state.epoch_length
+        except (CheckpointError, KeyError, TypeError):
+            return "Remove it to begin anew"
+        return f"Copy {best} over it to go on from epoch {epoch}, with the same result"
 
     def _save(self, engine: Engine, name: str) -> None:
         if engine.state.rank != 0:
@@ -120,30 +147,22 @@ class Checkpoints:
         save_checkpoint(checkpoint, self.folder / name)
 
     def _stop(self, engine: Engine) -> None:
-        logger.warning("SIGTERM: saved %s, stopping; the same command continues", self.folder / "last.pt")
-        engine.state.interrupted = True
+        name = signal.Signals(engine.state.interrupted).name
+        logger.warning("%s: saved %s, stopping; the same command continues", name, self.folder / "last.pt")
         engine.terminate()
 
-    def _check_writable(self) -> None:
-        """Find out now, not after the first epoch, whether the folders can be written."""
-        for folder in (self.folder, *([] if self.export is None else [self.export.parent])):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                probe = folder / f".writable-{threading.get_native_id()}"
-                probe.touch()
-                probe.unlink(missing_ok=True)  # another process may have had the same name
-            except OSError as error:
-                raise CheckpointError(
-                    f"{folder}: cannot be written ({error.strerror}). Choose another folder with --output_dir."
-                ) from error
-
-    def _ask_to_stop(self, *_: Any) -> None:
-        self._stop_asked = True
+    def _ask_to_stop(self, number: int, frame: Any) -> None:
+        self._stop_asked = number
+        if number == signal.SIGINT and number in self._previous:  # asked again, it stops at once
+            signal.signal(number, self._previous.pop(number))
+            logger.warning("Ctrl-C: stopping when this step is saved; again: at once, what is not saved is redone")
 
     def _agreed_to_stop(self, engine: Engine) -> bool:
         """Whether any rank was asked to stop: all must stop at the same iteration."""
-        if engine.wrapped is engine.method:
-            return self._stop_asked
-        asked = torch.tensor(float(self._stop_asked), device=engine.state.device)
-        torch.distributed.all_reduce(asked)
-        return bool(asked.item())
+        asked = self._stop_asked
+        if engine.wrapped is not engine.method:
+            shared = torch.tensor(float(asked), device=engine.state.device)
+            torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+            asked = int(shared.item())
+        engine.state.interrupted = asked
+        return bool(asked)

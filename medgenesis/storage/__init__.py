@@ -10,6 +10,7 @@ from medgenesis.storage.fingerprints import (
     record_fingerprint,
     transform_fingerprint,
 )
+from medgenesis.storage.run_folder import check_writable, hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 
@@ -17,12 +18,15 @@ __all__ = [
     "Step",
     "Steps",
     "changes",
+    "check_writable",
     "file_fingerprint",
     "file_stamps",
     "fingerprint",
+    "hold_folder",
     "read_checkpoint",
     "read_table",
     "record_fingerprint",
+    "release_folder",
     "replacing",
     "save_checkpoint",
     "transform_fingerprint",

@@ -5,12 +5,12 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, OutputError
 from medgenesis.storage.atomic import replacing
 
 
@@ -42,18 +42,43 @@ def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
         path: the file.
 
     Raises:
-        CheckpointError: the disk is full, or the folder cannot be written.
+        CheckpointError: the file cannot be written, with the true reason: a full disk, a folder without the right to,
+            or an object that cannot be saved.
     """
     try:
-        with replacing(path) as beside, beside.open("wb") as file:
-            torch.save(obj, file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut after the renaming could leave an empty file
-    except (OSError, RuntimeError) as error:  # torch's writer turns a failed write into a RuntimeError
+        with replacing(path) as beside, beside.open("wb") as raw:
+            file = _Remembering(raw)
+            try:
+                torch.save(obj, file)
+            except RuntimeError as error:  # torch's writer says of a failed write that a position is unexpected
+                raise file.failed or error from error
+            raw.flush()
+            os.fsync(raw.fileno())  # else a power cut after the renaming could leave an empty file
+    except OutputError as error:
+        raise CheckpointError(str(error)) from error
+    except (RuntimeError, TypeError, AttributeError, pickle.PicklingError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise CheckpointError(
-            f"{path}: cannot be written ({error}); an earlier file there is as it was. Free disk space, or choose a "
-            "folder that can be written."
+            f"{path}: cannot be written ({reason}); an earlier file there is as it was. The disk is not the cause: "
+            "look at what is to be saved, or at the device that holds it."
         ) from error
+
+
+class _Remembering:
+    """A file that remembers why writing failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.failed = file, None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failed: OSError | None = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = "cpu") -> Any:

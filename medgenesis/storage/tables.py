@@ -53,7 +53,7 @@ def write_table(
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
     """The rows of a CSV file with a heading, as texts by column; a byte-order mark is passed over."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 

@@ -280,7 +280,7 @@ def test_z_scored_volumes_are_refused_before_training(fresh_bundle, tmp_path):
         fresh_bundle.run("pretrain", datalist=str(tmp_path / "list.json"))
     cause = find_domain_error(error.value)
     assert isinstance(cause, IntensityRangeError) and "z.nii.gz" in str(cause)
-    assert not (fresh_bundle.root / "models").exists()
+    assert not list((fresh_bundle.root / "models").iterdir())
 
 
 def test_datalist_naming_absent_files(fresh_bundle, tmp_path):

@@ -1,5 +1,6 @@
 """A reader sees the old file or the new one; what killed processes have left is swept, what lives is not."""
 
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from medgenesis import atomic
+from medgenesis.errors import OutputError
 from medgenesis.storage.atomic import replacing, write_text
 
 
@@ -159,3 +161,48 @@ def test_running_knows_the_living_and_the_dead():
     assert atomic._running(os.getpid())
     assert atomic._running(1)
     assert not atomic._running(dead_pid())
+
+
+@pytest.mark.parametrize("name", ["x" * 245 + ".nii.gz", "ä" * 120 + ".csv"])
+def test_names_near_the_longest(tmp_path, name):
+    write_text(tmp_path / name, "new")
+    assert names(tmp_path) == [name]
+    assert subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False).returncode == -signal.SIGKILL
+    write_text(tmp_path / name, "newer")
+    assert names(tmp_path) == [name]
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot be written \(File name too long\).*Choose a shorter name"):
+        write_text(tmp_path / ("x" * 256), "")
+    assert names(tmp_path) == []
+
+
+def test_bytes_of_a_name_that_are_not_utf_8(tmp_path):
+    name = os.fsdecode("Müller".encode("latin-1"))
+    write_text(tmp_path / name, name)
+    assert (tmp_path / name).read_bytes() == "Müller".encode("latin-1")
+
+
+def test_a_pipe_a_device_or_a_folder_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for path, kind in ((tmp_path / "pipe", "named pipe"), (tmp_path / "folder", "folder"), ("/dev/null", "device")):
+        with pytest.raises(OutputError, match=f"must be a file.*found a {kind}"):
+            write_text(path, "")
+    assert names(tmp_path) == ["folder", "pipe"] and (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES])
+def test_a_failed_write_names_the_file_and_the_true_reason(tmp_path, number):
+    write_text(tmp_path / "a.csv", "old")
+    with pytest.raises(OutputError) as raised, replacing(tmp_path / "a.csv"):
+        raise OSError(number, os.strerror(number))
+    assert str(raised.value).startswith(f"{tmp_path}/a.csv: cannot be written ({os.strerror(number)})")
+    assert ("Free" in str(raised.value)) == (number == errno.ENOSPC)
+    assert (tmp_path / "a.csv").read_text() == "old"
+
+
+def test_an_error_of_another_file_in_the_block_is_its_own(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.csv"):
+        (tmp_path / "absent").read_text()

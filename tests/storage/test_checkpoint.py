@@ -30,16 +30,56 @@ def break_after_a_part(monkeypatch, error):
     monkeypatch.setattr(torch, "save", save)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("writer: unexpected pos")])
-def test_disk_full_keeps_the_old_file_and_leaves_nothing_half_written(tmp_path, monkeypatch, error):
+def fail_writing(monkeypatch, error):
+    """As torch's writer does: the error of the file is swallowed, another one takes its place."""
+
+    class Full:
+        def __init__(self, file):
+            pass
+
+        def write(self, data):
+            raise error
+
+    def save(obj, file):
+        file.file = Full(file.file)
+        try:
+            file.write(b"half a checkpoint")
+        except OSError:
+            raise RuntimeError("[enforce fail at inline_container.cc:858] . unexpected pos 64 vs 0") from None
+
+    monkeypatch.setattr(torch, "save", save)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_disk_full_keeps_the_old_file_and_leaves_nothing_half_written(tmp_path, monkeypatch, hidden):
     path = tmp_path / "last.pt"
     save_checkpoint(CONTENT, path)
-    break_after_a_part(monkeypatch, error)
+    full = OSError(28, "No space left on device")
+    (fail_writing if hidden else break_after_a_part)(monkeypatch, full)
     with pytest.raises(CheckpointError, match=r"last\.pt: .*cannot be written.*Free disk space"):
         save_checkpoint({"epoch": 4}, path)
     monkeypatch.undo()
     assert read_checkpoint(path)["epoch"] == 3
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: device-side assert triggered"), TypeError("no pickle")])
+def test_another_failure_is_not_told_as_a_full_disk(tmp_path, monkeypatch, error):
+    path = tmp_path / "last.pt"
+    save_checkpoint(CONTENT, path)
+    break_after_a_part(monkeypatch, error)
+    with pytest.raises(
+        CheckpointError, match=rf"last\.pt: cannot be written .*{error}.*disk is not the cause"
+    ) as raised:
+        save_checkpoint({"epoch": 4}, path)
+    assert "Free" not in str(raised.value)
+    assert read_checkpoint(path)["epoch"] == 3
+
+
+def test_what_cannot_be_pickled(tmp_path):
+    with pytest.raises(CheckpointError, match="disk is not the cause"):
+        save_checkpoint({"rate": lambda epoch: epoch}, tmp_path / "last.pt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_while_saving_leaves_nothing_half_written(tmp_path, monkeypatch):
@@ -55,7 +95,7 @@ def test_a_file_system_that_really_stops_taking_bytes(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(CheckpointError, match="cannot be written"):
+        with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(File too large\)"):
             save_checkpoint({"a": torch.zeros(1_000_000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -65,7 +105,7 @@ def test_a_file_system_that_really_stops_taking_bytes(tmp_path):
 
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="choose a folder that can be written"):
+    with pytest.raises(CheckpointError, match="file: must be a folder; found a file"):
         save_checkpoint(CONTENT, tmp_path / "file" / "last.pt")
 
 

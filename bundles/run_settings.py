@@ -1,0 +1,90 @@
+"""What made a run of a bundle, to be compared when it is continued; and where its weights go."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medgenesis.bundles.reading import being_read
+from medgenesis.bundles.unused import unused_ids
+from medgenesis.storage.fingerprints import file_fingerprint
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
+_SETTING = re.compile(r"\$@settings\['(\w+)'\]")
+_WORDS = (bool, int, float, str, type(None))
+# what changes no result, or is compared in another way: lists by their content, rates by the trainer
+_FREE = {
+    *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
+    *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
+    *("pretrain_epochs", "finetune_epochs", "classify_epochs", "autoencoder_epochs", "learning_rate", "previous"),
+    *("probe", "probe_datalist", "probe_label_merge", "initialize", "run", "finalize", "datalist", "patterns"),
+}
+_FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with"}
+
+
+def made_with() -> dict[str, Any]:
+    """The settings of the config being read, as plain data: the `made_with` of a `PretextTrainer`.
+
+    Every setting that the config uses, nested ones too, with the numbers of settings.yaml in their place; but for what
+    may change when a run is continued: epochs, workers, cache, device, how often it is saved, patience, folders, the
+    learning rate. A file is told by its content. Of the list only its name is kept, to be said.
+    """
+    reading = being_read()
+    if reading is None:
+        return {}
+    config, parser = reading.parser.get(), reading.parser
+    unused = set(unused_ids(reading))
+    shared = parser.get_parsed_content("settings") if "settings" in config else {}
+    kept = {id: _plain(_value(parser, id), shared) for id in config if id not in _FREE | unused}
+    named = next((id for id in ("datalist", "patterns") if id in config), None)
+    if named is not None:
+        kept["datalist"] = Path(str(parser.get_parsed_content(named))).name
+    return kept
+
+
+def models_folder(bundle_root: str | Path, output_dir: str | Path, default: str | Path) -> str:
+    """Where a run writes the weights that other tasks take.
+
+    Args:
+        bundle_root: the bundle.
+        output_dir: of the run.
+        default: the folder that a run of this task has if none is given.
+
+    Returns:
+        `models` of the bundle for the run in its default folder; else `output_dir`, so that a trial in a folder of its
+        own leaves the bundle's models alone.
+    """
+    own = Path(output_dir).absolute() == Path(default).absolute()
+    return str(Path(bundle_root) / "models") if own else str(output_dir)
+
+
+def _value(parser: "ConfigParser", id: str) -> Any:
+    """What a setting says; of an expression that gives a number, a word or a list of them, that."""
+    value = parser.get()[id]
+    if not isinstance(value, str) or not value.startswith(("$", "@")):
+        return value
+    found = parser.get_parsed_content(id)
+    parts = found if isinstance(found, (list, tuple)) else [found]
+    return found if all(isinstance(part, _WORDS) for part in parts) or isinstance(found, Mapping) else value
+
+
+def _plain(value: Any, shared: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(id): _plain(part, shared) for id, part in value.items() if id not in _FREE_WITHIN}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, shared) for part in value]
+    if isinstance(value, str):
+        setting = _SETTING.fullmatch(value)
+        if setting and setting[1] in shared:
+            return _plain(shared[setting[1]], {})
+        return f"file {file_fingerprint(value)[:8]}" if _is_file(value) else value
+    return value if isinstance(value, _WORDS) else type(value).__name__
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name
+        return False

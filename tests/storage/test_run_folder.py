@@ -1,0 +1,82 @@
+"""One run at a time in a folder; a folder that cannot be written is known at once."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from medgenesis.errors import OutputError
+from medgenesis.storage import check_writable, hold_folder, release_folder
+
+HOLDS = """
+import os, sys, time
+from medgenesis.storage import hold_folder
+hold_folder(sys.argv[1])
+if len(sys.argv) > 2 and os.fork() == 0:
+    time.sleep(60)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Start a process that holds the folder, with a forked worker if asked; killed when the test ends."""
+    started = []
+
+    def start(*more):
+        command = [sys.executable, "-c", HOLDS, str(tmp_path), *more]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True))
+        assert started[-1].stdout.readline() == "held\n"
+        return started[-1]
+
+    yield start
+    release_folder(tmp_path)
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_another_process_is_refused_until_the_first_has_died(tmp_path, other):
+    first = other("and a worker")  # which outlives it, as those of a loader do for seconds
+    with pytest.raises(OutputError, match=f"one run at a time; found process {first.pid} of .*another output_dir"):
+        hold_folder(tmp_path)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    hold_folder(tmp_path)
+
+
+def test_the_same_process_again_a_new_folder_and_release(tmp_path, other):
+    folder = tmp_path / "run"
+    hold_folder(folder)
+    hold_folder(os.path.relpath(folder))
+    (folder / ".running").unlink()
+    hold_folder(folder)  # of a folder removed and made anew
+    assert (folder / ".running").is_file()
+    release_folder(folder)
+    release_folder(folder)
+
+
+def test_folders_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    check_writable(tmp_path / "new" / "folder")
+    assert (tmp_path / "new" / "folder").is_dir() and not list((tmp_path / "new" / "folder").iterdir())
+    for path, kind in (("file", "file"), ("pipe", "named pipe")):
+        with pytest.raises(OutputError, match=f"must be a folder; found a {kind}"):
+            check_writable(tmp_path / path)
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_writable("/proc/run")
+
+
+def test_a_folder_without_the_right_to_write(tmp_path, monkeypatch):
+    """As root may write anywhere, the system's refusal is put in its place."""
+
+    def refuse(self, data):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    with pytest.raises(OutputError, match=r"cannot be written \(Permission denied\).*Choose another folder"):
+        hold_folder(tmp_path)
