@@ -15,7 +15,7 @@ from medgenesis.storage.atomic import cannot_be_written, make_folder
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # ty: ignore[invalid-assignment]
+    fcntl = None
     import msvcrt
 
 LOCK = ".running"
@@ -94,7 +94,7 @@ def _lock(file: IO[str]) -> None:
         return
     file.seek(1 << 30)  # beyond the text: locked bytes cannot be read
     try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # ty: ignore[unresolved-attribute]
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except OSError as error:
         raise BlockingIOError from error
     file.seek(0)
