@@ -15,6 +15,8 @@ from medgenesis.data.datalists import (
 )
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd
+from medgenesis.data.label_choice import ChosenLabels, choose_labels
+from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.landmarks import landmarks_of, read_landmarks, write_landmarks
 from medgenesis.data.patch_dataset import PatchDataset
@@ -33,9 +35,11 @@ __all__ = [
     "CheckLabeld",
     "CheckVolumed",
     "PatchDataset",
+    "ChosenLabels",
     "Crop",
     "CropCriterion",
     "ForegroundCriterion",
+    "JoinLabelLayersd",
     "LungCriterion",
     "MappedDataset",
     "MergeLabelsd",
@@ -50,6 +54,7 @@ __all__ = [
     "check_classes",
     "check_disjoint",
     "check_findings",
+    "choose_labels",
     "datalist_header",
     "join_datalists",
     "judged_findings",

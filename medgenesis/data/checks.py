@@ -54,7 +54,7 @@ class CheckLabeld(MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         for key in self.key_iterator(data):
-            _check_whole_numbers(data[key])
+            check_whole_numbers(data[key])
             _check_same_grid(data[self.image_key], data[key])
         return dict(data)
 
@@ -107,7 +107,8 @@ def _check_affine(volume: torch.Tensor) -> None:
         )
 
 
-def _check_whole_numbers(label: torch.Tensor) -> None:
+def check_whole_numbers(label: torch.Tensor) -> None:
+    """Raise VolumeError, with the file's name, where a value is no whole number."""
     if not torch.equal(label, label.round()):
         raise VolumeError(
             f"{volume_name(label)}: label values must be whole numbers; found others, as of probabilities or a scan. "

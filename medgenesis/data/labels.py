@@ -1,12 +1,16 @@
 """Label maps: several source values become one target value (lungs = 10-14), everything else background."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from medgenesis.errors import DatalistError
+
+_GREATEST = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
 
 
 class MergeLabelsd(MapTransform):
@@ -30,12 +34,20 @@ class MergeLabelsd(MapTransform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         merged = dict(data)
         for key in self.key_iterator(merged):
-            label = merged[key]
-            result = torch.zeros_like(label)
-            for target, sources in self.merge.items():
-                result[torch.isin(label, torch.tensor(sources, dtype=label.dtype))] = target
-            merged[key] = result
+            merged[key] = self._merged(merged[key])
         return merged
+
+    def _merged(self, label: torch.Tensor) -> torch.Tensor:
+        pairs = sorted((source, target) for target, sources in self.merge.items() for source in sources)
+        if not pairs:
+            return torch.zeros_like(label)
+        sources, targets = (torch.tensor(one, dtype=label.dtype, device=label.device) for one in zip(*pairs, strict=True))
+        values = (label.as_tensor() if isinstance(label, MetaTensor) else label).contiguous()
+        place = torch.searchsorted(sources, values).clamp_(max=len(pairs) - 1)  # one look-up, however many labels
+        result = torch.zeros_like(label)
+        found = sources[place] == values
+        result[found] = targets[place[found]]
+        return result
 
 
 def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
@@ -50,12 +62,18 @@ def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
         raise DatalistError(
             f'label_merge: must name whole numbers; found {dict(merge)!r}. Write it as {{"1": [10, 11]}} or 1=10-14,20.'
         ) from error
-    every = [source for sources in parsed.values() for source in sources]
-    twice = sorted({source for source in every if every.count(source) > 1})
+    counts = Counter(source for sources in parsed.values() for source in sources)
+    if not counts:
+        return parsed
+    if max(counts) > _GREATEST or min(*counts, *parsed) < 0:
+        raise DatalistError(
+            f"label_merge: labels must be from 0 to {_GREATEST}; found {min(*counts, *parsed)} to {max(counts)}. "
+            "Number them anew."
+        )
+    twice = sorted(source for source, count in counts.items() if count > 1)
     if twice:
         raise DatalistError(
-            f"label_merge: a label must be in one group; found label {twice[0]} in two groups of {parsed}. Put it in "
-            "one."
+            f"label_merge: a label must be in one group; found label {twice[0]} in two groups. Put it in one."
         )
     return parsed
 
@@ -67,6 +85,8 @@ def _values(sources: Any) -> list[int]:
         ranges = [[int(end) for end in part.split("-")] for part in sources.split(",")]
         if any(len(ends) > 2 or ends[0] > ends[-1] for ends in ranges):
             raise ValueError(sources)
+        if any(ends[-1] > _GREATEST for ends in ranges):
+            return [ends[-1] for ends in ranges]  # refused by the caller, without two thousand million of them
         return [value for ends in ranges for value in range(ends[0], ends[-1] + 1)]
     if isinstance(sources, Iterable):
         return [value for source in sources for value in _values(source)]

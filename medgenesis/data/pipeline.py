@@ -8,6 +8,7 @@ from monai.transforms import Compose, MapTransform
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
+from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd
 from medgenesis.data.orientation import LimitImageSized, ReorientVolumesd, ResampleSpacingd
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
@@ -91,6 +92,7 @@ def preprocessing(
     lenient = {"allow_missing_keys": allow_missing_keys}
     steps: list[MapTransform] = [
         LoadVolumed(every, **lenient),
+        *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
         CheckVolumed(every, **lenient),
         ReorientVolumesd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=True),
     ]

@@ -1,11 +1,15 @@
 """Weights of a network in a file of their own, whole or not at all."""
 
+import logging
+import math
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch import nn
 
 from medgenesis.storage.checkpoint import save_checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 class SaveWeights:
@@ -16,7 +20,8 @@ class SaveWeights:
     Args:
         path: the file; folders are made when the handler is attached, so that a wrong path is known before training.
         network: whose weights to save.
-        best_only: save only if the evaluation's key metric is the best so far; for evaluators.
+        best_only: save only if the evaluation's key metric is the best so far; for evaluators. While the best is 0 (no
+            class found at all) the latest is kept: of networks that know nothing, the one that has learnt longest.
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written; an earlier file is as it was.
@@ -30,6 +35,15 @@ class SaveWeights:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if engine.state.rank != 0 or (self.best_only and engine.state.best_metric_epoch != engine.state.epoch):
+        if engine.state.rank != 0 or (self.best_only and not self._is_best(engine)):
             return
         save_checkpoint(self.network.state_dict(), self.path)
+
+    def _is_best(self, engine: Engine) -> bool:
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            return True
+        name = getattr(engine.state, "key_metric_name", None)
+        metric = engine.state.metrics.get(name)
+        if metric is not None and math.isnan(metric):
+            logger.warning("%s is not a number after epoch %d: these weights are not kept", name, engine.state.epoch)
+        return metric == 0 == engine.state.best_metric

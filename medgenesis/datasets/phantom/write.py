@@ -160,6 +160,7 @@ def _datalist(sections: list[str]) -> dict:
         "description": "Computed thoraces; no patient's data",
         "modality": {"0": "CT"},
         "labels": {str(value): name for value, name in LABELS.items()},
+        "label_merge": {"1": [1, 2, 7], "2": [6]},  # what the examples learn: lungs with nodules, liver
     }
     for section in SECTIONS:
         datalist[section] = [

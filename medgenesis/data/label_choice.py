@@ -1,0 +1,206 @@
+"""Which classes are learnt: the labels of the maps as they are, or merged on request, and how many there are."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.utils.data
+
+from medgenesis.data.checks import check_whole_numbers
+from medgenesis.data.datalists import datalist_header
+from medgenesis.data.label_layers import JoinLabelLayersd
+from medgenesis.data.labels import parse_label_merge
+from medgenesis.data.pipeline import Preprocessing, find_domain_error
+from medgenesis.data.reading import read_in_order
+from medgenesis.data.remembered import RememberedChecks
+from medgenesis.data.volume_check import VolumeCheck
+from medgenesis.distributed import once_a_node
+from medgenesis.errors import DatalistError
+from medgenesis.io.volume_reader import LoadVolumed
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 12  # labels in a message
+_MOST_EMPTY = 20  # classes without a voxel before the number of classes is questioned
+
+
+@dataclass(frozen=True)
+class ChosenLabels:
+    """What `choose_labels` has found."""
+
+    merge: dict[int, list[int]] | None
+    """Class -> stored labels; None: as they are."""
+    num_classes: int
+    """Background included."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of the classes, as far as the list names them."""
+
+
+def choose_labels(
+    sections: Mapping[str, Sequence[dict]],
+    label_merge: Mapping[int | str, Any] | None = None,
+    *,
+    datalist: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    num_workers: int = 0,
+    on_error: str = "stop",
+) -> ChosenLabels:
+    """Look through the label maps, once, and decide what is learnt from them.
+
+    Labels are learnt as they are, unless a merge is given or stands in the header of the list. What a merge drops is
+    said, with the numbers of voxels.
+
+    Args:
+        sections: records of each section that is learnt from or judged on; the first decides what labels there are.
+        label_merge: class -> stored labels, `{1: "10-14"}`; `{}` keeps labels as they are whatever the header says;
+            None takes the header's, if it has one.
+        datalist: the list, whose header may hold `label_merge` and `labels` (names); a file that is absent has none.
+        cache_dir: folder that remembers what was found, so that each map is read once.
+        num_workers: processes that read.
+        on_error: "skip" passes over maps that cannot be read; whoever reads the volumes says so.
+
+    Raises:
+        DatalistError: the merge matches no label of the first section, or a section's maps have no foreground.
+        VolumeError: (`on_error="stop"`) a label map that cannot be read, or is none.
+
+    Notes:
+        Under `torch.distributed` every process must call it: one of each machine reads.
+    """
+    header = datalist_header(datalist) if datalist is not None and Path(datalist).is_file() else {}
+    merge = _merge(label_merge, header, str(datalist))
+    counts = once_a_node(lambda: _count(sections, cache_dir, num_workers, on_error))
+    first = next(iter(counts))
+    target = None if merge is None else {source: value for value, sources in merge.items() for source in sources}
+    classes = {section: _classes(found, target) for section, found in counts.items()}
+    if target is not None:
+        _compare(first, counts[first], target)
+    for section, found in classes.items():
+        if found and not any(found[value] for value in found if value):
+            raise DatalistError(
+                f"{section}: label maps must have foreground; found none in this section, only background, so that no "
+                "network can be learnt from it or judged on it. Move records with labels there, or leave the section "
+                "empty."
+            )
+    names = _names(header.get("labels"), merge)
+    number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
+    _say(first, classes[first], number, names)
+    return ChosenLabels(merge, number, names)
+
+
+def _merge(given: Mapping | None, header: Mapping[str, Any], name: str) -> dict[int, list[int]] | None:
+    if given is None and header.get("label_merge"):
+        logger.info("label_merge: that of the header of %s", name)
+        given = header["label_merge"]
+    elif given is not None and header.get("label_merge"):
+        if parse_label_merge(given) != parse_label_merge(header["label_merge"]):
+            logger.warning("label_merge: %s, not that of the header of %s", dict(given) or "labels as they are", name)
+    return parse_label_merge(given) if given else None
+
+
+def _classes(found: Mapping[int, int], target: Mapping[int, int] | None) -> Counter[int]:
+    classes: Counter[int] = Counter()
+    for label, voxels in found.items():
+        classes[label if target is None else target.get(label, 0)] += voxels
+    return classes
+
+
+def _compare(section: str, found: Mapping[int, int], target: Mapping[int, int]) -> None:
+    """Refuse a merge that matches nothing; say what it drops, and which classes it leaves empty."""
+    labels = {label: voxels for label, voxels in found.items() if label}
+    if labels and not any(target.get(label) for label in labels):
+        raise DatalistError(
+            f"label_merge: must name labels that occur; found {_some(target)}, and in the section {section!r} the "
+            f"labels {_some(labels)} alone. Correct it, or leave it out: labels are then learnt as they are."
+        )
+    dropped = {label: voxels for label, voxels in labels.items() if label not in target}
+    if dropped:
+        said = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in list(dropped.items())[:_SHOWN])
+        more = f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else ""
+        logger.warning("label_merge: drops labels of the section %r, they become background: %s%s", section, said, more)
+
+
+def _names(labels: Any, merge: Mapping[int, Sequence[int]] | None) -> dict[int, str]:
+    """Names of the classes, from a header's `labels`: {"1": "liver"}, {"liver": 1}, or a list."""
+    pairs = enumerate(labels) if isinstance(labels, list) else labels.items() if isinstance(labels, dict) else ()
+    names: dict[int, str] = {}
+    for key, value in pairs:
+        if isinstance(value, int):  # nnU-Net's way
+            key, value = value, key
+        if str(key).isdecimal():
+            names[int(key)] = str(value)
+    if merge is None or names.keys() <= {0, *merge}:  # of the classes already
+        return names
+    merged = {value: "+".join(names[source] for source in own if source in names) for value, own in merge.items()}
+    return {value: name for value, name in merged.items() if name}
+
+
+def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[int, str]) -> None:
+    shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, number)][:_SHOWN]
+    logger.info("%d classes, background included: %s", number, ", ".join(shown))
+    empty = [value for value in range(1, number) if not classes.get(value)]
+    if empty and classes:
+        logger.warning("classes without a voxel in the section %r: %s", section, _some(empty))
+    if len(empty) > _MOST_EMPTY:
+        logger.warning("labels are far from each other: group them by `label_merge`, {1: [1], 2: [%d]}", max(classes))
+
+
+def _some(values: Any) -> str:
+    values = list(values)
+    return ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
+
+
+def _count(sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str) -> dict[str, dict]:
+    """Voxels of each stored label, a section at a time."""
+    load = Preprocessing([LoadVolumed("label"), JoinLabelLayersd("label")])
+    memory = None if cache_dir is None else RememberedChecks(cache_dir, load, VolumeCheck())
+    counts = {}
+    for section, records in sections.items():
+        maps = [{key: one[key] for key in ("label", "cube") if key in one} for one in records if "label" in one]
+        total: Counter[int] = Counter()
+        for found in _read(maps, load, memory, num_workers, on_error):
+            total.update({int(label): voxels for label, voxels in found.items()})
+        counts[section] = dict(sorted(total.items()))
+    if memory is not None:
+        memory.save()
+    return counts
+
+
+def _read(maps: list[dict], load: Preprocessing, memory: RememberedChecks | None, num_workers: int, on_error: str):
+    keys = [None if memory is None else memory.key(i, one) for i, one in enumerate(maps)]
+    known = {i: row for i, key in enumerate(keys) if memory is not None and (row := memory.get(key)) is not None}
+    left = [i for i in range(len(maps)) if i not in known]
+    results = read_in_order(_Maps(maps, load), left, num_workers, [str(one["label"]) for one in maps], ahead=2)
+    with closing(results):
+        for i in range(len(maps)):
+            row = known[i] if i in known else next(results)
+            if isinstance(row, Exception):
+                if on_error == "stop":
+                    raise row
+                continue
+            if memory is not None and i not in known:
+                memory.add(keys[i], row)
+            yield row
+
+
+class _Maps(torch.utils.data.Dataset):
+    """`maps[i]`: voxels of each label of map i, or why it cannot be read."""
+
+    def __init__(self, maps: list[dict], load: Preprocessing) -> None:
+        self.maps, self.load = maps, load
+
+    def __getitem__(self, i: int) -> dict[str, int] | Exception:
+        try:
+            label = self.load(self.maps[i])["label"]
+            check_whole_numbers(label)
+        except Exception as error:
+            cause = find_domain_error(error)
+            if cause is None:
+                raise
+            return type(cause)(str(cause))
+        values, voxels = np.unique(label.numpy(force=True), return_counts=True)
+        return {str(int(value)): int(number) for value, number in zip(values, voxels, strict=True)}

@@ -1,0 +1,126 @@
+"""What is learnt from label maps: as they are unless asked, nothing dropped without a word."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+
+from medgenesis.data import JoinLabelLayersd, MergeLabelsd, choose_labels
+from medgenesis.errors import DatalistError, VolumeError
+
+
+@pytest.fixture
+def records(tmp_path):
+    """records([values of a map, …]) -> records whose maps hold these values, the rest background."""
+
+    def write(maps):
+        written = []
+        for number, values in enumerate(maps):
+            array = np.zeros((4, 4, 4), np.int16)
+            array.flat[: len(values)] = values
+            path = tmp_path / f"label_{number}_{len(list(tmp_path.iterdir()))}.nii.gz"
+            nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+            written.append({"image": "scan.nii.gz", "label": str(path)})
+        return written
+
+    return write
+
+
+def test_labels_stay_as_they_are_and_are_counted(records):
+    found = choose_labels({"training": records([[1, 1, 2], [1]])})
+    assert found.merge is None and found.num_classes == 3
+
+
+def test_the_merge_in_the_header_counts_and_a_given_one_goes_before(records, tmp_path, caplog):
+    sections = {"training": records([[1, 2, 7, 6, 3]])}
+    path = tmp_path / "list.json"
+    header = {"label_merge": {"1": [1, 2, 7], "2": [6]}, "labels": {"1": "left", "2": "right", "6": "liver"}}
+    path.write_text(json.dumps({**header, "training": []}))
+    found = choose_labels(sections, datalist=path)
+    assert found.merge == {1: [1, 2, 7], 2: [6]} and found.num_classes == 3
+    assert found.names == {1: "left+right", 2: "liver"}
+    assert "drops labels of the section 'training', they become background: 3 (1 voxels)" in caplog.text
+    assert choose_labels(sections, {"1": "1-7"}, datalist=path).merge == {1: [1, 2, 3, 4, 5, 6, 7]}
+    assert "not that of the header" in caplog.text
+    assert choose_labels(sections, {}, datalist=path).num_classes == 8
+
+
+def test_names_of_the_list_are_classes_even_without_a_voxel(records, tmp_path, caplog):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"labels": {"background": 0, "liver": 1, "tumour": 2}, "training": []}))
+    found = choose_labels({"training": records([[1]])}, datalist=path)
+    assert found.num_classes == 3 and found.names[2] == "tumour"
+    assert "classes without a voxel in the section 'training': 2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "merge", "said"),
+    [
+        ([[1, 2]], [[1]], {"1": "10-14"}, r"label_merge: must name labels that occur; found 10.*the labels 1, 2 alone"),
+        ([[1, 2]], [[]], None, "validation: label maps must have foreground"),
+        ([[]], [[1]], None, "training: label maps must have foreground"),
+        ([[1, 2]], [[2]], {"1": 1}, "validation: label maps must have foreground"),
+    ],
+)
+def test_what_cannot_be_learnt_or_judged_stops_at_the_start(records, training, validation, merge, said):
+    with pytest.raises(DatalistError, match=said):
+        choose_labels({"training": records(training), "validation": records(validation)}, merge)
+
+
+def test_maps_are_read_once_and_found_again(records, tmp_path, monkeypatch):
+    sections = {"training": records([[1, 2], [3]])}
+    first = choose_labels(sections, cache_dir=tmp_path / "cache")
+    monkeypatch.setattr("medgenesis.data.label_choice._Maps.__getitem__", None)
+    assert choose_labels(sections, cache_dir=tmp_path / "cache") == first
+
+
+def test_unreadable_maps(records, tmp_path):
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(b"no")
+    sections = {"training": [*records([[1]]), {"image": "a", "label": str(bad)}]}
+    assert choose_labels(sections, on_error="skip").num_classes == 2
+    with pytest.raises(VolumeError, match="bad.nii.gz"):
+        choose_labels(sections)
+
+
+@given(st.dictionaries(st.integers(1, 9), st.sets(st.integers(0, 40), min_size=1), min_size=1), st.randoms())
+def test_a_merge_is_the_look_up_that_it_says(groups, random):
+    merge, seen = {}, set()
+    for target, sources in groups.items():
+        merge[target] = sorted(sources - seen)
+        seen |= sources
+    label = torch.tensor([[random.randint(0, 45) for _ in range(60)]], dtype=torch.float32)
+    expected = [[next((t for t, own in merge.items() if value in own), 0) for value in label[0].tolist()]]
+    assert MergeLabelsd("label", merge)({"label": label})["label"].tolist() == expected
+
+
+@given(st.integers(2, 5), st.booleans(), st.integers(0, 2**16))
+def test_one_hot_and_layers_become_the_label_map_they_were_made_of(classes, with_background, seed):
+    label = torch.from_numpy(np.random.default_rng(seed).integers(0, classes, (1, 5, 5, 4))).float()
+    label.view(-1)[:classes] = torch.arange(classes)
+    channels = torch.cat([label == value for value in range(0 if with_background else 1, classes)]).float()
+    found = JoinLabelLayersd("label")({"label": MetaTensor(channels)})["label"]
+    assert torch.equal(found.as_tensor(), label)
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        ([[1, 1, 0], [0, 1, 0]], "must not overlap.*2 channels, overlapping ones"),
+        ([[0.5, 0, 0], [0, 0.5, 0]], "no whole numbers"),
+        ([[2, 0, 0], [0, 2, 1]], "a label in two of them"),
+    ],
+)
+def test_channels_that_are_no_label_map_are_refused(channels, said):
+    with pytest.raises(VolumeError, match=said):
+        JoinLabelLayersd("label")({"label": torch.tensor(channels).reshape(2, 3, 1, 1)})
+
+
+def test_layers_with_labels_of_their_own_keep_them():
+    label = torch.tensor([[3.0, 3, 0], [0, 0, 5]]).reshape(2, 3, 1, 1)
+    assert JoinLabelLayersd("label")({"label": label})["label"].flatten().tolist() == [3, 3, 5]
