@@ -41,7 +41,9 @@ class MergeLabelsd(MapTransform):
         pairs = sorted((source, target) for target, sources in self.merge.items() for source in sources)
         if not pairs:
             return torch.zeros_like(label)
-        sources, targets = (torch.tensor(one, dtype=label.dtype, device=label.device) for one in zip(*pairs, strict=True))
+        sources, targets = (
+            torch.tensor(one, dtype=label.dtype, device=label.device) for one in zip(*pairs, strict=True)
+        )
         values = (label.as_tensor() if isinstance(label, MetaTensor) else label).contiguous()
         place = torch.searchsorted(sources, values).clamp_(max=len(pairs) - 1)  # one look-up, however many labels
         result = torch.zeros_like(label)

@@ -174,7 +174,8 @@ def test_one_bad_volume_among_many_is_left_out_on_demand(bundle, bad, phantoms, 
 
 
 def test_labels_beyond_the_number_of_classes(bundle, phantoms, tmp_path):
-    found = cause(bundle, "finetune", tmp_path, datalist=str(phantoms), label_merge={"1": "1-2", "4": "6"})
+    merge = {"1": "1-2", "4": "6"}
+    found = cause(bundle, "finetune", tmp_path, datalist=str(phantoms), label_merge=merge, num_classes=3)
     assert isinstance(found, VolumeError) and "labels must be from 0 to 2; found 0 to 4" in str(found)
 
 

@@ -96,7 +96,7 @@ def test_a_training_shorter_than_val_interval_is_kept(fresh_bundle, phantoms, va
     tiny = {"width": 2, "cube_size": [16, 16, 16], "num_workers": 0, "val_interval": 10}
     parser = ConfigParser()
     parser.read_config(fresh_bundle.config("train"))
-    parser.update({"bundle_root": str(fresh_bundle.root), **tiny})
+    parser.update({"bundle_root": str(fresh_bundle.root), **tiny, "num_classes": 3})
     models.mkdir()
     torch.save(parser.get_parsed_content("network_def").state_dict(), models / "model.pt")
     before = torch.load(models / "model.pt", weights_only=True)
@@ -121,6 +121,8 @@ def test_a_training_shorter_than_val_interval_is_kept(fresh_bundle, phantoms, va
             "validate#dataset#data": records["validation"][:validated],
             "device": "cpu",
             "init": "scratch",
+            "num_classes": 3,
+            "label_merge": {"1": "1-2,7", "2": "6"},
         },
         **tiny,
     )

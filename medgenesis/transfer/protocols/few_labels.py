@@ -111,6 +111,7 @@ def compare_few_labels(
         ValueError: a count larger than the number of training records.
     """
     folder = Path(folder)
+    overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}  # its header says what labels are
     training, test = load_datalist(datalist, "training"), load_datalist(datalist, "test")
     if max(counts) > len(training):
         raise ValueError(
