@@ -12,8 +12,8 @@ EXAMPLE = "medgenesis datalist --images my_ct --out my_ct.json"
 logger = logging.getLogger(__name__)
 
 _FOLDER_SETTINGS = (
-    *("labels", "splits", "seed", "patient_pattern", "label_merge", "label_names"),
-    *("modality", "name", "only", "intensity"),
+    *("labels", "splits", "seed", "few", "classes", "patient_pattern", "label_merge", "label_names"),
+    *("modality", "name", "only", "channels", "intensity"),
 )
 
 
@@ -38,7 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="LIST.json", help="list to write (with --images, --dataset and --join)")
     parser.add_argument("--name", help="name of the list (default: the folder's)")
     folder = parser.add_argument_group("with --images")
-    folder.add_argument("--labels", metavar="DIR", help="label maps of the same names")
+    folder.add_argument(
+        "--labels", metavar="DIR", help="label maps of the same names; scans without one are left for pre-training"
+    )
+    folder.add_argument("--few", type=int, metavar="K", help="keep the labels of K training patients alone")
+    folder.add_argument(
+        "--classes",
+        nargs="*",
+        metavar="FOLDER",
+        help="folders name the classes: these, or the first below DIR; each class is split by itself",
+    )
     folder.add_argument("--only", metavar="GLOB", help="names of the scans, where other files lie beside them")
     folder.add_argument(
         "--splits",
@@ -48,10 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shares of the patients (default 0.8 0.1 0.1)",
     )
     folder.add_argument("--seed", type=int, metavar="S", help="of the split (default 0); also with --dataset")
+    folder.add_argument(
+        "--channels",
+        choices=("join", "separate"),
+        help="files CASE_0000, CASE_0001, … are one scan (default), or one each",
+    )
     folder.add_argument("--patient-pattern", metavar="REGEX", help="finds the patient in a path below DIR")
     folder.add_argument("--label-merge", nargs="+", default=(), metavar="N=SOURCES", help="for example 1=10-14")
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
-    folder.add_argument("--modality", help="noted in the list (default CT)")
+    folder.add_argument("--modality", help="noted in the list (default CT, or as a dataset.json says)")
     folder.add_argument("--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, …")
     folder.add_argument(
         "--chestxray14",
@@ -65,12 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Path | None:
     """Make or join a list, and return its path; or check two, or tell which published data sets there are."""
     from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
-    from medgenesis.data.splits import check_disjoint
+    from medgenesis.data.unseen import check_unseen
     from medgenesis.datasets import DATASETS
 
     if args.check:
-        check_disjoint(*(read_datalist(path) for path in args.check))
-        logger.info("no test patient of %s is in %s", args.check[1], args.check[0])
+        compared = check_unseen(*(read_datalist(path) for path in args.check), names=args.check)
+        logger.info("no test patient of %s is in %s, by the keys (%s)", args.check[1], args.check[0], compared)
         return None
     if args.datasets:
         for name, dataset in sorted(DATASETS.items()):
@@ -127,7 +141,7 @@ def _of_folder(args: argparse.Namespace) -> dict[str, Any]:
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The arguments of these names that were given."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) not in (None, ())}
+    return {name: getattr(args, name) for name in names if getattr(args, name) not in (None, ())}  # [] is given
 
 
 def _path_and_weight(text: str) -> tuple[str, float]:

@@ -1,26 +1,29 @@
-"""Datalists made from folders: images, label maps beside them, DICOM series."""
+"""Datalists made from folders: images, label maps beside them, DICOM series, folders that name classes."""
 
-import hashlib
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medgenesis.data.channels import join_channels
+from medgenesis.data.folder_classes import class_names, class_of, without_class
 from medgenesis.data.intensity import check_preset
+from medgenesis.data.label_pairs import is_named_as_label, pair_labels
 from medgenesis.data.labels import parse_label_merge
-from medgenesis.data.patients import patient_of
-from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
+from medgenesis.data.left_out import LeftOut
+from medgenesis.data.list_summary import say_summary
+from medgenesis.data.patients import PatientKey, patient_key
+from medgenesis.data.scan import Scan
+from medgenesis.data.scans import find_scans, same_names
+from medgenesis.data.sections import Sections, in_sections
+from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.task_folder import TaskFolder, check_task_folder, task_folder
 from medgenesis.errors import DatalistError
-from medgenesis.io.dicom import image_headers, is_dicom, is_radiograph
 from medgenesis.io.readers import ArrayReader, open_array
 from medgenesis.io.volume_reader import SUFFIXES
 
 logger = logging.getLogger(__name__)
-
-_DICOM_SUFFIXES = (".dcm", ".ima")
-_FILE_SUFFIXES = tuple(sorted(set(SUFFIXES) - set(_DICOM_SUFFIXES), key=len, reverse=True))  # .nii.gz before .gz
 
 
 def make_datalist(
@@ -29,134 +32,157 @@ def make_datalist(
     *,
     splits: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    few: int | None = None,
+    classes: Sequence[str] | None = None,
     patient_pattern: str | None = None,
     label_merge: Mapping[int | str, Any] | None = None,
     label_names: Mapping[str, str] | None = None,
-    modality: str = "CT",
+    modality: str | None = None,
     name: str | None = None,
     only: str = "*",
+    channels: str = "join",
     intensity: str | None = None,
 ) -> dict[str, Any]:
     """A datalist of what lies in a folder, split by patient.
 
+    Where some scans have labels, the others go to the section `unlabeled`, which pre-training reads after `training`;
+    not those of patients in validation or test. What is left out is said by warnings, counted and named.
+
     Args:
-        images: folder with scans at any depth; a folder of DICOM slices is one scan, a DICOM radiograph one each, a
-            stack of cubes one record a row.
-        labels: folder with a label map for each image, of the same path and name (the suffix may differ, and nnU-Net's
-            `_0000` is passed over).
-        splits: shares of the patients for training, validation and test.
+        images: folder with scans at any depth; a folder of DICOM slices is one scan (or several series), a DICOM
+            radiograph one each, a stack of cubes one record a row, `CASE_0000`, `CASE_0001` … of nnU-Net one of several
+            channels. A folder of the Decathlon or nnU-Net (`imagesTr`, `labelsTr`, `dataset.json`) is known by that.
+        labels: folder with label maps of the same path and name as the images (see `pair_labels`).
+        splits: shares of the patients for training, validation and test; where there are labels, of those with labels.
         seed: of the split.
+        few: so many patients keep their labels in training; the other training scans become `unlabeled`.
+        classes: folders whose names are the classes, in this order; empty takes the first folders below `images`. Each
+            record gets `class`, and every class is split by itself.
         patient_pattern: regular expression that finds the patient in an image's path below `images`; None takes the
-            first folder, else the file name (see `patient_of`), and for DICOM a hash of the PatientID.
+            conventions of `patient_key`, and for DICOM a hash of the PatientID.
         label_merge: target label -> source labels, `{1: "10-14"}`; noted in the list.
         label_names: label -> name; noted in the list.
-        modality: noted in the list.
+        modality: noted in the list; None takes "CT", or what a dataset.json says.
         name: of the list; None takes the folder's.
         only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
+        channels: "join", or "separate" where each channel shall be a scan of its own.
         intensity: preset that each record shall have of its own ("xray"), for a list that is joined with other kinds.
 
     Raises:
         ValueError: an unknown preset.
-        DatalistError: empty folder, images without label map or the reverse, a patient in two sections.
+        DatalistError: empty folder, label maps without image, no label map at all, a patient in two sections.
     """
     images = Path(images)
     if not images.is_dir():
         raise DatalistError(f"{images}: must be a folder; found none. Give the folder that holds the images.")
-    datalist: dict[str, Any] = {"name": name or images.resolve().name, "modality": {"0": modality}}
-    if label_names:
-        datalist["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
-    if label_merge:
-        merge = parse_label_merge(label_merge)
-        datalist["label_merge"] = {str(target): sources for target, sources in merge.items()}
+    if labels is not None and not Path(labels).is_dir():
+        raise DatalistError(f"{labels}: must be a folder; found none. Give the folder that holds the label maps.")
+    if channels not in ("join", "separate"):
+        raise ValueError(f'channels: must be "join" or "separate"; found {channels!r}. Choose one of them.')
     if intensity is not None:
         check_preset(intensity)
-    records = _folder(images, labels, splits, seed, patient_pattern, only)
-    own = {} if intensity is None else {"intensity": intensity}
-    datalist |= {section: [{**record, **own} for record, place in records if place == section] for section in SECTIONS}
+    task = task_folder(images)
+    folder = _Folder(
+        task.images if task else images,
+        (task.labels if task else None) if labels is None else Path(labels),
+        *(task, only, channels == "separate", patient_pattern),
+    )
+    folder.read(classes)
+    records = [record for scan in folder.scans for record in folder.records(scan)]
+    datalist = {**_header(task, label_merge, label_names, modality, name or images.resolve().name), **folder.header()}
+    labelled = folder.labels is not None or classes is not None
+    datalist |= in_sections(records, Sections(splits, seed, few, labelled, classes is not None))
+    if intensity is not None:
+        for record in (record for section in (*SECTIONS, UNLABELED) for record in datalist.get(section, ())):
+            record["intensity"] = intensity
     check_disjoint(datalist)
-    counts = ", ".join(f"{len(datalist[section])} {section}" for section in SECTIONS)
-    patients = len({record["patient"] for record, _ in records})
-    logger.info("%d records of %d patients: %s", len(records), patients, counts)
+    say_summary(datalist)
     return datalist
 
 
-def _folder(images, labels, splits, seed, pattern, only) -> list[tuple[dict, str]]:
-    found = {name: path for name, path in _scans(images, leave_out=labels) if fnmatch(path.name, only)}
-    if not found:
-        named = "" if only == "*" else f" named {only!r}"
-        raise DatalistError(
-            f"{images}: must hold {', '.join(SUFFIXES)} files or DICOM series; found no scan{named} in it. Give the "
-            "folder of the images."
-        )
-    label_of = {} if labels is None else _pair(found, dict(_scans(Path(labels))), images, labels)
-    records = []
-    for relative, scan in found.items():
-        record = {"image": str(scan), "patient": _patient(relative, scan, pattern)}
-        if labels is not None:
-            record["label"] = str(label_of[relative])
-        records += rows_of(record)
-    section_of = split_patients((record["patient"] for record in records), splits, seed)
-    return [(record, section_of[record["patient"]]) for record in records]
+@dataclass
+class _Folder:
+    images: Path
+    labels: Path | None
+    task: TaskFolder | None
+    only: str
+    separate: bool
+    pattern: str | None
+    scans: list[Scan] = field(default_factory=list)
+    label_of: dict[Scan, str] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
 
-
-def _scans(folder: Path, leave_out: str | Path | None = None) -> Iterator[tuple[str, Path]]:
-    """Path below the folder without suffix, and path, of each scan."""
-    excluded = None if leave_out is None else Path(leave_out).resolve()
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if excluded is not None and Path(here).resolve() == excluded and excluded != folder.resolve():
-            folders[:] = []
-            continue
-        names = sorted(name for name in files if not name.startswith("."))
-        scans = [name for name in names if name.lower().endswith(_FILE_SUFFIXES)]
-        for name in scans:
-            suffix = next(suffix for suffix in _FILE_SUFFIXES if name.lower().endswith(suffix))
-            path = Path(here, name)
-            yield path.relative_to(folder).as_posix()[: -len(suffix)], path
-        others = [name for name in names if name not in scans]
-        likely = [name for name in others if name.lower().endswith(_DICOM_SUFFIXES)] or others
-        first = next((Path(here, name) for name in likely[:5] if is_dicom(Path(here, name))), None)
-        if first is None:
-            continue
-        if any(map(is_radiograph, image_headers(first))):  # one image a file, where slices make one scan a folder
-            for path in filter(is_dicom, (Path(here, name) for name in likely)):
-                relative = path.relative_to(folder).as_posix()
-                yield relative[:-4] if relative.lower().endswith(_DICOM_SUFFIXES) else relative, path
-        else:
-            path = Path(here)
-            yield path.relative_to(folder).as_posix() if path != folder else path.resolve().name, path
-
-
-def _pair(images: dict[str, Path], labels: dict[str, Path], images_dir, labels_dir) -> dict[str, Path]:
-    by_key = {relative.removesuffix("_0000"): path for relative, path in labels.items()}
-    keys = {relative: relative.removesuffix("_0000") for relative in images}
-    for kind, lacking, there in (
-        ("label map(s)", [relative for relative, key in keys.items() if key not in by_key], labels_dir),
-        ("image(s)", sorted(by_key.keys() - set(keys.values())), images_dir),
-    ):
-        if lacking:
+    def read(self, classes: Sequence[str] | None) -> None:
+        left_out = LeftOut(self.images)
+        self.scans = self._joined(find_scans(self.images, left_out, self.labels, self.only))
+        left_out.say()
+        if not self.scans:
+            named = "" if self.only == "*" else f" named {self.only!r}"
+            why = "".join(f"; {line}" for line in left_out.lines())
             raise DatalistError(
-                f"{there}: must hold {kind} of the same names; found none for {len(lacking)}, the first "
-                f"{', '.join(lacking[:3])}. Add them, or move what has no partner elsewhere."
+                f"{self.images}: must hold {', '.join(SUFFIXES)} files or DICOM series; found no scan{named} in "
+                f"it{why}. Give the folder of the images."
             )
-    return {relative: by_key[key] for relative, key in keys.items()}
+        for name, found in same_names(self.scans).items():
+            logger.warning("%s: %d scans of this name, each a record of one patient", name, len(found))
+        if self.labels is not None:
+            self._read_labels()
+        if classes is not None:
+            self.classes = class_names(self.scans, classes, self.images)
+        masks = [scan.name for scan in self.scans if is_named_as_label(scan.name)]
+        if masks and len(masks) < len(self.scans):
+            logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])
+        if self.task:
+            check_task_folder(
+                self.task, len(self.label_of) or len(self.scans), {len(scan.files) for scan in self.scans}
+            )
+
+    def records(self, scan: Scan) -> list[dict]:
+        record = {"image": scan.image, "patient": self.patient(scan).key}
+        if scan.series is not None:
+            record["series"] = scan.series
+        if scan in self.label_of:
+            record["label"] = self.label_of[scan]
+        if self.classes:
+            record["class"] = class_of(scan, self.classes, self.images)
+        return rows_of(record)
+
+    def patient(self, scan: Scan) -> PatientKey:
+        by_name = scan.patient is None or self.pattern is not None
+        name = without_class(scan.case or scan.name, self.classes)
+        return patient_key(name, self.pattern) if by_name else scan.patient
+
+    def header(self) -> dict[str, Any]:
+        kinds = {"patient_keys": sorted({self.patient(scan).kind for scan in self.scans})}
+        return kinds | ({"class_names": self.classes, "num_classes": len(self.classes)} if self.classes else {})
+
+    def _read_labels(self) -> None:
+        left_out = LeftOut(self.labels)
+        found = self._joined(find_scans(self.labels, left_out))
+        left_out.say()
+        self.label_of = pair_labels(self.scans, found, self.images, self.labels)
+
+    def _joined(self, scans: list[Scan]) -> list[Scan]:
+        return join_channels(scans, self.task is not None and self.task.nnunet, self.separate)
 
 
-def _patient(relative: str, scan: Path, pattern: str | None) -> str:
-    if pattern is None and not scan.name.lower().endswith(_FILE_SUFFIXES):
-        files = sorted(scan.iterdir()) if scan.is_dir() else [scan]
-        first = next(entry for entry in files if entry.is_file() and is_dicom(entry))
-        header = (image_headers(first) or [{}])[0]
-        identity = header.get("PatientID") or header.get("StudyInstanceUID")
-        if identity:
-            return hashlib.sha256(str(identity).encode()).hexdigest()[:12]
-    return patient_of(relative, pattern)
+def _header(task, label_merge, label_names, modality, name) -> dict[str, Any]:
+    header: dict[str, Any] = {"name": name, "modality": {"0": "CT"}} | (task.header if task else {})
+    if modality is not None:
+        header["modality"] = {"0": modality}
+    if label_names:
+        header["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
+    if label_merge:
+        merge = parse_label_merge(label_merge)
+        header["label_merge"] = {str(target): sources for target, sources in merge.items()}
+        header["num_classes"] = 1 + max(merge)
+    return header
 
 
 def rows_of(record: dict) -> list[dict]:
     """The record itself, or one for each row where its image is a stack of cubes."""
     image = record["image"]
-    if not image.lower().endswith(ArrayReader.suffixes):
+    if not isinstance(image, str) or not image.lower().endswith(ArrayReader.suffixes):
         return [record]
     shape = open_array(image).shape
     return [record] if len(shape) < 4 else [{**record, "cube": row} for row in range(shape[0])]

@@ -1,32 +1,107 @@
-"""Whose a file is: the patient's key in its path, by a pattern or by the names that published data sets give."""
+"""Whose a file is: the patient's key in its path, by a pattern or by the conventions of published data sets."""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from medgenesis.errors import DatalistError
 
-_PATIENT_OF_NAME = re.compile(r"^(sub-[^_]+)_|^(.+?)_R_\d+$")  # BIDS; LIDC-IDRI-0001_R_1
-_PATIENT_OF_XRAY = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
+_XRAY = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
+_BIDS = re.compile(r"(?:^|/)(sub-[^_/]+)")
+_UID = re.compile(r"\d+(\.\d+){4,}")
+_CONTRAST = r"t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|flair|pd|pdw|adc|dwi|swi|bold|ct|cta|cbct|pet|mr|mri|us|4d"
+_TIME = (
+    r"(?:frame|t|tp|time|timepoint|ses|session|visit|week|month|day|year|phase|fu|followup|follow-up|bl|baseline)"
+    r"[-_]?\d*|pre|post|pre-?rt|mid-?rt|post-?rt|insp|exp|inhale|exhale|ed|es|left|right"
+)
+_ADDED = re.compile(rf"(?<=.)[-_. ](?:{_CONTRAST}|{_TIME})$", re.IGNORECASE)  # behind the patient in a name
+_PREFIX = re.compile(  # LIDC-IDRI-0001_R_1; BraTS-GLI-00000-001; TCGA-02-0003-01; OAS30001_MR_d0129
+    r"^(?:(.+?)_R_\d+|(BraTS-[A-Za-z]+-\d{5})-\d{3}|(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})[-_.].*|(OAS\d+(?:_\d{4})?)_(?:MR|CT|PET).*)$"
+)
+_CONTAINER = re.compile(  # folders that are named by what they hold, not by a patient
+    rf"(?:images?|labels?|scans?|volumes?|data|raw|rawdata|sourcedata|derivatives|train|training|val|valid|validation|"
+    rf"test|testing|(?:images|labels)t[rs]|images_\d+|images?val|nii|nifti|dicom|dcm|png|{_CONTRAST}|{_TIME})",
+    re.IGNORECASE,
+)
+
+
+class PatientKey(NamedTuple):
+    """By what a patient is told from others."""
+
+    key: str
+    kind: str
+    """What was taken: "file name", "folder name", "sub- of BIDS", "UID", "pattern …", "hash of PatientID", …"""
 
 
 def patient_of(relative: str, pattern: str | None = None) -> str:
-    """The patient's key in a file's path below the image folder, suffix taken off.
+    """The key alone, see `patient_key`."""
+    return patient_key(relative, pattern).key
 
-    With a pattern: its first group, or all that it matches. Without: what ChestX-ray14 begins its file names with
-    (`00001280_004`); else the first folder where there is one; else the file name, less what the published names add to
-    a patient (`LIDC-IDRI-0001_R_1`) or BIDS does (`sub-01_ses-2_T1w`).
+
+def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
+    """The patient's key in a file's path below the image folder, suffix and channel (`_0000`) taken off.
+
+    With a pattern: its first group, or all that it matches. Without: `sub-XX` of BIDS wherever it stands; what
+    ChestX-ray14 begins its file names with (`00001280_004`); else the first folder that is not named by what it holds
+    (`imagesTr`, `derivatives`, `ses-1`); else the file name. Of both what conventions add is taken off: time points
+    (`_frame01`, `_t0`, `_ses-2`), contrasts (`_flair`), the nodules of `LIDC-IDRI-0001_R_1`.
 
     Raises:
         DatalistError: the pattern is malformed, or not found in the path.
     """
-    if pattern is None:
-        xray = _PATIENT_OF_XRAY.search(relative)
-        if xray:
-            return xray.group(1)
-        folder, _, rest = relative.partition("/")
-        if rest:
-            return folder
-        match = _PATIENT_OF_NAME.match(relative)
-        return next(group for group in match.groups() if group) if match else relative
+    if pattern is not None:
+        return PatientKey(_by_pattern(relative, pattern), f"pattern {pattern}")
+    if bids := _BIDS.search(relative):
+        return PatientKey(bids.group(1), "sub- of BIDS")
+    if xray := _XRAY.search(relative):
+        return PatientKey(xray.group(1), "file name")
+    *folders, name = relative.split("/")
+    folder = next((folder for folder in folders if not _CONTAINER.fullmatch(folder)), None)
+    key = _without_additions(name if folder is None else folder)
+    if _UID.fullmatch(key):
+        return PatientKey(key, "UID")
+    return PatientKey(key, "file name" if folder is None else "folder name")
+
+
+def alike(key: str) -> str:
+    """The key as it is compared between lists: `Liver_001` is `liver_1`."""
+    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", key.casefold())
+
+
+def is_name(kind: str) -> bool:
+    """Whether keys of this kind are parts of names, which tell patients apart only as far as names do."""
+    return kind in ("file name", "folder name", "sub- of BIDS") or kind.startswith("pattern ")
+
+
+def form(key: str) -> str:
+    """How a key is built: `liver_#` of `liver_12`; of keys without numbers "words"."""
+    return re.sub(r"\d+", "#", key.casefold()) if re.search(r"\d", key) else "words"
+
+
+def doubtful(keys: Iterable[str]) -> list[str]:
+    """Keys that may be of one patient although they differ: `p1` and `p1_b`; `p1_first`, `p1_second`, `p2_first` …"""
+    keys = sorted(set(keys))
+    by_start: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        if match := re.fullmatch(r"(.*\d.*)[-_. ][^-_. ]{1,12}", key):
+            by_start[match.group(1)].append(key)
+    known = set(keys)
+    extended = [one for start, members in by_start.items() if start in known for one in (start, *members)]
+    if extended:
+        return extended
+    grouped = [members for members in by_start.values() if 2 <= len(members) <= 8]
+    return sum(grouped, []) if len(grouped) > 1 and 2 * sum(map(len, grouped)) > len(keys) else []
+
+
+def _without_additions(name: str) -> str:
+    while match := _ADDED.search(name):
+        name = name[: match.start()]
+    match = _PREFIX.match(name)
+    return next(group for group in match.groups() if group) if match else name
+
+
+def _by_pattern(relative: str, pattern: str) -> str:
     try:
         match = re.search(pattern, relative)
     except re.error as error:

@@ -1,16 +1,23 @@
-"""Splits by patient: seeded, stable when patients are added, and checked for patients on both sides."""
+"""Splits by patient: seeded, stable when patients are added, by class; and checked for patients on both sides."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from medgenesis.data.patients import alike
 from medgenesis.errors import DatalistError
 
 SECTIONS = ("training", "validation", "test")
-_SECTIONS_SEEN = ("training", "validation")  # what a pre-training has looked at
+UNLABELED = "unlabeled"
+"""The section of scans without label beside labelled ones; pre-training learns from it as from `training`."""
+_SEEN = ("training", "validation", UNLABELED)  # what a pre-training has looked at
 
 
-def split_patients(patients: Iterable[str], fractions: Sequence[float], seed: int = 0) -> dict[str, str]:
+def split_patients(
+    patients: Iterable[str], fractions: Sequence[float], seed: int = 0, strata: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Section of each patient.
 
     Patients are ordered by a hash of (seed, key), then cut at the fractions, so that one more patient moves at most one
@@ -20,21 +27,64 @@ def split_patients(patients: Iterable[str], fractions: Sequence[float], seed: in
         patients: keys, repeats allowed.
         fractions: of training, validation and test, 1 together.
         seed: of the order.
+        strata: class of each patient; each class is then cut by itself, so that all sections have all classes.
 
     Raises:
-        DatalistError: fractions that are no split, or fewer patients than sections.
+        DatalistError: fractions that are no split, or fewer patients (of a class) than sections.
     """
     if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
         raise DatalistError(
             f"splits: must be 3 shares (training first, above 0) that add up to 1; found {fractions}. Give --splits "
             "0.8 0.1 0.1 for example."
         )
-    order = sorted(set(patients), key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+    order = in_drawn_order(patients, seed)
+    if strata is None:
+        return _cut(order, fractions, "")
+    section_of: dict[str, str] = {}
+    for stratum in sorted({strata[key] for key in order}):
+        section_of |= _cut([key for key in order if strata[key] == stratum], fractions, f" of class {stratum}")
+    return section_of
+
+
+def in_drawn_order(patients: Iterable[str], seed: int) -> list[str]:
+    """The patients in an order that the seed decides, and that stays when others come or go."""
+
+    def drawn(key: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{key}".encode(errors="surrogateescape")).digest()
+
+    return sorted(set(patients), key=drawn)
+
+
+def draw_few(patients: Iterable[str], count: int, seed: int = 0, strata: Mapping[str, Any] | None = None) -> list[str]:
+    """So many of the patients, drawn by the seed; more of them hold the fewer. Classes take turns.
+
+    Raises:
+        DatalistError: there are fewer, or fewer than classes are asked for.
+    """
+    order = in_drawn_order(patients, seed)
+    classes = 1 if strata is None else len({strata[key] for key in order})
+    if not classes <= count <= len(order):
+        least = "1" if classes == 1 else f"{classes} (one a class)"
+        raise DatalistError(
+            f"few: must be from {least} to the labelled training patients; found {count} of {len(order)}. Give another "
+            "number, or other --splits."
+        )
+    if strata is not None:
+        turn: Counter = Counter()
+        rank = {}
+        for key in order:
+            rank[key] = turn[strata[key]]
+            turn[strata[key]] += 1
+        order = sorted(order, key=rank.__getitem__)
+    return order[:count]
+
+
+def _cut(order: list[str], fractions: Sequence[float], of_what: str) -> dict[str, str]:
     wanted = sum(fraction > 0 for fraction in fractions)
     if len(order) < wanted:
         raise DatalistError(
-            f"splits: each of the {wanted} sections needs a patient; found {len(order)} patient(s). Give --splits 1 0 "
-            "0, or a --patient-pattern if more patients are among the files."
+            f"splits: each of the {wanted} sections needs a patient{of_what}; found {len(order)} patient(s). Give "
+            "--splits 1 0 0, or a --patient-pattern if more patients are among the files."
         )
     held_out = [max(1, round(fraction * len(order))) if fraction > 0 else 0 for fraction in fractions[1:]]
     while len(order) - sum(held_out) < 1:  # shares rounded up: training keeps a patient
@@ -55,22 +105,30 @@ def check_disjoint(datalist: Mapping, other: Mapping | None = None) -> None:
         DatalistError: how many there are, and the first of them.
     """
     for one in (datalist, other or {}):
-        for i, first in enumerate(SECTIONS):
-            for second in SECTIONS[i + 1 :]:
-                _refuse_shared(_identities(one, [first]), _identities(one, [second]), f"{first} and {second}")
+        for sections in (SECTIONS, (UNLABELED, *SECTIONS[1:])):  # training and unlabeled may share patients
+            for i, first in enumerate(sections):
+                for second in sections[i + 1 :]:
+                    found = (identities(one, [section]) for section in (first, second))
+                    _refuse_shared(*found, f"{first} and {second}")
     if other is not None:
-        seen, tested = _identities(datalist, _SECTIONS_SEEN), _identities(other, ["test"])
-        _refuse_shared(seen, tested, "the pre-training and the test section of the other list")
+        seen, tested = (identities(one, sections) for one, sections in ((datalist, _SEEN), (other, ["test"])))
+        _refuse_shared(_compared(seen), _compared(tested), "the pre-training and the test section of the other list")
 
 
-def _identities(datalist: Mapping, sections: Iterable[str]) -> set[tuple]:
+def identities(datalist: Mapping, sections: Iterable[str] = _SEEN) -> set[tuple]:
+    """What tells the files and patients of some sections; by default those that a pre-training sees from others."""
     found = set()
     for record in (record for section in sections for record in datalist.get(section, ())):
         images = record["image"] if isinstance(record["image"], list) else [record["image"]]
-        found |= {("file", str(Path(image).resolve()), record.get("cube")) for image in images}
+        part = record.get("cube"), record.get("series")
+        found |= {("file", str(Path(image).resolve()), *part) for image in images}
         if "patient" in record:
             found.add(("patient", str(record["patient"])))
     return found
+
+
+def _compared(found: set[tuple]) -> set[tuple]:
+    return {(kind, alike(name) if kind == "patient" else name, *rest) for kind, name, *rest in found}
 
 
 def _refuse_shared(first: set[tuple], second: set[tuple], where: str) -> None:

@@ -35,10 +35,11 @@ class VolumeReader(ImageReader):
 
     Args:
         row: row of a stack of cubes (`.npy`, `.npz`).
+        series: which DICOM series of a folder, see `DicomReader`.
     """
 
-    def __init__(self, row: int | None = None) -> None:
-        self.row = row
+    def __init__(self, row: int | None = None, series: str | None = None) -> None:
+        self.row, self.series = row, series
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
         """True where a reader is known for every name."""
@@ -95,7 +96,7 @@ class VolumeReader(ImageReader):
     def _reader(self, path: str | Path) -> ImageReader | None:
         name = str(path).lower()
         if Path(path).is_dir():
-            return DicomReader()
+            return DicomReader(self.series)
         if name.endswith(NIFTI_SUFFIXES):
             return NibabelReader(squeeze_non_spatial_dims=True)
         if name.endswith(SimpleITKReader.suffixes):
@@ -110,7 +111,7 @@ class VolumeReader(ImageReader):
 class LoadVolumed(LoadImaged):
     """MONAI's `LoadImaged` with `VolumeReader` as its only reader: float32 `MetaTensor`, channel first.
 
-    A record's field `cube` names the row of a stack of cubes.
+    A record's field `cube` names the row of a stack of cubes, `series` one DICOM series of a folder that holds several.
 
     Args:
         keys: keys whose values are file names (or lists of them, to be stacked as channels).
@@ -131,7 +132,7 @@ class LoadVolumed(LoadImaged):
 
     def __call__(self, data: Mapping[str, Any], reader: ImageReader | None = None) -> dict[str, Any]:
         loaded = dict(data)
-        reader = reader or VolumeReader(row=loaded.get("cube"))
+        reader = reader or VolumeReader(row=loaded.get("cube"), series=loaded.get("series"))
         lacking = [key for key in self.keys if key not in loaded]
         if lacking and not self.allow_missing_keys:
             raise DatalistError(

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def records_to_mine(datalist: str | Path, on_error: str = "stop") -> list[dict[str, str]]:
-    """The training and validation records of a datalist, as `mined_record` makes them.
+    """The training (with unlabeled) and validation records of a datalist, as `mined_record` makes them.
 
     Args:
         datalist: the list; a validation section may be absent or empty.
@@ -34,7 +34,7 @@ def records_to_mine(datalist: str | Path, on_error: str = "stop") -> list[dict[s
     return [
         mined_record({**record, "section": section})
         for section in sections
-        for record in load_datalist(datalist, section, on_error)
+        for record in load_datalist(datalist, section, on_error, unlabeled=section == "training")
     ]
 
 
@@ -44,13 +44,13 @@ def mined_record(record: Mapping[str, Any]) -> dict[str, str]:
     Records of the same file and section are then equal, so that all steps of mining share one disk cache.
 
     Raises:
-        DatalistError: several files as channels, or a row of a stack.
+        DatalistError: several files as channels, a row of a stack, or one DICOM series of several in a folder.
     """
     image = record.get("image")
-    if not isinstance(image, (str, Path)) or "cube" in record:
+    if not isinstance(image, (str, Path)) or {"cube", "series"} & set(record):
         raise DatalistError(
             f"record: must name a whole volume of one file to be mined; found {dict(record)}. Leave out rows of stacks "
-            "(`cube`), and save channels in one file."
+            "(`cube`), save channels in one file, and give each DICOM series its own folder."
         )
     patient = str(record.get("patient", Path(image).as_posix()))
     return {"image": str(image), "patient": patient, "section": record.get("section", "training")}

@@ -1,6 +1,7 @@
 """Datalists read, checked, written and joined."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,11 @@ def test_absent_files_are_counted_and_the_first_named(tmp_path):
 @pytest.mark.parametrize(
     "record, what",
     [
-        ("x.nii", "object"),
+        (3, "object"),
+        ("", "object"),
+        ({"image": ["a", " "]}, "file name"),
+        ({"image": "x", "patient": {"_target_": "os.system"}}, "patient"),
+        ({"image": "x", "series": 3}, "series"),
         ({}, "object"),
         ({"image": 3}, "file name"),
         ({"image": "x", "label": [1]}, "file name"),
@@ -132,3 +137,68 @@ def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, ca
     assert "1 records of 'training' skipped" in caplog.text and "gone.nii" in caplog.text
     with pytest.raises(DatalistError, match="files of section 'test' must be there; found 1 of 1 absent.*b.nii"):
         load_datalist(path, "test", on_error="skip")
+
+
+def test_a_decathlon_list_reads_as_it_is(tmp_path, caplog):
+    path = _write(tmp_path / "dataset.json", training=[{"image": "./a.nii", "label": "./l.nii"}], test=["./t.nii"])
+    path.write_text(path.read_text().replace('"name"', '"numTraining": 2, "name"'))
+    (tmp_path / "t.nii").touch()
+    assert load_datalist(path, "test") == [{"image": f"{tmp_path}/t.nii"}]
+    assert "says numTraining 2, found 1" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_any_unicode_encoding(tmp_path, encoding):
+    (tmp_path / "Müller.nii").touch()
+    path = tmp_path / "d.json"
+    path.write_text('{"training": ["Müller.nii"]}', encoding=encoding)
+    assert load_datalist(path) == [{"image": f"{tmp_path}/Müller.nii"}]
+
+
+def test_latin_bytes_in_names_and_lists(tmp_path):
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    (folder / "a.nii").touch()
+    (tmp_path / "raw.json").write_bytes(b'{"training": ["M\xfcller/a.nii"]}')
+    write_datalist({"training": [{"image": str(folder / "a.nii"), "patient": folder.name}]}, tmp_path / "d.json")
+    for name in ("raw.json", "d.json"):
+        assert load_datalist(tmp_path / name)[0]["image"] == str(folder / "a.nii")
+
+
+def test_names_too_long_and_names_twice(tmp_path):
+    with pytest.raises(DatalistError, match="found 1 of 1 absent"):
+        load_datalist(_write(tmp_path / "d.json", training=[{"image": "x" * 300}]))
+    (tmp_path / "twice.json").write_text('{"training": [], "training": ["x"]}')
+    with pytest.raises(DatalistError, match="twice.json: cannot be read.*'training' twice"):
+        read_datalist(tmp_path / "twice.json")
+
+
+def test_unlabeled_is_read_with_training_where_asked(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.nii").touch()
+    path = _write(tmp_path / "d.json", training=[{"image": "a.nii"}], unlabeled=[{"image": "b.nii"}])
+    assert [len(load_datalist(path, unlabeled=more)) for more in (False, True)] == [1, 2]
+    assert len(load_datalist(path, "unlabeled")) == 1
+    both = join_datalists([(path, 1), (path, 3)])
+    assert len(both["unlabeled"]) == 2 and [r["weight"] for r in both["unlabeled"]] == [0.5, 1.5]
+    write_datalist(both, tmp_path / "both.json")
+    assert json.loads((tmp_path / "both.json").read_text())["unlabeled"][0]["image"] == "b.nii"
+
+
+def test_the_dataset_json_of_nnunet(tmp_path):
+    with pytest.raises(DatalistError, match="dataset.json of nnU-Net. Make one by `medgenesis datalist --images"):
+        read_datalist(_write(tmp_path / "dataset.json", channel_names={"0": "CT"}, file_ending=".nii.gz"))
+    for channel in range(3):
+        (tmp_path / f"a_000{channel}.nii.gz").touch()
+    (tmp_path / "b_0000.nii.gz").touch()
+    path = _write(tmp_path / "v1.json", training=[{"image": "./a.nii.gz"}, {"image": "./b.nii.gz"}])
+    images = [record["image"] for record in load_datalist(path)]
+    assert images == [[f"{tmp_path}/a_000{channel}.nii.gz" for channel in range(3)], f"{tmp_path}/b_0000.nii.gz"]
+
+
+def test_strings_of_a_list_stay_strings(tmp_path):
+    name = "$__import__('os').system('x')"
+    (tmp_path / name).touch()
+    record = {"image": name, "patient": "@network", "_target_": "os.system"}
+    (loaded,) = load_datalist(_write(tmp_path / "d.json", training=[record]))
+    assert loaded == {**record, "image": f"{tmp_path}/{name}"} and all(type(value) is str for value in loaded.values())

@@ -1,12 +1,18 @@
 """Datalists made from folders, of files and of DICOM series."""
 
 import json
+import os
+import uuid
+from collections import Counter
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from medgenesis.data import make_datalist
+from medgenesis.data import load_datalist, make_datalist, write_datalist
 from medgenesis.errors import DatalistError
+from medgenesis.io import LoadVolumed
 
 
 def _touch(folder, *names):
@@ -73,12 +79,12 @@ def test_labels_may_lie_within_the_images(tmp_path):
 @pytest.mark.parametrize(
     "image_names, label_names, what",
     [
-        (["a.nii", "b.nii", "c.nii"], ["a.nii"], r"must hold label map\(s\) .*none for 2, the first b, c"),
-        (["a.nii"], ["a.nii", "z.nii"], r"must hold image\(s\) .*none for 1, the first z"),
+        (["a.nii", "b.nii", "c.nii"], [], r"must hold label map\(s\) .*none for 3 image\(s\), the first a, b, c"),
+        (["a.nii"], ["a.nii", "z.nii"], r"must hold image\(s\) .*none for 1 label map\(s\), the first z"),
     ],
 )
 def test_what_has_no_partner(tmp_path, image_names, label_names, what):
-    images, labels = _touch(tmp_path / "i", *image_names), _touch(tmp_path / "l", *label_names)
+    images, labels = _touch(tmp_path / "i", *image_names), _touch(tmp_path / "l", "notes.txt", *label_names)
     with pytest.raises(DatalistError, match=what):
         make_datalist(images, labels, splits=(1, 0, 0))
 
@@ -108,3 +114,149 @@ def test_only_takes_the_scans_among_other_files(tmp_path):
     assert {record["image"].rsplit("/")[-1] for record in records} == {"example_ct.nii.gz", "ct.nii.gz"}
     with pytest.raises(DatalistError, match="no scan named 'x\\*'"):
         make_datalist(folder, only="x*")
+
+
+def _hundred(tmp_path, labelled):
+    images = _touch(tmp_path / "images", *(f"p{i:03}_t{j}.nii" for i in range(20) for j in range(2)))
+    labels = _touch(tmp_path / "labels", *(f"p{i:03}_t0.nii" for i in range(labelled)))
+    return images, labels
+
+
+def test_scans_without_label_are_left_for_pretraining(tmp_path, caplog):
+    caplog.set_level("INFO")
+    images, labels = _hundred(tmp_path, 5)
+    datalist = make_datalist(images, labels)
+    assert [len(datalist[section]) for section in ("training", "validation", "test")] == [3, 1, 1]
+    assert all("label" in record for record in _records(datalist))
+    assert len(datalist["unlabeled"]) == 40 - 5 - 2  # those of held-out patients are seen nowhere
+    assert not any("label" in record for record in datalist["unlabeled"])
+    held_out = {record["patient"] for section in ("validation", "test") for record in datalist[section]}
+    assert held_out.isdisjoint(record["patient"] for record in datalist["unlabeled"])
+    assert "2 scans without label left out" in caplog.text and "33 unlabeled" in caplog.text
+
+
+def test_few_patients_keep_their_labels(tmp_path):
+    images, labels = _hundred(tmp_path, 20)
+    whole, few = make_datalist(images, labels), make_datalist(images, labels, few=3)
+    assert few["test"] == whole["test"] and few["validation"] == whole["validation"]
+    assert len({record["patient"] for record in few["training"]}) == 3
+    assert all(record in whole["training"] for record in few["training"])
+    seen = {record["image"] for section in ("training", "unlabeled") for record in whole[section]}
+    assert {record["image"] for section in ("training", "unlabeled") for record in few[section]} == seen
+    with pytest.raises(DatalistError, match="few: must be of labelled scans"):
+        make_datalist(images, few=3)
+
+
+def test_folders_name_classes(tmp_path):
+    names = [f"{kind}/p{i}_{j}.png" for kind, n in (("NORMAL", 10), ("ILL", 20)) for i in range(n) for j in "ab"]
+    images = _touch(tmp_path / "x", *(name.replace("/p", f"/{name[0]}p") for name in names))
+    datalist = make_datalist(images, classes=["NORMAL", "ILL"], patient_pattern=r"[NI]p\d+", splits=(0.8, 0.1, 0.1))
+    assert datalist["class_names"] == ["NORMAL", "ILL"] and datalist["num_classes"] == 2
+    for section, count in (("training", (8, 16)), ("validation", (1, 2)), ("test", (1, 2))):
+        patients = {(record["patient"], record["class"]) for record in datalist[section]}
+        assert tuple(sum(own == one for _, own in patients) for one in (0, 1)) == count
+    assert make_datalist(images, classes=[])["class_names"] == ["ILL", "NORMAL"]
+    for classes, what in ((["NORMAL", "WELL"], "none called WELL"), (["ILL", "x"], "none called x")):
+        with pytest.raises(DatalistError, match=what):
+            make_datalist(images, classes=classes)
+    _touch(images, "stray.png")
+    with pytest.raises(DatalistError, match="found stray in none"):
+        make_datalist(images, classes=["NORMAL", "ILL"])
+
+
+def test_one_patient_in_folders_of_two_classes_stays_together(tmp_path):
+    images = _touch(tmp_path / "x", *(f"{kind}/p{i}_visit{j}.png" for i in range(12) for j, kind in enumerate("ab")))
+    datalist = make_datalist(images, classes=["a", "b"], splits=(0.5, 0.25, 0.25))  # check_disjoint has passed
+    assert len({record["patient"] for record in _records(datalist)}) == 12
+
+
+def test_files_of_one_stem_are_all_taken(tmp_path, caplog):
+    images = _touch(tmp_path / "x", "film.png", "film.jpg", "film.tif")
+    assert len(make_datalist(images, splits=(1, 0, 0))["training"]) == 3
+    assert "film: 3 scans of this name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names, patients",
+    [
+        ([f"BRATS_{i:03}_000{c}" for i in range(6) for c in range(4)], {f"BRATS_{i:03}" for i in range(6)}),
+        ([f"patient{i:03}_frame{j:02}" for i in range(6) for j in (1, 12)], {f"patient{i:03}" for i in range(6)}),
+        (
+            [f"{way}sub-{i:02}/anat/sub-{i:02}_T1w" for i in range(6) for way in ("", "derivatives/prep/")],
+            {f"sub-{i:02}" for i in range(6)},
+        ),
+    ],
+)
+@pytest.mark.parametrize("channels", ["join", "separate"])
+def test_one_patient_is_in_one_section(tmp_path, names, patients, channels):
+    images = _touch(tmp_path / "x", *(f"{name}.nii.gz" for name in names))
+    datalist = make_datalist(images, channels=channels, splits=(0.5, 0.25, 0.25))
+    assert {record["patient"] for record in _records(datalist)} == patients
+    files = [record["image"] for record in _records(datalist)]
+    assert len(names) == sum(len(file) if isinstance(file, list) else 1 for file in files)
+
+
+def test_doubts_are_said(tmp_path, caplog):
+    images = _touch(tmp_path / "x", *(f"patient{i}_{which}.nii" for i in range(5) for which in ("first", "second")))
+    make_datalist(images)
+    assert "10 patients' names are hard to tell apart, as patient0_first, patient0_second" in caplog.text
+
+
+def test_what_is_left_out_is_named(tmp_path, caplog, write_series):
+    images = _touch(tmp_path / "x", "a.nii", "b.mgz", "notes.txt", "c.mhd", "c.raw", "d_seg.nii")
+    (images / "gone.nii").symlink_to("nowhere")
+    localizer = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    write_series("x/one", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)], PatientID="1")
+    write_series("x/one", np.zeros((2, 2, 2)), [(0, 0, i) for i in range(2)], prefix="b", PatientID="2", SeriesNumber=7)
+    write_series("x/one", np.zeros((1, 2, 2)), [(0, 0, 9)], prefix="scout", **localizer)
+    write_series("x/torn", np.zeros((3, 2, 2)), [(0, 0, i) for i in (0, 1, 5)])
+    write_series("x/lost", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)])
+    (images / "lost" / "2").write_bytes(b"")
+    records = make_datalist(images, splits=(1, 0, 0))["training"]
+    assert sorted(record["image"].removeprefix(f"{images}/") for record in records) == [
+        "a.nii", "c.mhd", "d_seg.nii", "one", "one"
+    ]  # fmt: skip
+    pair = [record for record in records if "series" in record]
+    assert len({record["series"] for record in pair}) == len({record["patient"] for record in pair}) == 2
+    shapes = sorted(LoadVolumed("image")({**record})["image"].shape[3] for record in pair)
+    assert shapes == [2, 3]
+    for said in (
+        "(localizer): one/scout0", "not read): b.mgz", "(link to nothing): gone.nii", "an empty file): lost/2", ": lost",
+        "evenly spaced", "1 named as label maps are listed as scans, as d_seg", "told apart in different ways",
+    ):  # fmt: skip
+        assert said in caplog.text, said
+    assert "notes.txt" not in caplog.text and "c.raw" not in caplog.text
+
+
+def test_names_of_any_bytes_and_configs(tmp_path):
+    names = [os.fsdecode(b"M\xfcller"), "$__import__('os')", "%x", "@y"]
+    images = _touch(tmp_path / "x", *(f"{name}/a.nii" for name in names))
+    write_datalist(make_datalist(images), tmp_path / "l.json")
+    found = [load_datalist(tmp_path / "l.json", section) for section in ("training", "validation", "test")]
+    assert {record["patient"] for records in found for record in records} == set(names)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.from_regex(r"[a-d](/[a-d]){0,2}", fullmatch=True), st.integers(1, 3), max_size=4), st.randoms()
+)
+def test_every_series_of_a_tree_is_a_record(write_series, tmp_path, tree, random):
+    root = uuid.uuid4().hex
+    (tmp_path / root).mkdir()
+    folders = list(tree)
+    random.shuffle(folders)
+    for folder in folders:
+        for series in range(tree[folder]):
+            positions = [(0, 0, i) for i in random.sample(range(3), 3)]
+            write_series(f"{root}/{folder}", np.zeros((3, 2, 2)), positions, f"{series}-", PatientID=str(series))
+            (tmp_path / root / folder / "AAA.txt").write_text("junk")
+    if not tree:
+        with pytest.raises(DatalistError, match="found no scan"):
+            make_datalist(tmp_path / root, splits=(1, 0, 0))
+        return
+    records = make_datalist(tmp_path / root, splits=(1, 0, 0))["training"]
+    counts = Counter(record["image"].removeprefix(f"{tmp_path}/{root}/") for record in records)
+    assert counts == tree
+    assert all(
+        ("series" in record) == (tree[record["image"].removeprefix(f"{tmp_path}/{root}/")] > 1) for record in records
+    )

@@ -1,8 +1,10 @@
 """The patient's key in a file's path."""
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
-from medgenesis.data.patients import patient_of
+from medgenesis.data.patients import alike, doubtful, form, patient_key, patient_of
 from medgenesis.errors import DatalistError
 
 
@@ -16,6 +18,18 @@ from medgenesis.errors import DatalistError
         ("00001280_004", None, "00001280"),
         ("images_001/images/00001280_004", None, "00001280"),
         ("case7/00001280_0040", None, "case7"),
+        ("patient000_frame01", None, "patient000"),
+        ("patient000_4d", None, "patient000"),
+        ("a_t0", None, "a"),
+        ("p1_ses-2_flair", None, "p1"),
+        ("derivatives/prep/sub-01/ses-1/anat/sub-01_ses-1_T1w", None, "sub-01"),
+        ("imagesTr/liver_1", None, "liver_1"),
+        ("ses-1/p7/t1", None, "p7"),
+        ("p7_baseline/t1", None, "p7"),
+        ("BraTS-GLI-00005-001-t1n", None, "BraTS-GLI-00005"),
+        ("TCGA-02-0003_2001.01.01_t1", None, "TCGA-02-0003"),
+        ("OAS30001_MR_d0129", None, "OAS30001"),
+        ("$__import__('os')/@x", None, "$__import__('os')"),
         ("site2/x_0042_b", r"_(\d+)_", "0042"),
         ("site2/x_0042_b", r"x_\d+", "x_0042"),
     ],
@@ -29,3 +43,35 @@ def test_bad_patterns():
         patient_of("abc", r"\d+")
     with pytest.raises(DatalistError, match="must be a regular expression"):
         patient_of("abc", "(")
+
+
+PATIENTS = st.from_regex(r"(liver|BRATS|patient|p|LIDC-IDRI-)_?[0-9]{1,4}", fullmatch=True)
+ADDED = st.sampled_from(["", "_frame01", "_t0", "_T1w", "-flair", "_ses-2", "_visit_3", "_baseline", "_pre", "_left"])
+FOLDERS = st.sampled_from(["", "imagesTr/", "images/", "train/", "derivatives/", "ses-1/", "t1/", "nifti/"])
+
+
+@given(PATIENTS, st.lists(st.tuples(FOLDERS, ADDED, ADDED), min_size=2, max_size=5))
+def test_a_patient_has_one_key_however_the_files_are_called(patient, ways):
+    keys = {patient_of(f"{folder}{patient}{first}{second}") for folder, first, second in ways}
+    assert keys == {patient}
+    assert {patient_of(f"{folder}{patient}{first}/x{second}") for folder, first, second in ways} == {patient}
+
+
+def test_the_kind_of_key_is_said():
+    uid = "1.3.6.1.4.1.14519.5.2.1"
+    names = {"sub-01/x": "sub- of BIDS", "p1": "file name", "p1/x": "folder name", uid: "UID", f"{uid}/x": "UID"}
+    assert {name: patient_key(name).kind for name in names} == names
+    assert patient_key("p1", r"p\d").kind == r"pattern p\d"
+
+
+def test_names_that_may_be_of_one_patient():
+    assert doubtful(["p1", "p1_b", "p2"]) == ["p1", "p1_b"]
+    pairs = [f"patient{i}_{which}" for i in range(3) for which in ("first", "second")]
+    assert doubtful(pairs) == pairs
+    assert not doubtful(f"BraTS20_Training_{i:03}" for i in range(30))
+    assert not doubtful(f"LIDC-IDRI-{i:04}" for i in range(30))
+
+
+def test_names_across_lists():
+    assert alike("Liver_001") == alike("liver_1") != alike("liver_10")
+    assert form("Liver_001") == form("liver_12") != form("case_12") and form("anna") == form("otto")

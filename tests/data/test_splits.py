@@ -3,7 +3,7 @@
 import pytest
 
 from medgenesis.data import check_disjoint
-from medgenesis.data.splits import split_patients
+from medgenesis.data.splits import draw_few, split_patients
 from medgenesis.errors import DatalistError
 
 PATIENTS = [f"p{i:03}" for i in range(50)]
@@ -90,3 +90,37 @@ def test_one_file_under_two_keys():
         check_disjoint({"training": [train], "test": [test]})
     rows = [{"image": "/stack.npy", "cube": row} for row in range(2)]
     check_disjoint({"training": rows[:1], "test": rows[1:]})
+
+
+def test_unlabeled_may_share_patients_with_training_alone():
+    check_disjoint(_list(training="ab", unlabeled="bc", validation="d", test="e"))
+    for section in ("validation", "test"):
+        with pytest.raises(DatalistError, match=f"unlabeled and {section}"):
+            check_disjoint(_list(training="a", unlabeled="bc", **{section: "c"}))
+    with pytest.raises(DatalistError, match="pre-training and the test section"):
+        check_disjoint(_list(unlabeled="c"), _list(training="a", test="c"))
+
+
+def test_each_class_is_split_by_itself():
+    strata = {key: int(key > "p039") for key in PATIENTS}  # 40 and 10
+    sections = split_patients(PATIENTS, (0.6, 0.2, 0.2), strata=strata)
+    for stratum, expected in ((0, (24, 8, 8)), (1, (6, 2, 2))):
+        assert tuple(_count({k: s for k, s in sections.items() if strata[k] == stratum}).values()) == expected
+    with pytest.raises(DatalistError, match="3 sections needs a patient of class 1; found 2"):
+        split_patients(PATIENTS[:42], (0.6, 0.2, 0.2), strata=strata)
+
+
+def test_few_patients_are_drawn_and_nested():
+    strata = {key: int(key > "p044") for key in PATIENTS}
+    drawn = [draw_few(PATIENTS, count, 3, strata) for count in (2, 4, 10)]
+    assert drawn[2][:4] == drawn[1] and drawn[1][:2] == drawn[0]
+    assert [sum(strata[key] for key in keys) for keys in drawn] == [1, 2, 5]
+    assert draw_few(PATIENTS, 4, 3) != draw_few(PATIENTS, 4, 4)
+    with pytest.raises(DatalistError, match="few: must be from 2"):
+        draw_few(PATIENTS, 1, 3, strata)
+    with pytest.raises(DatalistError, match="few: .*found 51 of 50"):
+        draw_few(PATIENTS, 51)
+
+
+def test_names_that_are_no_utf8_are_split_too():
+    assert set(split_patients(["M\udcfcller", "b", "c"], (0.8, 0.1, 0.1))) == {"M\udcfcller", "b", "c"}

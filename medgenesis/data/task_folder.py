@@ -1,0 +1,94 @@
+"""Folders as the Medical Segmentation Decathlon and nnU-Net have them: `imagesTr`, `labelsTr`, `dataset.json`."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medgenesis.data.json_files import read_json_object
+from medgenesis.errors import DatalistError
+
+logger = logging.getLogger(__name__)
+
+
+class TaskFolder(NamedTuple):
+    """What such a folder says."""
+
+    images: Path
+    labels: Path | None
+    header: dict[str, Any]
+    """Of a datalist: `name`, `modality` (channel -> name), `labels` (label -> name) and `num_classes`."""
+    nnunet: bool
+    """Whether file names end in the channel, `_0000`, for certain."""
+    expected: int | None
+    """Number of training images, where it is said."""
+
+
+def task_folder(folder: Path) -> TaskFolder | None:
+    """The folder by its `dataset.json`, or of the one above `imagesTr`; None where there is no such file.
+
+    Raises:
+        DatalistError: the file cannot be read, or the images are not there.
+    """
+    root = folder.parent if folder.name == "imagesTr" else folder
+    described = root / "dataset.json"
+    if not described.is_file() or not (root / "imagesTr").is_dir():
+        return None
+    said = read_json_object(described)
+    channels = said.get("channel_names", said.get("modality"))
+    if isinstance(channels, list):
+        channels = dict(enumerate(channels))
+    header: dict[str, Any] = {"name": str(said.get("name") or root.resolve().name)}
+    if isinstance(channels, Mapping):
+        header["modality"] = {str(channel): str(name) for channel, name in channels.items()}
+    header |= _labels(said.get("labels"), described)
+    for other in ("imagesTs", "imagesVal"):
+        if (root / other).is_dir() and any((root / other).iterdir()):
+            logger.warning("%s: not listed, as it has no part in training; make a list of its own", root / other)
+    number = said.get("numTraining")
+    labels = root / "labelsTr"
+    return TaskFolder(
+        images=root / "imagesTr",
+        labels=labels if labels.is_dir() else None,
+        header=header,
+        nnunet="file_ending" in said or "channel_names" in said,
+        expected=number if isinstance(number, int) else None,
+    )
+
+
+def check_task_folder(task: TaskFolder, found: int, channels: set[int]) -> None:
+    """Compare what was found with what the folder's `dataset.json` says.
+
+    Args:
+        task: the folder.
+        found: scans with a label map.
+        channels: how many files the scans have.
+
+    Raises:
+        DatalistError: fewer files a scan than channels are named (where each is a file of its own).
+    """
+    said = len(task.header.get("modality", {}))
+    if said and channels - {said} and (task.nnunet or channels != {1}):
+        raise DatalistError(
+            f"{task.images}: must hold {said} file(s) a scan, as dataset.json names the channels; found scans of "
+            f"{', '.join(map(str, sorted(channels)))}. Add the files, or correct dataset.json."
+        )
+    if task.expected is not None and task.expected != found:
+        logger.warning("%s: dataset.json says %d training scans, found %d", task.images.parent, task.expected, found)
+
+
+def _labels(labels: Any, described: Path) -> dict[str, Any]:
+    """Names of labels, and their number; nnU-Net's second version names label -> number, the others the reverse."""
+    if not isinstance(labels, Mapping):
+        return {}
+    names: dict[int, str] = {}
+    for key, value in labels.items():
+        if str(key).isdecimal() and isinstance(value, str):
+            names[int(key)] = value
+        elif isinstance(value, int):
+            names[value] = str(key)
+        else:  # a region of several labels, or "ignore"
+            logger.warning("%s: label %r is a group of labels, which is not taken over", described, key)
+    if not names:
+        return {}
+    return {"labels": {str(label): names[label] for label in sorted(names)}, "num_classes": 1 + max(names)}

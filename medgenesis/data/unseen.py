@@ -1,0 +1,82 @@
+"""Whether the test patients of one list are in another, and whether that can be told at all."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from medgenesis.data.patients import form, is_name
+from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.errors import DatalistError
+
+_SEEN = ("training", "validation", UNLABELED)
+_NONE = "no patient"
+
+
+def check_unseen(pretraining: Mapping[str, Any], tested: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Refuse test patients of one list that are in the pre-training's, and lists of which that cannot be told.
+
+    Args:
+        pretraining: the list of the pre-training, as from `read_datalist`.
+        tested: the list whose test section must be unseen.
+        names: of the two, for messages.
+
+    Returns:
+        By which keys they were compared, with an example of each list.
+
+    Raises:
+        DatalistError: shared patients or files; no test section; keys of different kinds or forms.
+    """
+    check_disjoint(pretraining, tested)
+    if not tested.get("test"):
+        raise DatalistError(
+            f"{names[1]}: must have a test section to be checked; found none, or an empty one. Make the list with "
+            "another --splits."
+        )
+    seen, test = _keys(pretraining, _SEEN), _keys(tested, ["test"])
+    kinds = [key_kinds(pretraining, _SEEN), key_kinds(tested, ["test"])]
+    shown = [
+        f"{name}: {' and '.join(sorted(kind)) or _NONE}{', such as ' + ', '.join(sorted(keys)[:2]) if keys else ''}"
+        for name, kind, keys in zip(names, kinds, (seen, test), strict=True)
+    ]
+    remedy = (
+        "Make both lists from files of one kind, or by --patient-pattern; else compare the patients yourself, by a "
+        "table of who is who."
+    )
+    groups = {"names" if is_name(kind) else kind for kind in set.union(*kinds)}
+    if len(groups) != 1 or _NONE in groups:
+        raise DatalistError(
+            "check: the patients of both lists must be named alike; cannot be told: the keys of the two lists are of "
+            f"different kinds; found ({'; '.join(shown)}). {remedy}"
+        )
+    if groups == {"names"} and not set(map(form, seen)) & set(map(form, test)):
+        raise DatalistError(
+            "check: the patients of both lists must be named alike; cannot be told: the names are of different forms; "
+            f"found ({'; '.join(shown)}). {remedy}"
+        )
+    return "; ".join(shown)
+
+
+def key_kinds(datalist: Mapping[str, Any], sections: Iterable[str] = (*SECTIONS, UNLABELED)) -> set[str]:
+    """The kinds of patients' keys in a list: as its header says (`patient_keys`), else guessed from the keys.
+
+    Records without `patient` count as a kind of their own, "no patient".
+    """
+    sections = list(sections)
+    records = [record for section in sections for record in datalist.get(section, ())]
+    lacking = {_NONE} if any("patient" not in record for record in records) else set()
+    said = datalist.get("patient_keys")
+    if isinstance(said, list) and said:
+        return {str(kind) for kind in said} | lacking
+    return {_guessed(key) for key in _keys(datalist, sections)} | lacking
+
+
+def _keys(datalist: Mapping[str, Any], sections: Iterable[str]) -> set[str]:
+    return {
+        str(record["patient"]) for section in sections for record in datalist.get(section, ()) if "patient" in record
+    }
+
+
+def _guessed(key: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{12}", key):
+        return "hash of PatientID"
+    return "UID" if re.fullmatch(r"\d+(\.\d+){4,}", key) else "file name"
