@@ -221,7 +221,7 @@ def test_what_is_left_out_is_named(tmp_path, caplog, write_series):
     shapes = sorted(LoadVolumed("image")({**record})["image"].shape[3] for record in pair)
     assert shapes == [2, 3]
     for said in (
-        "(localizer): one/scout0", "not read): b.mgz", "(link to nothing): gone.nii", "an empty file): lost/2", ": lost",
+        "(localizer): one/scout0", "not read): b.mgz", "to nothing): gone.nii", "empty file): lost/2", ": lost",
         "evenly spaced", "1 named as label maps are listed as scans, as d_seg", "told apart in different ways",
     ):  # fmt: skip
         assert said in caplog.text, said
