@@ -152,7 +152,7 @@ def test_a_slice_cut_before_its_pixels_is_named(write_series):
     folder = write_series("cut", _stack(), _positions())
     content = (folder / "1").read_bytes()
     (folder / "1").write_bytes(content[: content.index(b"\xe0\x7f\x10\x00")])  # the tag of the pixels
-    with pytest.raises(VolumeError, match=r"cut/1: must be a whole DICOM file; found no pixels"):
+    with pytest.raises(VolumeError, match=r"cut: .*found 1 of 4 .*, the first 1 \(0 bytes behind the header"):
         _read(folder)
 
 

@@ -15,7 +15,7 @@ from medgenesis.data.datalists import read_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.pipeline import preprocessing
-from medgenesis.data.splits import SECTIONS
+from medgenesis.data.splits import SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
 from medgenesis.report import flat_image, three_planes
 
@@ -66,8 +66,9 @@ class Found:
         return [places for places in same.values() if len(places) > 1]
 
     def across(self, places: Sequence[int]) -> bool:
-        """Whether records are of more than one section."""
-        return len({self.places[i][0] for i in places}) > 1
+        """Whether records are of more than one section, where `unlabeled` is a part of training."""
+        sections = {self.places[i][0] for i in places}
+        return len(sections) > 1 and sections != {SECTIONS[0], UNLABELED}
 
     def patients(self, section: str) -> set[str]:
         return {str(self.records[i]["patient"]) for i in self.of(section) if "patient" in self.records[i]}
@@ -76,6 +77,8 @@ class Found:
         """Two sections, and the records of the patients that are in both."""
         found = []
         for first, second in combinations(self.sections, 2):
+            if {first, second} == {SECTIONS[0], UNLABELED}:
+                continue
             both = self.patients(first) & self.patients(second)
             places = [i for i in (*self.of(first), *self.of(second)) if str(self.records[i].get("patient")) in both]
             if both:
@@ -123,11 +126,11 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
     from medgenesis.errors import DatalistError
 
     datalist = read_datalist(path)
-    listed = {section: datalist[section] for section in SECTIONS if section in datalist}
+    listed = {section: datalist[section] for section in (*SECTIONS, UNLABELED) if section in datalist}
     places = [(section, number + 1) for section, records in listed.items() for number in range(len(records))]
     if not places:
         raise DatalistError(f"{path}: must name scans; found every section empty. Make it by `medgenesis datalist`.")
-    header = {key: value for key, value in datalist.items() if key not in SECTIONS}
+    header = {key: value for key, value in datalist.items() if key not in (*SECTIONS, UNLABELED)}
     found = Found(Path(path), header, settings, places, [one for records in listed.values() for one in records])
     merge = found.targets()
     chosen = [found.of(section) for section in found.sections]
