@@ -34,14 +34,14 @@ def choose_series(name: str | Path, files: DicomFiles, series: str | None = None
         )
     listed = "; ".join(f"{file.name}: {why}" for file, why in list(files.unreadable.items())[:3])
     if files.unreadable:
-        listed = f", and left out {len(files.unreadable)} empty or unreadable files not named as slices ({listed})"
-        _warn(f"{name}{listed}")
+        listed = f" beside {len(files.unreadable)} empty or unreadable files not named as slices ({listed})"
+        _warn(f"{name}: left out what lies{listed}")
     headers = [header for header in files.images if series in (None, series_of(header))]
     if not headers:
         asked = "DICOM slices" if series is None else f"the series {series}"
         raise VolumeError(
-            f"{name}: must hold {asked}; found no DICOM image{'' if series is None else ' of it'} in it{listed}. Give the "
-            "folder that holds the slices of one series."
+            f"{name}: must hold {asked}; found no DICOM image{'' if series is None else ' of it'} in it{listed}. Give "
+            "the folder that holds the slices of one series."
         )
     scans = [header for header in headers if not is_localizer(header)]
     if scans and len(scans) < len(headers):
