@@ -9,7 +9,9 @@ import torch
 from monai.data import Dataset, MetaTensor, PersistentDataset
 from monai.transforms.utils import convert_to_contiguous
 
+from medgenesis.errors import CheckpointError
 from medgenesis.storage import fingerprint, record_fingerprint, save_checkpoint, transform_fingerprint
+from medgenesis.storage.zip_files import check_zip
 
 
 def cached_volumes(
@@ -98,7 +100,8 @@ class MappedDataset(PersistentDataset):
         The file name holds a hash of the record, of the size and time of change of its files, and of the transforms
         with their parameters; MONAI's default hashes the record alone. Files are written beside, then renamed;
         an unreadable one is made anew. A cached volume keeps its affine, but not the trace that `Invertd` needs.
-        Whether a file has changed is asked once, when a record is first read.
+        Whether a file has changed is asked once, when a record is first read; its checksums are compared once too, by
+        whichever process opens it first.
     """
 
     def __init__(self, data: Sequence[dict], transform: Callable, cache_dir: str | Path) -> None:
@@ -110,10 +113,23 @@ class MappedDataset(PersistentDataset):
             hash_transform=_hash_of_steps,
         )
         self._names: dict[str, str] = {}
+        self._sound = torch.zeros(len(data), dtype=torch.bool).share_memory_()  # by workers too: a check reads it all
 
     def is_filled(self, i: int) -> bool:
         """Whether volume i lies in the cache."""
         return self._file(self.data[i]).is_file()
+
+    def _transform(self, index: int) -> dict:
+        path = self._file(self.data[index])
+        if not self._sound[index] and path.is_file():
+            try:
+                check_zip(path, CheckpointError)
+            except Exception as error:  # whatever is wrong with a cache file, it can be made anew
+                warnings.warn(f"{path}: damaged cache file, made anew ({error})", stacklevel=2)
+                path.unlink()
+        item = super()._transform(index)
+        self._sound[index] = True
+        return item
 
     def _cachecheck(self, item_transformed: dict) -> dict:
         path = self._file(item_transformed)

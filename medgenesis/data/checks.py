@@ -99,8 +99,8 @@ def _check_finite(volume: torch.Tensor) -> None:
 
 
 def _check_affine(volume: torch.Tensor) -> None:
-    matrix = np.asarray(volume.affine)[:-1, :-1]
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
+    affine = np.asarray(volume.affine)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:-1, :-1])) < 1e-9:
         raise VolumeError(
             f"{volume_name(volume)}: its affine must be invertible; found one that is not (spacing 0?). Write its "
             "geometry anew."

@@ -91,7 +91,7 @@ def preprocessing(
     every = (*keys, *label_keys)
     lenient = {"allow_missing_keys": allow_missing_keys}
     steps: list[MapTransform] = [
-        LoadVolumed(every, **lenient),
+        LoadVolumed(every, label_keys=label_keys, **lenient),
         *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
         CheckVolumed(every, **lenient),
         ReorientVolumesd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=True),

@@ -1,15 +1,17 @@
-"""MONAI reader classes for what MONAI itself does not read as needed: MetaImage/NRRD, NumPy cubes, grey images."""
+"""What every reader gives of an array's place in space, and the reader of NumPy arrays."""
 
+import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-import SimpleITK as sitk
-from monai.data import ImageReader, PILReader
+from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
-from PIL import Image
 
 from medgenesis.errors import VolumeError
+from medgenesis.storage.unpacked_size import refuse_bomb
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -29,43 +31,6 @@ def make_meta(affine: np.ndarray, spatial_shape: Sequence[int], channel_dim: flo
         MetaKeys.SPACE: SpaceKeys.RAS,
         MetaKeys.ORIGINAL_CHANNEL_DIM: channel_dim,
     }
-
-
-class SimpleITKReader(ImageReader):
-    """Read MetaImage, NRRD and whatever else SimpleITK reads, as `NibabelReader` would give it.
-
-    Arrays are in index order (x, y, z[, channel]); a fourth image axis (time) becomes the channel axis.
-    """
-
-    suffixes = (".mhd", ".mha", ".nrrd", ".nhdr")
-
-    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
-        """True where every name ends in a MetaImage or NRRD suffix."""
-        return all(str(name).lower().endswith(self.suffixes) for name in ensure_tuple(filename))
-
-    def read(self, data: Sequence[str | Path] | str | Path, **kwargs) -> sitk.Image:
-        """Read one file."""
-        (name,) = ensure_tuple(data)
-        return sitk.ReadImage(str(name), **kwargs)
-
-    def get_data(self, img: sitk.Image) -> tuple[np.ndarray, dict]:
-        """The array (x, y, z[, channel]) and MONAI's meta data, affine in RAS millimetres."""
-        array = sitk.GetArrayViewFromImage(img)
-        has_components = img.GetNumberOfComponentsPerPixel() > 1
-        axes = list(range(img.GetDimension()))[::-1] + ([img.GetDimension()] if has_components else [])
-        array = np.array(array.transpose(axes))
-        rank = min(img.GetDimension(), 3)
-        has_channels = array.ndim > rank
-        channel_dim = -1 if has_channels else float("nan")
-        return array, make_meta(self._affine(img, rank), array.shape[:rank], channel_dim)
-
-    @staticmethod
-    def _affine(img: sitk.Image, rank: int) -> np.ndarray:
-        direction = np.reshape(img.GetDirection(), (img.GetDimension(),) * 2)[:rank, :rank]
-        affine = np.eye(4)
-        affine[:rank, :rank] = direction * np.asarray(img.GetSpacing()[:rank])
-        affine[:rank, 3] = img.GetOrigin()[:rank]
-        return LPS_TO_RAS @ affine
 
 
 class ArrayReader(ImageReader):
@@ -117,40 +82,48 @@ def open_array(name: str | Path) -> np.ndarray:
     """The array of a `.npy` (memory-mapped) or of a `.npz` that holds a single one.
 
     Raises:
-        VolumeError: several arrays in a `.npz`.
+        VolumeError: several arrays in a `.npz`, a damaged one, objects, or a length other than the header says.
     """
-    if not str(name).lower().endswith(".npz"):
-        return np.load(name, mmap_mode="r", allow_pickle=False)
-    with np.load(name, allow_pickle=False) as archive:
-        if len(archive.files) != 1:
-            found = ", ".join(archive.files[:6])
-            raise VolumeError(
-                f"{name}: must hold one array; found {len(archive.files)} ({found}). Save each by itself."
-            )
-        return archive[archive.files[0]]
+    if str(name).lower().endswith(".npz"):
+        return _unpacked(name)
+    with Path(name).open("rb") as file:
+        size = _stated_size(name, file)
+        said, found = file.tell() + size, Path(name).stat().st_size
+    if said != found:
+        raise VolumeError(
+            f"{name}: cannot be read, truncated or damaged (its header says {said} bytes, there are {found}). Copy it "
+            "again."
+        )
+    return np.load(name, mmap_mode="r" if size else None, allow_pickle=False)
 
 
-class GreyReader(PILReader):
-    """Read PNG, JPEG, BMP or TIFF images as one grey channel (x, y); colour becomes luminance, alpha is dropped.
+def _unpacked(name: str | Path) -> np.ndarray:
+    with zipfile.ZipFile(name) as archive:
+        names = archive.namelist()
+        if len(names) != 1:
+            found = ", ".join(one.removesuffix(".npy") for one in names[:6])
+            raise VolumeError(f"{name}: must hold one array; found {len(names)} ({found}). Save each by itself.")
+        with archive.open(names[0]) as file:
+            size = _stated_size(name, file)
+            if file.tell() + size != archive.getinfo(names[0]).file_size:
+                raise VolumeError(
+                    f"{name}: cannot be read, truncated or damaged (its header says other than {size} bytes). "
+                    "Copy it again."
+                )
+        with archive.open(names[0]) as file:  # to its end, where the checksum is compared
+            return np.lib.format.read_array(file, allow_pickle=False)
 
-    x is the column and y the row. Values stay as stored: 0 to 255, or to 65535 where the image has 16 bits.
-    """
 
-    suffixes = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
-    def __init__(self) -> None:
-        super().__init__(converter=_to_grey)
-
-    def get_data(self, img: Image.Image) -> tuple[np.ndarray, dict]:
-        """The array (x, y) and MONAI's meta data, on the LPS grid at 1 mm a pixel."""
-        array, _ = super().get_data(img)
-        return array, make_meta(LPS_TO_RAS, array.shape)
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    pages = getattr(image, "n_frames", 1)
-    if pages > 1:
-        raise VolumeError(f"{image.filename}: must hold one image; found {pages} pages. Save each by itself.")
-    if image.mode == "L" or image.mode.startswith(("I", "F")):
-        return image
-    return image.convert("RGB").convert("L")
+def _stated_size(name: str | Path, file: IO[bytes]) -> int:
+    """Bytes of the values, as the header says, which is read."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise VolumeError(
+            f"{name}: must hold numbers; found Python objects, which could run code. Save an array of numbers."
+        )
+    if 0 in shape:
+        raise VolumeError(f"{name}: must hold voxels; found shape {shape}, none. Leave the file out.")
+    refuse_bomb(name, math.prod(shape) * max(4, dtype.itemsize), error=VolumeError)
+    return math.prod(shape) * dtype.itemsize

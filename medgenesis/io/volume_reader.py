@@ -7,16 +7,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import ImageReader, MetaTensor, NibabelReader
+from monai.data import ImageReader, MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImaged, MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io.dicom import DicomReader, is_dicom
-from medgenesis.io.readers import ArrayReader, GreyReader, SimpleITKReader
+from medgenesis.io.file_kind import check_file, check_kind
+from medgenesis.io.images import GreyReader
+from medgenesis.io.meta_nrrd import SimpleITKReader
+from medgenesis.io.nifti import NiftiReader
+from medgenesis.io.readers import ArrayReader
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
-SUFFIXES = (*NIFTI_SUFFIXES, *SimpleITKReader.suffixes, *ArrayReader.suffixes, *GreyReader.suffixes, ".dcm", ".ima")
+SUFFIXES = (
+    *NiftiReader.suffixes,
+    *SimpleITKReader.suffixes,
+    *ArrayReader.suffixes,
+    *GreyReader.suffixes,
+    ".dcm",
+    ".ima",
+)
 _KEPT_META = (
     MetaKeys.AFFINE,
     MetaKeys.ORIGINAL_AFFINE,
@@ -36,10 +46,11 @@ class VolumeReader(ImageReader):
     Args:
         row: row of a stack of cubes (`.npy`, `.npz`).
         series: which DICOM series of a folder, see `DicomReader`.
+        labels: the files are label maps: of images, the numbers that are stored count, not brightness.
     """
 
-    def __init__(self, row: int | None = None, series: str | None = None) -> None:
-        self.row, self.series = row, series
+    def __init__(self, row: int | None = None, series: str | None = None, labels: bool = False) -> None:
+        self.row, self.series, self.labels = row, series, labels
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
         """True where a reader is known for every name."""
@@ -72,10 +83,7 @@ class VolumeReader(ImageReader):
         return np.stack([array for array, _ in img]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
     def _read_one(self, path: Path) -> tuple[np.ndarray, dict]:
-        if not path.exists():
-            raise VolumeError(
-                f"{path}: must be a file or folder; found none. Check the datalist, or the disk it is on."
-            )
+        check_file(path)
         try:
             reader = self._reader(path)
             if reader is None:
@@ -83,28 +91,35 @@ class VolumeReader(ImageReader):
                     f"{path}: must be {', '.join(SUFFIXES)} or a DICOM folder; found another kind of file. Convert it "
                     "to one of these."
                 )
+            if not isinstance(reader, DicomReader):
+                check_kind(path)
             array, meta = reader.get_data(reader.read(str(path)))
         except VolumeError:
             raise
+        except PermissionError as error:
+            raise VolumeError(f"{path}: cannot be read ({error.strerror}). Ask its owner for the right to.") from error
+        except MemoryError as error:
+            raise VolumeError(
+                f"{path}: cannot be read, memory is short. Free memory, or leave the file out."
+            ) from error
         except Exception as error:  # every library has its own errors for a broken file
             reason = " ".join(str(error).split())[-200:] or type(error).__name__
             raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}). Copy it again.") from error
         if array.dtype.kind not in "biuf":
             raise VolumeError(f"{path}: voxels must be real numbers; found {array.dtype}. Convert the file.")
+        if array.ndim < 2 or not array.size:
+            raise VolumeError(
+                f"{path}: must be an image of 2 or 3 axes with voxels; found shape {array.shape}. Leave the file out."
+            )
         return array, meta
 
     def _reader(self, path: str | Path) -> ImageReader | None:
         name = str(path).lower()
         if Path(path).is_dir():
             return DicomReader(self.series)
-        if name.endswith(NIFTI_SUFFIXES):
-            return NibabelReader(squeeze_non_spatial_dims=True)
-        if name.endswith(SimpleITKReader.suffixes):
-            return SimpleITKReader()
-        if name.endswith(ArrayReader.suffixes):
-            return ArrayReader(self.row)
-        if name.endswith(GreyReader.suffixes):
-            return GreyReader()
+        for reader in (NiftiReader(), SimpleITKReader(), ArrayReader(self.row), GreyReader(self.labels)):
+            if name.endswith(reader.suffixes):
+                return reader
         return DicomReader() if is_dicom(path) else None
 
 
@@ -116,6 +131,7 @@ class LoadVolumed(LoadImaged):
     Args:
         keys: keys whose values are file names (or lists of them, to be stacked as channels).
         allow_missing_keys: pass over keys that a record lacks.
+        label_keys: which of the keys are label maps.
 
     Raises:
         VolumeError: a file that cannot be read, with its name, what is wrong and the remedy.
@@ -126,13 +142,18 @@ class LoadVolumed(LoadImaged):
     # meta data either way. Of the class, so that fingerprints of transforms stay as they are.
     _loader = SimpleNamespace(image_only=True)
 
-    def __init__(self, keys: str | Sequence[str], allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: str | Sequence[str], allow_missing_keys: bool = False, label_keys: Sequence[str] = ()
+    ) -> None:
         # past LoadImaged's own, which would set up (and warn about) a dozen readers that are never asked
         MapTransform.__init__(self, keys, allow_missing_keys)
+        self.label_keys = ensure_tuple(label_keys)
 
     def __call__(self, data: Mapping[str, Any], reader: ImageReader | None = None) -> dict[str, Any]:
         loaded = dict(data)
-        reader = reader or VolumeReader(row=loaded.get("cube"), series=loaded.get("series"))
+        readers = [
+            reader or VolumeReader(loaded.get("cube"), loaded.get("series"), labels) for labels in (False, True)
+        ]
         lacking = [key for key in self.keys if key not in loaded]
         if lacking and not self.allow_missing_keys:
             raise DatalistError(
@@ -141,6 +162,7 @@ class LoadVolumed(LoadImaged):
             )
         for key in self.key_iterator(loaded):
             names = ensure_tuple(loaded[key])
+            reader = readers[key in self.label_keys]
             array, meta = reader.get_data(reader.read(names))
             meta[ImageMetaKey.FILENAME_OR_OBJ] = str(names[0])
             volume = MetaTensor.ensure_torch_and_prune_meta(array.astype(np.float32), meta)

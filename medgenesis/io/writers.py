@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from monai.data import NibabelWriter, PILWriter
 from torch import Tensor
 
@@ -15,19 +16,37 @@ class _Whole:
 
     def write(self, filename: str | Path, verbose: bool = False, **obj_kwargs) -> None:
         """Write the file; see the `write` of MONAI's writer."""
+        self.output_dtype = _wide_enough(self.output_dtype, self.data_obj)
         with replacing(filename) as beside:
             super().write(str(beside), verbose=verbose, **obj_kwargs)
 
 
+def _wide_enough(dtype: np.dtype | type, values: Tensor | np.ndarray) -> np.dtype | type:
+    """The whole numbers asked for, or the least ones that hold the values: more than 255 classes need 16 bits."""
+    if not np.issubdtype(np.dtype(dtype), np.integer):
+        return dtype
+    most = int(values.max())
+    return dtype if most <= np.iinfo(dtype).max else np.min_scalar_type(most)
+
+
 class WholeNiftiWriter(_Whole, NibabelWriter):
-    """MONAI's `NibabelWriter`, writing whole files or none.
+    """MONAI's `NibabelWriter`, writing whole files or none; a volume of one slice stays one, (X, Y, 1).
 
     For `SaveImage(d)`: `writer=WholeNiftiWriter`.
     """
 
+    def set_data_array(self, data_array: Tensor, channel_dim: int | None = 0, **options) -> None:
+        """Take what is to be written; see MONAI's, which drops axes of length 1 at the end."""
+        if channel_dim is not None and data_array.shape[channel_dim] == 1:
+            data_array, channel_dim = data_array.select(channel_dim, 0), None
+        super().set_data_array(data_array, channel_dim, spatial_ndim=None, squeeze_end_dims=False)
+        if channel_dim is None:
+            self.data_obj = self.data_obj[..., 0]  # the axis that MONAI adds for a channel
+
 
 class WholeImageWriter(_Whole, PILWriter):
-    """MONAI's `PILWriter`, likewise: label maps of X-rays, (1, X, Y) of whole numbers up to 255, as PNG."""
+    """MONAI's `PILWriter`, likewise: label maps of X-rays, (1, X, Y) of whole numbers, as PNG of 8 bits, or of
+    16 for more than 255 classes."""
 
     def set_data_array(self, data_array: Tensor, channel_dim: int | None = 0, **options) -> None:
         """Take what is to be written; see MONAI's `PILWriter.set_data_array`, which takes a volume's first slice.

@@ -12,6 +12,7 @@ import torch
 
 from medgenesis.errors import CheckpointError, OutputError
 from medgenesis.storage.atomic import replacing
+from medgenesis.storage.zip_files import check_zip
 
 
 def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
@@ -84,16 +85,17 @@ class _Remembering:
 def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = "cpu") -> Any:
     """What ``save_checkpoint`` (or ``torch.save``) wrote, read with ``weights_only=True``.
 
-    NumPy scalars become plain numbers.
+    NumPy scalars become plain numbers. The checksums in the file are compared, which `torch.load` leaves out.
 
     Raises:
-        CheckpointError: the file is missing, truncated, no checkpoint, or holds objects other than tensors, numbers,
-            strings, lists and dictionaries.
+        CheckpointError: the file is missing, truncated, damaged, no checkpoint, unpacks to too much (`refuse_bomb`), or
+            holds objects other than tensors, numbers, strings, lists and dictionaries.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path, or train first.")
     try:
+        check_zip(path, CheckpointError)
         # only what is not allowed already: on leaving, torch would take away what the user has allowed
         allowed = torch.serialization.get_safe_globals()
         with torch.serialization.safe_globals([known for known in _NUMPY_SCALARS if known not in allowed]):
@@ -106,6 +108,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
                 f"found {foreign[1]}. Save its weights alone: torch.save(network.state_dict(), path)."
             ) from error
         raise _unreadable(path) from error
+    except CheckpointError:
+        raise
     except PermissionError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}). Ask its owner for the right to.") from error
     except Exception as error:  # bytes that are no checkpoint can end an unpickler in any way

@@ -7,7 +7,7 @@ from pydicom.uid import generate_uid
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom import DicomReader
-from medgenesis.io.readers import SimpleITKReader
+from medgenesis.io.meta_nrrd import from_itk
 
 
 def _read(folder):
@@ -18,7 +18,7 @@ def _read(folder):
 def _gdcm(folder):
     """The same series through SimpleITK's GDCM reader."""
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-    return SimpleITKReader().get_data(sitk.ReadImage(files))
+    return from_itk(sitk.ReadImage(files))
 
 
 def _stack(count=4, rows=3, columns=5):

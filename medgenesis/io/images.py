@@ -1,0 +1,127 @@
+"""2D images (PNG, JPEG, BMP, TIFF) by Pillow: as they are looked at, or, of label maps, the numbers that are stored."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from monai.data import ImageReader
+from monai.utils import ensure_tuple
+from PIL import Image, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from medgenesis.errors import VolumeError
+from medgenesis.io.readers import LPS_TO_RAS, make_meta
+from medgenesis.storage.unpacked_size import refuse_bomb
+
+# By suffix, not by content: Pillow would hand a file of another kind to other programs (PostScript to Ghostscript).
+# Its own limit of pixels is in `Image.open`, which is passed by: `refuse_bomb` is ours.
+_KINDS = {
+    ".png": PngImageFile, ".jpg": JpegImageFile, ".jpeg": JpegImageFile, ".bmp": BmpImageFile, ".tif": TiffImageFile,
+    ".tiff": TiffImageFile,
+}  # fmt: skip
+
+
+class GreyReader(ImageReader):
+    """Read PNG, JPEG, BMP or TIFF images as one grey channel (x, y); colour becomes luminance, alpha is dropped.
+
+    x is the column and y the row, of the image as it is looked at: turned as EXIF or TIFF say, and bright where white.
+    Values stay as stored: 0 to 255, or to 65535 where the image has 16 bits.
+
+    Args:
+        labels: the image is a label map: the indices of a palette, the numbers of 1, 2 and 4 bits as they are stored;
+            true colours and JPEG, which changes values, are refused.
+    """
+
+    suffixes = tuple(_KINDS)
+
+    def __init__(self, labels: bool = False) -> None:
+        self.labels = labels
+
+    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
+        """True where every name ends in the suffix of an image."""
+        return all(str(name).lower().endswith(self.suffixes) for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[str | Path] | str | Path, **kwargs) -> np.ndarray:
+        """The rows of one image.
+
+        Raises:
+            VolumeError: several pages, a label map in colours or as JPEG, 16-bit values that are no brightness.
+        """
+        (name,) = ensure_tuple(data)
+        path = Path(name)
+        kind = _KINDS[path.suffix.lower()]
+        content = path.read_bytes()  # of a file, Pillow maps an uncompressed TIFF by the sides it has once turned
+        image = kind(io.BytesIO(content))
+        if (pages := getattr(image, "n_frames", 1)) > 1:
+            raise VolumeError(f"{path}: must hold one image; found {pages} pages. Save each by itself.")
+        refuse_bomb(path, 4 * image.width * image.height, error=VolumeError)
+        if kind is PngImageFile:
+            image.verify()  # the checksum of every part; the image is of no use after that
+            image = kind(io.BytesIO(content))
+        bits = _bits(image, content)
+        bright = bits if _is_negative(image, path) else None
+        image = ImageOps.exif_transpose(image)
+        if self.labels:
+            return _numbers(image, bits, path)
+        rows = _grey(image)
+        return rows if bright is None else (1 << bright) - 1 - rows.astype(np.int64)
+
+    def get_data(self, img: np.ndarray) -> tuple[np.ndarray, dict]:
+        """The array (x, y) and MONAI's meta data, on the LPS grid at 1 mm a pixel."""
+        return img.T, make_meta(LPS_TO_RAS, img.T.shape)
+
+
+def _bits(image: ImageFile, content: bytes) -> int:
+    """Bits of a grey value as stored."""
+    if isinstance(image, PngImageFile):
+        return content[24]
+    if isinstance(image, TiffImageFile):
+        return image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
+    return 8
+
+
+def _is_negative(image: ImageFile, path: Path) -> bool:
+    """Whether white is stored as 0 and Pillow leaves it so: it turns TIFF of up to 8 bits."""
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) != 0:
+        return False
+    if image.mode in ("1", "L"):
+        return False
+    if not image.mode.startswith("I;16"):
+        raise VolumeError(
+            f"{path}: an image in which 0 is white must have 16 bits at most, without sign; found Pillow's mode "
+            f"{image.mode}. Save it with 0 as black."
+        )
+    return True
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode == "L" or image.mode.startswith(("I", "F")):
+        return np.asarray(image)
+    return np.asarray(image.convert("RGB").convert("L"))
+
+
+def _numbers(image: Image.Image, bits: int, path: Path) -> np.ndarray:
+    if isinstance(image, JpegImageFile) or path.suffix.lower() in (".jpg", ".jpeg"):
+        raise VolumeError(
+            f"{path}: a label map must be stored without loss; found JPEG, which changes values at every border. Save "
+            "it as PNG, from the original."
+        )
+    rows = np.asarray(image)
+    if image.mode == "1":
+        return rows.astype(np.uint8)
+    if image.mode == "L" and bits < 8:  # Pillow spreads 1, 2 and 4 bits over 0 to 255
+        return rows // (255 // ((1 << bits) - 1))
+    if image.mode in ("L", "P") or image.mode.startswith(("I", "F")):
+        return rows
+    colours = rows[..., : {"LA": 1, "PA": 1}.get(image.mode, 3)]
+    if image.mode not in ("LA", "PA", "RGB", "RGBA") or (colours != colours[..., :1]).any():
+        raise VolumeError(
+            f"{path}: a label map must hold one number a pixel; found colours (Pillow's mode {image.mode}). Save the "
+            "numbers, as grey values or as a palette's indices."
+        )
+    return colours[..., 0]
