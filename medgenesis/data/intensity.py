@@ -130,9 +130,9 @@ class ScaleIntensityPresetd(MapTransform):
             )
         if self.preset == "ct" and (least >= 0 or _has_offset(volume, least)):
             raise IntensityRangeError(
-                f"{found}, {'no voxel' if least >= 0 else 'no voxel but padding'} is below 0 HU, as air, lung and fat "
-                "are. Leave the file out if it is a label map, or subtract the offset that the CT is stored with "
-                "(often 1024); if it is in HU all the same, choose 'custom' with a_min -1000 and a_max 1000."
+                f"{found}, no voxel is below 0 HU, as air, lung and fat are (padding does not count). Leave the file "
+                "out if it is a label map, or subtract the offset that the CT is stored with (often 1024); if it is "
+                "in HU all the same, choose 'custom' with a_min -1000 and a_max 1000."
             )
         if self.preset == "xray" and (least < low or most > high):
             raise IntensityRangeError(

@@ -17,12 +17,9 @@ def refuse_bomb(path: str | os.PathLike, unpacked: int, *others: str | os.PathLi
         path: the file, for its size and the message.
         unpacked: bytes that it would take in memory (voxels as float32 at least).
         others: further files that hold its data.
-        error: the class that is raised.
-
-    Raises:
-        ValueError: the setting is no number above 0.
+        error: the class that is raised, also where the setting is no number above 0.
     """
-    limit = _limit_gib()
+    limit = _limit_gib(error)
     packed = sum(_on_disk(Path(file)) for file in (path, *others))
     if unpacked > limit * 2**30 and unpacked > ORDINARY_RATIO * packed:
         raise error(
@@ -32,14 +29,14 @@ def refuse_bomb(path: str | os.PathLike, unpacked: int, *others: str | os.PathLi
         )
 
 
-def _limit_gib() -> float:
+def _limit_gib(error: type) -> float:
     text = os.environ.get(SETTING, "") or str(DEFAULT_GIB)
     try:
         limit = float(text)
     except ValueError:
         limit = 0.0
     if not limit > 0:
-        raise ValueError(f"{SETTING}: must be a number of GiB above 0; found {text!r}. Unset it, or give 8.")
+        raise error(f"{SETTING}: must be a number of GiB above 0; found {text!r}. Unset it, or give 8.")
     return limit
 
 

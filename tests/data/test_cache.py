@@ -158,6 +158,22 @@ def fill(records, folder, barrier):
         return sum(float(item["image"].double().sum()) for item in volumes)
 
 
+def test_a_damaged_voxel_in_a_cache_file_is_found_once(records, tmp_path):
+    steps = preprocessing(intensity="unit")
+    before = [item["image"].as_tensor().clone() for item in MappedDataset(records, steps, tmp_path)]
+    file = MappedDataset(records, steps, tmp_path)._file(records[1])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 64
+    file.write_bytes(content)
+    volumes = MappedDataset(records, steps, tmp_path)
+    with pytest.warns(UserWarning, match=f"{file.name}.*made anew .*Bad CRC"):
+        after = [item["image"].as_tensor() for item in volumes]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(volumes)) == len(list(MappedDataset(records, steps, tmp_path))) == 3
+
+
 def test_two_processes_may_fill_one_cache(records, tmp_path, in_child):
     barrier = FORK.Barrier(2)
     results = [in_child.started(fill, records, tmp_path, barrier) for _ in range(2)]

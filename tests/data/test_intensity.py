@@ -112,6 +112,41 @@ def test_label_map_or_offset_ct_is_refused_as_ct():
             ScaleIntensityPresetd("image", preset="ct")({"image": volume})
 
 
+def _thorax(seed, air=0.3, lung=0.2, bone=0.05):
+    """HU as a scanner gives them: shares of air, lung, fat, soft tissue and bone, with noise, not below -1024."""
+    shares = [air, lung, 0.1, 0.9 - air - lung - bone, bone]
+    values = np.random.default_rng(seed).choice([-1000.0, -800, -100, 40, 500], 8000, p=shares)
+    noisy = values + np.random.default_rng(seed).normal(0, 20, 8000)
+    return torch.as_tensor(np.maximum(noisy, -1024).astype(np.float32)).reshape(1, 20, 20, 20)
+
+
+@pytest.mark.parametrize("padding", [-2000, -1000, -1024, -3024, -32768, None])
+@pytest.mark.parametrize("offset", [0, 1000, 1024])
+@pytest.mark.parametrize("shares", [{}, {"air": 0, "lung": 0.5}, {"air": 0.1, "lung": 0}, {"air": 0.7, "lung": 0.05}])
+def test_an_offset_is_found_though_padding_is_below_0(padding, offset, shares):
+    volume = _thorax(offset, **shares) + offset
+    volume = volume.clamp_min(0) if offset == 1024 else volume
+    if padding is not None:
+        volume[:, :3] = padding
+    scale = ScaleIntensityPresetd("image", preset="ct")
+    if offset and (padding is not None or offset == 1024):
+        with pytest.raises(IntensityRangeError, match="no voxel.* is below 0 HU"):
+            scale({"image": volume})
+    elif not offset:
+        scale({"image": volume})
+
+
+@pytest.mark.parametrize("values", [(40, 60), (200, 1200)])
+def test_masked_organs_and_bone_pass(values):
+    """What is not the organ is -1024, the rest above 0; of bone few voxels are as dense as soft tissue at an offset."""
+    inside = np.random.default_rng(0).triangular(values[0], values[0], values[1], 4000)
+    volume = torch.as_tensor(np.r_[np.full(4000, -1024), inside].astype(np.float32)).reshape(1, 20, 20, 20)
+    if values[1] < 700:
+        ScaleIntensityPresetd("image", preset="ct")({"image": volume})
+    options = {"preset": "custom", "a_min": -1000, "a_max": 1000}
+    ScaleIntensityPresetd("image", **options)({"image": volume})
+
+
 def test_custom_window_may_leave_out_what_is_bright():
     """A lung window on a CT that is mostly soft tissue."""
     volume = torch.tensor([-900.0, -300.0, 40.0, 50.0, 60.0]).reshape(1, 5, 1, 1)

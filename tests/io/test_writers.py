@@ -29,6 +29,43 @@ def test_what_is_written_is_what_monai_writes(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["scan_seg.nii.gz"]
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 6, 1), (1, 5, 6, 7), (1, 5, 1, 1), (3, 5, 6, 1)])
+def test_axes_of_length_1_stay(tmp_path, shape):
+    label = MetaTensor(torch.rand(shape), affine=torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0])))
+    label.meta["filename_or_obj"] = "scan.nii.gz"
+    options = dict(output_dir=tmp_path, separate_folder=False, resample=False, print_log=False)
+    SaveImage(writer=WholeNiftiWriter, **options)(label)
+    found = nib.load(tmp_path / "scan_trans.nii.gz")
+    expected = label[0] if shape[0] == 1 else label.movedim(0, -1)
+    np.testing.assert_array_equal(found.get_fdata(), np.asarray(expected))
+    np.testing.assert_array_equal(found.affine, np.diag([2.0, 3, 4, 1]))
+
+
+@pytest.mark.parametrize("most, dtype", [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
+def test_labels_above_255_get_more_bits(tmp_path, most, dtype):
+    options = dict(output_dir=tmp_path, output_dtype=np.uint8, separate_folder=False, resample=False, print_log=False)
+    values = torch.linspace(0, most, 300).round()
+    label = MetaTensor(values[None, :, None, None].expand(1, -1, 2, 1))
+    SaveImage(output_postfix="seg", writer=WholeNiftiWriter, **options)(label)
+    found = nib.load(next(tmp_path.glob("*.nii.gz")))
+    assert found.get_data_dtype() == dtype
+    np.testing.assert_array_equal(found.get_fdata()[:, 0, 0], values)
+    if most == 256:
+        SaveImage(output_ext=".png", writer=WholeImageWriter, **options)(label[..., 0])
+        np.testing.assert_array_equal(np.asarray(Image.open(next(tmp_path.glob("*.png"))))[0], values)
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 1), (9, 8, 7)])
+def test_a_label_map_has_the_axes_of_its_image(tmp_path, write_nifti, shape):
+    scan = write_nifti("scan.nii.gz", np.random.default_rng(0).random(shape), np.diag([-2.0, -3, 4, 1]))
+    item = preprocessing(intensity=None)({"image": scan})["image"]
+    options = dict(output_postfix="seg", separate_folder=False, resample=False, print_log=False)
+    SaveImage(output_dir=tmp_path, output_dtype=np.uint8, writer=WholeNiftiWriter, **options)(item)
+    found = nib.load(tmp_path / "scan_seg.nii.gz")
+    assert found.shape == shape
+    np.testing.assert_array_equal(found.affine, np.diag([-2.0, -3, 4, 1]))
+
+
 def test_a_label_map_of_an_image_lies_on_it(tmp_path):
     label = np.random.default_rng(0).integers(0, 3, (9, 12)).astype(np.uint8)
     Image.fromarray(label).save(tmp_path / "xray.png")

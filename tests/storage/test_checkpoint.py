@@ -1,6 +1,7 @@
 """Checkpoint files: whole or not at all, and what cannot be read says so."""
 
 import resource
+import zipfile
 
 import numpy as np
 import pytest
@@ -124,6 +125,28 @@ def test_truncated(tmp_path, share, zipped):
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(CheckpointError, match=r"last\.pt: .*truncated, damaged or of another kind"):
         read_checkpoint(path)
+
+
+def test_a_damaged_weight_is_found_by_its_checksum(tmp_path):
+    path = tmp_path / "last.pt"
+    save_checkpoint({"a": torch.rand(1000), "b": torch.rand(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # sees nothing
+    with pytest.raises(CheckpointError, match=r"last.pt: must be whole; found its member .*/data/. damaged \(Bad CRC"):
+        read_checkpoint(path)
+
+
+def test_a_bomb(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data/0", bytes(2**21))
+    monkeypatch.setenv("MEDGENESIS_MAX_GIB", "0.001")
+    with pytest.raises(CheckpointError, match="bomb.pt: may unpack to at most 0.001 GiB"):
+        read_checkpoint(tmp_path / "bomb.pt")
+    monkeypatch.setenv("MEDGENESIS_MAX_GIB", "much")
+    with pytest.raises(CheckpointError, match="MEDGENESIS_MAX_GIB: must be a number of GiB above 0; found 'much'"):
+        read_checkpoint(tmp_path / "bomb.pt")
 
 
 def test_other_kinds_of_file(tmp_path):

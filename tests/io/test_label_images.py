@@ -1,0 +1,118 @@
+"""Images: turned as they are looked at, white is bright; label maps: the numbers that are stored."""
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medgenesis.data import preprocessing
+from medgenesis.errors import VolumeError
+from medgenesis.io import GreyReader, VolumeReader
+
+GREY = np.random.default_rng(0).integers(0, 256, (44, 60)).astype(np.uint8)
+NUMBERS = np.random.default_rng(1).integers(0, 3, (44, 60)).astype(np.uint8)
+COLOURS = [0, 0, 0, 128, 0, 0, 0, 128, 0] + [7] * 759
+TURNED = {
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).T, 8: lambda a: np.rot90(a),
+}  # fmt: skip
+
+
+def rows(path, labels=False):
+    reader = GreyReader(labels)
+    return reader.get_data(reader.read(path))[0].T
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "packed.tif", "x.jpg"])
+def test_images_are_turned_as_they_are_looked_at(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    smooth = np.add.outer(np.arange(44), 2 * np.arange(60)).astype(np.uint8)
+    options = {"compression": "tiff_deflate"} if name == "packed.tif" else {"quality": 95} if name == "x.jpg" else {}
+    Image.fromarray(smooth).save(tmp_path / name, exif=exif, **options)
+    expected = TURNED[orientation](smooth)
+    assert rows(tmp_path / name).shape == expected.shape
+    assert np.abs(rows(tmp_path / name).astype(int) - expected).max() <= (4 if name == "x.jpg" else 0)
+    if name != "x.jpg":
+        np.testing.assert_array_equal(rows(tmp_path / name, labels=True), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_where_white_is_stored_as_0(tmp_path, bits):
+    stored = {1: GREY > 99, 8: GREY, 16: GREY.astype(np.uint16) * 256 + 5}[bits]
+    Image.fromarray(stored).save(tmp_path / "plain.tif")
+    content = bytearray((tmp_path / "plain.tif").read_bytes())
+    entry = content.index(b"\x06\x01\x03\x00\x01\x00\x00\x00")  # tag 262, one short
+    content[entry + 8 : entry + 12] = bytes(4)
+    (tmp_path / "white.tif").write_bytes(content)
+    most = {1: 255, 8: 255, 16: 65535}[bits]
+    np.testing.assert_array_equal(rows(tmp_path / "white.tif"), most - rows(tmp_path / "plain.tif").astype(int))
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.bmp"])
+def test_the_indices_of_a_palette_are_the_labels(tmp_path, name):
+    image = Image.fromarray(NUMBERS, "P")
+    image.putpalette(COLOURS)
+    image.save(tmp_path / name)
+    item = preprocessing(label_keys="label", intensity=None)(
+        {"image": str(tmp_path / name), "label": str(tmp_path / name)}
+    )
+    np.testing.assert_array_equal(item["label"][0].numpy().T, NUMBERS)
+    assert item["image"].max() > 2, "an image of a palette is looked at"
+
+
+def test_grey_label_maps_of_all_depths(tmp_path):
+    Image.fromarray(NUMBERS > 0).save(tmp_path / "1.png")
+    np.testing.assert_array_equal(rows(tmp_path / "1.png", labels=True), NUMBERS > 0)
+    Image.fromarray(NUMBERS.astype(np.uint16) * 300).save(tmp_path / "16.png")
+    np.testing.assert_array_equal(rows(tmp_path / "16.png", labels=True), NUMBERS.astype(int) * 300)
+    Image.fromarray(np.dstack([NUMBERS] * 3)).save(tmp_path / "rgb.png")
+    np.testing.assert_array_equal(rows(tmp_path / "rgb.png", labels=True), NUMBERS)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_label_maps_of_2_and_4_bits(tmp_path, bits):
+    def chunk(name, content):
+        return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+
+    each = 8 // bits
+    lines = NUMBERS.reshape(44, -1, each)
+    packed = sum(lines[..., i].astype(int) << (8 - bits * (i + 1)) for i in range(each)).astype(np.uint8)
+    header = (60).to_bytes(4, "big") + (44).to_bytes(4, "big") + bytes([bits, 0, 0, 0, 0])
+    content = b"".join(b"\0" + line.tobytes() for line in packed)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
+    (tmp_path / "x.png").write_bytes(png)
+    np.testing.assert_array_equal(rows(tmp_path / "x.png", labels=True), NUMBERS)
+    np.testing.assert_array_equal(rows(tmp_path / "x.png"), NUMBERS * (255 // ((1 << bits) - 1)))
+
+
+def test_label_maps_in_colours_and_with_loss_are_refused(tmp_path):
+    coloured = Image.fromarray(NUMBERS, "P")
+    coloured.putpalette(COLOURS)
+    coloured.convert("RGB").save(tmp_path / "x.png")
+    with pytest.raises(VolumeError, match="x.png: a label map must hold one number a pixel; found colours"):
+        rows(tmp_path / "x.png", labels=True)
+    Image.fromarray(NUMBERS).save(tmp_path / "x.jpg")
+    with pytest.raises(VolumeError, match="x.jpg: a label map must be stored without loss"):
+        rows(tmp_path / "x.jpg", labels=True)
+
+
+def test_each_part_of_a_png_is_compared_with_its_checksum(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "x.png", compress_level=0, dpi=(72, 72))
+    whole = (tmp_path / "x.png").read_bytes()
+    for place in (*range(20, 60, 7), *range(100, len(whole) - 12, len(whole) // 9)):
+        (tmp_path / "x.png").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(VolumeError, match="x.png: cannot be read, truncated or damaged"):
+            VolumeReader().read(tmp_path / "x.png")
+
+
+def test_one_limit_of_size_not_that_of_pillow(tmp_path, monkeypatch):
+    Image.new("1", (20_000, 12_000)).save(tmp_path / "x.png")
+    monkeypatch.setenv("MEDGENESIS_MAX_GIB", "0.5")
+    with pytest.raises(VolumeError, match="x.png: may unpack to at most 0.5 GiB"):
+        rows(tmp_path / "x.png")
+    Image.fromarray(GREY).save(tmp_path / "y.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(rows(tmp_path / "y.png"), GREY)

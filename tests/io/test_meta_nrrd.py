@@ -1,0 +1,187 @@
+"""MetaImage and NRRD: what a header may name, that voxels are whole, and that they are those of ITK."""
+
+import gzip
+import os
+import zlib
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from medgenesis.errors import VolumeError
+from medgenesis.io import VolumeReader
+from medgenesis.io.meta_nrrd import SimpleITKReader, from_itk
+
+ARRAY = np.random.default_rng(0).integers(-1000, 1000, (7, 8, 9)).astype(np.int16)
+META = """ObjectType = Image
+NDims = 3
+BinaryData = True
+BinaryDataByteOrderMSB = {msb}
+CompressedData = False
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+Offset = 0 0 0
+ElementSpacing = 1 2 3
+{more}DimSize = 9 8 7
+ElementType = MET_SHORT
+ElementDataFile = {data}
+"""
+NRRD = """NRRD0004
+type: short
+dimension: 3
+sizes: 9 8 7
+encoding: {encoding}
+endian: {endian}
+space: left-posterior-superior
+space directions: (1,0,0) (0,2,0) (0,0,3)
+space origin: (0,0,0)
+{more}
+"""
+
+
+def read(path):
+    return VolumeReader().get_data(VolumeReader().read(path))[0]
+
+
+@pytest.mark.parametrize("name", ["x.mha", "x.mhd", "x.nrrd", "x.nhdr", "X.MHA", "X.NRRD"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["int16", "uint8", "float64", "vector", "2d", "4d"])
+def test_what_is_read_is_what_itk_reads(tmp_path, name, packed, kind):
+    values = {
+        "vector": np.random.default_rng(1).random((4, 5, 6, 2), np.float32),
+        "2d": ARRAY[0],
+        "4d": np.stack([ARRAY, ARRAY + 1]),
+    }.get(kind, ARRAY if kind not in ("uint8", "float64") else ARRAY.astype(kind))
+    image = sitk.GetImageFromArray(values, isVector=kind == "vector")
+    image.SetSpacing([1.5, 2.5, 3.5, 1.0][: image.GetDimension()])
+    image.SetOrigin([3.0, -2.0, 7.0, 0.0][: image.GetDimension()])
+    sitk.WriteImage(image, str(tmp_path / name.lower()), useCompression=packed)
+    if name != name.lower():
+        (tmp_path / name.lower()).rename(tmp_path / name)
+    array, meta = SimpleITKReader().read(tmp_path / name)
+    expected, expected_meta = from_itk(image)
+    np.testing.assert_array_equal(array, expected)
+    np.testing.assert_allclose(meta["affine"], expected_meta["affine"])
+    assert array.dtype == expected.dtype and str(meta["original_channel_dim"]) == str(
+        expected_meta["original_channel_dim"]
+    )
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_both_orders_of_bytes_and_bytes_before_the_voxels(tmp_path, big):
+    stored = ARRAY.astype(">i2" if big else "<i2").tobytes()
+    (tmp_path / "x.raw").write_bytes(b"12345" + stored)
+    for skip in (5, -1):
+        (tmp_path / "x.mhd").write_text(META.format(msb=big, data="x.raw", more=f"HeaderSize = {skip}\n"))
+        np.testing.assert_array_equal(read(tmp_path / "x.mhd"), ARRAY.T)
+        endian = "big" if big else "little"
+        header = NRRD.format(encoding="raw", endian=endian, more=f"byte skip: {skip}\ndata file: x.raw")
+        (tmp_path / "x.nhdr").write_text(header)
+        np.testing.assert_array_equal(read(tmp_path / "x.nhdr"), ARRAY.T)
+
+
+def test_one_file_a_slice(tmp_path):
+    for z, rows in enumerate(ARRAY):
+        (tmp_path / f"{z}.raw").write_bytes(rows.tobytes())
+    names = "".join(f"\n{z}.raw" for z in range(7))
+    (tmp_path / "x.mhd").write_text(META.format(msb=False, data="LIST" + names, more=""))
+    np.testing.assert_array_equal(read(tmp_path / "x.mhd"), ARRAY.T)
+    (tmp_path / "x.mhd").write_text(META.format(msb=False, data="LIST" + names + "\n/etc/passwd", more=""))
+    with pytest.raises(VolumeError, match="x.mhd: its data file must be a plain name"):
+        read(tmp_path / "x.mhd")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "pat_%d.raw 1 7 1",
+        "%n.raw 1 3 1",
+        "%s%s%s.raw",
+        "../x.raw",
+        "/etc/passwd",
+        "/dev/zero",
+        "sub/x.raw",
+        "..\\x.raw",
+        "..",
+    ],
+)
+def test_a_header_names_plain_files_alone(tmp_path, data):
+    for name in ("pat_1.raw", "x.raw"):
+        (tmp_path / name).write_bytes(ARRAY.tobytes())
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x.mhd").write_text(META.format(msb=False, data=data, more=""))
+    (tmp_path / "sub" / "x.nhdr").write_text(NRRD.format(encoding="raw", endian="little", more=f"data file: {data}"))
+    (tmp_path / "sub" / "y.nhdr").write_text(NRRD.format(encoding="raw", endian="little", more=f"Data  File:{data}"))
+    for name in ("x.mhd", "x.nhdr", "y.nhdr"):
+        with pytest.raises(VolumeError, match=f"{name}: its data file must be a plain name"):
+            read(tmp_path / "sub" / name)
+
+
+def test_a_data_file_that_is_a_pipe_or_absent_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.raw")
+    for name in ("pipe.raw", "absent.raw", "."):
+        (tmp_path / "x.mhd").write_text(META.format(msb=False, data=name, more=""))
+        with pytest.raises(VolumeError, match="x.mhd: its data file"):
+            read(tmp_path / "x.mhd")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        META.format(msb=False, data="x.raw", more="ElementDataFile : /etc/passwd\n"),
+        META.format(msb=False, data="x.raw", more="elementdatafile = /etc/passwd\n"),
+        META.format(msb=False, data="x.raw", more="DimSize = 900 800 700\n"),
+        META.format(msb=False, data="x.raw", more="Comment = a\rElementDataFile = /etc/passwd\n"),
+        META.format(msb=False, data="", more=""),
+        "NDims = 3\n" * 2,
+    ],
+)
+def test_a_header_that_two_programs_may_read_otherwise_is_refused(tmp_path, header):
+    (tmp_path / "x.raw").write_bytes(ARRAY.tobytes())
+    (tmp_path / "x.mhd").write_bytes(header.encode())
+    with pytest.raises(VolumeError, match="x.mhd: cannot be read"):
+        read(tmp_path / "x.mhd")
+
+
+@pytest.mark.parametrize("suffix", ["mha", "mhd", "nrrd", "nhdr"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("damage", ["flip", "cut", "more"])
+def test_damaged_voxels(tmp_path, suffix, packed, damage):
+    path = tmp_path / f"x.{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY), str(path), useCompression=packed)
+    if damage == "flip" and not packed:
+        return  # nothing tells
+    beside = [file for file in tmp_path.iterdir() if file != path]
+    data = beside[0] if beside else path
+    content = bytearray(data.read_bytes())
+    content[-100] ^= 16
+    data.write_bytes({"flip": bytes(content), "cut": content[:-50], "more": data.read_bytes() + b"1"}[damage])
+    with pytest.raises(VolumeError, match=f"x.{suffix}: cannot be read, truncated or damaged"):
+        read(path)
+
+
+def test_stored_streams_are_checked_by_their_sums_alone(tmp_path):
+    for name, packed in {
+        "x.mha": zlib.compress(ARRAY.tobytes(), 0),
+        "x.nrrd": gzip.compress(ARRAY.tobytes(), 0),
+    }.items():
+        meta = META.format(msb=False, data="LOCAL", more="").replace("CompressedData = False", "CompressedData = True")
+        header = meta if name == "x.mha" else NRRD.format(encoding="gzip", endian="little", more="")
+        (tmp_path / name).write_bytes(header.encode() + packed)
+        np.testing.assert_array_equal(read(tmp_path / name), ARRAY.T)
+        (tmp_path / name).write_bytes(header.encode() + packed[:300] + bytes([packed[300] ^ 1]) + packed[301:])
+        with pytest.raises(VolumeError, match=f"{name}: .*incorrect data check"):
+            read(tmp_path / name)
+
+
+def test_bombs_are_refused_by_their_header(tmp_path):
+    meta = META.format(msb=False, data="LOCAL", more="").replace("9 8 7", "2000 1000 500")
+    (tmp_path / "x.mha").write_text(meta)
+    (tmp_path / "x.nrrd").write_text(
+        NRRD.format(encoding="gzip", endian="little", more="").replace("9 8 7", "2000 1000 500")
+    )
+    with (tmp_path / "sparse.raw").open("wb") as file:
+        file.truncate(2 * 10**9)  # one hole
+    (tmp_path / "x.mhd").write_text(meta.replace("LOCAL", "sparse.raw"))
+    for name in ("x.mha", "x.nrrd", "x.mhd"):
+        with pytest.raises(VolumeError, match=f"{name}: may unpack to at most 2 GiB.*3.73 GiB"):
+            read(tmp_path / name)
