@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 from monai.data import ImageReader
 from monai.utils import ensure_tuple
+from nibabel.affines import voxel_sizes
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.readers import make_meta
@@ -115,7 +116,7 @@ def _warn_of_disagreement(path: Path, header: nibabel.Nifti1Header, affine: np.n
     sform, qform = (int(header[code]) > 0 for code in ("sform_code", "qform_code"))
     rank = min(len(header.get_data_shape()), 3)
     spacing = np.abs(np.asarray(header["pixdim"], dtype=float))[1 : 1 + rank]
-    used = nibabel.affines.voxel_sizes(affine)[:rank]
+    used = voxel_sizes(affine)[:rank]
     if not (sform or qform):
         said = (
             "it has neither sform nor qform: left and right are not known, the first axis is taken to grow to the left"
