@@ -151,9 +151,7 @@ class LoadVolumed(LoadImaged):
 
     def __call__(self, data: Mapping[str, Any], reader: ImageReader | None = None) -> dict[str, Any]:
         loaded = dict(data)
-        readers = [
-            reader or VolumeReader(loaded.get("cube"), loaded.get("series"), labels) for labels in (False, True)
-        ]
+        readers = [reader or VolumeReader(loaded.get("cube"), loaded.get("series"), labels) for labels in (False, True)]
         lacking = [key for key in self.keys if key not in loaded]
         if lacking and not self.allow_missing_keys:
             raise DatalistError(
