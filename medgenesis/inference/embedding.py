@@ -10,6 +10,7 @@ from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.io.naming import names_for
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.tables import write_table
 
@@ -46,21 +47,22 @@ def embed_volume(
 def embed_volumes(
     network: nn.Module, volumes: Iterable[dict], cube_size: Sequence[int] | Inferer, path: str | Path
 ) -> np.ndarray:
-    """Embed every volume of a data set and write a table: file name, then one column a feature.
+    """Embed every volume of a data set and write a table: its name, then one column a feature.
 
     Args:
         network: see `embed_volume`.
-        volumes: items with `image`, a MetaTensor (C, *spatial), whose file name is written (the first of several that
-            are channels): a data set, or `StreamedDataset`.
+        volumes: items with `image`, a MetaTensor (C, *spatial): a data set, or `StreamedDataset`. Names are those of
+            `OutputNames`, all different.
         cube_size: see `embed_volume`.
         path: the CSV file.
 
     Returns:
         The vectors, (volumes, channels).
     """
+    known = names_for(volumes)
     names, rows = [], []
     for item in volumes:
-        names.append(Path(str(item["image"].meta["filename_or_obj"])).name)
+        names.append(known.of(item))
         rows.append(embed_volume(network, item["image"], cube_size))
     vectors = np.stack(rows)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]

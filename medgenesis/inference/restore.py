@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from medgenesis.handlers.preview import pretext_triples
-from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.io.naming import names_for
 from medgenesis.storage.atomic import replacing
 
 logger = logging.getLogger(__name__)
@@ -65,17 +65,15 @@ def restore_volumes(
         volumes: items with `image`, a MetaTensor (C, *spatial): a data set, or `StreamedDataset`.
         corrupt: see `restore_volume`.
         cube_size: see `restore_volume`.
-        output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`; the name is the
-            file's without suffix, followed by the volume's number where an earlier volume has the same.
+        output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`, of
+            the names that `OutputNames` gives.
     """
     folder = Path(output_dir)
     save = SaveImage(resample=False, print_log=False)
-    names: set[str] = set()
+    known = names_for(volumes)
     for number, item in enumerate(volumes):
         image = item["image"]
-        name = _stem(str(image.meta.get("filename_or_obj", "volume")))
-        name = f"{name}_{number}" if name in names else name
-        names.add(name)
+        name = known.of(item)
         corrupted, restored = restore_volume(network, image, corrupt, cube_size)
         for postfix, volume in (("original", image), ("corrupted", corrupted), ("restored", restored)):
             with replacing(folder / f"{name}_{postfix}.nii.gz") as beside:
@@ -85,10 +83,3 @@ def restore_volumes(
         with replacing(folder / f"{name}.png") as beside:
             Image.fromarray(triple).save(beside)
         logger.info("restored volume %d: %s", number + 1, folder / f"{name}.png")
-
-
-def _stem(path: str) -> str:
-    """The last part of a path without the suffix of an image; the names of DICOM folders may hold dots."""
-    name = Path(path).name
-    suffix = max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
-    return name[: len(name) - len(suffix)]

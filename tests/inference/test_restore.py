@@ -129,7 +129,7 @@ def test_every_volume_has_files_of_its_own(tmp_path):
     records.append(write(tmp_path / "1.2.840.2.nii", 3, np.eye(4)))
     volumes = Dataset(records, preprocessing(intensity="unit"))
     restore_volumes(network(), volumes, genesis(), SIZE, tmp_path / "out")
-    for number, name in enumerate(("ct", "ct_1", "1.2.840.1", "1.2.840.2")):
+    for number, name in enumerate(("p0/ct", "p1/ct", "1.2.840.1", "1.2.840.2")):
         saved = nibabel.load(tmp_path / "out" / f"{name}_original.nii.gz").get_fdata(dtype=np.float32)
         np.testing.assert_array_equal(saved, volumes[number]["image"][0].numpy())
-    assert len(list((tmp_path / "out").iterdir())) == 16
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 16
