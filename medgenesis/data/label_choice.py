@@ -86,7 +86,7 @@ def choose_labels(
                 "network can be learnt from it or judged on it. Move records with labels there, or leave the section "
                 "empty."
             )
-    names = _names(header.get("labels"), merge)
+    names = label_names(header.get("labels"), merge)
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
     _say(first, classes[first], number, names)
     return ChosenLabels(merge, number, names)
@@ -124,8 +124,13 @@ def _compare(section: str, found: Mapping[int, int], target: Mapping[int, int]) 
         logger.warning("label_merge: drops labels of the section %r, they become background: %s%s", section, said, more)
 
 
-def _names(labels: Any, merge: Mapping[int, Sequence[int]] | None) -> dict[int, str]:
-    """Names of the classes, from a header's `labels`: {"1": "liver"}, {"liver": 1}, or a list."""
+def label_names(labels: Any, merge: Mapping[int, Sequence[int]] | None = None) -> dict[int, str]:
+    """Names of the classes, from a list's header.
+
+    Args:
+        labels: the header's `labels`: {"1": "liver"}, {"liver": 1}, or a list of names.
+        merge: class -> stored labels; names of stored labels are then joined to those of the classes.
+    """
     pairs = enumerate(labels) if isinstance(labels, list) else labels.items() if isinstance(labels, dict) else ()
     names: dict[int, str] = {}
     for key, value in pairs:

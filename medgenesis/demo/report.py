@@ -86,7 +86,7 @@ def _segmentation(report: Report, demo: Demo) -> None:
     rows = [(f"subject {i + 1}", *(f"{d:.3f}" for d in row)) for i, row in enumerate(demo.dice)]
     rows.append((f"mean of {len(test)}", *(f"{d:.3f}" for d in demo.dice.mean(axis=0))))
     report.table(["Dice", *names], rows, "Dice on the input's own grid")
-    report.gallery([(_overlay(demo, record), f"subject {i + 1}") for i, record in enumerate(test[:SHOWN])], scale=3)
+    report.gallery([(_overlay(demo, record), f"subject {i + 1}") for i, record in enumerate(test[:SHOWN])])
     report.paragraph("Coloured: found. Yellow line: reference.")
 
 
@@ -98,7 +98,7 @@ def _overlay(demo: Demo, record: dict) -> np.ndarray:
     for value, (_, own) in ORGANS.items():
         merged[np.isin(truth, own)] = value
     spacing = tuple(float(s) for s in image.pixdim)
-    return three_planes(np.asarray(image[0]), found, merged, spacing_mm=spacing)
+    return three_planes(np.asarray(image[0]), found, merged, spacing_mm=spacing, longest=160, positions=True)
 
 
 def _on_standard_grid(path: str | Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,11 @@ class SegmentationCases:
     Args:
         folder: receives `cases.csv`, `cases/*.png` (the worst) and `report.html`.
         title: heading of the report.
+        names: of the classes, as far as they are known.
     """
 
-    def __init__(self, folder: str | Path, title: str = "Segmentation") -> None:
-        self.folder, self.title = Path(folder), title
+    def __init__(self, folder: str | Path, title: str = "Segmentation", names: Mapping[int, str] | None = None) -> None:
+        self.folder, self.title, self.names = Path(folder), title, names or {}
         self._rows: list[dict] = []
         self._worst: list[tuple[float, int, np.ndarray]] = []
         self._count = 0
@@ -54,7 +56,7 @@ class SegmentationCases:
         for item in engine.state.output:
             self._count += 1
             rows = case_rows(item["pred"], item["label"], _spacing(item["image"]))
-            self._rows += [{"case": self._count, **row} for row in rows]
+            self._rows += [{"case": self._count, **row, "name": self.names.get(row["class"], "")} for row in rows]
             dice = [row["dice"] for row in rows if row["dice"] is not None]
             mean = float(np.mean(dice)) if dice else 1.0
             if len(self._worst) < WORST or mean < self._worst[-1][0]:

@@ -67,5 +67,6 @@ def embed_volumes(
     vectors = np.stack(rows)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
     write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
-    logger.info("%d volumes, %d features each: %s", len(names), vectors.shape[1], path)
+    logger.info("%d volumes, %d features each", len(names), vectors.shape[1])
+    logger.info("written: %s", path)
     return vectors

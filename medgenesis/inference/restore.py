@@ -82,4 +82,4 @@ def restore_volumes(
         triple = pretext_triples({"target": image[None], "image": corrupted[None]}, restored[None])
         with replacing(folder / f"{name}.png") as beside:
             Image.fromarray(triple).save(beside)
-        logger.info("restored volume %d: %s", number + 1, folder / f"{name}.png")
+        logger.info("written: %s, and %s_*.nii.gz beside it", folder / f"{name}.png", name)

@@ -1,5 +1,6 @@
 """Label maps written whole or not at all."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
 from medgenesis.storage.atomic import replacing
 
+logger = logging.getLogger(__name__)
+
 
 class _Whole:
     """Writes beside and renames: a full disk or a kill leaves no part of a file."""
@@ -19,6 +22,7 @@ class _Whole:
         self.output_dtype = _wide_enough(self.output_dtype, self.data_obj)
         with replacing(filename) as beside:
             super().write(str(beside), verbose=verbose, **obj_kwargs)
+        logger.info("written: %s", filename)
 
 
 def _wide_enough(dtype: np.dtype | type, values: Tensor | np.ndarray) -> np.dtype | type:

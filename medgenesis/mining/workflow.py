@@ -229,7 +229,7 @@ class MiningRun:
             save_image(sheet.result(), self.folder / "contact_sheet.png")
             groups = [volume.section for volume in features.volumes]
             save_image(draw_feature_map(features.vectors, groups), self.folder / "features.png")
-        logger.info("%d classes: %s; look at %s", table.num_classes, path, self.folder / "contact_sheet.png")
+        logger.info("%d classes; written: %s, %s", table.num_classes, path, self.folder / "contact_sheet.png")
 
     def _done(self, step: str, settings: Mapping[str, Any]) -> bool:
         done = self.steps.done(step, settings)

@@ -11,7 +11,7 @@ from medgenesis.report.metrics import read_curves
 from medgenesis.storage.tables import read_table
 
 CASE_COLUMNS = (
-    *("case", "class", "dice", "hausdorff_95", "surface_distance", "unit", "found_ml", "reference_ml"),
+    *("case", "class", "dice", "hausdorff_95", "surface_distance", "unit", "found_ml", "reference_ml", "name"),
 )  # of cases.csv; distances in mm, of 2D images in pixels, which have no volume
 DISTANCES = "HD95: 95th percentile of the Hausdorff distance; surface: mean surface distance, both ways."
 WORST = 6  # cases that are drawn
@@ -70,16 +70,21 @@ def add_cases(report: Report, folder: Path) -> None:
             "found, mL",
             "reference, mL",
         ),
-        [_of_class(rows, name) for name in dict.fromkeys(row["class"] for row in rows)],
+        [_of_class(rows, name) for name in dict.fromkeys(map(class_name, rows))],
         f"Means by class, of the cases that have a value. {DISTANCES}",
     )
     listed = [row for case in order for row in rows if row["case"] == case][:_LISTED]
     report.table(
         ("case", "class", "Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"),
-        [(int(row["case"]), row["class"], *_readable([*map(_number, _measured(row))])) for row in listed],
+        [(int(row["case"]), class_name(row), *_readable([*map(_number, _measured(row))])) for row in listed],
         f"Cases by their number in the section, the worst first ({len(listed)} of {len(rows)} rows; all: cases.csv). "
         "A dash: the class is absent from one of the two.",
     )
+
+
+def class_name(row: Row) -> str:
+    """The number of a row's class, with its name where it has one."""
+    return f"{row['class']} {row.get('name') or ''}".strip()
 
 
 def mean_dice(rows: Sequence[Row]) -> dict[str, float]:
@@ -95,7 +100,7 @@ def _measured(row: Row) -> list[str]:
 
 
 def _of_class(rows: Sequence[Row], name: str) -> tuple:
-    own = [row for row in rows if row["class"] == name]
+    own = [row for row in rows if class_name(row) == name]
     columns = ([float(value) for value in column if value] for column in zip(*map(_measured, own), strict=True))
     return name, len(own), *_readable([float(np.mean(column)) if column else None for column in columns])
 

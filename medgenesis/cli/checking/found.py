@@ -13,6 +13,7 @@ from medgenesis.cli.checking.settings import Settings
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import read_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
+from medgenesis.data.label_choice import label_names
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import SECTIONS, UNLABELED
@@ -97,6 +98,11 @@ class Found:
             return None
         merge = parse_label_merge(self.settings.label_merge)
         return {source: target for target, sources in merge.items() for source in sources}
+
+    def class_names(self, merged: bool = True) -> dict[int, str]:
+        """Names of the classes, or of the stored labels, as far as the list names them."""
+        merge = self.settings.label_merge if merged else None
+        return label_names(self.header.get("labels"), parse_label_merge(merge) if merge else None)
 
     @staticmethod
     def target(value: int, kept: Mapping[int, int] | None) -> int:

@@ -116,7 +116,7 @@ def _kinds(found: Found) -> Table:
 
 def _labels(found: Found) -> Table:
     """Labels of the usable label maps, as they are stored, and what they become."""
-    kept, names = found.targets(), {str(key): name for key, name in (found.header.get("labels") or {}).items()}
+    kept, names, stored_names = found.targets(), found.class_names(), found.class_names(merged=False)
     usable = [(i, found.surveyed[i].labels) for i in found.usable()]
     maps = [(i, labels) for i, labels in usable if labels is not None]
     every = sum(sum(labels.values()) for _, labels in maps)
@@ -128,7 +128,7 @@ def _labels(found: Found) -> Table:
         becomes = "background" if target == 0 else str(target)
         if target == 0 and value != 0:
             becomes = "background: left out by the merge"
-        name = names.get(str(target if kept is not None and target else value))
+        name = names.get(target) if target else stored_names.get(value)
         cases = [sum(found.places[i][0] == section for i, _ in holding) for section in found.sections]
         voxels = sum(count for _, count in holding)
         becomes += "" if holding else ": in no label map"

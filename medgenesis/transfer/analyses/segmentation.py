@@ -1,7 +1,7 @@
 """The cases of the validation section, measured with the network that a fine-tuning has chosen."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from monai.engines import SupervisedEvaluator
@@ -22,6 +22,7 @@ def report_segmentation(
     postprocessing: Callable,
     weights: str | Path,
     output_dir: str | Path,
+    names: Mapping[int, str] | None = None,
 ) -> None:
     """Segment each case with the best weights of a finished run, and write `cases.csv` and the run's report.
 
@@ -32,6 +33,7 @@ def report_segmentation(
         postprocessing: likewise; it leaves `pred` and `label` one-hot.
         weights: a state dict of the network.
         output_dir: the run's folder; see `SegmentationCases`.
+        names: of the classes.
     """
     logger.info("written: %s", weights)
     if not len(loader.dataset):
@@ -44,6 +46,6 @@ def report_segmentation(
         network=network,
         inferer=inferer,
         postprocessing=postprocessing,
-        val_handlers=[SegmentationCases(output_dir, "Fine-tuning")],
+        val_handlers=[SegmentationCases(output_dir, "Fine-tuning", names)],
         amp=device.type == "cuda",
     ).run()

@@ -140,12 +140,12 @@ def report_dense_features(
         for number, (name, image) in enumerate(images.items()):
             _write_map(embedder, image, stride, folder / "maps" / f"{number:03d}_{Path(name).stem}.npz")
     logger.info(
-        "DenseEmbedder: %d images, windows of %d pixels every %d, resized to %d: %s",
+        "DenseEmbedder: %d images, windows of %d pixels every %d, resized to %d; written: %s",
         len(images),
         window,
         stride,
         size,
-        folder,
+        folder / "dense.csv",
     )
     return rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medgenesis.report import Report, read_curves
-from medgenesis.report.run_report import DISTANCES, add_cases
+from medgenesis.report.run_report import DISTANCES, add_cases, class_name
 from medgenesis.storage.tables import read_table
 
 Row = Mapping[str, str]
@@ -72,11 +72,11 @@ def _by_class(report: Report, folder: Path, starts: Sequence[str], counts: Seque
             paths = [folder / run_folder(start, count, seed) / "cases.csv" for seed in seeds]
             cases = [row for path in paths if path.is_file() for row in read_table(path)]
             unit = cases[0]["unit"] if cases else unit
-            for name in dict.fromkeys(row["class"] for row in cases):
-                own = [row for row in cases if row["class"] == name]
+            for name in dict.fromkeys(map(class_name, cases)):
+                own = [row for row in cases if class_name(row) == name]
                 rows.append((name, count, start, *(_mean(own, *of) for of in _MEASURES)))
     if rows:
-        rows.sort(key=lambda row: int(row[0]))
+        rows.sort(key=lambda row: int(row[0].split()[0]))
         headers = ("class", "labelled", "start", "Dice", f"HD95, {unit}", f"surface, {unit}")
         caption = f"Means over test patients and seeds, of those that have a value. {DISTANCES}"
         report.heading("By class")

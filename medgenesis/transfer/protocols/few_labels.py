@@ -71,7 +71,8 @@ def dice_after_finetuning(
     workflow.initialize()
     workflow.run()
     evaluator = workflow.evaluator
-    SegmentationCases(folder, "Fine-tuning").attach(evaluator)
+    labels = workflow.parser.get_parsed_content("labels") if "labels" in workflow.parser.get() else None
+    SegmentationCases(folder, "Fine-tuning", getattr(labels, "names", None)).attach(evaluator)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
 

@@ -27,7 +27,7 @@ def comparison(folder):
                 rows += [[count, start, seed, case, 1, value] for case, value in enumerate(dice)]
                 run = folder / f"{start}_k{count}_seed{seed}"
                 cases = [[case, 1, value, 3.0, 1.0, "mm", 10.0, 20.0] for case, value in enumerate(dice, 1)]
-                write_table(run / "cases.csv", cases, CASE_COLUMNS)
+                write_table(run / "cases.csv", cases, CASE_COLUMNS[:-1])
                 (run / "cases").mkdir()
                 for case in (1, 2):
                     Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(run / "cases" / f"case_{case:04d}.png")
