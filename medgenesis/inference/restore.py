@@ -71,7 +71,7 @@ def restore_volumes(
     folder = Path(output_dir)
     save = SaveImage(resample=False, print_log=False)
     known = names_for(volumes)
-    for number, item in enumerate(volumes):
+    for item in volumes:
         image = item["image"]
         name = known.of(item)
         corrupted, restored = restore_volume(network, image, corrupt, cube_size)
