@@ -1,5 +1,6 @@
 """Headers of MetaImage and NRRD, which are text, read before ITK sees them: what they name, where the voxels stand."""
 
+import math
 import re
 import stat
 from collections.abc import Iterator
@@ -53,6 +54,9 @@ def _meta_image(path: Path, file: IO[bytes]) -> TextHeader:
     named = fields.get("ElementDataFile", "")
     if not named:
         raise _malformed(path, "no ElementDataFile")
+    axes = _check_sides(path, fields, "NDims", "DimSize")
+    for name, count in {"ElementSpacing": axes, "Offset": axes, "TransformMatrix": axes * axes}.items():
+        _check_numbers(path, fields, name, count)
     local = named.upper() == "LOCAL"
     names = list(_lines(path, file)) if re.match("LIST\\b", named) else [named]
     big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", ""))
@@ -79,6 +83,7 @@ def _nrrd(path: Path, file: IO[bytes]) -> TextHeader:
         _add(path, fields, _NRRD_LINE.fullmatch(line), line)
         if re.match("LIST\\b", fields.get("datafile", "")):
             names = list(lines)
+    _check_sides(path, fields, "dimension", "sizes")
     detached = fields.get("datafile")
     encoding = fields.get("encoding", "").lower()
     skips = [int(fields.get(skip, 0)) for skip in ("lineskip", "byteskip")]
@@ -119,6 +124,27 @@ def _add(path: Path, fields: dict[str, str], match: re.Match | None, line: str) 
     if name != "ElementDataFile" and name.lower().startswith("elementdatafile"):
         raise _malformed(path, f"the line {line[:60]!r}")
     fields[name] = match[2].strip()
+
+
+def _check_sides(path: Path, fields: dict[str, str], axes: str, sides: str) -> int:
+    """How many axes there are, from 1 to 8, each with a side: ITK takes memory for what is said, and may crash."""
+    number = fields.get(axes, "")
+    if not number.isdecimal() or not 1 <= int(number) <= 8:
+        raise _malformed(path, f"{axes} {number[:20]!r}")
+    words = fields.get(sides, "").split()
+    if len(words) != int(number) or not all(word.isdecimal() and len(word) < 10 and int(word) > 0 for word in words):
+        raise _malformed(path, f"{sides} {' '.join(words)[:60]!r} for {number} axes")
+    return int(number)
+
+
+def _check_numbers(path: Path, fields: dict[str, str], name: str, count: int) -> None:
+    try:
+        numbers = [float(word) for word in fields.get(name, "0 " * count).split()]
+    except ValueError:
+        numbers = []
+    allowed = len(numbers) == count and all(map(math.isfinite, numbers))
+    if not allowed or (name == "ElementSpacing" and 0 in numbers and name in fields):  # ITK takes 0 for 1
+        raise _malformed(path, f"{name} {fields[name][:60]!r}, not {count} finite numbers or a spacing of 0,")
 
 
 def _beside(path: Path, names: list[str]) -> tuple[Path, ...]:

@@ -185,3 +185,24 @@ def test_bombs_are_refused_by_their_header(tmp_path):
     for name in ("x.mha", "x.nrrd", "x.mhd"):
         with pytest.raises(VolumeError, match=f"{name}: may unpack to at most 2 GiB.*3.73 GiB"):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("NDims = 3", "NDims = 99999999"), ("NDims = 3", "NDims = -3"), ("NDims = 3", "NDims = 4"),
+        ("DimSize = 9 8 7", "DimSize = 9 8"), ("DimSize = 9 8 7", "DimSize = 9 -8 7"),
+        ("ElementSpacing = 1 2 3", "ElementSpacing = 1 nan 3"), ("ElementSpacing = 1 2 3", "ElementSpacing = 1 0 3"),
+        ("Offset = 0 0 0", "Offset = 0 inf 0"), ("TransformMatrix = 1 0 0", "TransformMatrix = 1 0"),
+        ("dimension: 3", "dimension: 99999999"), ("dimension: 3", "dimension: 4"), ("sizes: 9 8 7", "sizes: 9 8 x"),
+    ],
+)  # fmt: skip
+def test_impossible_axes_are_refused_before_itk_sees_them(tmp_path, old, new):
+    texts = {
+        "x.mha": META.format(msb=False, data="LOCAL", more=""),
+        "x.nrrd": NRRD.format(encoding="raw", endian="little", more=""),
+    }
+    name, text = next(item for item in texts.items() if old in item[1])
+    (tmp_path / name).write_bytes(text.replace(old, new).encode() + ARRAY.tobytes())
+    with pytest.raises(VolumeError, match=f"{name}: cannot be read"):
+        read(tmp_path / name)
