@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOG_EVERY = 30.0  # seconds
+_SLOW = 3.0  # seconds: then the first item already says how long all will take
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
@@ -31,7 +32,8 @@ def track(items: Iterable[T], what: str, total: int | None = None, done: int = 0
             yield item
             bar.update()
             now = time.monotonic()
-            if bar.disable and (now - logged > _LOG_EVERY):
+            first_is_slow = count == 1 and now - began > _SLOW
+            if bar.disable and (first_is_slow or now - logged > _LOG_EVERY):
                 left = (now - began) / count * (total - done - count)
                 logger.info("%s: %d of %d, %s left", what, done + count, total, duration(left))
                 logged = now

@@ -27,6 +27,14 @@ def test_the_time_left_follows_from_what_was_done_now(monkeypatch, caplog):
     assert told == ["scans: 3 of 5, 0:01:20 left", "scans: 4 of 5, 0:00:40 left", "scans: 5 of 5, 0:00:00 left"]
 
 
+def test_a_slow_first_item_says_at_once_how_long_all_will_take(monkeypatch, caplog):
+    clock = iter([0.0, 10.0, 11.0, 12.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO):
+        list(progress.track("abc", "scans"))
+    assert [record.getMessage() for record in caplog.records] == ["scans: 1 of 3, 0:00:20 left"]
+
+
 def test_a_bar_on_a_terminal_and_none_when_messages_are_disabled(monkeypatch):
     for disabled in (False, True):
         terminal = Terminal()

@@ -12,6 +12,7 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.inference.auc import auc_interval
+from medgenesis.io.naming import names_for
 from medgenesis.report import write_run_report
 from medgenesis.storage.tables import write_table
 
@@ -33,7 +34,7 @@ def classify_volumes(
 ) -> np.ndarray:
     """Classify every image of a data set, and write `predictions.csv`, `auc.csv` and `report.html`.
 
-    `predictions.csv` has a row an image: its number, its file's name, the known class or findings, a probability a
+    `predictions.csv` has a row an image: its number, its name (`OutputNames`), the known class or findings, a probability a
     class, and where the class is known how far the answer is from it (`error`, 0 to 1). `auc.csv` has for each class
     the AUC of the records whose class is known, with the 95 % interval of a bootstrap over patients.
 
@@ -51,12 +52,13 @@ def classify_volumes(
         Probabilities (images, classes).
     """
     folder, device = Path(output_dir), next(network.parameters()).device
+    known_names = names_for(volumes)
     names, truths, patients, answers = [], [], [], []
     with eval_mode(network):
         for number, item in enumerate(volumes, 1):
             logits = torch.as_tensor(inferer(item["image"][None].to(device), network))[0].float()
             answers.append((logits.sigmoid() if multi_label else logits.softmax(0)).cpu().numpy())
-            names.append(Path(str(getattr(item["image"], "meta", {}).get("filename_or_obj", number))).name)
+            names.append(known_names.of(item))
             known = item.get("classes" if multi_label else "class")
             truths.append(None if known is None else np.asarray(known).astype(int))
             patients.append(str(item.get("patient", f"record {number}")))

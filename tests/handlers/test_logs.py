@@ -13,7 +13,7 @@ from monai.handlers import ValidationHandler
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from medgenesis.handlers import MetricsCSV, Preview, Progress, TensorBoard
+from medgenesis.handlers import MetricsCSV, PretextHandlers, Preview, Progress, TensorBoard
 from medgenesis.handlers.preview import pretext_image, pretext_triples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -274,3 +274,26 @@ def test_the_log_does_without_a_validation_that_has_not_run(tmp_path, caplog):
         toy_trainer(tmp_path, epochs=1, extra=[Progress(Unrun)]).run()
     (line,) = [r.getMessage() for r in caplog.records if r.name == "medgenesis.handlers.progress"]
     assert "validation" not in line
+
+
+# ---- the report
+
+
+def pretext_handlers(folder):
+    """The handlers of a bundle, beside those of the toy run, whose rate they leave alone."""
+    scheduler = torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0))
+    return Late(lambda validator: PretextHandlers(folder, validator, scheduler))
+
+
+def test_a_run_that_is_stopped_and_continued_has_the_report_of_all_its_epochs(tmp_path, caplog):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        toy_trainer(tmp_path, extra=[pretext_handlers(run), StopAfter(16)]).run()
+    page = (run / "report.html").read_text()
+    assert "2 epochs" in page and page.count("<img") == 2  # first and last epoch
+    with caplog.at_level(logging.INFO, logger="medgenesis"):
+        toy_trainer(tmp_path, extra=[pretext_handlers(run)]).run()
+    page = (run / "report.html").read_text()
+    assert "3 epochs" in page and page.count('class="swatch"') >= 4  # training and validation of loss and part
+    (written,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("written: ")]
+    assert str(run / "report.html") in written and str(run / "metrics.csv") in written

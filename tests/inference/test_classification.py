@@ -32,7 +32,7 @@ def test_probabilities_are_those_of_the_network(tmp_path):
     found = classify_volumes(net, items("class", truths), SimpleInferer(), tmp_path)
     assert found == pytest.approx(expected, abs=1e-6) and net.training
     rows = read_table(tmp_path / "predictions.csv")
-    assert [row["image"] for row in rows] == [f"scan_{i}.nii" for i in range(8)]
+    assert [row["image"] for row in rows] == [f"scan_{i}" for i in range(8)]
     assert [row["truth"] for row in rows] == ["" if truth is None else str(truth) for truth in truths]
     assert float(rows[1]["error"]) == pytest.approx(max(1 - expected[1][1], *expected[1][[0, 2]]), abs=1e-5)
     assert rows[3]["error"] == ""
