@@ -34,9 +34,9 @@ def classify_volumes(
 ) -> np.ndarray:
     """Classify every image of a data set, and write `predictions.csv`, `auc.csv` and `report.html`.
 
-    `predictions.csv` has a row an image: its number, its name (`OutputNames`), the known class or findings, a probability a
-    class, and where the class is known how far the answer is from it (`error`, 0 to 1). `auc.csv` has for each class
-    the AUC of the records whose class is known, with the 95 % interval of a bootstrap over patients.
+    `predictions.csv` has a row an image: its number, its name (`OutputNames`), the known class or findings, a
+    probability a class, and where the class is known how far the answer is from it (`error`, 0 to 1). `auc.csv` has for
+    each class the AUC of the records whose class is known, with the 95 % interval of a bootstrap over patients.
 
     Args:
         network: (B, C, *spatial) -> logits (B, classes); used in evaluation mode, on the device of its weights.
