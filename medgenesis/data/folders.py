@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.channels import join_channels
+from medgenesis.data.channel_files import join_channels
 from medgenesis.data.folder_classes import class_names, class_of, without_class
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.label_pairs import is_named_as_label, pair_labels

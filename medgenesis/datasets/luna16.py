@@ -46,7 +46,8 @@ def luna16_datalist(root: str | Path, *, name: str = "LUNA16") -> dict[str, Any]
     absent = [str(fold) for fold in SECTION_OF_FOLD if fold not in by_fold]
     if absent:
         logger.warning("%s: holds nothing of the folds %s", root, ", ".join(absent))
-    datalist: dict[str, Any] = {"name": name, "modality": {"0": "CT"}, **{section: [] for section in SECTIONS}}
+    keys = {"patient_keys": ["fold" if any("cube" in record for record in by_fold[min(by_fold)]) else "UID"]}
+    datalist: dict[str, Any] = {"name": name, "modality": {"0": "CT"}, **keys, **{section: [] for section in SECTIONS}}
     for fold, records in sorted(by_fold.items()):
         datalist[SECTION_OF_FOLD[fold]] += records
     check_disjoint(datalist)

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from medgenesis.data.channels import join_channels
+from medgenesis.data.channel_files import join_channels
 from medgenesis.data.scan import Scan
 from medgenesis.errors import DatalistError
 
