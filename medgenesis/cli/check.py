@@ -63,7 +63,8 @@ def _settings(args: argparse.Namespace):
     values = list_settings(datalist_header(args.list))
     if args.bundle is not None:
         of_bundle = bundle_settings(find_bundle(args.bundle), args.task, args.overlay)
-        values = {**of_bundle, **{name: value for name, value in values.items() if name == "label_merge"}}
+        merge = of_bundle.get("label_merge") or values.get("label_merge")  # as tasks choose it
+        values = {**of_bundle, "label_merge": merge}
     given = {"intensity": args.intensity, "crop_criterion": args.crop_criterion}
     given["spacing_mm"] = args.spacing_mm if args.spacing_mm is None or len(args.spacing_mm) > 1 else args.spacing_mm[0]
     given["cube_size"] = args.cube_size if args.cube_size is None or len(args.cube_size) > 1 else args.cube_size * 3

@@ -111,6 +111,13 @@ def test_what_is_no_list_is_wrong_usage(tmp_path, capsys):
     assert main(["check", str(tmp_path / "list.json"), "--intensity", "nonsense"]) == 2
 
 
+@pytest.mark.parametrize("words", [["--spacing-mm", "1", "2"], ["--spacing-mm", "-1"], ["--cube-size", "4", "0", "4"]])
+def test_a_spacing_or_size_that_is_none_is_one_line(tmp_path, write_nifti, capsys, words):
+    (tmp_path / "list.json").write_text(json.dumps({"training": [{"image": write_nifti("0.nii", scan(0))}]}))
+    assert main(["check", str(tmp_path / "list.json"), "--out", str(tmp_path / "out"), *words]) == 2
+    assert "must be one number above 0, or three; found" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def killed_by_one(record):
     if record["image"] == "kills":
         os._exit(9)

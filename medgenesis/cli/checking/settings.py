@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from medgenesis.cli.configs import BundleFolder
 
 _PRESET_OF = (("x-ray", "xray"), ("xray", "xray"), ("mr", "mri_percentile"))  # how a list's modality begins
@@ -11,13 +13,23 @@ _PRESET_OF = (("x-ray", "xray"), ("xray", "xray"), ("mr", "mri_percentile"))  # 
 
 @dataclass(frozen=True)
 class Settings:
-    """Those of a bundle's `settings.yaml` that decide what is learnt from a file; their names are theirs."""
+    """Those of a bundle's `settings.yaml` that decide what is learnt from a file; their names are theirs.
+
+    Raises:
+        ValueError: a spacing or a size that is none.
+    """
 
     intensity: str | Mapping[str, Any] | None = "ct"
     spacing_mm: Any = None
     label_merge: Mapping[str, Any] | None = None
     cube_size: Sequence[int] | None = None
     crop_criterion: str = "any"
+
+    def __post_init__(self) -> None:
+        for name, value in (("spacing_mm", self.spacing_mm), ("cube_size", self.cube_size)):
+            numbers = [] if value is None else np.atleast_1d(value).tolist()
+            if value is not None and (len(numbers) not in (1, 3) or min(numbers) <= 0):
+                raise ValueError(f"{name}: must be one number above 0, or three; found {value}. Give one an axis.")
 
     def in_words(self) -> str:
         """One line for a page."""
