@@ -26,12 +26,13 @@ class OutputNames:
 
     A name is that of the image's file without its suffix, below its folder as seen from the folder that all images have
     in common. A DICOM folder's name is kept whole, dots included; of several files that are channels it is the first
-    one's without nnU-Net's channel number; of a row of a stack its number (`cube`) is added. Images whose names would
-    be the same get their suffix in it, `scan.nii.gz` and `scan.mha` become `scan_nii_gz` and `scan_mha`. A name of more
-    than 200 bytes is cut, and ends in a digest of the whole.
+    one's without nnU-Net's channel number; of a row of a stack its number (`cube`) is added, of one DICOM series of
+    several in a folder its name (`series`). Images whose names would be the same get their suffix in it, `scan.nii.gz`
+    and `scan.mha` become `scan_nii_gz` and `scan_mha`. A name of more than 200 bytes is cut, and ends in a digest of
+    the whole.
 
     Args:
-        records: with `image`, a path or several, and `cube` for a row of a stack.
+        records: with `image`, a path or several, `cube` for a row of a stack, `series` for one of a folder.
 
     Raises:
         DatalistError: two images whose names cannot be told apart; letters may differ in case alone on no system.
@@ -39,8 +40,8 @@ class OutputNames:
 
     def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
         records = list(records)
-        keys = list(dict.fromkeys(_key(record["image"], record.get("cube")) for record in records))
-        suffixed = {_key(record["image"], record.get("cube")) for record in records if _several(record["image"])}
+        keys = list(dict.fromkeys(_key(record["image"], record) for record in records))
+        suffixed = {_key(record["image"], record) for record in records if _several(record["image"])}
         root = Path(os.path.commonpath([Path(path).parent for path, _ in keys])) if keys else Path()
         plain = {key: _name(*key, root, key in suffixed, False) for key in keys}
         seen = [name.casefold() for name in plain.values()]
@@ -63,7 +64,7 @@ class OutputNames:
             item: as from a data set, the image a MetaTensor that knows its file.
             key: of the image.
         """
-        found = _key(volume_name(item[key]), item.get("cube"))
+        found = _key(volume_name(item[key]), item)
         if found not in self.names:  # of no list: told apart by a number
             name, taken = _name(*found, Path(found[0]).parent), {one.casefold() for one in self.names.values()}
             numbered = (f"{name}_{number}" for number in range(1, len(taken) + 2))
@@ -81,13 +82,14 @@ def _several(image: Any) -> bool:
     return isinstance(image, (list, tuple)) and len(image) > 1
 
 
-def _key(image: Any, cube: Any) -> tuple[str, int | None]:
-    """First file, absolute and without a trailing slash, and row."""
+def _key(image: Any, record: Mapping[str, Any]) -> tuple[str, str | None]:
+    """First file, absolute and without a trailing slash, and what of it: row or series."""
     first = image[0] if isinstance(image, (list, tuple)) else image
-    return os.path.normpath(Path(first).absolute()), None if cube is None else int(cube)
+    row = None if record.get("cube") is None else str(int(record["cube"]))
+    return os.path.normpath(Path(first).absolute()), record.get("series", row)
 
 
-def _name(path: str, cube: int | None, root: Path, several: bool = False, suffixed: bool = False) -> str:
+def _name(path: str, part: str | None, root: Path, several: bool = False, suffixed: bool = False) -> str:
     from medgenesis.io.volume_reader import SUFFIXES  # which itself names volumes
 
     folder, name = os.path.relpath(Path(path).parent, root), Path(path).name
@@ -96,7 +98,7 @@ def _name(path: str, cube: int | None, root: Path, several: bool = False, suffix
     stem = name[: len(name) - len(suffix)]
     stem = _CHANNEL.sub("", stem) if several else stem
     stem += name[len(name) - len(suffix) :].replace(".", "_") if suffixed else ""
-    stem += "" if cube is None else f"_{cube}"
+    stem += "" if part is None else f"_{part}"
     raw = os.fsencode(stem)
     if len(raw) > _LONGEST:
         stem = f"{raw[: _LONGEST - 13].decode('utf-8', 'ignore')}_{hashlib.sha256(raw).hexdigest()[:12]}"

@@ -73,3 +73,11 @@ def test_long_names_and_bytes_that_are_not_utf_8(name):
     (one, two) = (Path(found).name for found in named(f"a/{name}.nii.gz", f"b/{name}2.nii.gz"))
     assert one != two and all(len(os.fsencode(found)) <= 200 for found in (one, two))
     assert named(os.fsdecode(b"M\xfcller.nii")) == [os.fsdecode(b"M\xfcller")]
+
+
+def test_series_of_one_folder_have_names_of_their_own(tmp_path):
+    records = [{"image": str(tmp_path / "d"), "series": series} for series in ("a1", "b2")]
+    (tmp_path / "d").mkdir()
+    assert list(OutputNames(records).names.values()) == ["d_a1", "d_b2"]
+    item = {**records[1], "image": MetaTensor([[0.0]], meta={"filename_or_obj": str(tmp_path / "d")})}
+    assert OutputNames(records).of(item) == "d_b2"
