@@ -1,5 +1,6 @@
 """What every task of a bundle checks before it reads a file: that its settings are used, and possible."""
 
+from medgenesis.bundles.agreement import compare_with_model
 from medgenesis.bundles.reading import being_read
 from medgenesis.bundles.shared import Settings
 from medgenesis.bundles.unused import refuse_unused_settings
@@ -21,3 +22,4 @@ def check_settings(settings: Settings) -> None:
     if reading is not None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
+        compare_with_model(reading, settings)

@@ -14,19 +14,29 @@ class Settings(dict[str, Any]):
 
     Attributes:
         folder: that of the configs.
+        model: those that came with the weights.
+        source: the file of the weights.
+        applied: the task uses the model as it is.
     """
 
-    def __init__(self, values: Mapping[str, Any], folder: Path) -> None:
-        super().__init__(values)
-        self.folder = folder
+    def __init__(
+        self, values: Mapping[str, Any], folder: Path, model: Mapping[str, Any] | None = None, applied: bool = False
+    ) -> None:
+        self.model = dict(model or {})
+        super().__init__({**values, **self.model})
+        self.folder, self.applied = folder, applied
+        self.source = getattr(model, "source", "the model")
 
 
-def settings(bundle_root: str | Path) -> Settings:
+def settings(bundle_root: str | Path, model: Mapping[str, Any] | None = None, *, applied: bool = False) -> Settings:
     """The numbers that the tasks of a bundle share, from the `settings.yaml` beside the config that is read.
 
     Each task names those that it uses, `width: $@settings['width']`, so that `--width 8` or an overlay goes before.
 
     Args:
+        model: what the weights that the task begins with were trained with (`medgenesis.weights.settings_of`), which goes
+            before the file: a number is typed once, for the training.
+        applied: the task uses the model as it is, so that all that decides what it sees must agree.
         bundle_root: the bundle, for configs whose file is not known (MONAI Label); it may be another folder, where
             results go, for those that are.
 
@@ -42,7 +52,7 @@ def settings(bundle_root: str | Path) -> Settings:
             f"{path}: must be there, what the tasks of the bundle share; found none. Copy a whole bundle by "
             "`medgenesis bundle NAME DIR`, and give its folder as bundle_root."
         )
-    return Settings(ConfigParser.load_config_file(path), folder)
+    return Settings(ConfigParser.load_config_file(path), folder, model, applied)
 
 
 def chosen(setting: str, choice: str, among: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from medgenesis.data.datalists import (
     write_datalist,
 )
 from medgenesis.data.folders import make_datalist
+from medgenesis.data.image_channels import CheckChannelsd, channels_of
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.data.label_choice import ChosenLabels, choose_labels
 from medgenesis.data.label_layers import JoinLabelLayersd
@@ -31,6 +32,7 @@ from medgenesis.renamed import old_names
 __all__ = [
     "CROP_CRITERIA",
     "AnyCriterion",
+    "CheckChannelsd",
     "CheckClassesd",
     "CheckLabeld",
     "CheckVolumed",
@@ -51,6 +53,7 @@ __all__ = [
     "SeededSampler",
     "StreamedDataset",
     "acceptance",
+    "channels_of",
     "check_classes",
     "check_disjoint",
     "check_findings",

@@ -7,6 +7,7 @@ import numpy as np
 from monai.transforms import Compose, MapTransform
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
+from medgenesis.data.image_channels import CheckChannelsd
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd
@@ -52,6 +53,7 @@ def preprocessing(
     num_classes: int | None = None,
     allow_missing_keys: bool = False,
     max_image_side: int | None = None,
+    in_channels: int | None = None,
 ) -> Preprocessing:
     """The steps from file names to volumes that cubes are cut from, alike for every task.
 
@@ -78,6 +80,7 @@ def preprocessing(
             X-ray of 1024 x 1024 takes 4 MiB, of 512 x 512 1 MiB, and the latter's random crops (a fifth of the area,
             shown at 224 x 224) lose nothing; cells of an X-ray (Adam from level 2 on) are small, and need all that it
             has.
+        in_channels: an image must have so many channels; None takes any.
 
     Returns:
         A MONAI `Compose`, invertible by `Invertd` (orientation and spacing), picklable, for cached data sets.
@@ -93,6 +96,7 @@ def preprocessing(
     steps: list[MapTransform] = [
         LoadVolumed(every, label_keys=label_keys, **lenient),
         *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
+        *([] if in_channels is None else [CheckChannelsd(keys, in_channels, **lenient)]),
         CheckVolumed(every, **lenient),
         ReorientVolumesd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=True),
     ]

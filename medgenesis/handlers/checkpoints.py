@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.handlers.earlier_weights import keep_earlier
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.run_folder import check_writable, hold_folder
+from medgenesis.weights import with_settings
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Checkpoints:
             that begins finds there, the model of another one, is kept as `earlier/` in `output_dir`.
         every: also save `last.pt` every so many iterations (where one ends with an optimizer step), or None; what is
             lost by a kill is redone identically.
+        settings: what the network is trained with, kept among the weights (`medgenesis.weights.with_settings`): the
+            defaults of the tasks after it.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
 
     SIGTERM, and Ctrl-C: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the
@@ -53,10 +57,12 @@ class Checkpoints:
         export: str | Path | None = None,
         every: int | None = None,
         resume: bool = True,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.validator, self.resume, self.every = validator, resume, every
         self.export = None if export is None else Path(export)
+        self.settings = settings
         self._stop_asked = 0  # number of the signal
         self._previous: dict[int, Any] = {}
 
@@ -98,7 +104,7 @@ class Checkpoints:
         if self.validator is None or self.validator.state.best_metric_epoch == engine.state.epoch:
             self._save(engine, "best.pt")
             if self.export is not None and engine.state.rank == 0:
-                save_checkpoint(engine.method.network.state_dict(), self.export)
+                save_checkpoint(with_settings(engine.method.network.state_dict(), self.settings), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
         if self._agreed_to_stop(engine):
             self._stop(engine)
@@ -141,6 +147,7 @@ class Checkpoints:
         if engine.state.rank != 0:
             return
         checkpoint = engine.checkpoint()
+        checkpoint["method"] = with_settings(checkpoint["method"], self.settings)
         if self.validator is not None:
             checkpoint["best_loss"] = self.validator.state.best_metric
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch

@@ -1,6 +1,7 @@
 """The handlers that every pre-training has, in the order in which they must be attached."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class PretextHandlers:
         save_every: also save `last.pt` every so many iterations, or None.
         patience: epochs without a lower validation loss after which training stops, or None: it goes on.
         probe: a `FrozenProbe`, or None.
+        settings: what the network is trained with, kept among the weights, see `Checkpoints`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PretextHandlers:
         save_every: int | None = None,
         patience: int | None = None,
         probe: FrozenProbe | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder = Path(output_dir)
         self.export = export
@@ -65,7 +68,7 @@ class PretextHandlers:
             MetricsCSV(folder / "metrics.csv", validator),
             TensorBoard(folder / "tensorboard", validator),
             Preview(folder / "images", validator),
-            Checkpoints(folder, validator, export, every=save_every),
+            Checkpoints(folder, validator, export, every=save_every, settings=settings),
         ]
 
     def attach(self, engine: Engine) -> None:

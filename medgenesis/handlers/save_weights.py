@@ -2,12 +2,15 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
 
 from medgenesis.storage.checkpoint import save_checkpoint
+from medgenesis.weights import with_settings
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +25,20 @@ class SaveWeights:
         network: whose weights to save.
         best_only: save only if the evaluation's key metric is the best so far; for evaluators. While the best is 0 (no
             class found at all) the latest is kept: of networks that know nothing, the one that has learnt longest.
+        settings: what the network is trained with, kept among the weights (`medgenesis.weights.with_settings`).
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written; an earlier file is as it was.
     """
 
-    def __init__(self, path: str | Path, network: nn.Module, best_only: bool = False) -> None:
-        self.path, self.network, self.best_only = Path(path), network, best_only
+    def __init__(
+        self,
+        path: str | Path,
+        network: nn.Module,
+        best_only: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.network, self.best_only, self.settings = Path(path), network, best_only, settings
 
     def attach(self, engine: Engine) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +47,7 @@ class SaveWeights:
     def __call__(self, engine: Engine) -> None:
         if engine.state.rank != 0 or (self.best_only and not self._is_best(engine)):
             return
-        save_checkpoint(self.network.state_dict(), self.path)
+        save_checkpoint(with_settings(self.network.state_dict(), self.settings), self.path)
 
     def _is_best(self, engine: Engine) -> bool:
         if engine.state.best_metric_epoch == engine.state.epoch:

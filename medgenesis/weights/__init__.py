@@ -8,18 +8,22 @@ from medgenesis.weights.layouts.smp_unet import smp_unet_keys, unet25d_to_smp
 from medgenesis.weights.load import LoadedWeights, load_published
 from medgenesis.weights.pretrained import initialise, load_pretrained
 from medgenesis.weights.report import WeightsReport
+from medgenesis.weights.settings import ModelSettings, settings_of, with_settings
 
 __all__ = [
     "LoadedWeights",
+    "ModelSettings",
     "WeightsReport",
     "initialise",
     "load_pretrained",
     "load_published",
     "models_genesis_keys",
     "semantic_genesis_keys",
+    "settings_of",
     "smp_unet_keys",
     "backbone_keys",
     "unet25d_to_smp",
+    "with_settings",
     "ynet3d_settings",
 ]
 

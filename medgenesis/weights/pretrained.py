@@ -148,5 +148,7 @@ def _inflated(found: dict[str, torch.Tensor], own: Mapping) -> dict[str, torch.T
         (out, channels, *kernel), wanted = found[key].shape, own[key].shape
         return channels == theirs and wanted == (out, ours, *kernel)
 
+    if theirs != ours:
+        logger.info("the input: weights of %d channels are spread over %d, each the same share", theirs, ours)
     convolutions = {key for key, value in found.items() if key in own and value.ndim > 3 and sees_the_input(key)}
     return {key: inflate_stem(value, ours) if key in convolutions else value for key, value in found.items()}

@@ -1,6 +1,7 @@
 """The files of the bundles: whose they are, and that a number stands in one of them."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -62,7 +63,11 @@ def test_every_task_begins_and_ends_alike(name):
     for task in find_bundle(name).tasks():
         config = configs(name)[task]
         assert config["bundle_root"] == "$medgenesis.bundles.root()"
-        assert config["settings"] == "$medgenesis.bundles.settings(@bundle_root)"
+        weights = re.search(r"settings_of\(@(\w+)\)", config["settings"])
+        assert config["settings"].startswith("$medgenesis.bundles.settings(@bundle_root") and (
+            weights or task == "mine"
+        )
+        assert ("applied=True" in config["settings"]) == (weights is not None and weights[1] == "weights")
         assert config["initialize"][:2] == [
             "$medgenesis.errors.say_cause_last()",
             "$medgenesis.bundles.check_settings(@settings)",

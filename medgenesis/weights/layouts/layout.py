@@ -1,7 +1,8 @@
 """The contract of a published layout: each module of this package exports one, named LAYOUT."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ class Layout:
         dropped: the published keys that ``convert`` leaves out.
         whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
             incomplete file is left to the comparison with a network.
+        settings: what is known of the training, by the names of the bundles' settings.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Layout:
     convert: Callable[[StateDict], dict[str, torch.Tensor]]
     dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
     whole: Callable[[StateDict], StateDict] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
         """The entries of a file under our keys, and its keys that were dropped.

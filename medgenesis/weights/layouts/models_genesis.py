@@ -53,4 +53,6 @@ def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, tor
     return {MODELS_GENESIS_KEYS[key]: value for key, value in strip_module(state_dict).items()}
 
 
-LAYOUT = Layout("Models Genesis", is_models_genesis, models_genesis_keys)
+_SETTINGS = {"intensity": "ct", "width": 32, "in_channels": 1}
+
+LAYOUT = Layout("Models Genesis", is_models_genesis, models_genesis_keys, settings=_SETTINGS)

@@ -67,4 +67,6 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {**settings, "out_channels": len(weights["head.conv.weight"])}
 
 
-LAYOUT = Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads)
+_SETTINGS = {"intensity": "ct", "width": 32, "in_channels": 1}
+
+LAYOUT = Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads, settings=_SETTINGS)

@@ -1,0 +1,54 @@
+"""Settings of a task beside those that its model was trained with: what must agree, and what is said."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from medgenesis.bundles.reading import Reading
+from medgenesis.bundles.shared import Settings
+
+logger = logging.getLogger(__name__)
+
+_SHAPE = ("width", "backbone", "slices")  # of the network: whatever the task, weights fit one alone
+_FREE = ("cube_size", "size", "crop_criterion", "preset")  # where it is applied, not what it sees
+
+
+def compare_with_model(reading: Reading, settings: Settings) -> None:
+    """Refuse settings that differ from those of the model where its weights would mean nothing; say the others.
+
+    A task that applies a model as it is (`Settings.applied`) must prepare what it sees as in training. One that trains
+    further may prepare it otherwise, which is said.
+
+    Args:
+        reading: what evaluates the config.
+        settings: of the bundle and the model, as from `settings`.
+
+    Raises:
+        ValueError: a setting that must agree does not.
+    """
+    for id in sorted(settings.model.keys() & reading.parser.get().keys()):
+        wanted, found = settings.model[id], reading.parser.get_parsed_content(id)
+        if _same(wanted, found) or (not settings.applied and id in ("in_channels", "num_classes", "label_merge")):
+            continue
+        if id in _SHAPE or (settings.applied and id not in _FREE):
+            raise ValueError(
+                f"{id}: must be as {settings.source} was made with, {wanted}; found {found}. Leave it out (of the "
+                "command and its overlays), or give weights that were made with it."
+            )
+        logger.warning("%s: %s here; %s was made with %s", id, found, settings.source, wanted)
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Equal as numbers and words; [6, 6, 6] and 6 are not told apart by a list or tuple, 6 and 6.0 not at all."""
+    if isinstance(wanted, Mapping) or isinstance(found, Mapping):
+        wanted, found = wanted or {}, found or {}
+        if not (isinstance(wanted, Mapping) and isinstance(found, Mapping)) or len(wanted) != len(found):
+            return False
+        other = {str(key): value for key, value in found.items()}
+        return all(str(key) in other and _same(value, other[str(key)]) for key, value in wanted.items())
+    if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
+        return len(wanted) == len(found) and all(map(_same, wanted, found))
+    if isinstance(wanted, (list, tuple)) or isinstance(found, (list, tuple)):
+        several, one = (wanted, found) if isinstance(wanted, (list, tuple)) else (found, wanted)
+        return one is not None and all(_same(one, value) for value in several)
+    return wanted == found

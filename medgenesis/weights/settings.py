@@ -1,0 +1,107 @@
+"""What a network was trained with, kept among its weights: the defaults of every task after it, as nnU-Net's plans.
+
+It is plain data in the `_metadata` of the state dict, which PyTorch keeps and networks ignore: whoever loads the file,
+MONAI Label for example, finds an ordinary state dict, and the file alone is the model.
+"""
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medgenesis.errors import CheckpointError
+from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.load import find_layout, tensors_of
+from medgenesis.weights.pretrained import SCRATCH
+
+logger = logging.getLogger(__name__)
+
+_KEY = "medgenesis settings"
+
+
+class ModelSettings(dict[str, Any]):
+    """What `settings_of` has found, by name.
+
+    Attributes:
+        source: the file, for messages.
+    """
+
+    def __init__(self, values: Mapping[str, Any], source: str) -> None:
+        super().__init__(values)
+        self.source = source
+
+
+def with_settings(state_dict: Mapping[str, Any], settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A state dict that holds what its network was trained with; None: as it is.
+
+    Args:
+        state_dict: of the network.
+        settings: numbers, words, None, and lists and mappings of them.
+
+    Raises:
+        TypeError: another value.
+    """
+    if settings is None:
+        return state_dict
+    held = OrderedDict(state_dict)
+    held._metadata = OrderedDict(getattr(state_dict, "_metadata", {}))  # type: ignore[attr-defined]
+    held._metadata[_KEY] = _plain(settings)  # type: ignore[attr-defined]
+    return held
+
+
+def settings_of(init: str | os.PathLike | None) -> ModelSettings:
+    """What the network of a checkpoint was trained with; of "scratch" (or None), and of an absent file, nothing.
+
+    A file without settings gives those that its published layout implies, or none, which is said.
+
+    Args:
+        init: a file with weights.
+    """
+    if init is None or str(init) == SCRATCH or not Path(init).is_file():
+        return ModelSettings({}, str(init))
+    try:
+        checkpoint = read_checkpoint(init)
+        found = _kept_in(checkpoint)
+        if found is None:
+            layout = find_layout(tensors_of(checkpoint, str(init)))
+            found = dict(layout.settings) if layout is not None else {}
+            known = (
+                f"known of {layout.name}: {found}"
+                if found
+                else "it is the settings typed, and those of the bundle, that count"
+            )
+            logger.warning("%s: the settings of its training are not in the file; %s", init, known)
+        else:
+            logger.info("%s: made with %s", init, ", ".join(f"{name} {value}" for name, value in found.items()))
+    except CheckpointError:  # said by whoever loads the weights, with the remedy
+        found = {}
+    return ModelSettings(found, str(init))
+
+
+def _kept_in(checkpoint: Any) -> dict[str, Any] | None:
+    """Those of a state dict, or of a checkpoint of training."""
+    if not isinstance(checkpoint, Mapping):
+        return None
+    for held in (checkpoint, checkpoint.get("method"), checkpoint.get("state_dict")):
+        found = getattr(held, "_metadata", {}).get(_KEY)
+        if isinstance(found, Mapping):
+            return dict(found)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"settings: must be numbers, words, lists and mappings; found {type(value).__name__}. Leave it out."
+    )
