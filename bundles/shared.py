@@ -34,8 +34,8 @@ def settings(bundle_root: str | Path, model: Mapping[str, Any] | None = None, *,
     Each task names those that it uses, `width: $@settings['width']`, so that `--width 8` or an overlay goes before.
 
     Args:
-        model: what the weights that the task begins with were trained with (`medgenesis.weights.settings_of`), which goes
-            before the file: a number is typed once, for the training.
+        model: what the weights that the task begins with were trained with (`medgenesis.weights.settings_of`): it goes
+            before the file, so that a number is typed once, for the training.
         applied: the task uses the model as it is, so that all that decides what it sees must agree.
         bundle_root: the bundle, for configs whose file is not known (MONAI Label); it may be another folder, where
             results go, for those that are.
