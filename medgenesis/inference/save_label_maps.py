@@ -1,5 +1,6 @@
 """Label maps in files whose names are all different."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SaveImage
 
-from medgenesis.io.naming import OutputNames
+from medgenesis.io.naming import OutputNames, volume_name
 from medgenesis.io.writers import WholeImageWriter, WholeNiftiWriter
+
+logger = logging.getLogger(__name__)
 
 
 class SaveLabelMapsd(MapTransform):
@@ -50,4 +53,11 @@ class SaveLabelMapsd(MapTransform):
         for key in self.key_iterator(data):
             path = self.folder / f"{self.names.of(data, self.image_key)}{self.ending}"
             self.save(data[key], filename=str(path))
+            if not data[key].any():
+                logger.warning(
+                    "%s: the label map is empty: nothing was found in %s. Check that it is of the kind the network "
+                    "was trained on",
+                    f"{path}{self.save.output_ext}",
+                    volume_name(data[self.image_key]),
+                )
         return dict(data)

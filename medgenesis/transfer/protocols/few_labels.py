@@ -119,11 +119,14 @@ def compare_few_labels(
             f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(training)} training "
             "records. Ask for fewer, or add labelled patients."
         )
+    trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
+    alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
     runs = list(itertools.product(counts, seeds, inits.items()))
     for count, seed, (name, init) in track(runs, "fine-tunings"):
         chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
-        settings = dict(init=init, seed=seed, iterations=iterations, overrides=overrides)
+        own = overrides if init != "scratch" else {**alike, **overrides}
+        settings = dict(init=init, seed=seed, iterations=iterations, overrides=own)
         result = _once(folder / run_folder(name, count, seed), configs, chosen, test, settings)
         logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
         dice.setdefault((count, name), []).append(result)
