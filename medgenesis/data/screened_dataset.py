@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.data import Dataset
 from monai.transforms import Transform
 from monai.transforms.traits import RandomizableTrait
 
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.pipeline import Preprocessing
+from medgenesis.data.sampler import SampleKey
 from medgenesis.data.volume_check import VolumeCheck
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class ScreenedDataset(Dataset):
         repeats: how often an epoch holds each record; its cached volume is one.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
         num_workers: processes that read; the result is the same with any number.
+        seed: with the epoch and the index of a `SampleKey`, all that chance depends on, so that a restart repeats it.
 
     Raises:
         ValueError: an unknown `cache` or `on_error`, a disk cache without folder, or a `transform` that begins at
@@ -55,10 +58,12 @@ class ScreenedDataset(Dataset):
         repeats: int = 1,
         on_error: str = "stop",
         num_workers: int = 0,
+        seed: int = 0,
     ) -> None:
         super().__init__(list(data), transform)
         if repeats < 1:
             raise ValueError(f"`repeats`: must be at least 1; found {repeats}. Give 1 to take each record once.")
+        self.seed = seed
         self.repeats, self._copies = repeats, cache == "memory"
         self._first_random = self.transform.get_index_of_first(_is_random)
         if self._first_random == 0:
@@ -84,6 +89,14 @@ class ScreenedDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.positions) * self.repeats
+
+    def __getitem__(self, index: Any) -> Any:
+        """The item of a `SampleKey`, whose chance is a function of it; or of MONAI's indices and slices."""
+        if not isinstance(index, SampleKey):
+            return super().__getitem__(index)
+        state = np.random.SeedSequence([self.seed, index.epoch, index.index]).generate_state(1)[0]
+        self.transform.set_random_state(seed=int(state))
+        return self._transform(index.index)
 
     def _transform(self, index: int) -> Any:
         if not -len(self) <= index < len(self):

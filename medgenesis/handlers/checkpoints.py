@@ -101,13 +101,20 @@ class Checkpoints:
             self._save(engine, "last.pt")
 
     def epoch_completed(self, engine: Engine) -> None:
-        if self.validator is None or self.validator.state.best_metric_epoch == engine.state.epoch:
+        if self.validator is None or self._is_best(engine.state.epoch):
             self._save(engine, "best.pt")
             if self.export is not None and engine.state.rank == 0:
                 save_checkpoint(with_settings(engine.method.network.state_dict(), self.settings), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
         if self._agreed_to_stop(engine):
             self._stop(engine)
+
+    def _is_best(self, epoch: int) -> bool:
+        """Whether this epoch's network is; while the best is 0, no class found at all, the latest one is."""
+        state = self.validator.state
+        validated = getattr(state, "epoch", None) == epoch
+        latest = validated and state.metrics.get(getattr(state, "key_metric_name", None)) == 0 == state.best_metric
+        return latest or state.best_metric_epoch == epoch
 
     def run_ended(self, engine: Engine) -> None:
         for number in list(self._previous):

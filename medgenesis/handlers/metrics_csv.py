@@ -1,5 +1,6 @@
 """One line an epoch in a CSV file."""
 
+import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,21 @@ class MetricsCSV:
 
     def epoch_started(self, engine: Engine) -> None:
         if not self.rows and self.path.is_file():
-            self.rows = [row for row in read_table(self.path) if int(row["epoch"]) < engine.state.epoch]
+            self.rows = self._earlier(engine.state.epoch)
         self._began, self._first = time.perf_counter(), engine.state.iteration
+
+    def _earlier(self, epoch: int) -> list[dict[str, Any]]:
+        """The lines of the epochs before; none are lost without a word (ValueError)."""
+        try:
+            rows = read_table(self.path)
+            if not rows and self.path.stat().st_size and not self.path.read_bytes().startswith(b"epoch"):
+                rows = [{}]  # bytes that are no heading: a line without an epoch
+            return [row for row in rows if int(row["epoch"]) < epoch]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ValueError(
+                f"{self.path}: must be the table of the epochs so far; found lines that are none, damaged ({error}). "
+                "Rename or remove it: the run goes on, and its lines begin anew."
+            ) from error
 
     def epoch_completed(self, engine: Engine) -> None:
         if engine.state.rank != 0:

@@ -45,6 +45,8 @@ class SaveWeights:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        if getattr(engine.state, "interrupted", 0):  # a training that is to be continued
+            return
         if engine.state.rank != 0 or (self.best_only and not self._is_best(engine)):
             return
         save_checkpoint(with_settings(self.network.state_dict(), self.settings), self.path)

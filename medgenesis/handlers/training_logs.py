@@ -7,6 +7,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from medgenesis.engines import PretextTrainer
 from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.progress import Progress, batch_loss
 from medgenesis.handlers.tensorboard import TensorBoard
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingLogs:
-    """Progress, `metrics.csv`, TensorBoard and `report.html` of a `SupervisedTrainer`.
+    """Progress, `metrics.csv`, TensorBoard and `report.html` of a training with labels, by our trainer or MONAI's.
 
     List it behind the `ValidationHandler`, so that it sees the validation of its epoch. The mean loss of an epoch
     becomes `state.metrics["loss"]`.
@@ -48,7 +49,7 @@ class TrainingLogs:
         self._losses.append(batch_loss(engine.state.output))
 
     def _epoch_completed(self, engine: Engine) -> None:
-        if self._losses:
+        if self._losses and not isinstance(engine, PretextTrainer):  # which knows the whole epoch, after a restart too
             engine.state.metrics["loss"] = torch.stack(self._losses).double().mean().item()
 
     def _completed(self, engine: Engine) -> None:

@@ -12,6 +12,7 @@ from medgenesis.methods.masked_autoencoder import MaskedAutoencoder
 from medgenesis.methods.models_genesis import ModelsGenesis
 from medgenesis.methods.semantic_genesis import SemanticGenesis
 from medgenesis.methods.stage_start import initialise_from_stage
+from medgenesis.methods.supervised import Supervised
 from medgenesis.methods.transvw import TransVW
 from medgenesis.renamed import old_names
 
@@ -24,6 +25,7 @@ __all__ = [
     "MomentumContrast",
     "SemanticGenesis",
     "SimSiam",
+    "Supervised",
     "TransVW",
     "initialise_from_stage",
 ]

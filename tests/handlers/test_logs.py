@@ -297,3 +297,14 @@ def test_a_run_that_is_stopped_and_continued_has_the_report_of_all_its_epochs(tm
     assert "3 epochs" in page and page.count('class="swatch"') >= 4  # training and validation of loss and part
     (written,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("written: ")]
     assert str(run / "report.html") in written and str(run / "metrics.csv") in written
+
+
+@pytest.mark.parametrize("damage", ["", "\x00\x00", "epoch,loss\n1", "a,b\n1,2\n", "epoch,loss\nx,1\n"])
+def test_a_damaged_table_is_said_with_a_remedy(tmp_path, damage):
+    toy_trainer(tmp_path, epochs=1).run()
+    (tmp_path / "metrics.csv").write_text(damage)
+    if damage in ("", "epoch,loss\n1"):  # no line, or one that is short: nothing that is wrong
+        toy_trainer(tmp_path, epochs=2).run()
+        return
+    with pytest.raises(ValueError, match=r"metrics.csv: must be the table of the epochs so far.*Rename or remove it"):
+        toy_trainer(tmp_path, epochs=2).run()

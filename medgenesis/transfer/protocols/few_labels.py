@@ -23,6 +23,7 @@ from medgenesis.transfer.protocols.comparison_report import run_folder, write_co
 logger = logging.getLogger(__name__)
 
 CASES = ("labelled patients", "start", "seed", "test record", "class", "dice")
+_TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
 _NEVER = 10**9  # epochs between validations: with few labels there are none to spare for choosing a checkpoint
 
 
@@ -143,12 +144,14 @@ def compare_few_labels(
 
 def _once(run: Path, configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
-    path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",))}, changed="renew")
+    path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",), _TRAINING)}, changed="renew")
     made_with = _made_with(configs, training, test, **settings)
     if not steps.done("dice", made_with):
         with steps.doing("dice", made_with):
             dice = dice_after_finetuning(configs, training, test, run, **settings)
             write_text(path, json.dumps({"dice": dice.tolist()}))
+        for name in _TRAINING:  # only to go on from, and large
+            (run / name).unlink(missing_ok=True)
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 
