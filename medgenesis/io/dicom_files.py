@@ -153,8 +153,7 @@ def transfer_syntax(dataset: pydicom.Dataset) -> pydicom.uid.UID:
 
 
 def _check_whole(path: Path, header: pydicom.Dataset, left: int) -> None:
-    kind = header.get("SOPClassUID") or getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID")
-    if "Rows" not in header and (kind is None or "Image Storage" in pydicom.uid.UID(kind).name):
+    if "Rows" not in header and _ends_early(header):
         raise VolumeError(
             f"{path}: must be a whole DICOM file; found a header that ends before the image size, truncated. {_REMEDY}"
         )
@@ -169,6 +168,16 @@ def _check_whole(path: Path, header: pydicom.Dataset, left: int) -> None:
             f"{path}: must be a whole DICOM file; found {max(left, 0)} bytes behind the header where the image has "
             f"{needed}, truncated. {_REMEDY}"
         )
+
+
+def _ends_early(header: pydicom.Dataset) -> bool:
+    """Whether a header without image size is of an image, or ends before it says of what: only a DICOMDIR need not."""
+    stored = getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID")
+    kind = pydicom.uid.UID(header.get("SOPClassUID") or "")
+    if not kind:
+        return stored != pydicom.uid.MediaStorageDirectoryStorage
+    cut = kind.startswith("1.2.840.10008.") and kind.name == kind  # a name of the standard that it does not have
+    return cut or "Image Storage" in kind.name
 
 
 def _lacks_preamble(begin: bytes) -> bool:

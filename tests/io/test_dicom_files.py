@@ -171,3 +171,14 @@ def test_min_is_white_of_volumes_is_inverted_as_gdcm_does(write_series, bits, si
     )
     expected = sitk.GetArrayFromImage(sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))))
     np.testing.assert_array_equal(_read(folder)[0].transpose(2, 1, 0), expected)
+
+
+def test_a_slice_that_is_cut_anywhere_is_missed(write_series):
+    """Also right behind the mark, where it does not yet say that it is an image."""
+    folder = write_series("s", _stack(), _positions())
+    whole = (folder / "0").read_bytes()
+    for length in (0, *range(132, 420, 3), *range(420, len(whole), 20)):
+        (folder / "0").write_bytes(whole[:length])
+        with pytest.raises(VolumeError, match="s"):
+            _read(folder)
+            pytest.fail(f"read, though a slice ends after {length} bytes")
