@@ -176,7 +176,8 @@ def _ends_early(header: pydicom.Dataset) -> bool:
     kind = pydicom.uid.UID(header.get("SOPClassUID") or "")
     if not kind:
         return stored != pydicom.uid.MediaStorageDirectoryStorage
-    cut = kind.startswith("1.2.840.10008.") and kind.name == kind  # a name of the standard that it does not have
+    standard = "1.2.840.10008."
+    cut = kind.name == kind and (kind.startswith(standard) or standard.startswith(kind))  # no name of the standard
     return cut or "Image Storage" in kind.name
 
 
