@@ -100,6 +100,10 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         """
         return acceptance(volume, self._inside(volume), self.criterion, rng, border=self.border, draws=draws)
 
+    def padding(self, volume: torch.Tensor) -> float:
+        """Share of each cube of a volume (C, *spatial) that is padding, 0 where the volume is as large as the cube."""
+        return 1 - float(np.prod(self._inside(volume)) / np.prod(self._region(volume)))
+
     def _region(self, volume: torch.Tensor) -> tuple[int, ...]:
         """Voxels that one cube covers, padding included."""
         rank = volume.ndim - 1

@@ -15,7 +15,7 @@ from medgenesis.storage.fingerprints import fingerprint, record_fingerprint, tra
 logger = logging.getLogger(__name__)
 
 _SAVE_EVERY = 60.0  # seconds
-_FORM = 1  # another number where the checks of this package become stricter, so that all are made again
+_FORM = 2  # another number where the checks of this package become stricter, so that all are made again
 
 
 class RememberedChecks:

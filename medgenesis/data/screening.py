@@ -20,7 +20,8 @@ from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("file", "cube", "shape", "spacing_mm", "accepted", "error")
+_MOST_PADDING = 0.5  # of a cube, before it is a warning
+_COLUMNS = ("file", "cube", "shape", "spacing_mm", "accepted", "padding", "error")
 
 
 def screen_volumes(
@@ -172,6 +173,15 @@ class _Tally:
             raise VolumeError(f"records: must name volumes that can be used; found none of {count}. {first}")
         shares = [row["accepted"] for row in self.rows if "accepted" in row and "error" not in row]
         accepted = f", cubes accepted: median {np.median(shares):.0%}, least {min(shares):.0%}" if shares else ""
+        padding = [row.get("padding", 0.0) for row in self.rows if "error" not in row]
+        if padding and max(padding) > 0:
+            accepted += f", padding in them: median {np.median(padding):.0%}, most {max(padding):.0%}"
+        if padding and np.median(padding) > _MOST_PADDING:
+            logger.warning(
+                "cubes are mostly padding, median %.0f %%: the volumes are smaller than the cube. Choose a smaller "
+                "cube_size, or a finer spacing_mm",
+                100 * np.median(padding),
+            )
         good, skipped = len(self.good), len(self.skipped)
         logger.info("%d of %d volumes can be used, %d skipped%s", good, count, skipped, accepted)
 

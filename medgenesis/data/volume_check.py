@@ -45,6 +45,8 @@ class VolumeCheck:
         if self.crop is None:
             return
         row["accepted"] = self.crop.acceptance(volume, self.draws, rng)
+        if hasattr(self.crop, "padding"):
+            row["padding"] = self.crop.padding(volume)
         if row["accepted"] == 0:
             raise VolumeError(
                 f"{file}: the crop criterion must accept one of {self.draws} random cubes at least; found that "
