@@ -47,6 +47,7 @@ def train(folder: Path, datalist: Path, args: argparse.Namespace, rate: float, w
         logging_file=False,
         bundle_root=str(folder),
         datalist=str(datalist),
+        spacing_mm=[6.0, 6.0, 9.0],
         learning_rate=rate,
         warmup_iterations=max(warmup, 1),
         pretrain_epochs=args.epochs,

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rule",
         dest="crop_criterion",
         choices=("lung", "foreground", "any"),
-        help="cubes worth a class (default lung)",
+        help="cubes worth a class (default foreground; published: lung)",
     )
     parser.add_argument(
         "--features",
