@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = {
     **{"pretrain_epochs": 1, "patches_per_image": 2, "batch_size": 2, "num_workers": 0, "device": "cpu"},
     **{"width": 2, "cube_size": "[16,16,16]", "crop_criterion": "foreground"},
-    **{"backbone": "resnet18", "size": 64, "queue_size": 8},
+    **{"backbone": "resnet18", "size": 96, "queue_size": 8},
     **{"classes": 2, "train_patients": 2, "validation_patients": 2, "min_distance": 1, "autoencoder_epochs": 1},
     **{"volume_size": "[16,16,16]", "volumes_per_batch": 2},
 }
