@@ -71,14 +71,17 @@ def _rules(rule: Rule, ids: str) -> dict[str, Rule]:
 
 _COUNTS = """width batch_size volumes_per_batch crops_per_volume patches_per_image accumulation_steps warmup_iterations
     pretrain_epochs finetune_epochs classify_epochs autoencoder_epochs val_interval lr_step_epochs queue_size classes
-    train_patients validation_patients size block_size"""
+    train_patients size block_size"""
 RULES: Mapping[str, Rule] = {
     **_rules((lambda value: _whole(value, 1), "a whole number above 0", "Give 1 or more."), _COUNTS),
     **_rules(
         (lambda value: value is None or _whole(value, 1), "a whole number above 0, or null", "Give 1 or more."),
         "save_every num_classes classifier_hidden cache_num max_image_side",
     ),
-    **_rules((lambda value: _whole(value, 0), "a whole number", "Give 0 or more."), "num_workers seed level"),
+    **_rules(
+        (lambda value: _whole(value, 0), "a whole number", "Give 0 or more."),
+        "num_workers seed level validation_patients",
+    ),
     **_rules((_positive, "a number above 0", "Write it as 0.001 or 1e-3."), "learning_rate"),
     **_rules(
         (lambda value: _number(value) and 0 <= value < 1, "from 0 to below 1", "Give 0.5, for example."), "overlap"

@@ -1,5 +1,6 @@
 """The folder of a run, before anything is computed: can it be written, and does another run write there?"""
 
+import atexit
 import logging
 import os
 import socket
@@ -22,6 +23,7 @@ LOCK = ".running"
 
 logger = logging.getLogger(__name__)
 _held: dict[Path, IO[str]] = {}  # by this process, until it ends
+_holder = os.getpid()  # a process that is forked from it holds nothing
 
 
 def check_writable(*folders: str | Path) -> None:
@@ -46,7 +48,8 @@ def hold_folder(folder: str | Path) -> None:
     """Hold the folder of a run until this process ends, however it ends; again by the same process changes nothing.
 
     Two runs in one folder would write each other's checkpoints. Of the processes of one training the first holds it
-    for all. The system keeps the lock (of the file `.running`), so none is left behind by a kill.
+    for all. The system keeps the lock (of the file `.running`), so none is left behind by a kill; the
+    file is removed at the end.
 
     Raises:
         OutputError: another process holds it, or it cannot be written.
@@ -60,6 +63,10 @@ def hold_folder(folder: str | Path) -> None:
     file = path.open("a+", encoding="utf-8")
     try:
         _lock(file)
+        while not _is_there(path, file):  # the run that held it has ended, and taken the file away, in this moment
+            file.close()
+            file = path.open("a+", encoding="utf-8")
+            _lock(file)
     except BlockingIOError:
         file.seek(0)
         owner = file.read().strip() or "another process"
@@ -79,9 +86,24 @@ def hold_folder(folder: str | Path) -> None:
 
 def release_folder(folder: str | Path) -> None:
     """Let another process hold the folder, while this one goes on with others."""
-    file = _held.pop(Path(folder).absolute() / LOCK, None)
-    if file is not None:
-        file.close()
+    _release(Path(folder).absolute() / LOCK)
+
+
+@atexit.register
+def _release_all() -> None:
+    for path in list(_held):
+        _release(path)
+
+
+def _release(path: Path) -> None:
+    """Remove the file while it is held, so that no other's is taken; a kill leaves it, without the lock."""
+    file = _held.pop(path, None)
+    if file is None:
+        return
+    if os.getpid() == _holder and _is_there(path, file):
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink()
+    file.close()
 
 
 def _lock(file: IO[str]) -> None:

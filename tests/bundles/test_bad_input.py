@@ -98,9 +98,11 @@ def cause(bundle, task, folder, **more):
 
 
 def written(folder):
-    """Files below the folder, but for the cache and the table that says which volumes are good."""
+    """Files below the folder, but for the cache, the table that says which volumes are good, and the lock."""
     files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return [name for name in files if "/cache/" not in name and "acceptance" not in name]
+    return [
+        name for name in files if "/cache/" not in name and "acceptance" not in name and not name.endswith(".running")
+    ]
 
 
 # volumes

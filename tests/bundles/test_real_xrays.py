@@ -91,4 +91,6 @@ def test_slabs_of_ct(copied, real_data, tmp_path, name, settings):
     bundle.run("embed", "slabs", kind=None, **{**common, "axis": 2}, output_dir=str(tmp_path))
     with (tmp_path / "embeddings.csv").open() as file:
         rows = list(csv.reader(file))
-    assert [row[0] for row in rows[1:]] == [scan.name for scan in scans] and len(rows[1]) == 1 + 512
+    assert [row[0] for row in rows[1:]] == [
+        "/".join((scan.parent.name, scan.name.split(".")[0])) for scan in scans
+    ] and len(rows[1]) == 1 + 512

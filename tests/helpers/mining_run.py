@@ -42,7 +42,9 @@ def mine(datalist, folder, **settings):
 
 
 def contents(folder):
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    """Of each file but the lock, which this process holds until it ends."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".running"]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 class Unread:
