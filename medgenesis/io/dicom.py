@@ -13,7 +13,7 @@ from pydicom.pixels import apply_modality_lut
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, is_dicom, is_image, is_radiograph, read_header, transfer_syntax
-from medgenesis.io.dicom_series import choose_series, lps_affine, sorted_series
+from medgenesis.io.dicom_series import choose_series, lps_affine, once, sorted_series
 from medgenesis.io.readers import LPS_TO_RAS, make_meta
 
 
@@ -23,7 +23,8 @@ class DicomReader(ImageReader):
     The array is (x, y, z) as `NibabelReader` gives it, slices sorted by their position along the slice normal; a single
     slice gives (x, y, 1). The step between slices may be oblique to them (gantry tilt): the affine holds the shear.
     A radiograph (SOP class or modality CR, DX, MG or IO, without a place in space) is an image, (x, y) on the LPS grid
-    at 1 mm, bright where little came through. MONOCHROME1, where small values are bright, is inverted.
+    at 1 mm, bright where little came through. MONOCHROME1, where small values are bright, is inverted, with a
+    warning for volumes.
 
     Args:
         series: which series of the folder, as `medgenesis.io.dicom_files.series_of` names it; None where there is one.
@@ -66,6 +67,11 @@ class DicomReader(ImageReader):
             return image, make_meta(LPS_TO_RAS, image.shape)
         shape = (int(img[0].Columns), int(img[0].Rows), len(img))
         array = np.empty(shape, dtype=np.float32)
+        if img[0].get("PhotometricInterpretation") == "MONOCHROME1":
+            once(
+                f"{Path(img[0].filename).parent}: MONOCHROME1, small values are bright: the stored values are inverted, as "
+                "GDCM does. Where they are Hounsfield units as they are, have them exported as MONOCHROME2"
+            )
         for z, header in enumerate(img):
             array[..., z] = _slice_values(header.filename).T
         return array, make_meta(LPS_TO_RAS @ lps_affine(img), shape)

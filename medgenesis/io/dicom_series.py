@@ -35,7 +35,7 @@ def choose_series(name: str | Path, files: DicomFiles, series: str | None = None
     listed = "; ".join(f"{file.name}: {why}" for file, why in list(files.unreadable.items())[:3])
     if files.unreadable:
         listed = f" beside {len(files.unreadable)} empty or unreadable files not named as slices ({listed})"
-        _warn(f"{name}: left out what lies{listed}")
+        once(f"{name}: left out what lies{listed}")
     headers = [header for header in files.images if series in (None, series_of(header))]
     if not headers:
         asked = "DICOM slices" if series is None else f"the series {series}"
@@ -45,7 +45,7 @@ def choose_series(name: str | Path, files: DicomFiles, series: str | None = None
         )
     scans = [header for header in headers if not is_localizer(header)]
     if scans and len(scans) < len(headers):
-        _warn(f"{name}: left out {len(headers) - len(scans)} localizer(s) beside the {len(scans)} slices")
+        once(f"{name}: left out {len(headers) - len(scans)} localizer(s) beside the {len(scans)} slices")
         headers = scans
     _check_one_series(name, headers)
     return headers
@@ -165,6 +165,6 @@ def _normal(header: pydicom.Dataset) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _warn(message: str) -> None:
-    """Once in each process, however often a folder is read."""
+def once(message: str) -> None:
+    """Warn once in each process, however often a folder is read."""
     logger.warning("%s", message)

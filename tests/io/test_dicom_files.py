@@ -163,7 +163,7 @@ def test_an_empty_slope_is_one(write_series, tags):
 
 
 @pytest.mark.parametrize("bits, signed", [(16, 0), (12, 0), (16, 1)])
-def test_min_is_white_of_volumes_is_inverted_as_gdcm_does(write_series, bits, signed):
+def test_min_is_white_of_volumes_is_inverted_as_gdcm_does(write_series, bits, signed, caplog):
     folder = write_series(
         *("s", _stack(), _positions()),
         **{"PhotometricInterpretation": "MONOCHROME1", "BitsStored": bits, "HighBit": bits - 1},
@@ -171,6 +171,7 @@ def test_min_is_white_of_volumes_is_inverted_as_gdcm_does(write_series, bits, si
     )
     expected = sitk.GetArrayFromImage(sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))))
     np.testing.assert_array_equal(_read(folder)[0].transpose(2, 1, 0), expected)
+    assert f"{folder}: MONOCHROME1" in caplog.text
 
 
 def test_a_slice_that_is_cut_anywhere_is_missed(write_series):
