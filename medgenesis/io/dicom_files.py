@@ -126,6 +126,11 @@ def is_image(header: pydicom.Dataset) -> bool:
     return "Rows" in header and header.get("Modality") not in _NOT_SCANS
 
 
+def is_one_grey_frame(header: pydicom.Dataset) -> bool:
+    """Whether it is of one frame without colours, the only kind that is read."""
+    return all(int(header.get(tag) or 1) == 1 for tag in ("NumberOfFrames", "SamplesPerPixel"))
+
+
 def is_radiograph(header: pydicom.Dataset) -> bool:
     """Whether a DICOM image is a projection, by its SOP class, else by its modality; and without a place in space."""
     projection = header.get("SOPClassUID") in _RADIOGRAPH_CLASSES or header.get("Modality") in _RADIOGRAPHS
@@ -158,11 +163,10 @@ def _check_whole(path: Path, header: pydicom.Dataset, left: int) -> None:
             f"{path}: must be a whole DICOM file; found a header that ends before the image size, truncated. {_REMEDY}"
         )
     syntax = transfer_syntax(header)
-    if not is_image(header) or syntax.is_compressed or syntax.is_deflated:
-        return
-    sides = (header.get(tag) or 1 for tag in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"))
-    rows, columns, frames, samples = (int(side) for side in sides)
-    needed = rows * columns * frames * samples * int(header.get("BitsAllocated") or 8) // 8
+    if not is_image(header) or syntax.is_compressed or syntax.is_deflated or not is_one_grey_frame(header):
+        return  # several frames or colours are refused as such, however long the file is
+    rows, columns = (int(header.get(tag) or 1) for tag in ("Rows", "Columns"))
+    needed = rows * columns * int(header.get("BitsAllocated") or 8) // 8
     if left < needed:
         raise VolumeError(
             f"{path}: must be a whole DICOM file; found {max(left, 0)} bytes behind the header where the image has "

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from medgenesis.errors import VolumeError
-from medgenesis.io.dicom_files import DicomFiles, is_localizer, is_radiograph, series_of
+from medgenesis.io.dicom_files import DicomFiles, is_localizer, is_one_grey_frame, is_radiograph, series_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _check_one_series(name: str | Path, headers: list[pydicom.Dataset]) -> None:
 
 
 def _check_one_grey_frame(name: str | Path, headers: list[pydicom.Dataset]) -> None:
-    if any(int(header.get(tag) or 1) > 1 for header in headers for tag in ("NumberOfFrames", "SamplesPerPixel")):
+    if not all(map(is_one_grey_frame, headers)):
         raise VolumeError(
             f"{name}: must be single-frame grey DICOM; found multi-frame or colour DICOM. Convert it to NIfTI, by "
             "dcm2niix for example."

@@ -1,6 +1,7 @@
 """MetaImage and NRRD: the geometry by ITK, the voxels read here, so that checksums and lengths are compared."""
 
 import math
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,10 +40,11 @@ class SimpleITKReader(ImageReader):
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
+        utf8 = _utf8(path)
         header = read_text_header(path)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")
-        reader.SetFileName(_utf8(path))
+        reader.SetFileName(utf8)
         reader.ReadImageInformation()
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
         dtype = _dtype(reader)
@@ -77,13 +79,13 @@ def _placed(array: np.ndarray, where: sitk.Image | sitk.ImageFileReader) -> tupl
 
 
 def _utf8(path: Path) -> str:
+    """The name as ITK takes it, whatever the encoding of this system's names is."""
     try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeError as error:
         raise VolumeError(
             f"{path}: the name of a MetaImage or NRRD must be UTF-8; found other bytes. Rename the file or its folder."
         ) from error
-    return str(path)
 
 
 def _dtype(reader: sitk.ImageFileReader) -> np.dtype:

@@ -55,7 +55,8 @@ class ArrayReader(ImageReader):
         """Open the array of one file.
 
         Raises:
-            VolumeError: several arrays in a `.npz`; a stack without row, or without that row.
+            VolumeError: several arrays in a `.npz`; a stack without row, or without that row; a small file that unpacks
+                to too much.
         """
         (name,) = ensure_tuple(data)
         array = open_array(name)
@@ -64,12 +65,13 @@ class ArrayReader(ImageReader):
                 raise VolumeError(
                     f"{name}: `cube` must be a row from 0 to {len(array) - 1}; found {self.row}. Correct the record."
                 )
-            return array[self.row]
-        if array.ndim > 3:
+            array = array[self.row]
+        elif array.ndim > 3:
             raise VolumeError(
                 f"{name}: must be an image of 2 or 3 axes, or a stack with a row named; found shape {array.shape}, a "
                 "stack of cubes. Name one row of it by `cube` in its record (`medgenesis datalist` does)."
             )
+        refuse_bomb(name, _in_memory(array.shape, array.dtype), error=VolumeError)  # what is read, not what is mapped
         return array
 
     def get_data(self, img: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -87,7 +89,7 @@ def open_array(name: str | Path) -> np.ndarray:
     if str(name).lower().endswith(".npz"):
         return _unpacked(name)
     with Path(name).open("rb") as file:
-        size = _stated_size(name, file)
+        size = _bytes(*_stated(name, file))
         said, found = file.tell() + size, Path(name).stat().st_size
     if said != found:
         raise VolumeError(
@@ -104,7 +106,9 @@ def _unpacked(name: str | Path) -> np.ndarray:
             found = ", ".join(one.removesuffix(".npy") for one in names[:6])
             raise VolumeError(f"{name}: must hold one array; found {len(names)} ({found}). Save each by itself.")
         with archive.open(names[0]) as file:
-            size = _stated_size(name, file)
+            stated = _stated(name, file)
+            refuse_bomb(name, _in_memory(*stated), error=VolumeError)
+            size = _bytes(*stated)
             if file.tell() + size != archive.getinfo(names[0]).file_size:
                 raise VolumeError(
                     f"{name}: cannot be read, truncated or damaged (its header says other than {size} bytes). "
@@ -114,8 +118,8 @@ def _unpacked(name: str | Path) -> np.ndarray:
             return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _stated_size(name: str | Path, file: IO[bytes]) -> int:
-    """Bytes of the values, as the header says, which is read."""
+def _stated(name: str | Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the values, as the header says, which is read."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
@@ -125,5 +129,12 @@ def _stated_size(name: str | Path, file: IO[bytes]) -> int:
         )
     if 0 in shape:
         raise VolumeError(f"{name}: must hold voxels; found shape {shape}, none. Leave the file out.")
-    refuse_bomb(name, math.prod(shape) * max(4, dtype.itemsize), error=VolumeError)
+    return shape, dtype
+
+
+def _bytes(shape: Sequence[int], dtype: np.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
+
+
+def _in_memory(shape: Sequence[int], dtype: np.dtype) -> int:
+    return math.prod(shape) * max(4, dtype.itemsize)
