@@ -8,11 +8,13 @@ from monai.transforms import MapTransform
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
-from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.io.volume_reader import VolumeReader
 
 
 def channels_of(records: Sequence[dict], on_error: str = "stop") -> int:
     """Channels of the first record's image (files of a list are channels); 1 where there is no record.
+
+    Only the header is read.
 
     Args:
         records: with `image`.
@@ -21,10 +23,9 @@ def channels_of(records: Sequence[dict], on_error: str = "stop") -> int:
     Raises:
         VolumeError: (`on_error="stop"`) the first cannot be read.
     """
-    load = LoadVolumed("image")
     for record in records:
         try:
-            return int(load(record)["image"].shape[0])
+            return VolumeReader(record.get("cube"), record.get("series")).channels(record["image"])
         except VolumeError:
             if on_error == "stop":
                 raise

@@ -60,6 +60,10 @@ class DicomReader(ImageReader):
             )
         return sorted_series(name, [header])
 
+    def channels(self, path: Path) -> int:
+        """One, of any."""
+        return 1
+
     def get_data(self, img: list[pydicom.Dataset]) -> tuple[np.ndarray, dict]:
         """The array (x, y, z), or (x, y) of a radiograph, float32, and MONAI's meta data, affine in RAS millimetres."""
         if is_radiograph(img[0]):

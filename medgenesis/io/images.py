@@ -71,6 +71,10 @@ class GreyReader(ImageReader):
         rows = _grey(image)
         return rows if bright is None else (1 << bright) - 1 - rows.astype(np.int64)
 
+    def channels(self, path: Path) -> int:
+        """One, of any."""
+        return 1
+
     def get_data(self, img: np.ndarray) -> tuple[np.ndarray, dict]:
         """The array (x, y) and MONAI's meta data, on the LPS grid at 1 mm a pixel."""
         return img.T, make_meta(LPS_TO_RAS, img.T.shape)

@@ -40,12 +40,7 @@ class SimpleITKReader(ImageReader):
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
-        utf8 = _utf8(path)
-        header = read_text_header(path)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")
-        reader.SetFileName(utf8)
-        reader.ReadImageInformation()
+        header, reader = _information(path)
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
         dtype = _dtype(reader)
         values = math.prod(shape) * components
@@ -56,6 +51,11 @@ class SimpleITKReader(ImageReader):
         flat = _voxels(path, header, values * dtype.itemsize).view(dtype.newbyteorder(header.byteorder))
         array = flat.reshape(stored, order="F")
         return _placed(np.moveaxis(array, 0, -1) if components > 1 else array, reader)
+
+    def channels(self, path: Path) -> int:
+        """Channels, by the header."""
+        _, reader = _information(path)
+        return reader.GetNumberOfComponents() * math.prod(reader.GetSize()[3:])
 
     def get_data(self, img: tuple[np.ndarray, dict]) -> tuple[np.ndarray, dict]:
         """What `read` gave."""
@@ -76,6 +76,17 @@ def _placed(array: np.ndarray, where: sitk.Image | sitk.ImageFileReader) -> tupl
             "each time or channel."
         )
     return array, make_meta(_affine(where, rank), array.shape[:rank], -1 if array.ndim > rank else float("nan"))
+
+
+def _information(path: Path) -> tuple[TextHeader, sitk.ImageFileReader]:
+    """The header, as it stands and as ITK has read it."""
+    utf8 = _utf8(path)
+    header = read_text_header(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")
+    reader.SetFileName(utf8)
+    reader.ReadImageInformation()
+    return header, reader
 
 
 def _utf8(path: Path) -> str:

@@ -72,6 +72,12 @@ class NiftiReader(ImageReader):
         _warn_of_disagreement(path, stated, image.affine)
         return NiftiImage(_without_single_axes(path, voxels, min(len(shape), 3)), image.affine)
 
+    def channels(self, path: Path) -> int:
+        """Channels, by the header."""
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+            stated = _kind(stream).header_class.from_fileobj(stream, check=False)
+        return max(1, math.prod(stated.get_data_shape()[3:]))
+
     def get_data(self, img: NiftiImage) -> tuple[np.ndarray, dict]:
         """The array (x, y, z[, channel]) and MONAI's meta data."""
         rank = min(img.voxels.ndim, 3)

@@ -74,6 +74,11 @@ class ArrayReader(ImageReader):
         refuse_bomb(name, _in_memory(array.shape, array.dtype), error=VolumeError)  # what is read, not what is mapped
         return array
 
+    def channels(self, path: Path) -> int:
+        """Channels; a `.npz` is unpacked for it."""
+        array = self.read(path)
+        return len(array) if array.ndim == 4 else 1
+
     def get_data(self, img: np.ndarray) -> tuple[np.ndarray, dict]:
         """The array and MONAI's meta data; of 4 axes the first is the channel."""
         spatial = img.shape[1:] if img.ndim == 4 else img.shape

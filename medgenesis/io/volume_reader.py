@@ -1,6 +1,7 @@
 """One way in for every kind of scan: the reader is chosen by suffix or folder, failures name the file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,29 +83,23 @@ class VolumeReader(ImageReader):
                 )
         return np.stack([array for array, _ in img]), {**meta, MetaKeys.ORIGINAL_CHANNEL_DIM: 0}
 
+    def channels(self, data: Sequence[str | Path] | str | Path) -> int:
+        """How many channels `read` would give, by the header alone: several files are a channel each.
+
+        Raises:
+            VolumeError: the header cannot be read.
+        """
+        names = ensure_tuple(data)
+        if len(names) > 1:
+            return len(names)
+        path = Path(names[0])
+        with _named_errors(path):
+            return self._chosen(path).channels(path)
+
     def _read_one(self, path: Path) -> tuple[np.ndarray, dict]:
-        check_file(path)
-        try:
-            reader = self._reader(path)
-            if reader is None:
-                raise VolumeError(
-                    f"{path}: must be {', '.join(SUFFIXES)} or a DICOM folder; found another kind of file. Convert it "
-                    "to one of these."
-                )
-            if not isinstance(reader, DicomReader):
-                check_kind(path)
+        with _named_errors(path):
+            reader = self._chosen(path)
             array, meta = reader.get_data(reader.read(str(path)))
-        except VolumeError:
-            raise
-        except PermissionError as error:
-            raise VolumeError(f"{path}: cannot be read ({error.strerror}). Ask its owner for the right to.") from error
-        except MemoryError as error:
-            raise VolumeError(
-                f"{path}: cannot be read, memory is short. Free memory, or leave the file out."
-            ) from error
-        except Exception as error:  # every library has its own errors for a broken file
-            reason = " ".join(str(error).split())[-200:] or type(error).__name__
-            raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}). Copy it again.") from error
         if array.dtype.kind not in "biuf":
             raise VolumeError(f"{path}: voxels must be real numbers; found {array.dtype}. Convert the file.")
         if array.ndim < 2 or not array.size:
@@ -112,6 +107,18 @@ class VolumeReader(ImageReader):
                 f"{path}: must be an image of 2 or 3 axes with voxels; found shape {array.shape}. Leave the file out."
             )
         return array, meta
+
+    def _chosen(self, path: Path) -> ImageReader:
+        check_file(path)
+        reader = self._reader(path)
+        if reader is None:
+            raise VolumeError(
+                f"{path}: must be {', '.join(SUFFIXES)} or a DICOM folder; found another kind of file. Convert it "
+                "to one of these."
+            )
+        if not isinstance(reader, DicomReader):
+            check_kind(path)
+        return reader
 
     def _reader(self, path: str | Path) -> ImageReader | None:
         name = str(path).lower()
@@ -121,6 +128,22 @@ class VolumeReader(ImageReader):
             if name.endswith(reader.suffixes):
                 return reader
         return DicomReader() if is_dicom(path) else None
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Errors of the libraries as VolumeErrors that name the file."""
+    try:
+        yield
+    except VolumeError:
+        raise
+    except PermissionError as error:
+        raise VolumeError(f"{path}: cannot be read ({error.strerror}). Ask its owner for the right to.") from error
+    except MemoryError as error:
+        raise VolumeError(f"{path}: cannot be read, memory is short. Free memory, or leave the file out.") from error
+    except Exception as error:  # every library has its own errors for a broken file
+        reason = " ".join(str(error).split())[-200:] or type(error).__name__
+        raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}). Copy it again.") from error
 
 
 class LoadVolumed(LoadImaged):

@@ -114,8 +114,15 @@ def test_radiographs_of_one_folder_are_scans_of_their_own(xray):
 
 
 def test_a_colour_radiograph_is_refused(xray):
-    with pytest.raises(VolumeError, match="multi-frame or colour"):
-        _prepared(xray("a", GREY, NumberOfFrames=2))
+    """As that, however many bytes it has: subsampled colours take fewer than their samples say."""
+    colours = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    for name, tags in {
+        "a": {"NumberOfFrames": 2},
+        "b": {**colours, "PhotometricInterpretation": "RGB"},
+        "c": {**colours, "PhotometricInterpretation": "YBR_FULL_422"},
+    }.items():
+        with pytest.raises(VolumeError, match="multi-frame or colour"):
+            _prepared(xray(name, GREY, **tags))
 
 
 # ---- shrinking
