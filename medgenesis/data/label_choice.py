@@ -1,8 +1,9 @@
 """Which classes are learnt: the labels of the maps as they are, or merged on request, and how many there are."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 import torch.utils.data
 
 from medgenesis.data.checks import check_whole_numbers
-from medgenesis.data.datalists import datalist_header
+from medgenesis.data.datalists import read_datalist
 from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.pipeline import Preprocessing, find_domain_error
 from medgenesis.data.reading import read_in_order
+from medgenesis.data.records import files_of
 from medgenesis.data.remembered import RememberedChecks
+from medgenesis.data.splits import SECTIONS
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node
 from medgenesis.errors import DatalistError
@@ -59,7 +62,8 @@ def choose_labels(
         sections: records of each section that is learnt from or judged on; the first decides what labels there are.
         label_merge: class -> stored labels, `{1: "10-14"}`; `{}` keeps labels as they are whatever the header says;
             None takes the header's, if it has one.
-        datalist: the list, whose header may hold `label_merge` and `labels` (names); a file that is absent has none.
+        datalist: the list, whose header may hold `label_merge` and `labels` (names). It counts only if the maps
+            are of this list: a task may be given others (MONAI Label gives its own), and then the file may be absent.
         cache_dir: folder that remembers what was found, so that each map is read once.
         num_workers: processes that read.
         on_error: "skip" passes over maps that cannot be read; whoever reads the volumes says so.
@@ -71,7 +75,7 @@ def choose_labels(
     Notes:
         Under `torch.distributed` every process must call it: one of each machine reads.
     """
-    header = datalist_header(datalist) if datalist is not None and Path(datalist).is_file() else {}
+    header = _header(datalist, sections)
     merge = _merge(label_merge, header, str(datalist))
     counts = once_a_node(lambda: _count(sections, cache_dir, num_workers, on_error))
     first = next(iter(counts))
@@ -90,6 +94,24 @@ def choose_labels(
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
     _say(first, classes[first], number, names)
     return ChosenLabels(merge, number, names)
+
+
+def _header(datalist: str | Path | None, sections: Mapping[str, Sequence[dict]]) -> Mapping[str, Any]:
+    """What the list says, if the label maps are those that it names."""
+    if datalist is None or not Path(datalist).is_file():
+        return {}
+    whole = read_datalist(datalist)
+    used = _label_files(record for records in sections.values() for record in records)
+    if used <= _label_files(record for section in SECTIONS for record in whole.get(section, [])):
+        return whole
+    if whole.get("label_merge") or whole.get("labels"):
+        logger.warning("%s: its label_merge and labels are left aside, for the label maps are not of it", datalist)
+    return {}
+
+
+def _label_files(records: Iterable[dict]) -> set[str]:
+    labels = [{"label": one["label"]} for one in records if "label" in one]
+    return {os.path.normpath(Path(name).absolute()) for one in labels for name in files_of(one)}
 
 
 def _merge(given: Mapping | None, header: Mapping[str, Any], name: str) -> dict[int, list[int]] | None:

@@ -94,18 +94,19 @@ def test_a_training_shorter_than_val_interval_is_kept(fresh_bundle, phantoms, va
     """`BundleTrainTask`: records of the server, an own number of epochs, model.pt loaded by a handler put first."""
     models = fresh_bundle.root / "models"
     tiny = {"width": 2, "cube_size": [16, 16, 16], "num_workers": 0, "val_interval": 10}
-    parser = ConfigParser()
-    parser.read_config(fresh_bundle.config("train"))
-    parser.update({"bundle_root": str(fresh_bundle.root), **tiny, "num_classes": 3})
-    models.mkdir()
-    torch.save(parser.get_parsed_content("network_def").state_dict(), models / "model.pt")
-    before = torch.load(models / "model.pt", weights_only=True)
     datalist = json.loads(phantoms.read_text())
     records = {
         section: [{key: str(phantoms.parent / record[key]) for key in ("image", "label")} for record in records]
         for section, records in datalist.items()
         if section in ("training", "validation")
     }
+    data = {"train#dataset#data": records["training"][:1], "validate#dataset#data": records["validation"][:validated]}
+    parser = ConfigParser()
+    parser.read_config(fresh_bundle.config("train"))
+    parser.update({"bundle_root": str(fresh_bundle.root), **tiny, "num_classes": 3, **data})
+    models.mkdir()
+    torch.save(parser.get_parsed_content("network_def").state_dict(), models / "model.pt")
+    before = torch.load(models / "model.pt", weights_only=True)
     loader = {"_target_": "CheckpointLoader", "load_path": str(models / "model.pt"), "strict": False}
     monai.bundle.run(
         run_id="run",
@@ -116,9 +117,8 @@ def test_a_training_shorter_than_val_interval_is_kept(fresh_bundle, phantoms, va
         **{
             "bundle_root": str(fresh_bundle.root),
             "train#trainer#max_epochs": 2,
-            "train#dataset#data": records["training"][:1],
+            **data,
             "train#handlers": [{**loader, "load_dict": {"model": "$@network"}}, *parser.config["train"]["handlers"]],
-            "validate#dataset#data": records["validation"][:validated],
             "device": "cpu",
             "init": "scratch",
             "num_classes": 3,

@@ -1,6 +1,7 @@
 """What is learnt from label maps: as they are unless asked, nothing dropped without a word."""
 
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -40,7 +41,7 @@ def test_the_merge_in_the_header_counts_and_a_given_one_goes_before(records, tmp
     sections = {"training": records([[1, 2, 7, 6, 3]])}
     path = tmp_path / "list.json"
     header = {"label_merge": {"1": [1, 2, 7], "2": [6]}, "labels": {"1": "left", "2": "right", "6": "liver"}}
-    path.write_text(json.dumps({**header, "training": []}))
+    path.write_text(json.dumps({**header, **sections}))
     found = choose_labels(sections, datalist=path)
     assert found.merge == {1: [1, 2, 7], 2: [6]} and found.num_classes == 3
     assert found.names == {1: "left+right", 2: "liver"}
@@ -52,10 +53,23 @@ def test_the_merge_in_the_header_counts_and_a_given_one_goes_before(records, tmp
 
 def test_names_of_the_list_are_classes_even_without_a_voxel(records, tmp_path, caplog):
     path = tmp_path / "dataset.json"
-    path.write_text(json.dumps({"labels": {"background": 0, "liver": 1, "tumour": 2}, "training": []}))
-    found = choose_labels({"training": records([[1]])}, datalist=path)
+    sections = {"training": records([[1]])}
+    path.write_text(json.dumps({"labels": {"background": 0, "liver": 1, "tumour": 2}, **sections}))
+    found = choose_labels(sections, datalist=path)
     assert found.num_classes == 3 and found.names[2] == "tumour"
     assert "classes without a voxel in the section 'training': 2" in caplog.text
+
+
+def test_the_header_of_a_list_that_the_records_are_not_of_does_not_count(records, tmp_path, caplog):
+    """MONAI Label gives records of its own, wherever it is started."""
+    path, listed, given = tmp_path / "list.json", records([[1, 2], [2]]), records([[1, 2]])
+    header = {"label_merge": {"1": [1, 2]}, "labels": {"1": "liver"}}
+    path.write_text(json.dumps({**header, "training": [{**r, "label": Path(r["label"]).name} for r in listed]}))
+    found = choose_labels({"training": given}, datalist=path)
+    assert found.merge is None and found.num_classes == 3 and not found.names
+    assert "list.json: its label_merge and labels are left aside" in caplog.text
+    assert choose_labels({"training": listed[1:]}, datalist=path).merge == {1: [1, 2]}
+    assert choose_labels({"training": given}, datalist=tmp_path / "absent.json").num_classes == 3
 
 
 @pytest.mark.parametrize(
