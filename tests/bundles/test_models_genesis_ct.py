@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from medgenesis.data.pipeline import find_domain_error
-from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError
+from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError, cause_of
+from medgenesis.networks import UNet3D
 
 OTHER_NETWORKS = {
     "DynUNet": {
@@ -262,13 +263,15 @@ def test_finetuning_without_pretrained_weights_says_so(fresh_bundle):
     assert re.search(r"pretrained\.pt: must be a checkpoint; found no such file", message_of(error.value))
 
 
-def test_weights_of_another_network_are_refused(bundle):
+def test_weights_of_another_network_are_refused(bundle, tmp_path):
     with pytest.raises(RuntimeError) as error:
         bundle.run("finetune", width=4)
-    cause = error.value
-    while cause is not None and not isinstance(cause, CheckpointError):
-        cause = cause.__cause__
-    assert "pretrained.pt" in str(cause)
+    assert re.search(r"width: must be as \S+pretrained\.pt was made with, 2; found 4", message_of(error.value))
+    torch.save(UNet3D(1, 1, width=4).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(RuntimeError) as error:  # the file does not say how it was made
+        bundle.run("finetune", init=str(tmp_path / "other.pt"))
+    cause = cause_of(error.value)
+    assert isinstance(cause, CheckpointError) and "other.pt" in str(cause)
 
 
 def test_z_scored_volumes_are_refused_before_training(fresh_bundle, tmp_path):
