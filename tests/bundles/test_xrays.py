@@ -66,6 +66,17 @@ def xrays(phantoms):
     return own
 
 
+@pytest.fixture(scope="module")
+def own_intensity(phantoms):
+    """The list of the volumes, whose records say that they are CT: for weights of X-rays."""
+    datalist = json.loads(phantoms.read_text())
+    for section in ("training", "validation", "test"):
+        datalist[section] = [{**record, "intensity": "ct"} for record in datalist[section]]
+    own = phantoms.with_name("ct.json")
+    own.write_text(json.dumps(datalist))
+    return own
+
+
 @pytest.fixture(scope="module", params=BUNDLES)
 def trained(request, tmp_path_factory, copied, xrays, phantoms):
     """Each bundle, pre-trained and fine-tuned for an epoch."""
@@ -158,9 +169,10 @@ def test_findings_by_area_under_the_curve(trained, caplog):
         assert (trained.root / "new" / name).read_text() == (trained.root / "runs" / "classify" / name).read_text()
 
 
-def test_embed_writes_a_vector_an_image(trained, xrays, phantoms, tmp_path):
-    for names, datalist in ((["embed"], xrays), (["embed", "slabs"], phantoms)):
-        trained.run(*names, kind=None, output_dir=str(tmp_path))
+def test_embed_writes_a_vector_an_image(trained, xrays, own_intensity, tmp_path):
+    slabs = {"datalist": str(own_intensity), "intensity": "xray"}
+    for names, datalist, own in ((["embed"], xrays, {}), (["embed", "slabs"], own_intensity, slabs)):
+        trained.run(*names, kind=None, output_dir=str(tmp_path), **own)
         rows = rows_of(tmp_path / "embeddings.csv")
         assert len(rows) == len(records_of(datalist, "training")) and len(rows[0]) == 1 + 512
 
@@ -302,11 +314,20 @@ def test_caid_with_another_discriminator(caid, name):
     assert type(method.discrimination).__name__ == name
 
 
-def test_caid_shows_what_it_restores(trained, xrays, phantoms, tmp_path):
+@pytest.mark.parametrize("task", ["embed", "inference"])
+def test_weights_of_xrays_refuse_another_intensity(trained, task):
+    with pytest.raises(RuntimeError) as error:
+        trained.workflow(task, "slabs", kind=None)
+    said = str(error.value.__cause__)
+    assert "intensity: must be as " in said and "with, xray; found ct" in said
+
+
+def test_caid_shows_what_it_restores(trained, xrays, own_intensity, tmp_path):
     if trained.root.name.startswith("adam"):
         pytest.skip("Adam restores nothing")
-    for names, datalist in ((["restore"], xrays), (["restore", "slabs"], phantoms)):
-        trained.run(*names, kind=None, output_dir=str(tmp_path / names[-1]))
+    slabs = {"datalist": str(own_intensity), "intensity": "xray"}
+    for names, datalist, own in ((["restore"], xrays, {}), (["restore", "slabs"], own_intensity, slabs)):
+        trained.run(*names, kind=None, output_dir=str(tmp_path / names[-1]), **own)
         assert len(list((tmp_path / names[-1]).iterdir())) == 4 * len(records_of(datalist, "validation"))
     original, restored = (
         nib.load(next((tmp_path / "restore").glob(f"*_{name}.nii.gz"))).get_fdata() for name in ("original", "restored")
