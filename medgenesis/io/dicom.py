@@ -73,7 +73,7 @@ class DicomReader(ImageReader):
         array = np.empty(shape, dtype=np.float32)
         if img[0].get("PhotometricInterpretation") == "MONOCHROME1":
             once(
-                f"{Path(img[0].filename).parent}: MONOCHROME1, small values are bright: the stored values are inverted, as "
+                f"{Path(img[0].filename).parent}: MONOCHROME1, small values are bright: what is stored is inverted, as "
                 "GDCM does. Where they are Hounsfield units as they are, have them exported as MONOCHROME2"
             )
         for z, header in enumerate(img):
