@@ -1,6 +1,6 @@
 """One way in for every kind of scan: the reader is chosen by suffix or folder, failures name the file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,7 +131,7 @@ class VolumeReader(ImageReader):
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def _named_errors(path: Path) -> Generator[None]:
     """Errors of the libraries as VolumeErrors that name the file."""
     try:
         yield
