@@ -131,7 +131,7 @@ class VolumeReader(ImageReader):
 
 
 @contextmanager
-def _named_errors(path: Path) -> Generator[None]:
+def _named_errors(path: Path) -> Generator[None, None, None]:
     """Errors of the libraries as VolumeErrors that name the file."""
     try:
         yield
