@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rule",
         dest="crop_criterion",
         choices=("lung", "foreground", "any"),
-        help="cubes worth a class (default foreground; published: lung)",
+        help="cubes worth a class (default foreground)",
     )
     parser.add_argument(
         "--features",
