@@ -204,8 +204,12 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 def test_a_checkout_with_links_as_text_installs_and_its_bundles_run(kind, tmp_path):
     made = install(kind, with_links_as_text(copy_of_tree(tmp_path / "tree")), tmp_path / "environment")
     assert (made.tree / "medgenesis" / "bundles").read_text() == "../bundles"
+    made.run("medgenesis", "bundle", "models_genesis_ct", "my bundles/models_genesis_ct", cwd=tmp_path)
+    others = (
+        "from medgenesis import bundles as b; [b.copy(n, f'my bundles/{n}') for n in b.names() if n[:7] != 'models_']"
+    )
+    made.run("python", "-c", others, cwd=tmp_path)
     for name in json.loads(made.run("python", "-c", LOOK, cwd=tmp_path))["bundles"]:
-        made.run("medgenesis", "bundle", name, f"my bundles/{name}", cwd=tmp_path)
         source = ROOT / "bundles" / name
         wanted = {path.relative_to(source).as_posix() for path in source.rglob("*") if not path.is_dir()}
         found = contents_of(tmp_path / "my bundles" / name)

@@ -48,6 +48,7 @@ def test_chest_xrays(copied, xrays, tmp_path, name, settings):
     assert len((tmp_path / "embeddings.csv").read_text().splitlines()) == 1 + 4
 
 
+@SLOW
 def test_slabs_of_the_hippocampus(copied, real_data, tmp_path):
     """Two parts of it, slice by slice; the label map of a scan lies on the scan."""
     folder = real_data / "mr_hippocampus"
