@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+SPACING_MM = [6.0, 6.0, 9.0]  # a cube of `quick` then spans 19 x 19 x 14 cm: enough to tell liver from heart
+
 ORGANS = {1: ("lungs", (1, 2, 7)), 2: ("liver", (6,))}  # value in our label maps -> name, values in the phantom's
 
 

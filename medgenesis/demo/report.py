@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.data import load_datalist, preprocessing
-from medgenesis.demo.layout import ORGANS, Demo
+from medgenesis.demo.layout import ORGANS, SPACING_MM, Demo
 from medgenesis.report import Report, read_curves, three_planes
 from medgenesis.storage.tables import read_table
 
@@ -114,6 +114,7 @@ def _commands(demo: Demo) -> str:
         steps = {"mine": demo.pretraining_list, **steps, "pretrain": None}
     return "\n".join(
         f"python -m monai.bundle run --config_file \"['bundle/configs/{name}.yaml','bundle/configs/quick.yaml']\""
+        + (f' --spacing_mm "{SPACING_MM}"' if name in ("mine", "pretrain") else "")
         + ("" if datalist is None else f" --datalist {datalist.relative_to(demo.folder)}")
         for name, datalist in steps.items()
     )

@@ -14,7 +14,7 @@ from medgenesis import bundles
 from medgenesis.data import load_datalist, make_datalist, preprocessing, screen_volumes, write_datalist
 from medgenesis.data.splits import split_patients
 from medgenesis.datasets.phantom import write_phantoms
-from medgenesis.demo.layout import ORGANS, Demo
+from medgenesis.demo.layout import ORGANS, SPACING_MM, Demo
 from medgenesis.demo.report import write_report
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 SHAPE = (96, 96, 96)
 SUBJECTS = 16
 SPLIT = (0.5, 0.125, 0.375)  # 8 to learn from, 2 to validate on, 6 never seen
-SPACING_MM = [6.0, 6.0, 9.0]  # a cube of `quick` then spans 19 x 19 x 14 cm: enough to tell liver from heart
 LABELLED = 3  # of the training subjects; a fourth chooses the checkpoint
 
 
