@@ -43,7 +43,7 @@ def find_scans(folder: Path, left_out: LeftOut, without: Path | None = None, onl
 
 
 def same_names(scans: list[Scan]) -> dict[str, list[Scan]]:
-    """Scans that differ by their suffix alone (`film.png` and `film.jpg`), by name."""
+    """Scans that differ by their suffix alone (`xray.png` and `xray.jpg`), by name."""
     by_name: dict[str, list[Scan]] = defaultdict(list)
     for scan in scans:
         by_name[scan.name].append(scan)

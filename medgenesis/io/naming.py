@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ class OutputNames:
         suffixed = {_key(record["image"], record) for record in records if _several(record["image"])}
         root = Path(os.path.commonpath([Path(path).parent for path, _ in keys])) if keys else Path()
         plain = {key: _name(*key, root, key in suffixed, False) for key in keys}
-        seen = [name.casefold() for name in plain.values()]
+        seen = Counter(name.casefold() for name in plain.values())
         self.names = {
-            key: name if seen.count(name.casefold()) == 1 else _name(*key, root, key in suffixed, True)
+            key: name if seen[name.casefold()] == 1 else _name(*key, root, key in suffixed, True)
             for key, name in plain.items()
         }
         taken: dict[str, str] = {}

@@ -171,9 +171,9 @@ def test_one_patient_in_folders_of_two_classes_stays_together(tmp_path):
 
 
 def test_files_of_one_stem_are_all_taken(tmp_path, caplog):
-    images = _touch(tmp_path / "x", "film.png", "film.jpg", "film.tif")
+    images = _touch(tmp_path / "x", "xray.png", "xray.jpg", "xray.tif")
     assert len(make_datalist(images, splits=(1, 0, 0))["training"]) == 3
-    assert "film: 3 scans of this name" in caplog.text
+    assert "xray: 3 scans of this name" in caplog.text
 
 
 @pytest.mark.parametrize(
