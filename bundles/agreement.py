@@ -10,6 +10,7 @@ from medgenesis.bundles.shared import Settings
 logger = logging.getLogger(__name__)
 
 _SHAPE = ("width", "backbone", "slices")  # of the network: whatever the task, weights fit one alone
+_OF_DATA = ("in_channels", "num_classes", "label_merge")  # of a training: not asked here, before a file is read
 _FREE = ("cube_size", "size", "crop_criterion", "preset")  # where it is applied, not what it sees
 
 
@@ -27,10 +28,10 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
         ValueError: a setting that must agree does not.
     """
     for id in sorted(settings.model.keys() & reading.parser.get().keys()):
-        wanted, found = settings.model[id], reading.parser.get_parsed_content(id)
-        if _same(wanted, found) or (not settings.applied and id in ("in_channels", "num_classes", "label_merge")):
+        if not settings.applied and id in _OF_DATA:
             continue
-        if id == "axis" and wanted == "random":  # it has seen slabs along each
+        wanted, found = settings.model[id], reading.parser.get_parsed_content(id)
+        if _same(wanted, found):
             continue
         if id in _SHAPE or (settings.applied and id not in _FREE):
             raise ValueError(

@@ -1,6 +1,7 @@
 """Values that no task can run with: said by the setting's name before hours of reading, not by a stack of calls."""
 
 import numbers
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,14 +17,19 @@ def refuse_impossible_values(reading: Reading) -> None:
         ValueError: there is one.
     """
     config = reading.parser.get()
-    for id in config:
-        if id in RULES:
+    for id, said in config.items():
+        if id in RULES and not _is_computed(said):
             possible, rule, remedy = RULES[id]
             value = reading.parser.get_parsed_content(id)
             if not possible(value):
                 raise ValueError(f"{id}: must be {rule}; found {value!r}. {remedy}")
     if "device" in config:
         _refuse_missing_device(reading.parser.get_parsed_content("device"))
+
+
+def _is_computed(said: Any) -> bool:
+    """Whether a value is worked out from other parts of the config: `num_classes` reads all label maps, for example."""
+    return isinstance(said, str) and said.startswith("$") and bool({*re.findall(r"@(\w+)", said)} - {"settings"})
 
 
 def _whole(value: Any, least: int) -> bool:

@@ -1,6 +1,7 @@
 """The product as users of other Pythons have it: an environment, `pip install .` with the pins, a step of each bundle.
 
-It downloads PyTorch for each interpreter, gigabytes: pytest --slow tests/test_interpreters.py
+It downloads PyTorch for each interpreter, gigabytes, so it is asked for by a variable of the environment:
+MEDGENESIS_DOWNLOADS=1 pytest --slow tests/test_interpreters.py
 """
 
 import json
@@ -31,6 +32,8 @@ def interpreter(version: str) -> str | None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
 def test_each_bundle_takes_a_step(version, tmp_path):
+    if not os.environ.get("MEDGENESIS_DOWNLOADS"):
+        pytest.skip("downloads gigabytes: set MEDGENESIS_DOWNLOADS=1")
     python = interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")

@@ -19,7 +19,7 @@ from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.engines.continuing import CONFIGURATION, LISTS, check_same_run
 from medgenesis.engines.loaders import check_loader, position_sampler
 from medgenesis.engines.method import PretextMethod, check_method
-from medgenesis.engines.schedules import hold_rates, initial_rates, load_schedule
+from medgenesis.engines.schedules import hold_rates, initial_rates, load_schedule, note_initial_rates
 from medgenesis.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class PretextTrainer(Trainer):
             weights_in_channels_last(self.method)
         self.wrapped = _distributed(self.method, device)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        note_initial_rates(optimizer)
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
         super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False, event_names=[PretextEvents])
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
@@ -185,6 +186,7 @@ class PretextTrainer(Trainer):
                 "checkpoint: must be of the same network, method, optimizer and schedule; found another: "
                 f"{' '.join(first)}. Use the configuration that wrote it, or another output folder."
             ) from error
+        note_initial_rates(self.optimizer, rates)  # which checkpoints of before may lack
         earlier = initial_rates(self.optimizer)
         if rates != earlier:
             hold_rates(self.optimizer, self.lr_scheduler, rates)

@@ -8,8 +8,14 @@ from torch.optim import Optimizer
 
 
 def initial_rates(optimizer: Optimizer) -> list[float]:
-    """The learning rate of each group, before any schedule."""
-    return [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    """The learning rate of each group before any schedule, as `note_initial_rates` or the schedule has noted it."""
+    return [float(group["initial_lr"]) for group in optimizer.param_groups]
+
+
+def note_initial_rates(optimizer: Optimizer, rates: list[float] | None = None) -> None:
+    """Note the present ones, or `rates`, where no schedule has: a plateau changes `lr` and keeps no `initial_lr`."""
+    for group, rate in zip(optimizer.param_groups, rates or [g["lr"] for g in optimizer.param_groups], strict=True):
+        group.setdefault("initial_lr", rate)
 
 
 def load_schedule(scheduler: Any, state: dict[str, Any]) -> None:
@@ -38,8 +44,7 @@ def hold_rates(optimizer: Optimizer, scheduler: Any, rates: list[float]) -> None
     factors = [new / before if before else None for new, before in zip(rates, old, strict=True)]
     for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
         group["lr"] = rate if factor is None else group["lr"] * factor
-        if "initial_lr" in group:
-            group["initial_lr"] = rate
+        group["initial_lr"] = rate
     for part in _parts(scheduler):
         if hasattr(part, "base_lrs"):
             part.base_lrs = list(rates)

@@ -1,6 +1,8 @@
 """Last and best checkpoints, resume, and a clean end on SIGTERM or Ctrl-C."""
 
 import logging
+import math
+import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -65,6 +67,7 @@ class Checkpoints:
         self.settings = settings
         self._stop_asked = 0  # number of the signal
         self._previous: dict[int, Any] = {}
+        self._process = 0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -85,6 +88,7 @@ class Checkpoints:
             keep_earlier(self.export, self.folder / "earlier")
         self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
+            self._process = os.getpid()
             self._previous = {number: signal.signal(number, self._ask_to_stop) for number in _STOPPING}
 
     def iteration_completed(self, engine: Engine) -> None:
@@ -112,9 +116,13 @@ class Checkpoints:
     def _is_best(self, epoch: int) -> bool:
         """Whether this epoch's network is; while the best is 0, no class found at all, the latest one is."""
         state = self.validator.state
-        validated = getattr(state, "epoch", None) == epoch
-        latest = validated and state.metrics.get(getattr(state, "key_metric_name", None)) == 0 == state.best_metric
-        return latest or state.best_metric_epoch == epoch
+        if getattr(state, "epoch", None) != epoch:  # not validated in it
+            return False
+        name = getattr(state, "key_metric_name", None)
+        metric = state.metrics.get(name)
+        if metric is not None and math.isnan(metric):
+            logger.warning("%s is not a number after epoch %d: these weights are not kept", name, epoch)
+        return state.best_metric_epoch == epoch or metric == 0 == state.best_metric
 
     def run_ended(self, engine: Engine) -> None:
         for number in list(self._previous):
@@ -166,6 +174,8 @@ class Checkpoints:
         engine.terminate()
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._process:  # a worker that was forked with this handler: it ends with its loader
+            return
         self._stop_asked = number
         if number == signal.SIGINT and number in self._previous:  # asked again, it stops at once
             signal.signal(number, self._previous.pop(number))

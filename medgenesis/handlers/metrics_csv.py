@@ -13,7 +13,7 @@ from medgenesis.storage.tables import read_table, write_table
 
 
 class MetricsCSV:
-    """Write epoch, iteration, metrics, learning rate, seconds and (where known) cubes/s of every epoch to `path`.
+    """Write epoch, iteration, metrics, learning rate, seconds and cubes/s of every epoch to `path`.
 
     Columns of the validation are empty where there was none in an epoch.
 
@@ -61,9 +61,7 @@ class MetricsCSV:
         found = validation_of_epoch(engine, self.validator)
         row |= {f"val_{name.removeprefix('val_')}": value for name, value in found.items()}
         row["learning_rate"] = float(engine.optimizer.param_groups[0]["lr"])
-        row["seconds"] = seconds
         cubes = samples_seen(engine, engine.state.iteration - self._first)
-        if cubes is not None:
-            row["cubes_per_second"] = cubes / max(seconds, 1e-9)
+        row |= {"seconds": seconds, "cubes_per_second": cubes / max(seconds, 1e-9)}
         self.rows.append(row)
         write_table(self.path, self.rows, decimals={"seconds": ".1f", "cubes_per_second": ".1f"})

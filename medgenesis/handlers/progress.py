@@ -5,7 +5,6 @@ import sys
 import time
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.engines import Evaluator
@@ -20,9 +19,8 @@ _LOG_EVERY = 30.0  # seconds
 class Progress:
     """Show the iterations of an epoch as Ignite's progress bar (on a terminal), and log each finished epoch.
 
-    Both show the loss, and cubes/s where the trainer knows them; the line also the validation of its epoch and how long
-    the epochs that are left take at most. Where there is no terminal, an epoch that takes long says every half minute
-    how far it is. Rank 0 only. It works with `PretextTrainer` and with MONAI's `SupervisedTrainer`.
+    Both show the loss and cubes/s; the line also the validation of its epoch and how long the epochs that are left take
+    at most. Where there is no terminal, an epoch that takes long says every half minute how far it is. Rank 0 only.
 
     Args:
         validator: evaluator whose metrics the log line shows, or None.
@@ -55,10 +53,9 @@ class Progress:
     def _start_iteration(self, engine: Engine) -> None:
         self._began = time.perf_counter()
 
-    def _figures(self, engine: Engine, output: Any) -> dict[str, float]:
-        speed = samples_seen(engine, 1)
-        rate = {} if speed is None else {"cubes/s": speed / (time.perf_counter() - self._began)}
-        return {"loss": batch_loss(output).item(), **rate}
+    def _figures(self, engine: Engine, output: dict[str, Any]) -> dict[str, float]:
+        speed = samples_seen(engine, 1) / (time.perf_counter() - self._began)
+        return {"loss": output["loss"].item(), "cubes/s": speed}
 
     def _log_iteration(self, engine: Engine) -> None:
         state, now = engine.state, time.perf_counter()
@@ -72,17 +69,16 @@ class Progress:
             state.max_epochs,
             position,
             state.epoch_length,
-            batch_loss(state.output).item(),
+            state.output["loss"].item(),
             self._left(engine, now),
         )
 
     def _log(self, engine: Engine) -> None:
         state, now = engine.state, time.perf_counter()
         self._logged = now
-        seen = samples_seen(engine, state.iteration - self._first)
-        speed = "" if seen is None else f", {seen / (now - self._epoch_began):.1f} cubes/s"
+        speed = samples_seen(engine, state.iteration - self._first) / (now - self._epoch_began)
         logger.info(
-            "epoch %d of %d: loss %.5f%s%s, at most %s left",
+            "epoch %d of %d: loss %.5f%s, %.1f cubes/s, at most %s left",
             state.epoch,
             state.max_epochs,
             state.metrics["loss"],
@@ -110,14 +106,6 @@ def validation_of_epoch(engine: Engine, validator: Evaluator | None) -> dict[str
     return {name: float(value) for name, value in validator.state.metrics.items()}
 
 
-def batch_loss(output: Any) -> torch.Tensor:
-    """The loss of a trainer's output: of one batch, or of the samples that it was taken apart into."""
-    found = output[0] if isinstance(output, list) else output
-    return torch.as_tensor(found["loss"]).detach().float().mean()
-
-
-def samples_seen(engine: Engine, iterations: int) -> int | None:
-    """Cubes that all ranks see in so many iterations; None of a trainer that does not count them."""
-    loader = engine.data_loader
-    ranks = getattr(getattr(loader, "sampler", None), "world_size", None)
-    return None if ranks is None else iterations * loader.batch_size * ranks
+def samples_seen(engine: Engine, iterations: int) -> int:
+    """Cubes that all ranks see in so many iterations."""
+    return iterations * engine.data_loader.batch_size * engine.data_loader.sampler.world_size

@@ -1,7 +1,5 @@
 """Weights of a network in a file of their own, whole or not at all."""
 
-import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,6 @@ from torch import nn
 from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.weights import with_settings
 
-logger = logging.getLogger(__name__)
-
 
 class SaveWeights:
     """Save a network's state dict when the engine has run: a trainer at its end, an evaluator after each evaluation.
@@ -23,22 +19,14 @@ class SaveWeights:
     Args:
         path: the file; folders are made when the handler is attached, so that a wrong path is known before training.
         network: whose weights to save.
-        best_only: save only if the evaluation's key metric is the best so far; for evaluators. While the best is 0 (no
-            class found at all) the latest is kept: of networks that know nothing, the one that has learnt longest.
         settings: what the network is trained with, kept among the weights (`medgenesis.weights.with_settings`).
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written; an earlier file is as it was.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        network: nn.Module,
-        best_only: bool = False,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.path, self.network, self.best_only, self.settings = Path(path), network, best_only, settings
+    def __init__(self, path: str | Path, network: nn.Module, settings: Mapping[str, Any] | None = None) -> None:
+        self.path, self.network, self.settings = Path(path), network, settings
 
     def attach(self, engine: Engine) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,15 +35,5 @@ class SaveWeights:
     def __call__(self, engine: Engine) -> None:
         if getattr(engine.state, "interrupted", 0):  # a training that is to be continued
             return
-        if engine.state.rank != 0 or (self.best_only and not self._is_best(engine)):
-            return
-        save_checkpoint(with_settings(self.network.state_dict(), self.settings), self.path)
-
-    def _is_best(self, engine: Engine) -> bool:
-        if engine.state.best_metric_epoch == engine.state.epoch:
-            return True
-        name = getattr(engine.state, "key_metric_name", None)
-        metric = engine.state.metrics.get(name)
-        if metric is not None and math.isnan(metric):
-            logger.warning("%s is not a number after epoch %d: these weights are not kept", name, engine.state.epoch)
-        return metric == 0 == engine.state.best_metric
+        if engine.state.rank == 0:
+            save_checkpoint(with_settings(self.network.state_dict(), self.settings), self.path)

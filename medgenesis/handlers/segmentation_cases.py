@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from medgenesis.report import flat_image, three_planes
-from medgenesis.report.run_report import CASE_COLUMNS, WORST, write_run_report
+from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice, write_run_report
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.tables import write_table
 
@@ -56,9 +56,9 @@ class SegmentationCases:
         for item in engine.state.output:
             self._count += 1
             rows = case_rows(item["pred"], item["label"], _spacing(item["image"]))
-            self._rows += [{"case": self._count, **row, "name": self.names.get(row["class"], "")} for row in rows]
-            dice = [row["dice"] for row in rows if row["dice"] is not None]
-            mean = float(np.mean(dice)) if dice else 1.0
+            rows = [{"case": self._count, **row, "name": self.names.get(row["class"], "")} for row in rows]
+            self._rows += rows
+            mean = mean_dice(rows).get(self._count, 1.0)
             if len(self._worst) < WORST or mean < self._worst[-1][0]:
                 self._worst = [*self._worst, (mean, self._count, _drawn(item))]
                 self._worst = sorted(self._worst, key=lambda one: one[:2])[:WORST]

@@ -6,9 +6,9 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch.utils.tensorboard import SummaryWriter
 
-from medgenesis.engines import PretextEvents, PretextTrainer
+from medgenesis.engines import PretextEvents
 from medgenesis.handlers.preview import pretext_image
-from medgenesis.handlers.progress import batch_loss, validation_of_epoch
+from medgenesis.handlers.progress import validation_of_epoch
 
 
 class TensorBoard:
@@ -30,8 +30,7 @@ class TensorBoard:
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
-        ended = PretextEvents.RUN_ENDED if isinstance(engine, PretextTrainer) else Events.COMPLETED
-        engine.add_event_handler(ended, self.close)
+        engine.add_event_handler(PretextEvents.RUN_ENDED, self.close)
 
     def epoch_started(self, engine: Engine) -> None:
         if self._writer is None and engine.state.rank == 0:
@@ -39,7 +38,7 @@ class TensorBoard:
 
     def iteration_completed(self, engine: Engine) -> None:
         if self._writer is not None:
-            self._writer.add_scalar("batch/loss", batch_loss(engine.state.output).item(), engine.state.iteration)
+            self._writer.add_scalar("batch/loss", engine.state.output["loss"].item(), engine.state.iteration)
 
     def epoch_completed(self, engine: Engine) -> None:
         if self._writer is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,7 @@ _NO_CURVE = ("iteration", "seconds", "cubes_per_second")
 _SHARES = ("dice", "auc", "accuracy", "probe", "spread", "pruned")  # from 0 to 1: not on a logarithmic axis
 
 Row = Mapping[str, str]
+Points = tuple[np.ndarray, np.ndarray]  # epochs, values
 
 
 def write_run_report(folder: str | Path, title: str = "Training") -> Path | None:
@@ -49,7 +51,7 @@ def add_cases(report: Report, folder: Path) -> None:
         return
     dice = mean_dice(rows)
     order = sorted(dice, key=lambda case: (dice[case], int(case)))
-    unit = rows[0]["unit"]
+    measures = measured_in(rows[0]["unit"])
     report.heading(f"Cases, the worst first: {len(order)}")
     drawn = [(case, folder / "cases" / f"case_{int(case):04d}.png") for case in order]
     gallery = [
@@ -61,21 +63,13 @@ def add_cases(report: Report, folder: Path) -> None:
         report.gallery(gallery)
         report.paragraph("Coloured: found. Yellow line: reference. R and A: the patient's right and front.")
     report.table(
-        (
-            "class",
-            "cases",
-            "mean Dice",
-            f"Hausdorff 95, {unit}",
-            f"surface distance, {unit}",
-            "found, mL",
-            "reference, mL",
-        ),
-        [_of_class(rows, name) for name in dict.fromkeys(map(class_name, rows))],
+        ("class", "cases", *measures),
+        [(name, *means_of_class(rows, name)) for name in dict.fromkeys(map(class_name, rows))],
         f"Means by class, of the cases that have a value. {DISTANCES}",
     )
     listed = [row for case in order for row in rows if row["case"] == case][:_LISTED]
     report.table(
-        ("case", "class", "Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"),
+        ("case", "class", *measures),
         [(int(row["case"]), class_name(row), *_readable([*map(_number, _measured(row))])) for row in listed],
         f"Cases by their number in the section, the worst first ({len(listed)} of {len(rows)} rows; all: cases.csv). "
         "A dash: the class is absent from one of the two.",
@@ -87,11 +81,11 @@ def class_name(row: Row) -> str:
     return f"{row['class']} {row.get('name') or ''}".strip()
 
 
-def mean_dice(rows: Sequence[Row]) -> dict[str, float]:
+def mean_dice(rows: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
     """Of each case over its classes; a case without any class counts as right."""
-    values: dict[str, list[float]] = {}
+    values: dict[Any, list[float]] = {}
     for row in rows:
-        values.setdefault(row["case"], []).extend([float(row["dice"])] if row["dice"] else [])
+        values.setdefault(row["case"], []).extend([] if row["dice"] in ("", None) else [float(row["dice"])])
     return {case: float(np.mean(found)) if found else 1.0 for case, found in values.items()}
 
 
@@ -99,10 +93,16 @@ def _measured(row: Row) -> list[str]:
     return [row[name] for name in ("dice", "hausdorff_95", "surface_distance", "found_ml", "reference_ml")]
 
 
-def _of_class(rows: Sequence[Row], name: str) -> tuple:
+def measured_in(unit: str) -> tuple[str, ...]:
+    """Headings of the measures of a case; distances in mm or pixels."""
+    return "Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"
+
+
+def means_of_class(rows: Sequence[Row], name: str) -> tuple:
+    """Number of a class's cases, and the means of their measures, of those that have a value."""
     own = [row for row in rows if class_name(row) == name]
     columns = ([float(value) for value in column if value] for column in zip(*map(_measured, own), strict=True))
-    return name, len(own), *_readable([float(np.mean(column)) if column else None for column in columns])
+    return len(own), *_readable([float(np.mean(column)) if column else None for column in columns])
 
 
 def _readable(measured: Sequence[float | None]) -> list[str | None]:
@@ -144,12 +144,15 @@ def _curves(report: Report, path: Path) -> None:
     report.heading("Training")
     last = max(epochs.max() for epochs, _ in curves.values())
     report.paragraph(f"{last:.0f} epochs.")
+    losses = {_section(name): points for name, points in curves.items() if _base(name) == "loss"}
     bases = sorted(dict.fromkeys(map(_base, curves)), key=lambda base: (base == "learning rate", base != "loss"))
     for base in bases:
         lines = {}
         for name, points in curves.items():
             if _base(name) == base and np.isfinite(points[1]).any():
-                lines["validation" if name.startswith("val_") else "training"] = points
+                lines[_section(name)] = points
+        if base != "loss" and all(_same(lines.get(name), points) for name, points in losses.items()):
+            continue  # of one part alone, which is the loss
         if lines:
             share = any(word in base for word in _SHARES)
             every = np.concatenate([values[np.isfinite(values)] for _, values in lines.values()])
@@ -159,6 +162,14 @@ def _curves(report: Report, path: Path) -> None:
 
 def _recorded(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return read_curves(path) if path.is_file() else {}
+
+
+def _same(one: Points | None, other: Points) -> bool:
+    return one is not None and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _section(name: str) -> str:
+    return "validation" if name.startswith("val_") else "training"
 
 
 def _base(name: str) -> str:

@@ -71,6 +71,8 @@ def test_every_task_begins_and_ends_alike(name):
             "$medgenesis.errors.say_cause_last()",
             "$medgenesis.bundles.check_settings(@settings)",
         ]
+        wanted = "@output_dir, @models" if "models" in config else "@output_dir"
+        assert f"$medgenesis.storage.check_writable({wanted})" in config["initialize"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -62,17 +62,21 @@ def test_inference_needs_nothing_typed(trained, modalities, tmp_path):
         assert nib.load(path).shape == (20, 20, 18) and np.allclose(nib.load(path).affine, np.eye(4))
 
 
-@pytest.mark.parametrize("task", ["embed", "restore", "classify", "predict"])
-def test_tasks_after_it_likewise(trained, tmp_path, task):
+@pytest.mark.parametrize(
+    ("task", "file"),
+    [("embed", "embeddings.csv"), ("restore", "*.nii.gz"), ("classify", "auc.csv"), ("predict", "predictions.csv")],
+)
+def test_tasks_after_it_likewise(trained, tmp_path, task, file):
     if task == "predict":
         trained.run("classify", classify_epochs=1, batch_size=2)
     epochs = {"classify_epochs": 1, "batch_size": 2} if task == "classify" else {}
     trained.run(task, kind=None, output_dir=str(tmp_path), **epochs)
-    assert any(tmp_path.iterdir())
+    assert list(tmp_path.rglob(file))
 
 
 def test_evaluation_likewise(trained, tmp_path):
     trained.run("finetune", "evaluate", output_dir=str(tmp_path))
+    assert list(tmp_path.rglob("cases.csv"))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,17 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, MetaTensor
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines import SupervisedEvaluator
 from monai.handlers import ValidationHandler, from_engine
 from monai.handlers.mean_dice import MeanDice
 from monai.transforms import AsDiscreted
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from medgenesis.data import SeededSampler
+from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import SegmentationCases, TrainingLogs, progress
 from medgenesis.handlers.segmentation_cases import case_rows
+from medgenesis.methods import Supervised
 from medgenesis.storage.tables import read_table
 
 SPACING = (2.0, 1.0, 3.0)
@@ -27,11 +30,19 @@ def item(seed):
     return {"image": image, "label": MetaTensor((image > 0.5).float(), affine=affine)}
 
 
+class Items(list):
+    """Taken by the keys of a `SeededSampler`, (epoch, index)."""
+
+    def __getitem__(self, key):
+        return super().__getitem__(key[1])
+
+
 @pytest.fixture
 def trainer(tmp_path):
     torch.manual_seed(0)
     network = torch.nn.Conv3d(1, 2, 1)
-    loader = DataLoader([item(seed) for seed in range(4)], batch_size=2)
+    items = Items(item(seed) for seed in range(4))
+    loader = DataLoader(items, batch_size=2, sampler=SeededSampler(len(items), 0))
     dice = {"val_mean_dice": MeanDice(include_background=False, output_transform=from_engine(["pred", "label"]))}
     evaluator = SupervisedEvaluator(
         "cpu",
@@ -42,18 +53,15 @@ def trainer(tmp_path):
         val_handlers=[SegmentationCases(tmp_path, "Test")],
     )
     losses = []
-    trainer = SupervisedTrainer(
+    trainer = PretextTrainer(
         "cpu",
         3,
         loader,
-        network,
+        Supervised(network, lambda pred, label: torch.nn.functional.cross_entropy(pred, label[:, 0].long())),
         torch.optim.SGD(network.parameters(), 0.1),
-        lambda pred, label: torch.nn.functional.cross_entropy(pred, label[:, 0].long()),
         train_handlers=[ValidationHandler(2, evaluator), TrainingLogs(tmp_path, evaluator, "Test")],
     )
-    trainer.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda e: losses.append(progress.batch_loss(e.state.output).item())
-    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output["loss"].item()))
     trainer.losses, trainer.validator = losses, evaluator
     return trainer
 
@@ -66,8 +74,9 @@ def test_the_table_the_log_and_the_report_are_what_the_run_had(trainer, tmp_path
     assert [float(row["loss"]) for row in rows] == pytest.approx(np.reshape(trainer.losses, (3, 2)).mean(1), rel=1e-5)
     assert [bool(row["val_mean_dice"]) for row in rows] == [False, True, False]  # not the figure of an earlier epoch
     lines = [record.getMessage() for record in caplog.records if record.name == "medgenesis.handlers.progress"]
-    assert lines[0].startswith(f"epoch 1 of 3: loss {float(rows[0]['loss']):.5f}, at most ")
-    assert f", val mean dice {float(rows[1]['val_mean_dice']):.4f}, at most" in lines[1]
+    assert lines[0].startswith(f"epoch 1 of 3: loss {float(rows[0]['loss']):.5f}, ")
+    assert " cubes/s, at most " in lines[0]
+    assert f", val mean dice {float(rows[1]['val_mean_dice']):.4f}, " in lines[1]
     assert lines[2].endswith("at most 0:00:00 left")
     written = [record.getMessage() for record in caplog.records if record.getMessage().startswith("written: ")]
     assert str(tmp_path / "report.html") in written[-1]

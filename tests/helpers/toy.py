@@ -1,5 +1,6 @@
 """A small, complete pre-training run: seeded cubes, a network with dropout, every stateful handler."""
 
+import csv
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,11 @@ class ToyCubes(Dataset):
         return {"image": torch.from_numpy(0.5 * target + 0.5 * noise), "target": torch.from_numpy(target)}
 
 
+def scheduled_rates(optimizer):
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=5)
+    return torch.optim.lr_scheduler.ChainedScheduler([warmup, torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5)])
+
+
 def toy_trainer(
     folder: Path,
     *,
@@ -40,6 +46,7 @@ def toy_trainer(
     lr=0.05,
     network=None,
     every=None,
+    scheduled=True,
     **settings,
 ):
     torch.manual_seed(0)
@@ -54,19 +61,14 @@ def toy_trainer(
         )
     method = ModelsGenesis(network)
     optimizer = torch.optim.SGD(method.parameters(), lr=lr, momentum=0.9)
-    scheduler = torch.optim.lr_scheduler.ChainedScheduler(
-        [
-            torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=5),
-            torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5),
-        ]
-    )
+    scheduler = scheduled_rates(optimizer) if scheduled else None
     cubes = ToyCubes()
     loader = DataLoader(cubes, 2, sampler=SeededSampler(len(cubes), seed=3), drop_last=True)
     fixed = DataLoader(cubes, 4, sampler=SeededSampler(len(cubes), shuffle=False, fixed=True))
     validator = PretextEvaluator("cpu", fixed, method)
     handlers = [
         ValidationHandler(1, validator),
-        LrScheduleHandler(scheduler, epoch_level=False, print_lr=False),
+        *([LrScheduleHandler(scheduler, epoch_level=False, print_lr=False)] if scheduled else []),
         EarlyStopping(validator, patience),
         MetricsCSV(folder / "metrics.csv", validator),
         *extra,
@@ -75,6 +77,32 @@ def toy_trainer(
     return PretextTrainer(
         "cpu", epochs, loader, method, optimizer, scheduler, handlers, accumulation_steps=accumulation_steps, **settings
     )
+
+
+def same(a, b):
+    """Two state dicts are equal to the last bit."""
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def rows(folder):
+    """The lines of metrics.csv, without times."""
+    with (folder / "metrics.csv").open() as file:
+        return [
+            {k: v for k, v in row.items() if k not in ("seconds", "cubes_per_second")} for row in csv.DictReader(file)
+        ]
+
+
+def end_as_if_never_stopped(folder, extra=()):
+    """Continue the run in `folder`/stopped, and compare it with one that was never stopped."""
+    whole = toy_trainer(folder / "whole", extra=extra)
+    whole.run()
+    again = toy_trainer(folder / "stopped", extra=extra)
+    again.run()
+    same(again.method.state_dict(), whole.method.state_dict())
+    assert rows(folder / "stopped") == rows(folder / "whole")
+    same(*(torch.load(folder / name / "models" / "pretrained.pt", weights_only=True) for name in ("stopped", "whole")))
 
 
 class Slow:

@@ -14,7 +14,7 @@ from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import read_datalist
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.label_choice import label_names
-from medgenesis.data.labels import parse_label_merge
+from medgenesis.data.labels import MergeLabelsd, parse_label_merge
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
@@ -138,7 +138,6 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
         raise DatalistError(f"{path}: must name scans; found every section empty. Make it by `medgenesis datalist`.")
     header = {key: value for key, value in datalist.items() if key not in (*SECTIONS, UNLABELED)}
     found = Found(Path(path), header, settings, places, [one for records in listed.values() for one in records])
-    merge = found.targets()
     chosen = [found.of(section) for section in found.sections]
     chosen = [
         few[i]
@@ -152,7 +151,7 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
         found.records,
         preprocessing(label_keys="label", intensity=None, spacing_mm=settings.spacing_mm, allow_missing_keys=True),
         ScaleIntensityPresetd("image", **preset_options(settings.intensity or "ct")),
-        draw=partial(_draw, merge=merge),
+        draw=partial(_draw, merge=settings.label_merge),
         drawn=chosen,
         crop=crop,
         num_workers=num_workers,
@@ -161,14 +160,11 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
     return found
 
 
-def _draw(item: dict[str, Any], merge: Mapping[int, int] | None) -> np.ndarray:
+def _draw(item: dict[str, Any], merge: Mapping[int | str, Any] | None) -> np.ndarray:
+    if merge:
+        item = MergeLabelsd("label", merge, allow_missing_keys=True)(item)
     image, label = item["image"], item.get("label")
     volume, map_ = np.asarray(image[0]), None if label is None else np.asarray(label[0])
-    if map_ is not None and merge is not None:
-        merged = np.zeros_like(map_)
-        for source, target in merge.items():
-            merged[map_ == source] = target
-        map_ = merged
     if volume.ndim == 2:
         return flat_image(volume, map_, longest=2 * _LONGEST)
     spacing = [float(mm) for mm in image.pixdim]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medgenesis.report import Report, read_curves
-from medgenesis.report.run_report import DISTANCES, add_cases, class_name
+from medgenesis.report.run_report import DISTANCES, add_cases, class_name, means_of_class, measured_in
 from medgenesis.storage.tables import read_table
 
 Row = Mapping[str, str]
@@ -73,25 +73,12 @@ def _by_class(report: Report, folder: Path, starts: Sequence[str], counts: Seque
             cases = [row for path in paths if path.is_file() for row in read_table(path)]
             unit = cases[0]["unit"] if cases else unit
             for name in dict.fromkeys(map(class_name, cases)):
-                own = [row for row in cases if class_name(row) == name]
-                rows.append((name, count, start, *(_mean(own, *of) for of in _MEASURES)))
+                rows.append((name, count, start, *means_of_class(cases, name)[1:]))
     if rows:
         rows.sort(key=lambda row: int(row[0].split()[0]))
-        headers = ("class", "labelled", "start", "Dice", f"HD95, {unit}", f"surface, {unit}")
         caption = f"Means over test patients and seeds, of those that have a value. {DISTANCES}"
         report.heading("By class")
-        report.table((*headers, "found, mL", "reference, mL"), rows, caption)
-
-
-_MEASURES = (
-    *(("dice", ".3f"), ("hausdorff_95", ".1f"), ("surface_distance", ".1f")),
-    *(("found_ml", ".1f"), ("reference_ml", ".1f")),
-)
-
-
-def _mean(rows: Sequence[Row], name: str, form: str) -> str | None:
-    values = [float(row[name]) for row in rows if row[name]]
-    return f"{np.mean(values):{form}}" if values else None
+        report.table(("class", "labelled", "start", *measured_in(unit)), rows, caption)
 
 
 def _losses(report: Report, folder: Path, starts: Sequence[str], count: int, seed: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.data import load_datalist
+from medgenesis.data import datalist_header, load_datalist
 from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
@@ -19,6 +19,7 @@ from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, finge
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
+from medgenesis.weights import settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -122,13 +123,18 @@ def compare_few_labels(
         )
     trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
     alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
+    header = datalist_header(datalist)
+    also = {  # what runs take from files that are named alone
+        "settings of the pre-training": dict(settings_of(trained[0])) if trained else {},
+        "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
+    }
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
     runs = list(itertools.product(counts, seeds, inits.items()))
     for count, seed, (name, init) in track(runs, "fine-tunings"):
         chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
         own = overrides if init != "scratch" else {**alike, **overrides}
         settings = dict(init=init, seed=seed, iterations=iterations, overrides=own)
-        result = _once(folder / run_folder(name, count, seed), configs, chosen, test, settings)
+        result = _once(folder / run_folder(name, count, seed), configs, chosen, test, settings, also)
         logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
         dice.setdefault((count, name), []).append(result)
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
@@ -142,10 +148,17 @@ def compare_few_labels(
     return table
 
 
-def _once(run: Path, configs: Sequence[str | Path], training: list, test: list, settings: dict[str, Any]) -> np.ndarray:
+def _once(
+    run: Path,
+    configs: Sequence[str | Path],
+    training: list,
+    test: list,
+    settings: dict[str, Any],
+    also: Mapping[str, Any],
+) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
     path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",), _TRAINING)}, changed="renew")
-    made_with = _made_with(configs, training, test, **settings)
+    made_with = _made_with(configs, training, test, also, **settings)
     if not steps.done("dice", made_with):
         with steps.doing("dice", made_with):
             dice = dice_after_finetuning(configs, training, test, run, **settings)
@@ -159,6 +172,7 @@ def _made_with(
     configs: Sequence[str | Path],
     training: list,
     test: list,
+    also: Mapping[str, Any],
     init: str,
     overrides: Mapping[str, Any] | None,
     **numbers: int,
@@ -173,6 +187,7 @@ def _made_with(
         "labelled records (fingerprint)": fingerprint([record_fingerprint(record) for record in training]),
         "test records (fingerprint)": fingerprint([record_fingerprint(record) for record in test]),
         **numbers,
+        **{f"{name} (fingerprint)": fingerprint(content) for name, content in also.items()},
         **{name: overrides[name] for name, is_plain in plain.items() if is_plain},
         **{f"{name} (fingerprint)": fingerprint(overrides[name]) for name, is_plain in plain.items() if not is_plain},
     }

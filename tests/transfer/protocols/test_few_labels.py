@@ -14,6 +14,7 @@ from monai.bundle import ConfigWorkflow
 
 from medgenesis.transfer import bootstrap_interval, compare_few_labels
 from medgenesis.transfer.protocols import few_labels
+from medgenesis.weights import with_settings
 
 STARTS = ("pre-trained", "scratch")
 
@@ -63,6 +64,22 @@ def test_finished_runs_are_repeated_only_where_something_has_changed(comparison,
     assert len(asked) == 32
 
 
+def test_what_runs_take_from_files_counts_as_settings(comparison, tmp_path):
+    """The labels' merge in the list's header; from scratch too, the settings that came with the pre-trained weights."""
+    compare, asked = comparison
+    compare()
+    listed = json.loads((tmp_path / "list.json").read_text())
+    (tmp_path / "list.json").write_text(json.dumps({**listed, "label_merge": {"1": [1], "2": [6]}}))
+    compare()
+    assert len(asked) == 16
+    (tmp_path / "list.json").write_text(json.dumps({**listed, "label_merge": {"1": [6], "2": [1]}}))
+    compare()
+    assert len(asked) == 24
+    torch.save(with_settings({"weight": torch.zeros(1)}, {"width": 4}), tmp_path / "pretrained.pt")
+    compare()
+    assert len(asked) == 32 and compare() and len(asked) == 32
+
+
 def test_starts_learn_from_the_same_patients_and_fewer_are_among_more(comparison):
     compare, asked = comparison
     compare()
@@ -110,7 +127,7 @@ def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
     for text in (None, "width: 8", "width: 16", "width: 8"):
         if text is not None:
             settings.write_text(text)
-        made_with.append(few_labels._made_with([config], [], [], "scratch", None))
+        made_with.append(few_labels._made_with([config], [], [], {}, "scratch", None))
     assert made_with[1] == made_with[3] and all(made_with[i] != made_with[j] for i, j in ((0, 1), (1, 2), (0, 2)))
 
 
