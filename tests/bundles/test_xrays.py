@@ -16,6 +16,7 @@ from PIL import Image
 from medgenesis.engines import PretextTrainer, StagedWorkflow
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError, VolumeError, cause_of
 from medgenesis.networks import ResNet25D
+from medgenesis.weights import settings_of
 
 TINY = {
     "backbone": "resnet18",
@@ -227,7 +228,9 @@ def test_one_class_a_volume(adam, phantoms):
     workflow = adam.run("classify", "slabs", init="scratch", num_classes=2)
     assert workflow.parser.get_parsed_content("loss").__class__.__name__ == "CrossEntropyLoss"
     assert weights_of(adam.root / "models" / "classifier.pt")["head.1.weight"].shape == (2, 512)
-    adam.run("predict", "slabs", kind=None, num_classes=2, section="validation", output_dir=str(adam.root / "new"))
+    assert settings_of(adam.root / "models" / "classifier.pt")["multi_label"] is False
+    new = {"datalist": str(phantoms), "section": "validation", "output_dir": str(adam.root / "new")}
+    adam.run("predict", kind=None, **new)  # what it is, and of what, comes with the weights
     told = (adam.root / "new" / "predictions.csv").read_text()
     assert told == (adam.root / "runs" / "classify" / "predictions.csv").read_text()
 

@@ -1,0 +1,52 @@
+"""What a run of a bundle is told by, and where its weights go."""
+
+import json
+
+import pytest
+
+from medgenesis import bundles
+
+
+@pytest.fixture
+def told(fresh_bundle, phantoms, tmp_path):
+    """told(merge, **settings) -> the `made_with` of a fine-tuning, of a list with that merge in its header."""
+    listed = json.loads(phantoms.read_text())
+    for records in (listed[section] for section in ("training", "validation", "test")):
+        for record in records:
+            record |= {key: str(phantoms.parent / record[key]) for key in ("image", "label")}
+
+    def told(merge, **settings):
+        (tmp_path / "list.json").write_text(json.dumps({**listed, "label_merge": merge}))
+        fresh_bundle.datalist = tmp_path / "list.json"
+        workflow = fresh_bundle.workflow("finetune", init="scratch", **settings)
+        return workflow.parser.get_parsed_content("train#trainer#made_with")
+
+    return told
+
+
+def test_what_may_change_and_what_may_not(told):
+    merge = {"1": [1], "2": [6]}
+    first = told(merge)
+    json.dumps(first)  # plain data
+    for free in ({"num_workers": 1}, {"learning_rate": 0.1}, {"finetune_epochs": 9}, {"cache": "none"}):
+        assert told(merge, **free) == first, free
+    others = [
+        told({"1": [6], "2": [1]}),
+        *(told(merge, **one) for one in ({"cube_size": [32, 32, 32]}, {"norm": "instance"}, {"overlap": 0.25})),
+        told(merge, **{"train#random_transforms#2#prob": 0.1}),
+    ]
+    assert all(other != first for other in others)
+
+
+def test_a_trial_in_a_folder_of_its_own_leaves_the_models_alone(tmp_path):
+    default = tmp_path / "runs" / "finetune"
+    assert bundles.models_folder(tmp_path, default, default) == str(tmp_path / "models")
+    assert bundles.models_folder(tmp_path, tmp_path / "trial", default) == str(tmp_path / "trial")
+
+
+def test_settings_are_checked_before_a_label_map_is_read(fresh_bundle, monkeypatch):
+    monkeypatch.setattr("medgenesis.data.choose_labels", lambda *_, **__: pytest.fail("label maps were read"))
+    with pytest.raises(RuntimeError) as error:
+        fresh_bundle.workflow("finetune", init="scratch", overlap=2)
+    assert "overlap: must be from 0 to below 1" in str(error.getrepr(style="long"))
+    fresh_bundle.workflow("finetune", init="scratch")
