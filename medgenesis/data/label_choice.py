@@ -183,7 +183,7 @@ def _some(values: Any) -> str:
 
 def _count(sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str) -> dict[str, dict]:
     """Voxels of each stored label, a section at a time."""
-    load = Preprocessing([LoadVolumed("label"), JoinLabelLayersd("label")])
+    load = Preprocessing([LoadVolumed("label", label_keys="label"), JoinLabelLayersd("label")])
     memory = None if cache_dir is None else RememberedChecks(cache_dir, load, VolumeCheck())
     counts = {}
     for section, records in sections.items():
