@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check that no test patient of the second was in the first",
     )
     parser.add_argument("--out", metavar="LIST.json", help="list to write (with --images, --dataset and --join)")
-    parser.add_argument("--name", help="name of the list (default: the folder's)")
+    parser.add_argument("--name", help="name of the list (default: as a dataset.json says, or the folder's)")
     folder = parser.add_argument_group("with --images")
     folder.add_argument(
         "--labels", metavar="DIR", help="label maps of the same names; scans without one are left for pre-training"

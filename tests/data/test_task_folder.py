@@ -60,3 +60,17 @@ def test_scans_that_are_said_and_not_there(tmp_path, caplog):
     )
     make_datalist(root, splits=(1, 0, 0))
     assert "says 4 training scans, found 2" in caplog.text
+
+
+def test_channels_that_are_kept_separate(tmp_path):
+    said = {"channel_names": {"0": "FLAIR", "1": "T1w"}, "labels": {"background": 0, "x": 1}, "file_ending": ".nii.gz"}
+    root = _task(tmp_path, said, ["a_0000", "a_0001", "b_0000", "b_0001"], ["a", "b"])
+    records = make_datalist(root, splits=(1, 0, 0), channels="separate")["training"]
+    pairs = sorted((record["image"][-13:-7], record["label"][-8:-7], record["patient"]) for record in records)
+    assert pairs == [(f"{case}_000{channel}", case, case) for case in "ab" for channel in range(2)]
+
+
+def test_a_given_name_goes_before_that_of_the_task(tmp_path):
+    root = _task(tmp_path, {"name": "Liver", "modality": {"0": "CT"}, "labels": LABELS}, ["l_1"], ["l_1"])
+    given, said = (make_datalist(root, splits=(1, 0, 0), name=name) for name in ("mine", None))
+    assert given["name"] == "mine" and said["name"] == "Liver"
