@@ -1,6 +1,7 @@
 """The name by which an error calls a volume, and the names of what is written for images: one rule for all of it."""
 
 import hashlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -50,12 +51,12 @@ class OutputNames:
             key: name if seen[name.casefold()] == 1 else _name(*key, root, key in suffixed, True)
             for key, name in plain.items()
         }
-        taken: dict[str, str] = {}
+        self._taken: dict[str, str] = {}  # name without case -> path
         for (path, _), name in self.names.items():
-            if taken.setdefault(name.casefold(), path) != path:
+            if self._taken.setdefault(name.casefold(), path) != path:
                 raise DatalistError(
                     f"{path}: must have a name of its own for what is written; found {name}, as of "
-                    f"{taken[name.casefold()]}. Rename one, or give another output_dir to each."
+                    f"{self._taken[name.casefold()]}. Rename one, or give another output_dir to each."
                 )
 
     def of(self, item: Mapping[str, Any], key: str = "image") -> str:
@@ -67,9 +68,11 @@ class OutputNames:
         """
         found = _key(volume_name(item[key]), item)
         if found not in self.names:  # of no list: told apart by a number
-            name, taken = _name(*found, Path(found[0]).parent), {one.casefold() for one in self.names.values()}
-            numbered = (f"{name}_{number}" for number in range(1, len(taken) + 2))
-            self.names[found] = next(one for one in (name, *numbered) if one.casefold() not in taken)
+            name = _name(*found, Path(found[0]).parent)
+            numbered = (f"{name}_{number}" for number in itertools.count(1))
+            free = (one for one in itertools.chain([name], numbered) if one.casefold() not in self._taken)
+            self.names[found] = next(free)
+            self._taken[self.names[found].casefold()] = found[0]
         return self.names[found]
 
 
