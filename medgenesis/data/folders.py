@@ -20,8 +20,8 @@ from medgenesis.data.sections import Sections, in_sections
 from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
 from medgenesis.data.task_folder import TaskFolder, check_task_folder, task_folder
 from medgenesis.errors import DatalistError
-from medgenesis.io.readers import ArrayReader, open_array
-from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.io.readers import ArrayReader, array_shape
+from medgenesis.io.suffixes import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ def make_datalist(
     Raises:
         ValueError: an unknown preset.
         DatalistError: empty folder, label maps without image, no label map at all, a patient in two sections.
+        VolumeError: a NumPy array whose header cannot be read.
     """
     images = Path(images)
     if not images.is_dir():
@@ -182,9 +183,13 @@ def _given(label_merge, label_names, modality, name) -> dict[str, Any]:
 
 
 def rows_of(record: dict) -> list[dict]:
-    """The record itself, or one for each row where its image is a stack of cubes."""
+    """The record itself, or one for each row where its image is a stack of cubes.
+
+    Raises:
+        VolumeError: a NumPy array whose header cannot be read.
+    """
     image = record["image"]
     if not isinstance(image, str) or not image.lower().endswith(ArrayReader.suffixes):
         return [record]
-    shape = open_array(image).shape
+    shape = array_shape(image)
     return [record] if len(shape) < 4 else [{**record, "cube": row} for row in range(shape[0])]

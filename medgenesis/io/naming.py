@@ -13,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from medgenesis.errors import DatalistError
+from medgenesis.io.suffixes import split_suffix
 
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's number of a channel
 _LONGEST = 200  # bytes of the last part of a name; file systems take 255, with what is added to it
@@ -94,14 +95,10 @@ def _key(image: Any, record: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _name(path: str, part: str | None, root: Path, several: bool = False, suffixed: bool = False) -> str:
-    from medgenesis.io.volume_reader import SUFFIXES  # which itself names volumes
-
     folder, name = os.path.relpath(Path(path).parent, root), Path(path).name
-    ends = () if Path(path).is_dir() else SUFFIXES
-    suffix = max((end for end in ends if name.lower().endswith(end)), key=len, default="")
-    stem = name[: len(name) - len(suffix)]
+    stem, suffix = (name, "") if Path(path).is_dir() else split_suffix(name)
     stem = _CHANNEL.sub("", stem) if several else stem
-    stem += name[len(name) - len(suffix) :].replace(".", "_") if suffixed else ""
+    stem += suffix.replace(".", "_") if suffixed else ""
     stem += "" if part is None else f"_{part}"
     raw = os.fsencode(stem)
     if len(raw) > _LONGEST:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from medgenesis.data import load_datalist, make_datalist, write_datalist
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 
 
@@ -260,3 +260,11 @@ def test_every_series_of_a_tree_is_a_record(write_series, tmp_path, tree, random
     assert all(
         ("series" in record) == (tree[record["image"].removeprefix(f"{tmp_path}/{root}/")] > 1) for record in records
     )
+
+
+@pytest.mark.parametrize("name", ["b.npy", "b.npz"])
+def test_a_damaged_array_is_named(tmp_path, name):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    (tmp_path / name).write_bytes((tmp_path / "a.npy").read_bytes()[:-5])
+    with pytest.raises(VolumeError, match=f"{name}: cannot be read, truncated or damaged"):
+        make_datalist(tmp_path)
