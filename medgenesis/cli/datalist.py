@@ -78,12 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Path | None:
     """Make or join a list, and return its path; or check two, or tell which published data sets there are."""
-    from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
+    from medgenesis.data.datalists import join_datalists, read_datalist, with_channels, write_datalist
     from medgenesis.data.unseen import check_unseen
     from medgenesis.datasets import DATASETS
 
     if args.check:
-        compared = check_unseen(*(read_datalist(path) for path in args.check), names=args.check)
+        lists = [with_channels(read_datalist(path)) for path in args.check]
+        compared = check_unseen(*lists, names=args.check)
         logger.info("no test patient of %s is in %s, by the keys (%s)", args.check[1], args.check[0], compared)
         return None
     if args.datasets:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.json_files import read_json_object
-from medgenesis.data.records import check_record, file_exists, files_of, relative_record
+from medgenesis.data.records import check_record, file_exists, files_of, relative_record, with_channel_files
 from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
 from medgenesis.data.unseen import key_kinds
 from medgenesis.errors import DatalistError
@@ -27,7 +27,8 @@ def load_datalist(
     A record has `image` (a file, or one for each channel) and, where given, `label`, `patient`, `weight` (how often it
     is drawn), `cube` (row of a stack), `series` (one DICOM series of several in a folder), `intensity` (its own preset,
     see `ScaleIntensityPresetd`), `class` (a whole number) or `classes` (0 or 1 for each of several findings). All are
-    data: what they say is never a part of a config.
+    data: what they say is never a part of a config. Where an image is absent, and files of its name with nnU-Net's
+    channel (`_0000`, …) are there, these are the image.
 
     Args:
         path: the list.
@@ -47,9 +48,11 @@ def load_datalist(
             "the list."
         )
     records = datalist[section] + (datalist.get(UNLABELED, []) if unlabeled else [])
+    gone = {name for record in records for name in files_of(record) if not file_exists(name)}
+    if gone:
+        records = [with_channel_files(record) for record in records]
     names = dict.fromkeys(name for record in records for name in files_of(record))
-    absent = [name for name in names if not file_exists(name)]
-    gone = set(absent)
+    absent = [name for name in names if name in gone]
     present = [record for record in records if gone.isdisjoint(files_of(record))]
     if absent and (on_error != "skip" or not present):
         raise DatalistError(
@@ -71,7 +74,7 @@ def datalist_header(path: str | Path) -> dict[str, Any]:
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """The whole list, file names absolute; the files need not exist.
+    """The whole list, file names absolute; the files need not exist, and are not looked for.
 
     Raises:
         DatalistError: unreadable or malformed.
@@ -100,6 +103,12 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     if isinstance(said, int) and said != len(datalist.get("training", [])):
         logger.warning("%s: says numTraining %d, found %d records", path, said, len(datalist.get("training", [])))
     return datalist
+
+
+def with_channels(datalist: Mapping[str, Any]) -> dict[str, Any]:
+    """The list of `read_datalist` with the images that `load_datalist` finds: nnU-Net's channels of absent ones."""
+    found = {section: list(map(with_channel_files, datalist[section])) for section in _SECTIONS if section in datalist}
+    return {**datalist, **found}
 
 
 def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
@@ -136,7 +145,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     weights = [weight for _, weight in weighted]
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
-    lists = [read_datalist(path) for path, _ in weighted]
+    lists = [with_channels(read_datalist(path)) for path, _ in weighted]
     header = {key: value for key, value in lists[0].items() if key not in _SECTIONS}
     agreed = {key: value for key, value in header.items() if all(other.get(key) == value for other in lists)}
     joined: dict[str, Any] = {**agreed, "name": name}

@@ -194,6 +194,19 @@ def test_the_dataset_json_of_nnunet(tmp_path):
     path = _write(tmp_path / "v1.json", training=[{"image": "./a.nii.gz"}, {"image": "./b.nii.gz"}])
     images = [record["image"] for record in load_datalist(path)]
     assert images == [[f"{tmp_path}/a_000{channel}.nii.gz" for channel in range(3)], f"{tmp_path}/b_0000.nii.gz"]
+    unasked = [f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii.gz"]
+    assert [record["image"] for record in read_datalist(path)["training"]] == unasked
+
+
+def test_channel_files_of_names_with_dots_and_where_lists_are_compared(tmp_path):
+    names = [f"TCGA-02-0003_2001.01.01_000{channel}.nii.gz" for channel in range(2)]
+    for name in names:
+        (tmp_path / name).touch()
+    by_case = _write(tmp_path / "case.json", training=[{"image": "TCGA-02-0003_2001.01.01.nii.gz"}])
+    by_file = _write(tmp_path / "file.json", test=[{"image": names}])
+    assert load_datalist(by_case) == [{"image": [str(tmp_path / name) for name in names]}]
+    with pytest.raises(DatalistError, match="training and test"):
+        join_datalists([(by_case, 1), (by_file, 1)])
 
 
 def test_strings_of_a_list_stay_strings(tmp_path):

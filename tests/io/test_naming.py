@@ -10,7 +10,6 @@ from monai.data import MetaTensor
 
 from medgenesis.errors import DatalistError
 from medgenesis.io.naming import OutputNames
-from medgenesis.io.suffixes import split_suffix
 
 
 def named(*images, cubes=()):
@@ -82,16 +81,3 @@ def test_series_of_one_folder_have_names_of_their_own(tmp_path):
     assert list(OutputNames(records).names.values()) == ["d_a1", "d_b2"]
     item = {**records[1], "image": MetaTensor([[0.0]], meta={"filename_or_obj": str(tmp_path / "d")})}
     assert OutputNames(records).of(item) == "d_b2"
-
-
-@pytest.mark.parametrize(
-    "name, parts",
-    [
-        ("TCGA-02-0003_2001.01.01.nii.gz", ("TCGA-02-0003_2001.01.01", ".nii.gz")),
-        ("A.NII.GZ", ("A", ".NII.GZ")),
-        ("x.dicom", ("x", ".dicom")),
-        ("IM.0001", ("IM.0001", "")),
-    ],
-)
-def test_the_suffix_is_that_of_a_kind_that_is_read(name, parts):
-    assert split_suffix(name) == parts

@@ -11,7 +11,7 @@ import numpy as np
 
 from medgenesis.cli.checking.settings import Settings
 from medgenesis.data.crops import RandAcceptedCropd
-from medgenesis.data.datalists import read_datalist
+from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.label_choice import label_names
 from medgenesis.data.labels import parse_label_merge
@@ -131,7 +131,7 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
     """
     from medgenesis.errors import DatalistError
 
-    datalist = read_datalist(path)
+    datalist = with_channels(read_datalist(path))
     listed = {section: datalist[section] for section in (*SECTIONS, UNLABELED) if section in datalist}
     places = [(section, number + 1) for section, records in listed.items() for number in range(len(records))]
     if not places:
