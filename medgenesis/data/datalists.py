@@ -115,7 +115,7 @@ def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
     """Write a list, whole or not at all; files below its folder get relative names.
 
     Raises:
-        DatalistError: the folder cannot be written.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     folder = path.parent.absolute()
@@ -123,10 +123,7 @@ def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
     for section in _SECTIONS:
         if section in written:
             written[section] = [relative_record(record, folder) for record in written[section]]
-    try:
-        write_text(path, json.dumps(written, indent=1) + "\n")
-    except OSError as error:
-        raise DatalistError(f"{path}: cannot be written ({error}). Choose another folder, or free the disk.") from error
+    write_text(path, json.dumps(written, indent=1) + "\n")
 
 
 def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "joined") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Datalists read, checked, written and joined."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, OutputError
 
 
 def _write(path: Path, **sections) -> Path:
@@ -97,10 +98,18 @@ def test_written_names_are_relative_below_the_list_and_come_back(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["d.json"]
 
 
-def test_a_list_that_cannot_be_written(tmp_path):
+def test_a_list_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(DatalistError, match="file/d.json: cannot be written"):
+    with pytest.raises(OutputError, match="file: must be a folder; found a file"):
         write_datalist({"training": []}, tmp_path / "file/d.json")
+
+    def full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match=r"d.json: cannot be written \(No space left on device\)") as raised:
+        write_datalist({"training": []}, tmp_path / "d.json")
+    assert str(raised.value).count("cannot be written") == 1
 
 
 def test_data_sets_are_drawn_by_their_weights_whatever_their_sizes(tmp_path):
