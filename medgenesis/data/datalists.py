@@ -9,14 +9,12 @@ from typing import Any
 
 from medgenesis.data.json_files import read_json_object
 from medgenesis.data.records import check_record, file_exists, files_of, relative_record, with_channel_files
-from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED, check_disjoint
 from medgenesis.data.unseen import key_kinds
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
-
-_SECTIONS = (*SECTIONS, UNLABELED)
 
 
 def load_datalist(
@@ -42,7 +40,7 @@ def load_datalist(
     """
     datalist = read_datalist(path)
     if section not in datalist:
-        present = ", ".join(name for name in _SECTIONS if name in datalist)
+        present = ", ".join(name for name in ALL_SECTIONS if name in datalist)
         raise DatalistError(
             f"{path}: must have the section {section!r}; found {present or 'none'}. Name another section, or add it to "
             "the list."
@@ -70,7 +68,7 @@ def datalist_header(path: str | Path) -> dict[str, Any]:
     """What a list says besides its records: `name`, `modality`, `labels`, `label_merge`, `num_classes`, `class_names`,
     `patient_keys`.
     """
-    return {key: value for key, value in read_datalist(path).items() if key not in _SECTIONS}
+    return {key: value for key, value in read_datalist(path).items() if key not in ALL_SECTIONS}
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
@@ -87,14 +85,14 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
             f"{path}: must be a datalist; found no file, looked for from {Path.cwd()}. Check the path; `medgenesis "
             "datalist` makes one of your scans, `medgenesis phantom data` one to try."
         ) from error
-    if not any(section in datalist for section in _SECTIONS):
+    if not any(section in datalist for section in ALL_SECTIONS):
         by_nnunet = {"channel_names", "file_ending", "numTraining"} & set(datalist)
         remedy = f"`medgenesis datalist --images {path.parent}`" if by_nnunet else "`medgenesis datalist`"
         raise DatalistError(
-            f"{path}: a datalist must be an object with one of {', '.join(_SECTIONS)}; found none of them"
+            f"{path}: a datalist must be an object with one of {', '.join(ALL_SECTIONS)}; found none of them"
             f"{', as in the dataset.json of nnU-Net' if by_nnunet else ''}. Make one by {remedy}."
         )
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         if section in datalist:
             datalist[section] = [
                 check_record(record, path, section) for record in _as_list(datalist[section], path, section)
@@ -107,8 +105,8 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 
 def with_channels(datalist: Mapping[str, Any]) -> dict[str, Any]:
     """The list of `read_datalist` with the images that `load_datalist` finds: nnU-Net's channels of absent ones."""
-    found = {section: list(map(with_channel_files, datalist[section])) for section in _SECTIONS if section in datalist}
-    return {**datalist, **found}
+    present = [section for section in ALL_SECTIONS if section in datalist]
+    return {**datalist, **{section: [with_channel_files(one) for one in datalist[section]] for section in present}}
 
 
 def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
@@ -120,7 +118,7 @@ def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
     path = Path(path)
     folder = path.parent.absolute()
     written = dict(datalist)
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         if section in written:
             written[section] = [relative_record(record, folder) for record in written[section]]
     write_text(path, json.dumps(written, indent=1) + "\n")
@@ -143,7 +141,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
     lists = [with_channels(read_datalist(path)) for path, _ in weighted]
-    header = {key: value for key, value in lists[0].items() if key not in _SECTIONS}
+    header = {key: value for key, value in lists[0].items() if key not in ALL_SECTIONS}
     agreed = {key: value for key, value in header.items() if all(other.get(key) == value for other in lists)}
     joined: dict[str, Any] = {**agreed, "name": name}
     kinds = sorted(set().union(*(key_kinds(one) for one in lists)))
@@ -152,7 +150,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
         logger.warning(
             "the lists name patients in different ways (%s): one who is in two of them is not noticed", ", ".join(kinds)
         )
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         parts = [(one.get(section, []), weight) for one, weight in zip(lists, weights, strict=True)]
         if section in SECTIONS or any(records for records, _ in parts):
             joined[section] = _mixed(parts)

@@ -17,7 +17,7 @@ from medgenesis.data.patients import PatientKey, patient_key
 from medgenesis.data.scan import Scan
 from medgenesis.data.scans import find_scans, same_names
 from medgenesis.data.sections import Sections, in_sections
-from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.splits import ALL_SECTIONS, check_disjoint
 from medgenesis.data.task_folder import TaskFolder, check_task_folder, task_folder
 from medgenesis.errors import DatalistError
 from medgenesis.io.readers import ArrayReader, array_shape
@@ -95,7 +95,7 @@ def make_datalist(
     labelled = folder.labels is not None or classes is not None
     datalist |= in_sections(records, Sections(splits, seed, few, labelled, classes is not None))
     if intensity is not None:
-        for record in (record for section in (*SECTIONS, UNLABELED) for record in datalist.get(section, ())):
+        for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
     check_disjoint(datalist)
     say_summary(datalist)
