@@ -156,7 +156,7 @@ class _Folder:
 
     def header(self) -> dict[str, Any]:
         kinds = {"patient_keys": sorted({self.patient(scan).kind for scan in self.scans})}
-        return kinds | ({"class_names": self.classes, "num_classes": len(self.classes)} if self.classes else {})
+        return kinds | ({"class_names": self.classes} if self.classes else {})
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)
@@ -178,7 +178,6 @@ def _given(label_merge, label_names, modality, name) -> dict[str, Any]:
     if label_merge:
         merge = parse_label_merge(label_merge)
         given["label_merge"] = {str(target): sources for target, sources in merge.items()}
-        given["num_classes"] = 1 + max(merge)
     return given
 
 

@@ -34,7 +34,7 @@ def test_channels_labels_and_names_of_nnunet(tmp_path, version, caplog):
     images = [f"BRATS_{case:03}_000{channel}" for case in range(3) for channel in range(2)]
     root = _task(tmp_path / "Dataset001_X", said, images, [f"BRATS_{case:03}" for case in range(3)])
     datalist = make_datalist(root, splits=(1, 0, 0))
-    assert datalist["labels"] == LABELS and datalist["num_classes"] == 3
+    assert datalist["labels"] == LABELS
     assert datalist["modality"] == {"0": "FLAIR", "1": "T1w"}
     assert [record["patient"] for record in datalist["training"]] == ["BRATS_000", "BRATS_001", "BRATS_002"]
     for record in datalist["training"]:
@@ -74,3 +74,10 @@ def test_a_given_name_goes_before_that_of_the_task(tmp_path):
     root = _task(tmp_path, {"name": "Liver", "modality": {"0": "CT"}, "labels": LABELS}, ["l_1"], ["l_1"])
     given, said = (make_datalist(root, splits=(1, 0, 0), name=name) for name in ("mine", None))
     assert given["name"] == "mine" and said["name"] == "Liver"
+
+
+def test_groups_of_labels_are_named_and_left_out(tmp_path, caplog):
+    labels = {"background": 0, "whole tumour": [1, 2], "edema": 1, "core": 2, "3": ["x"]}
+    root = _task(tmp_path, {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"}, ["a_0000"], ["a"])
+    assert make_datalist(root, splits=(1, 0, 0))["labels"] == {"0": "background", "1": "edema", "2": "core"}
+    assert "'whole tumour' is a group" in caplog.text and "'3' is a group" in caplog.text
