@@ -65,7 +65,7 @@ def load_datalist(
 
 
 def datalist_header(path: str | Path) -> dict[str, Any]:
-    """What a list says besides its records: `name`, `modality`, `labels`, `label_merge`, `class_names`, `patient_keys`."""
+    """What a list says besides its records: `name`, `modality`, `labels`, `label_merge`, `class_names` and so on."""
     return {key: value for key, value in read_datalist(path).items() if key not in ALL_SECTIONS}
 
 

@@ -78,6 +78,7 @@ def test_a_given_name_goes_before_that_of_the_task(tmp_path):
 
 def test_groups_of_labels_are_named_and_left_out(tmp_path, caplog):
     labels = {"background": 0, "whole tumour": [1, 2], "edema": 1, "core": 2, "3": ["x"]}
-    root = _task(tmp_path, {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"}, ["a_0000"], ["a"])
+    said = {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"}
+    root = _task(tmp_path, said, ["a_0000"], ["a"])
     assert make_datalist(root, splits=(1, 0, 0))["labels"] == {"0": "background", "1": "edema", "2": "core"}
     assert "'whole tumour' is a group" in caplog.text and "'3' is a group" in caplog.text
