@@ -46,10 +46,10 @@ def load_datalist(
             "the list."
         )
     records = datalist[section] + (datalist.get(UNLABELED, []) if unlabeled else [])
-    gone = {name for record in records for name in files_of(record) if not file_exists(name)}
+    gone = {name for name in _names(records) if not file_exists(name)}
     if gone:
         records = [with_channel_files(record) for record in records]
-    names = dict.fromkeys(name for record in records for name in files_of(record))
+    names = _names(records)
     absent = [name for name in names if name in gone]
     present = [record for record in records if gone.isdisjoint(files_of(record))]
     if absent and (on_error != "skip" or not present):
@@ -62,6 +62,11 @@ def load_datalist(
         left = len(records) - len(present)
         logger.warning("%s: %d records of %r skipped, files absent: %s", path, left, section, ", ".join(absent))
     return present
+
+
+def _names(records: Sequence[dict]) -> list[str]:
+    """Of all files, each once: the rows of a stack have one."""
+    return list(dict.fromkeys(name for record in records for name in files_of(record)))
 
 
 def datalist_header(path: str | Path) -> dict[str, Any]:
