@@ -170,7 +170,7 @@ class _Folder:
 
 def _given(label_merge, label_names, modality, name) -> dict[str, Any]:
     """What the caller says of the list."""
-    given: dict[str, Any] = {} if name is None else {"name": name}
+    given: dict[str, Any] = {"name": name} if name else {}
     if modality is not None:
         given["modality"] = {"0": modality}
     if label_names:
