@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check that no test patient of the second was in the first",
     )
     parser.add_argument("--out", metavar="LIST.json", help="list to write (with --images, --dataset and --join)")
-    parser.add_argument("--name", help="name of the list (default: the folder's)")
+    parser.add_argument("--name", help="name of the list (default: as a dataset.json says, or the folder's)")
     folder = parser.add_argument_group("with --images")
     folder.add_argument(
         "--labels", metavar="DIR", help="label maps of the same names; scans without one are left for pre-training"
@@ -78,12 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Path | None:
     """Make or join a list, and return its path; or check two, or tell which published data sets there are."""
-    from medgenesis.data.datalists import join_datalists, read_datalist, write_datalist
+    from medgenesis.data.datalists import join_datalists, read_datalist, with_channels, write_datalist
     from medgenesis.data.unseen import check_unseen
     from medgenesis.datasets import DATASETS
 
     if args.check:
-        compared = check_unseen(*(read_datalist(path) for path in args.check), names=args.check)
+        lists = [with_channels(read_datalist(path)) for path in args.check]
+        compared = check_unseen(*lists, names=args.check)
         logger.info("no test patient of %s is in %s, by the keys (%s)", args.check[1], args.check[0], compared)
         return None
     if args.datasets:

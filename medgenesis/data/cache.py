@@ -126,7 +126,7 @@ class MappedDataset(PersistentDataset):
                 check_zip(path, CheckpointError)
             except Exception as error:  # whatever is wrong with a cache file, it can be made anew
                 warnings.warn(f"{path}: damaged cache file, made anew ({error})", stacklevel=2)
-                path.unlink()
+                path.unlink(missing_ok=True)  # another process may have been first
         item = super()._transform(index)
         self._sound[index] = True
         return item

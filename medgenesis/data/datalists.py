@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.json_files import read_json_object
-from medgenesis.data.records import check_record, file_exists, files_of, relative_record
-from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.records import check_record, file_exists, files_of, relative_record, with_channel_files
+from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED, check_disjoint
 from medgenesis.data.unseen import key_kinds
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
 
 logger = logging.getLogger(__name__)
-
-_SECTIONS = (*SECTIONS, UNLABELED)
 
 
 def load_datalist(
@@ -27,7 +25,8 @@ def load_datalist(
     A record has `image` (a file, or one for each channel) and, where given, `label`, `patient`, `weight` (how often it
     is drawn), `cube` (row of a stack), `series` (one DICOM series of several in a folder), `intensity` (its own preset,
     see `ScaleIntensityPresetd`), `class` (a whole number) or `classes` (0 or 1 for each of several findings). All are
-    data: what they say is never a part of a config.
+    data: what they say is never a part of a config. Where an image is absent, and files of its name with nnU-Net's
+    channel (`_0000`, …) are there, these are the image.
 
     Args:
         path: the list.
@@ -41,15 +40,17 @@ def load_datalist(
     """
     datalist = read_datalist(path)
     if section not in datalist:
-        present = ", ".join(name for name in _SECTIONS if name in datalist)
+        present = ", ".join(name for name in ALL_SECTIONS if name in datalist)
         raise DatalistError(
             f"{path}: must have the section {section!r}; found {present or 'none'}. Name another section, or add it to "
             "the list."
         )
     records = datalist[section] + (datalist.get(UNLABELED, []) if unlabeled else [])
-    names = dict.fromkeys(name for record in records for name in files_of(record))
-    absent = [name for name in names if not file_exists(name)]
-    gone = set(absent)
+    gone = {name for name in _names(records) if not file_exists(name)}
+    if gone:
+        records = [with_channel_files(record) for record in records]
+    names = _names(records)
+    absent = [name for name in names if name in gone]
     present = [record for record in records if gone.isdisjoint(files_of(record))]
     if absent and (on_error != "skip" or not present):
         raise DatalistError(
@@ -63,15 +64,18 @@ def load_datalist(
     return present
 
 
+def _names(records: Sequence[dict]) -> list[str]:
+    """Of all files, each once: the rows of a stack have one."""
+    return list(dict.fromkeys(name for record in records for name in files_of(record)))
+
+
 def datalist_header(path: str | Path) -> dict[str, Any]:
-    """What a list says besides its records: `name`, `modality`, `labels`, `label_merge`, `num_classes`, `class_names`,
-    `patient_keys`.
-    """
-    return {key: value for key, value in read_datalist(path).items() if key not in _SECTIONS}
+    """What a list says besides its records: `name`, `modality`, `labels`, `label_merge`, `class_names` and so on."""
+    return {key: value for key, value in read_datalist(path).items() if key not in ALL_SECTIONS}
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """The whole list, file names absolute; the files need not exist.
+    """The whole list, file names absolute; the files need not exist, and are not looked for.
 
     Raises:
         DatalistError: unreadable or malformed.
@@ -84,14 +88,14 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
             f"{path}: must be a datalist; found no file, looked for from {Path.cwd()}. Check the path; `medgenesis "
             "datalist` makes one of your scans, `medgenesis phantom data` one to try."
         ) from error
-    if not any(section in datalist for section in _SECTIONS):
+    if not any(section in datalist for section in ALL_SECTIONS):
         by_nnunet = {"channel_names", "file_ending", "numTraining"} & set(datalist)
         remedy = f"`medgenesis datalist --images {path.parent}`" if by_nnunet else "`medgenesis datalist`"
         raise DatalistError(
-            f"{path}: a datalist must be an object with one of {', '.join(_SECTIONS)}; found none of them"
+            f"{path}: a datalist must be an object with one of {', '.join(ALL_SECTIONS)}; found none of them"
             f"{', as in the dataset.json of nnU-Net' if by_nnunet else ''}. Make one by {remedy}."
         )
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         if section in datalist:
             datalist[section] = [
                 check_record(record, path, section) for record in _as_list(datalist[section], path, section)
@@ -102,22 +106,25 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     return datalist
 
 
+def with_channels(datalist: Mapping[str, Any]) -> dict[str, Any]:
+    """The list of `read_datalist` with the images that `load_datalist` finds: nnU-Net's channels of absent ones."""
+    present = [section for section in ALL_SECTIONS if section in datalist]
+    return {**datalist, **{section: [with_channel_files(one) for one in datalist[section]] for section in present}}
+
+
 def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
     """Write a list, whole or not at all; files below its folder get relative names.
 
     Raises:
-        DatalistError: the folder cannot be written.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     folder = path.parent.absolute()
     written = dict(datalist)
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         if section in written:
             written[section] = [relative_record(record, folder) for record in written[section]]
-    try:
-        write_text(path, json.dumps(written, indent=1) + "\n")
-    except OSError as error:
-        raise DatalistError(f"{path}: cannot be written ({error}). Choose another folder, or free the disk.") from error
+    write_text(path, json.dumps(written, indent=1) + "\n")
 
 
 def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "joined") -> dict[str, Any]:
@@ -136,8 +143,8 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     weights = [weight for _, weight in weighted]
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
-    lists = [read_datalist(path) for path, _ in weighted]
-    header = {key: value for key, value in lists[0].items() if key not in _SECTIONS}
+    lists = [with_channels(read_datalist(path)) for path, _ in weighted]
+    header = {key: value for key, value in lists[0].items() if key not in ALL_SECTIONS}
     agreed = {key: value for key, value in header.items() if all(other.get(key) == value for other in lists)}
     joined: dict[str, Any] = {**agreed, "name": name}
     kinds = sorted(set().union(*(key_kinds(one) for one in lists)))
@@ -146,7 +153,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
         logger.warning(
             "the lists name patients in different ways (%s): one who is in two of them is not noticed", ", ".join(kinds)
         )
-    for section in _SECTIONS:
+    for section in ALL_SECTIONS:
         parts = [(one.get(section, []), weight) for one, weight in zip(lists, weights, strict=True)]
         if section in SECTIONS or any(records for records, _ in parts):
             joined[section] = _mixed(parts)

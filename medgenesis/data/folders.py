@@ -17,11 +17,11 @@ from medgenesis.data.patients import PatientKey, patient_key
 from medgenesis.data.scan import Scan
 from medgenesis.data.scans import find_scans, same_names
 from medgenesis.data.sections import Sections, in_sections
-from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.splits import ALL_SECTIONS, check_disjoint
 from medgenesis.data.task_folder import TaskFolder, check_task_folder, task_folder
 from medgenesis.errors import DatalistError
-from medgenesis.io.readers import ArrayReader, open_array
-from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.io.readers import ArrayReader, array_shape
+from medgenesis.io.suffixes import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def make_datalist(
         label_merge: target label -> source labels, `{1: "10-14"}`; noted in the list.
         label_names: label -> name; noted in the list.
         modality: noted in the list; None takes "CT", or what a dataset.json says.
-        name: of the list; None takes the folder's.
+        name: of the list; None takes that of a dataset.json, or the folder's.
         only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
         channels: "join", or "separate" where each channel shall be a scan of its own.
         intensity: preset that each record shall have of its own ("xray"), for a list that is joined with other kinds.
@@ -71,6 +71,7 @@ def make_datalist(
     Raises:
         ValueError: an unknown preset.
         DatalistError: empty folder, label maps without image, no label map at all, a patient in two sections.
+        VolumeError: a NumPy array whose header cannot be read.
     """
     images = Path(images)
     if not images.is_dir():
@@ -89,11 +90,12 @@ def make_datalist(
     )
     folder.read(classes)
     records = [record for scan in folder.scans for record in folder.records(scan)]
-    datalist = {**_header(task, label_merge, label_names, modality, name or images.resolve().name), **folder.header()}
+    said = {"name": images.resolve().name, "modality": {"0": "CT"}, **(task.header if task else {})}
+    datalist = {**said, **_given(label_merge, label_names, modality, name), **folder.header()}
     labelled = folder.labels is not None or classes is not None
     datalist |= in_sections(records, Sections(splits, seed, few, labelled, classes is not None))
     if intensity is not None:
-        for record in (record for section in (*SECTIONS, UNLABELED) for record in datalist.get(section, ())):
+        for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
     check_disjoint(datalist)
     say_summary(datalist)
@@ -132,7 +134,7 @@ class _Folder:
         masks = [scan.name for scan in self.scans if is_named_as_label(scan.name)]
         if masks and len(masks) < len(self.scans):
             logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])
-        if self.task:
+        if self.task and not self.separate:  # a scan has one file then, whatever dataset.json says
             check_task_folder(
                 self.task, len(self.label_of) or len(self.scans), {len(scan.files) for scan in self.scans}
             )
@@ -154,7 +156,7 @@ class _Folder:
 
     def header(self) -> dict[str, Any]:
         kinds = {"patient_keys": sorted({self.patient(scan).kind for scan in self.scans})}
-        return kinds | ({"class_names": self.classes, "num_classes": len(self.classes)} if self.classes else {})
+        return kinds | ({"class_names": self.classes} if self.classes else {})
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)
@@ -166,23 +168,27 @@ class _Folder:
         return join_channels(scans, self.task is not None and self.task.nnunet, self.separate)
 
 
-def _header(task, label_merge, label_names, modality, name) -> dict[str, Any]:
-    header: dict[str, Any] = {"name": name, "modality": {"0": "CT"}} | (task.header if task else {})
+def _given(label_merge, label_names, modality, name) -> dict[str, Any]:
+    """What the caller says of the list."""
+    given: dict[str, Any] = {"name": name} if name else {}
     if modality is not None:
-        header["modality"] = {"0": modality}
+        given["modality"] = {"0": modality}
     if label_names:
-        header["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
+        given["labels"] = {"0": "background", **{str(int(key)): value for key, value in label_names.items()}}
     if label_merge:
         merge = parse_label_merge(label_merge)
-        header["label_merge"] = {str(target): sources for target, sources in merge.items()}
-        header["num_classes"] = 1 + max(merge)
-    return header
+        given["label_merge"] = {str(target): sources for target, sources in merge.items()}
+    return given
 
 
 def rows_of(record: dict) -> list[dict]:
-    """The record itself, or one for each row where its image is a stack of cubes."""
+    """The record itself, or one for each row where its image is a stack of cubes.
+
+    Raises:
+        VolumeError: a NumPy array whose header cannot be read.
+    """
     image = record["image"]
     if not isinstance(image, str) or not image.lower().endswith(ArrayReader.suffixes):
         return [record]
-    shape = open_array(image).shape
+    shape = array_shape(image)
     return [record] if len(shape) < 4 else [{**record, "cube": row} for row in range(shape[0])]

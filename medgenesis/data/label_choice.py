@@ -1,5 +1,6 @@
 """Which classes are learnt: the labels of the maps as they are, or merged on request, and how many there are."""
 
+import itertools
 import logging
 import os
 from collections import Counter
@@ -167,12 +168,14 @@ def label_names(labels: Any, merge: Mapping[int, Sequence[int]] | None = None) -
 
 
 def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[int, str]) -> None:
-    shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, number)][:_SHOWN]
+    shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, min(number, _SHOWN + 1))]
     logger.info("%d classes, background included: %s", number, ", ".join(shown))
-    empty = [value for value in range(1, number) if not classes.get(value)]
+    filled = {value for value, voxels in classes.items() if value > 0 and voxels}
+    empty = number - 1 - len(filled)
     if empty and classes:
-        logger.warning("classes without a voxel in the section %r: %s", section, _some(empty))
-    if len(empty) > _MOST_EMPTY:
+        first = itertools.islice((value for value in range(1, number) if value not in filled), _SHOWN + 1)
+        logger.warning("classes without a voxel in the section %r: %s", section, _some(first))
+    if empty > _MOST_EMPTY:
         logger.warning("labels are far from each other: group them by `label_merge`, {1: [1], 2: [%d]}", max(classes))
 
 
@@ -183,7 +186,7 @@ def _some(values: Any) -> str:
 
 def _count(sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str) -> dict[str, dict]:
     """Voxels of each stored label, a section at a time."""
-    load = Preprocessing([LoadVolumed("label"), JoinLabelLayersd("label")])
+    load = Preprocessing([LoadVolumed("label", label_keys="label"), JoinLabelLayersd("label")])
     memory = None if cache_dir is None else RememberedChecks(cache_dir, load, VolumeCheck())
     counts = {}
     for section, records in sections.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.patients import doubtful, is_name
-from medgenesis.data.splits import SECTIONS, UNLABELED
+from medgenesis.data.splits import ALL_SECTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def say_summary(datalist: Mapping[str, Any]) -> None:
     Args:
         datalist: as from `make_datalist`, with `patient_keys`.
     """
-    sections = {name: datalist[name] for name in (*SECTIONS, UNLABELED) if name in datalist}
+    sections = {name: datalist[name] for name in ALL_SECTIONS if name in datalist}
     records = [record for found in sections.values() for record in found]
     kinds = datalist["patient_keys"]
     example: dict[str, str] = {}

@@ -9,7 +9,7 @@ from medgenesis.errors import DatalistError
 
 _XRAY = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
 _BIDS = re.compile(r"(?:^|/)(sub-[^_/]+)")
-_UID = re.compile(r"\d+(\.\d+){4,}")
+UID = re.compile(r"\d+(\.\d+){4,}")
 _CONTRAST = r"t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|flair|pd|pdw|adc|dwi|swi|bold|ct|cta|cbct|pet|mr|mri|us|4d"
 _TIME = (
     r"(?:frame|t|tp|time|timepoint|ses|session|visit|week|month|day|year|phase|fu|followup|follow-up|bl|baseline)"
@@ -59,7 +59,7 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
     *folders, name = relative.split("/")
     folder = next((folder for folder in folders if not _CONTAINER.fullmatch(folder)), None)
     key = _without_additions(name if folder is None else folder)
-    if _UID.fullmatch(key):
+    if UID.fullmatch(key):
         return PatientKey(key, "UID")
     return PatientKey(key, "file name" if folder is None else "folder name")
 

@@ -9,12 +9,11 @@ from typing import Any
 from medgenesis.data.classes import are_findings
 from medgenesis.data.intensity import check_preset
 from medgenesis.errors import DatalistError
+from medgenesis.io.suffixes import split_suffix
 
 
 def check_record(record: Any, path: Path, section: str) -> dict:
     """The record with absolute file names; one that is a text is an image, as in the Decathlon's `test`.
-
-    Where `image` is absent and files of that name with nnU-Net's channel (`_0000`) are there, these are the image.
 
     Args:
         record: as it stands in the list.
@@ -62,10 +61,17 @@ def check_record(record: Any, path: Path, section: str) -> dict:
             raise DatalistError(
                 f'{where}: "intensity" must be a preset or its arguments; found {record["intensity"]!r}. {error}'
             ) from error
-    record = _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
-    if isinstance(record["image"], str) and not file_exists(record["image"]):
-        record["image"] = _channel_files(record["image"]) or record["image"]
-    return record
+    return _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
+
+
+def with_channel_files(record: dict) -> dict:
+    """The record; where its image is absent, and files of that name with nnU-Net's channel (`_0000`) are there, with
+    these as the image.
+    """
+    image = record["image"]
+    if not isinstance(image, str) or file_exists(image):
+        return record
+    return {**record, "image": _channel_files(image) or image}
 
 
 def relative_record(record: dict, folder: Path) -> dict:
@@ -107,7 +113,7 @@ def _names(value: Any) -> list:
 def _channel_files(name: str) -> str | list[str] | None:
     """`case_0000.nii.gz`, … of `case.nii.gz`."""
     path = Path(name)
-    stem, dot, suffix = path.name.partition(".")
-    numbered = (str(path.parent / f"{stem}_{i:04d}{dot}{suffix}") for i in itertools.count())
+    stem, suffix = split_suffix(path.name)
+    numbered = (str(path.parent / f"{stem}_{i:04d}{suffix}") for i in itertools.count())
     found = list(itertools.takewhile(file_exists, numbered))
     return found[0] if len(found) == 1 else found or None

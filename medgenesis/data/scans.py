@@ -9,9 +9,8 @@ from medgenesis.data.file_tree import files_below
 from medgenesis.data.left_out import LeftOut
 from medgenesis.data.scan import Scan
 from medgenesis.io.dicom_files import DICOM_SUFFIXES
-from medgenesis.io.volume_reader import SUFFIXES
+from medgenesis.io.suffixes import split_suffix
 
-FILE_SUFFIXES = tuple(sorted(set(SUFFIXES) - set(DICOM_SUFFIXES), key=len, reverse=True))  # .nii.gz before .gz
 _NO_IMAGES = {
     *("", ".txt", ".md", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".html", ".pdf", ".xls", ".xlsx", ".log"),
     *(".bval", ".bvec", ".py", ".ipynb", ".db", ".ini", ".exe", ".inf", ".sh"),
@@ -32,11 +31,11 @@ def find_scans(folder: Path, left_out: LeftOut, without: Path | None = None, onl
     for here, files in files_below(folder, left_out, without).items():
         others = []
         for path in files:
-            suffix = next((suffix for suffix in FILE_SUFFIXES if path.name.lower().endswith(suffix)), None)
-            if suffix is None:
+            name, suffix = split_suffix(path.relative_to(folder).as_posix())
+            if not suffix or suffix.lower() in DICOM_SUFFIXES:
                 others.append(path)
             elif fnmatch(path.name, only):
-                scans.append(Scan(path.relative_to(folder).as_posix()[: -len(suffix)], (path,), suffix))
+                scans.append(Scan(name, (path,), suffix.lower()))
         if others:
             scans += _dicom(folder, here, others, left_out, only)
     return sorted(scans, key=lambda scan: (scan.name, scan.files))

@@ -1,6 +1,7 @@
 """Splits by patient: seeded, stable when patients are added, by class; and checked for patients on both sides."""
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from medgenesis.errors import DatalistError
 SECTIONS = ("training", "validation", "test")
 UNLABELED = "unlabeled"
 """The section of scans without label beside labelled ones; pre-training learns from it as from `training`."""
-_SEEN = ("training", "validation", UNLABELED)  # what a pre-training has looked at
+ALL_SECTIONS = (*SECTIONS, UNLABELED)
+SEEN = ("training", "validation", UNLABELED)
+"""What a pre-training has looked at."""
 
 
 def split_patients(
@@ -37,7 +40,7 @@ def split_patients(
             f"splits: must be 3 shares (training first, above 0) that add up to 1; found {fractions}. Give --splits "
             "0.8 0.1 0.1 for example."
         )
-    order = in_drawn_order(patients, seed)
+    order = _in_drawn_order(patients, seed)
     if strata is None:
         return _cut(order, fractions, "")
     section_of: dict[str, str] = {}
@@ -46,7 +49,7 @@ def split_patients(
     return section_of
 
 
-def in_drawn_order(patients: Iterable[str], seed: int) -> list[str]:
+def _in_drawn_order(patients: Iterable[str], seed: int) -> list[str]:
     """The patients in an order that the seed decides, and that stays when others come or go."""
 
     def drawn(key: str) -> bytes:
@@ -61,7 +64,7 @@ def draw_few(patients: Iterable[str], count: int, seed: int = 0, strata: Mapping
     Raises:
         DatalistError: there are fewer, or fewer than classes are asked for.
     """
-    order = in_drawn_order(patients, seed)
+    order = _in_drawn_order(patients, seed)
     classes = 1 if strata is None else len({strata[key] for key in order})
     if not classes <= count <= len(order):
         least = "1" if classes == 1 else f"{classes} (one a class)"
@@ -104,21 +107,23 @@ def check_disjoint(datalist: Mapping, other: Mapping | None = None) -> None:
     Raises:
         DatalistError: how many there are, and the first of them.
     """
-    for one in (datalist, other or {}):
-        for sections in (SECTIONS, (UNLABELED, *SECTIONS[1:])):  # training and unlabeled may share patients
-            for i, first in enumerate(sections):
-                for second in sections[i + 1 :]:
-                    found = (identities(one, [section]) for section in (first, second))
-                    _refuse_shared(*found, f"{first} and {second}")
-    if other is not None:
-        seen, tested = (identities(one, sections) for one, sections in ((datalist, _SEEN), (other, ["test"])))
-        _refuse_shared(_compared(seen), _compared(tested), "the pre-training and the test section of the other list")
+    found = [_by_section(datalist), _by_section(other or {})]
+    for one in found:
+        for first, second in itertools.combinations((UNLABELED, *SECTIONS), 2):
+            if (first, second) != (UNLABELED, "training"):  # they may share patients
+                _refuse_shared(one[first], one[second], f"{first} and {second}")
+    seen, tested = set().union(*(found[0][section] for section in SEEN)), found[1]["test"]
+    _refuse_shared(_compared(seen), _compared(tested), "the pre-training and the test section of the other list")
 
 
-def identities(datalist: Mapping, sections: Iterable[str] = _SEEN) -> set[tuple]:
-    """What tells the files and patients of some sections; by default those that a pre-training sees from others."""
+def _by_section(datalist: Mapping) -> dict[str, set[tuple]]:
+    return {section: _identities(datalist.get(section, ())) for section in ALL_SECTIONS}
+
+
+def _identities(records: Iterable[dict]) -> set[tuple]:
+    """What tells files and patients from others."""
     found = set()
-    for record in (record for section in sections for record in datalist.get(section, ())):
+    for record in records:
         images = record["image"] if isinstance(record["image"], list) else [record["image"]]
         part = record.get("cube"), record.get("series")
         found |= {("file", str(Path(image).resolve()), *part) for image in images}

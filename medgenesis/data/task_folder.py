@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medgenesis.data.json_files import read_json_object
+from medgenesis.data.label_choice import label_names
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ class TaskFolder(NamedTuple):
     images: Path
     labels: Path | None
     header: dict[str, Any]
-    """Of a datalist: `name`, `modality` (channel -> name), `labels` (label -> name) and `num_classes`."""
+    """Of a datalist: `name`, `modality` (channel -> name) and `labels` (label -> name)."""
     nnunet: bool
     """Whether file names end in the channel, `_0000`, for certain."""
     expected: int | None
@@ -78,17 +79,15 @@ def check_task_folder(task: TaskFolder, found: int, channels: set[int]) -> None:
 
 
 def _labels(labels: Any, described: Path) -> dict[str, Any]:
-    """Names of labels, and their number; nnU-Net's second version names label -> number, the others the reverse."""
+    """Names of labels, without regions of several ones."""
     if not isinstance(labels, Mapping):
         return {}
-    names: dict[int, str] = {}
-    for key, value in labels.items():
-        if str(key).isdecimal() and isinstance(value, str):
-            names[int(key)] = value
-        elif isinstance(value, int):
-            names[value] = str(key)
-        else:  # a region of several labels, or "ignore"
-            logger.warning("%s: label %r is a group of labels, which is not taken over", described, key)
-    if not names:
-        return {}
-    return {"labels": {str(label): names[label] for label in sorted(names)}, "num_classes": 1 + max(names)}
+    single = {
+        key: value
+        for key, value in labels.items()
+        if isinstance(value, int) or (str(key).isdecimal() and isinstance(value, str))
+    }
+    for key in (key for key in labels if key not in single):
+        logger.warning("%s: label %r is a group of labels, which is not taken over", described, key)
+    names = label_names(single)
+    return {"labels": {str(label): names[label] for label in sorted(names)}} if names else {}

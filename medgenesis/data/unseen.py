@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medgenesis.data.patients import form, is_name
-from medgenesis.data.splits import SECTIONS, UNLABELED, check_disjoint
+from medgenesis.data.patients import UID, form, is_name
+from medgenesis.data.splits import ALL_SECTIONS, SEEN, check_disjoint
 from medgenesis.errors import DatalistError
 
-_SEEN = ("training", "validation", UNLABELED)
 _NONE = "no patient"
 
 
@@ -32,8 +31,8 @@ def check_unseen(pretraining: Mapping[str, Any], tested: Mapping[str, Any], name
             f"{names[1]}: must have a test section to be checked; found none, or an empty one. Make the list with "
             "another --splits."
         )
-    seen, test = _keys(pretraining, _SEEN), _keys(tested, ["test"])
-    kinds = [key_kinds(pretraining, _SEEN), key_kinds(tested, ["test"])]
+    seen, test = _keys(pretraining, SEEN), _keys(tested, ["test"])
+    kinds = [key_kinds(pretraining, SEEN), key_kinds(tested, ["test"])]
     shown = [
         f"{name}: {' and '.join(sorted(kind)) or _NONE}{', such as ' + ', '.join(sorted(keys)[:2]) if keys else ''}"
         for name, kind, keys in zip(names, kinds, (seen, test), strict=True)
@@ -56,7 +55,7 @@ def check_unseen(pretraining: Mapping[str, Any], tested: Mapping[str, Any], name
     return "; ".join(shown)
 
 
-def key_kinds(datalist: Mapping[str, Any], sections: Iterable[str] = (*SECTIONS, UNLABELED)) -> set[str]:
+def key_kinds(datalist: Mapping[str, Any], sections: Iterable[str] = ALL_SECTIONS) -> set[str]:
     """The kinds of patients' keys in a list: as its header says (`patient_keys`), else guessed from the keys.
 
     Records without `patient` count as a kind of their own, "no patient".
@@ -79,4 +78,4 @@ def _keys(datalist: Mapping[str, Any], sections: Iterable[str]) -> set[str]:
 def _guessed(key: str) -> str:
     if re.fullmatch(r"[0-9a-f]{12}", key):
         return "hash of PatientID"
-    return "UID" if re.fullmatch(r"\d+(\.\d+){4,}", key) else "file name"
+    return "UID" if UID.fullmatch(key) else "file name"

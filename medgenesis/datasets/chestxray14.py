@@ -139,8 +139,8 @@ def _with_findings(records: list[dict], findings: dict[str, list[int]], table: P
 
 
 def _datalist(sections: dict[str, list[dict]], name: str) -> dict[str, Any]:
-    keys = {"num_classes": len(FINDINGS), "patient_keys": ["file name"]}
-    datalist = {"name": name, "modality": {"0": "X-ray"}, "class_names": list(FINDINGS), **keys, **sections}
+    header = {"name": name, "modality": {"0": "X-ray"}, "class_names": list(FINDINGS), "patient_keys": ["file name"]}
+    datalist = {**header, **sections}
     check_disjoint(datalist)
     counts = ", ".join(f"{len(records)} {section}" for section, records in sections.items())
     logger.info("%d images: %s", sum(map(len, sections.values())), counts)

@@ -110,7 +110,7 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _numbers(image: Image.Image, bits: int, path: Path) -> np.ndarray:
-    if isinstance(image, JpegImageFile) or path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in (".jpg", ".jpeg"):
         raise VolumeError(
             f"{path}: a label map must be stored without loss; found JPEG, which changes values at every border. Save "
             "it as PNG, from the original."

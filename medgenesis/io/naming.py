@@ -1,6 +1,7 @@
 """The name by which an error calls a volume, and the names of what is written for images: one rule for all of it."""
 
 import hashlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from medgenesis.errors import DatalistError
+from medgenesis.io.suffixes import split_suffix
 
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's number of a channel
 _LONGEST = 200  # bytes of the last part of a name; file systems take 255, with what is added to it
@@ -50,12 +52,12 @@ class OutputNames:
             key: name if seen[name.casefold()] == 1 else _name(*key, root, key in suffixed, True)
             for key, name in plain.items()
         }
-        taken: dict[str, str] = {}
+        self._taken: dict[str, str] = {}  # name without case -> path
         for (path, _), name in self.names.items():
-            if taken.setdefault(name.casefold(), path) != path:
+            if self._taken.setdefault(name.casefold(), path) != path:
                 raise DatalistError(
                     f"{path}: must have a name of its own for what is written; found {name}, as of "
-                    f"{taken[name.casefold()]}. Rename one, or give another output_dir to each."
+                    f"{self._taken[name.casefold()]}. Rename one, or give another output_dir to each."
                 )
 
     def of(self, item: Mapping[str, Any], key: str = "image") -> str:
@@ -67,9 +69,11 @@ class OutputNames:
         """
         found = _key(volume_name(item[key]), item)
         if found not in self.names:  # of no list: told apart by a number
-            name, taken = _name(*found, Path(found[0]).parent), {one.casefold() for one in self.names.values()}
-            numbered = (f"{name}_{number}" for number in range(1, len(taken) + 2))
-            self.names[found] = next(one for one in (name, *numbered) if one.casefold() not in taken)
+            name = _name(*found, Path(found[0]).parent)
+            numbered = (f"{name}_{number}" for number in itertools.count(1))
+            free = (one for one in itertools.chain([name], numbered) if one.casefold() not in self._taken)
+            self.names[found] = next(free)
+            self._taken[self.names[found].casefold()] = found[0]
         return self.names[found]
 
 
@@ -91,14 +95,10 @@ def _key(image: Any, record: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _name(path: str, part: str | None, root: Path, several: bool = False, suffixed: bool = False) -> str:
-    from medgenesis.io.volume_reader import SUFFIXES  # which itself names volumes
-
     folder, name = os.path.relpath(Path(path).parent, root), Path(path).name
-    ends = () if Path(path).is_dir() else SUFFIXES
-    suffix = max((end for end in ends if name.lower().endswith(end)), key=len, default="")
-    stem = name[: len(name) - len(suffix)]
+    stem, suffix = (name, "") if Path(path).is_dir() else split_suffix(name)
     stem = _CHANNEL.sub("", stem) if several else stem
-    stem += name[len(name) - len(suffix) :].replace(".", "_") if suffixed else ""
+    stem += suffix.replace(".", "_") if suffixed else ""
     stem += "" if part is None else f"_{part}"
     raw = os.fsencode(stem)
     if len(raw) > _LONGEST:

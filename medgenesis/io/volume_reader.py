@@ -1,7 +1,6 @@
 """One way in for every kind of scan: the reader is chosen by suffix or folder, failures name the file."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,17 +16,11 @@ from medgenesis.io.dicom import DicomReader, is_dicom
 from medgenesis.io.file_kind import check_file, check_kind
 from medgenesis.io.images import GreyReader
 from medgenesis.io.meta_nrrd import SimpleITKReader
+from medgenesis.io.named_errors import named_errors
 from medgenesis.io.nifti import NiftiReader
 from medgenesis.io.readers import ArrayReader
+from medgenesis.io.suffixes import SUFFIXES
 
-SUFFIXES = (
-    *NiftiReader.suffixes,
-    *SimpleITKReader.suffixes,
-    *ArrayReader.suffixes,
-    *GreyReader.suffixes,
-    ".dcm",
-    ".ima",
-)
 _KEPT_META = (
     MetaKeys.AFFINE,
     MetaKeys.ORIGINAL_AFFINE,
@@ -93,11 +86,11 @@ class VolumeReader(ImageReader):
         if len(names) > 1:
             return len(names)
         path = Path(names[0])
-        with _named_errors(path):
+        with named_errors(path):
             return self._chosen(path).channels(path)
 
     def _read_one(self, path: Path) -> tuple[np.ndarray, dict]:
-        with _named_errors(path):
+        with named_errors(path):
             reader = self._chosen(path)
             array, meta = reader.get_data(reader.read(str(path)))
         if array.dtype.kind not in "biuf":
@@ -128,22 +121,6 @@ class VolumeReader(ImageReader):
             if name.endswith(reader.suffixes):
                 return reader
         return DicomReader() if is_dicom(path) else None
-
-
-@contextmanager
-def _named_errors(path: Path) -> Generator[None, None, None]:
-    """Errors of the libraries as VolumeErrors that name the file."""
-    try:
-        yield
-    except VolumeError:
-        raise
-    except PermissionError as error:
-        raise VolumeError(f"{path}: cannot be read ({error.strerror}). Ask its owner for the right to.") from error
-    except MemoryError as error:
-        raise VolumeError(f"{path}: cannot be read, memory is short. Free memory, or leave the file out.") from error
-    except Exception as error:  # every library has its own errors for a broken file
-        reason = " ".join(str(error).split())[-200:] or type(error).__name__
-        raise VolumeError(f"{path}: cannot be read, truncated or damaged ({reason}). Copy it again.") from error
 
 
 class LoadVolumed(LoadImaged):

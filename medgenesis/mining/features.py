@@ -55,7 +55,7 @@ class VolumeFeatures:
         """Write the features as `.npz` (no pickle in it), whole or not at all.
 
         Raises:
-            DatalistError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
         about = {
             "format": FORMAT,
@@ -64,14 +64,9 @@ class VolumeFeatures:
             "stamps": self.stamps,
         }
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        try:
-            # an open file, because NumPy appends `.npz` to a name without it
-            with replacing(path) as beside, beside.open("wb") as file:
-                np.savez(file, vectors=self.vectors.astype(np.float32, copy=False), about=text)
-        except OSError as error:
-            raise DatalistError(
-                f"{path}: cannot be written ({error}). Choose another folder, or free the disk."
-            ) from error
+        # an open file, because NumPy appends `.npz` to a name without it
+        with replacing(path) as beside, beside.open("wb") as file:
+            np.savez(file, vectors=self.vectors.astype(np.float32, copy=False), about=text)
 
     @classmethod
     def load(cls, path: str | Path) -> "VolumeFeatures":
@@ -136,7 +131,8 @@ def volume_features(
 
     Raises:
         ValueError: a setting out of its range, or (with `path`) a preprocessing that cannot be pickled.
-        DatalistError: a record that cannot be mined, or a `path` that cannot be written.
+        DatalistError: a record that cannot be mined.
+        OutputError: a `path` that cannot be written.
         VolumeError: a volume that cannot be used (`on_error="stop"`), or none that can; it may be the file, or that
             its features are not finite.
         IntensityRangeError: likewise, for values that do not fit the preset.
@@ -174,7 +170,8 @@ def extract_features(
 
     Raises:
         ValueError: a setting out of its range.
-        DatalistError: a `path` that cannot be written, or a small copy that cannot be read.
+        DatalistError: a small copy that cannot be read.
+        OutputError: a `path` that cannot be written.
         VolumeError: features that are not finite (`on_error="stop"`), or no volume left.
 
     References:

@@ -4,8 +4,7 @@ import json
 import logging
 import os.path
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,14 +71,13 @@ class VolumeIndex:
         return {**record, "image": self._copy(self._stamp_of[image])}
 
     def save(self) -> None:
-        """Write `index.json`, whole or not at all (DatalistError: it cannot be written)."""
+        """Write `index.json`, whole or not at all (OutputError: it cannot be written)."""
         rows = [{**asdict(one), "stamp": stamp} for one, stamp in zip(self.volumes, self.stamps, strict=True)]
         lines = ",\n".join(json.dumps(row) for row in rows)
-        with _said_as_ours(self.folder / FILE):
-            write_text(
-                self.folder / FILE,
-                f'{{"format": {FORMAT}, "settings": {json.dumps(self.settings)}, "volumes": [\n{lines}\n]}}\n',
-            )
+        write_text(
+            self.folder / FILE,
+            f'{{"format": {FORMAT}, "settings": {json.dumps(self.settings)}, "volumes": [\n{lines}\n]}}\n',
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> "VolumeIndex":
@@ -135,7 +133,8 @@ def index_volumes(
 
     Raises:
         ValueError: a setting out of its range, or a preprocessing that cannot be pickled.
-        DatalistError: a record that cannot be mined, or a folder that cannot be written.
+        DatalistError: a record that cannot be mined.
+        OutputError: a folder that cannot be written.
         VolumeError, IntensityRangeError: a volume that cannot be used (`on_error="stop"`), or none that can.
 
     Notes:
@@ -211,8 +210,7 @@ def _note(volumes: WholeVolumes, i: int, folder: Path) -> _Noted | None:
     found = volumes.read(i)
     if found is None:
         return None
-    path = _copy_path(folder, found.stamp)
-    with _said_as_ours(path), replacing(path) as beside:
+    with replacing(_copy_path(folder, found.stamp)) as beside:
         np.save(beside, found.whole.numpy(force=True))
     return found.info, found.stamp
 
@@ -224,12 +222,3 @@ def _gathered(folder: Path, rows: Mapping[int, _Noted], settings: dict[str, Any]
 
 def _copy_path(folder: Path, stamp: str) -> Path:
     return folder / COPIES / f"{stamp}.npy"
-
-
-@contextmanager
-def _said_as_ours(path: Path) -> Generator[None, None, None]:
-    """An error of the disk as a DatalistError that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise DatalistError(f"{path}: cannot be written ({error}). Choose another folder, or free the disk.") from error

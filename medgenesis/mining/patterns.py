@@ -93,16 +93,12 @@ class PatternTable:
         """Write the table as JSON, whole or not at all; file names become relative to its folder.
 
         Raises:
-            DatalistError: the table breaks a rule, or cannot be written.
+            DatalistError: the table breaks a rule.
+            OutputError: the file cannot be written.
         """
         path = Path(path)
         self.validate(path)
-        try:
-            write_text(path, self._text(path.parent.absolute()))
-        except OSError as error:
-            raise DatalistError(
-                f"{path}: cannot be written ({error}). Choose another folder, or free the disk."
-            ) from error
+        write_text(path, self._text(path.parent.absolute()))
 
     def validate(self, path: str | Path = "pattern table") -> None:
         """Refuse a table that breaks a rule (DatalistError).

@@ -117,6 +117,7 @@ class MiningRun:
         Raises:
             ValueError: other settings.
             DatalistError, VolumeError, IntensityRangeError: as `index_volumes`; volumes that discovery would refuse.
+            OutputError: the folder cannot be written; so of each step.
         """
         if self._index is not None:
             return self._index

@@ -65,7 +65,7 @@ def make_folder(folder: str | Path) -> None:
     except (FileExistsError, NotADirectoryError) as error:
         taken = next((one for one in (folder, *folder.parents) if one.exists()), folder)
         raise OutputError(
-            f"{taken}: must be a folder; found {_kind(taken)} of that name. Choose another folder with --output_dir."
+            f"{taken}: must be a folder; found {_kind(taken)} of that name. Choose another folder."
         ) from error
     except OSError as error:
         raise cannot_be_written(folder, error) from error

@@ -60,12 +60,12 @@ def hold_folder(folder: str | Path) -> None:
     path = Path(folder).absolute() / LOCK
     if path in _held and _is_there(path, _held[path]):
         return
-    file = path.open("a+", encoding="utf-8")
+    file = _open(path)
     try:
         _lock(file)
         while not _is_there(path, file):  # the run that held it has ended, and taken the file away, in this moment
             file.close()
-            file = path.open("a+", encoding="utf-8")
+            file = _open(path)
             _lock(file)
     except BlockingIOError:
         file.seek(0)
@@ -75,6 +75,8 @@ def hold_folder(folder: str | Path) -> None:
             f"{folder}: must be written by one run at a time; found {owner} at work in it. Wait for it or stop it, or "
             "choose another output_dir."
         ) from None
+    except OutputError:
+        raise
     except OSError as error:  # a network drive without locks
         logger.warning("%s: cannot be locked (%s); start no second run in it", folder, error)
     else:
@@ -104,6 +106,13 @@ def _release(path: Path) -> None:
         with suppress(OSError):  # Windows removes no open file
             path.unlink()
     file.close()
+
+
+def _open(path: Path) -> IO[str]:
+    try:
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:  # of another user's run
+        raise cannot_be_written(path, error) from error
 
 
 def _lock(file: IO[str]) -> None:

@@ -16,11 +16,11 @@ def refuse_bomb(path: str | os.PathLike, unpacked: int, *others: str | os.PathLi
     Args:
         path: the file, for its size and the message.
         unpacked: bytes that it would take in memory (voxels as float32 at least).
-        others: further files that hold its data.
+        others: files that hold its data; the file itself among them counts once.
         error: the class that is raised, also where the setting is no number above 0.
     """
     limit = _limit_gib(error)
-    packed = sum(_on_disk(Path(file)) for file in (path, *others))
+    packed = sum(map(_on_disk, {Path(file) for file in (path, *others)}))
     if unpacked > limit * 2**30 and unpacked > ORDINARY_RATIO * packed:
         raise error(
             f"{path}: may unpack to at most {limit:g} GiB ({SETTING}), or {ORDINARY_RATIO} times its size; found a "

@@ -1,4 +1,4 @@
-"""Zip files (checkpoints, caches, `.npz`): the checksum of each member, which their readers pass over."""
+"""Zip files (checkpoints, caches): the checksum of each member, which their readers pass over."""
 
 import os
 import zipfile

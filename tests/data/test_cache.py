@@ -213,3 +213,14 @@ def test_cutting_a_cube_does_not_read_the_volume(tmp_path, in_child):
     assert inside
     assert grown < 12
     assert sizes == {32**3 * 4}
+
+
+def test_two_processes_that_find_one_damaged_file(records, tmp_path, monkeypatch):
+    def removed_meanwhile(path, error):
+        path.unlink()
+        raise error(f"{path}: damaged")
+
+    before = mapped(records, tmp_path)[0]["image"].as_tensor().clone()
+    monkeypatch.setattr("medgenesis.data.cache.check_zip", removed_meanwhile)
+    with pytest.warns(UserWarning, match="made anew"):
+        assert torch.equal(mapped(records, tmp_path)[0]["image"].as_tensor(), before)

@@ -1,5 +1,6 @@
 """Datalists read, checked, written and joined."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, OutputError
 
 
 def _write(path: Path, **sections) -> Path:
@@ -97,10 +98,18 @@ def test_written_names_are_relative_below_the_list_and_come_back(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["d.json"]
 
 
-def test_a_list_that_cannot_be_written(tmp_path):
+def test_a_list_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(DatalistError, match="file/d.json: cannot be written"):
+    with pytest.raises(OutputError, match="file: must be a folder; found a file"):
         write_datalist({"training": []}, tmp_path / "file/d.json")
+
+    def full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match=r"d.json: cannot be written \(No space left on device\)") as raised:
+        write_datalist({"training": []}, tmp_path / "d.json")
+    assert str(raised.value).count("cannot be written") == 1
 
 
 def test_data_sets_are_drawn_by_their_weights_whatever_their_sizes(tmp_path):
@@ -194,6 +203,19 @@ def test_the_dataset_json_of_nnunet(tmp_path):
     path = _write(tmp_path / "v1.json", training=[{"image": "./a.nii.gz"}, {"image": "./b.nii.gz"}])
     images = [record["image"] for record in load_datalist(path)]
     assert images == [[f"{tmp_path}/a_000{channel}.nii.gz" for channel in range(3)], f"{tmp_path}/b_0000.nii.gz"]
+    unasked = [f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii.gz"]
+    assert [record["image"] for record in read_datalist(path)["training"]] == unasked
+
+
+def test_channel_files_of_names_with_dots_and_where_lists_are_compared(tmp_path):
+    names = [f"TCGA-02-0003_2001.01.01_000{channel}.nii.gz" for channel in range(2)]
+    for name in names:
+        (tmp_path / name).touch()
+    by_case = _write(tmp_path / "case.json", training=[{"image": "TCGA-02-0003_2001.01.01.nii.gz"}])
+    by_file = _write(tmp_path / "file.json", test=[{"image": names}])
+    assert load_datalist(by_case) == [{"image": [str(tmp_path / name) for name in names]}]
+    with pytest.raises(DatalistError, match="training and test"):
+        join_datalists([(by_case, 1), (by_file, 1)])
 
 
 def test_strings_of_a_list_stay_strings(tmp_path):

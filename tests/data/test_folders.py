@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from medgenesis.data import load_datalist, make_datalist, write_datalist
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 
 
@@ -151,7 +151,7 @@ def test_folders_name_classes(tmp_path):
     names = [f"{kind}/p{i}_{j}.png" for kind, n in (("NORMAL", 10), ("ILL", 20)) for i in range(n) for j in "ab"]
     images = _touch(tmp_path / "x", *(name.replace("/p", f"/{name[0]}p") for name in names))
     datalist = make_datalist(images, classes=["NORMAL", "ILL"], patient_pattern=r"[NI]p\d+", splits=(0.8, 0.1, 0.1))
-    assert datalist["class_names"] == ["NORMAL", "ILL"] and datalist["num_classes"] == 2
+    assert datalist["class_names"] == ["NORMAL", "ILL"]
     for section, count in (("training", (8, 16)), ("validation", (1, 2)), ("test", (1, 2))):
         patients = {(record["patient"], record["class"]) for record in datalist[section]}
         assert tuple(sum(own == one for _, own in patients) for one in (0, 1)) == count
@@ -260,3 +260,11 @@ def test_every_series_of_a_tree_is_a_record(write_series, tmp_path, tree, random
     assert all(
         ("series" in record) == (tree[record["image"].removeprefix(f"{tmp_path}/{root}/")] > 1) for record in records
     )
+
+
+@pytest.mark.parametrize("name", ["b.npy", "b.npz"])
+def test_a_damaged_array_is_named(tmp_path, name):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    (tmp_path / name).write_bytes((tmp_path / "a.npy").read_bytes()[:-5])
+    with pytest.raises(VolumeError, match=f"{name}: cannot be read, truncated or damaged"):
+        make_datalist(tmp_path)

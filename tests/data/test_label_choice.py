@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
+from PIL import Image
 
 from medgenesis.data import JoinLabelLayersd, MergeLabelsd, choose_labels
 from medgenesis.errors import DatalistError, VolumeError
@@ -138,3 +139,24 @@ def test_channels_that_are_no_label_map_are_refused(channels, said):
 def test_layers_with_labels_of_their_own_keep_them():
     label = torch.tensor([[3.0, 3, 0], [0, 0, 5]]).reshape(2, 3, 1, 1)
     assert JoinLabelLayersd("label")({"label": label})["label"].flatten().tolist() == [3, 3, 5]
+
+
+def test_label_maps_as_images_are_counted_by_the_stored_numbers(tmp_path):
+    numbers = np.zeros((8, 8), np.uint8)
+    numbers[:2], numbers[2] = 1, 2
+    palette = Image.fromarray(numbers, "P")
+    palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(numbers > 0).save(tmp_path / "bits.png")
+    for name, num_classes in (("palette.png", 3), ("bits.png", 2)):
+        found = choose_labels({"training": [{"image": "x.png", "label": str(tmp_path / name)}]})
+        assert found.num_classes == num_classes
+
+
+def test_labels_that_are_far_apart_are_shown_in_part(records, caplog):
+    caplog.set_level("INFO")
+    values = [2, 4, 5, 12, 13, 2**14]
+    assert choose_labels({"training": records([values])}).num_classes == 2**14 + 1
+    assert f"{2**14 + 1} classes, background included: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\n" in caplog.text
+    assert "in the section 'training': 1, 3, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, …\n" in caplog.text
+    assert "labels are far from each other" in caplog.text

@@ -34,7 +34,7 @@ def test_channels_labels_and_names_of_nnunet(tmp_path, version, caplog):
     images = [f"BRATS_{case:03}_000{channel}" for case in range(3) for channel in range(2)]
     root = _task(tmp_path / "Dataset001_X", said, images, [f"BRATS_{case:03}" for case in range(3)])
     datalist = make_datalist(root, splits=(1, 0, 0))
-    assert datalist["labels"] == LABELS and datalist["num_classes"] == 3
+    assert datalist["labels"] == LABELS
     assert datalist["modality"] == {"0": "FLAIR", "1": "T1w"}
     assert [record["patient"] for record in datalist["training"]] == ["BRATS_000", "BRATS_001", "BRATS_002"]
     for record in datalist["training"]:
@@ -60,3 +60,25 @@ def test_scans_that_are_said_and_not_there(tmp_path, caplog):
     )
     make_datalist(root, splits=(1, 0, 0))
     assert "says 4 training scans, found 2" in caplog.text
+
+
+def test_channels_that_are_kept_separate(tmp_path):
+    said = {"channel_names": {"0": "FLAIR", "1": "T1w"}, "labels": {"background": 0, "x": 1}, "file_ending": ".nii.gz"}
+    root = _task(tmp_path, said, ["a_0000", "a_0001", "b_0000", "b_0001"], ["a", "b"])
+    records = make_datalist(root, splits=(1, 0, 0), channels="separate")["training"]
+    pairs = sorted((record["image"][-13:-7], record["label"][-8:-7], record["patient"]) for record in records)
+    assert pairs == [(f"{case}_000{channel}", case, case) for case in "ab" for channel in range(2)]
+
+
+def test_a_given_name_goes_before_that_of_the_task(tmp_path):
+    root = _task(tmp_path, {"name": "Liver", "modality": {"0": "CT"}, "labels": LABELS}, ["l_1"], ["l_1"])
+    given, said = (make_datalist(root, splits=(1, 0, 0), name=name) for name in ("mine", None))
+    assert given["name"] == "mine" and said["name"] == "Liver"
+
+
+def test_groups_of_labels_are_named_and_left_out(tmp_path, caplog):
+    labels = {"background": 0, "whole tumour": [1, 2], "edema": 1, "core": 2, "3": ["x"]}
+    said = {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"}
+    root = _task(tmp_path, said, ["a_0000"], ["a"])
+    assert make_datalist(root, splits=(1, 0, 0))["labels"] == {"0": "background", "1": "edema", "2": "core"}
+    assert "'whole tumour' is a group" in caplog.text and "'3' is a group" in caplog.text

@@ -158,7 +158,7 @@ def test_a_slice_cut_before_its_pixels_is_named(write_series):
 
 def test_frames_and_missing_positions(write_series):
     with pytest.raises(VolumeError, match="multi-frame"):
-        _read(write_series("frames", _stack(1), _positions(1), NumberOfFrames=3, Rows=1))
+        _read(write_series("frames", _stack(1), _positions(1), NumberOfFrames=3))
     with pytest.raises(VolumeError, match="must have PixelSpacing.*found 1 of 1 without"):
         _read(write_series("xray", _stack(1), _positions(1), PixelSpacing=None))
 

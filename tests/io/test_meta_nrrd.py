@@ -143,13 +143,12 @@ def test_a_header_that_two_programs_may_read_otherwise_is_refused(tmp_path, head
 
 
 @pytest.mark.parametrize("suffix", ["mha", "mhd", "nrrd", "nhdr"])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("damage", ["flip", "cut", "more"])
+@pytest.mark.parametrize(  # nothing tells of a bit that is flipped in plain voxels
+    "packed, damage", [(True, "flip"), *((packed, damage) for packed in (False, True) for damage in ("cut", "more"))]
+)
 def test_damaged_voxels(tmp_path, suffix, packed, damage):
     path = tmp_path / f"x.{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(ARRAY), str(path), useCompression=packed)
-    if damage == "flip" and not packed:
-        return  # nothing tells
     beside = [file for file in tmp_path.iterdir() if file != path]
     data = beside[0] if beside else path
     content = bytearray(data.read_bytes())

@@ -9,7 +9,7 @@ from PIL import Image
 from medgenesis.errors import VolumeError
 from medgenesis.io.images import GreyReader
 from medgenesis.io.meta_nrrd import SimpleITKReader, from_itk
-from medgenesis.io.readers import ArrayReader
+from medgenesis.io.readers import ArrayReader, array_shape
 
 OBLIQUE = np.array([[-1.9, 0.2, 0.1, 30.0], [0.15, -0.95, 0.3, -12.0], [0.1, 0.2, 2.9, 7.0], [0, 0, 0, 1]])
 
@@ -99,3 +99,23 @@ def test_sixteen_bits_are_kept(tmp_path):
     Image.fromarray(grey).save(tmp_path / "x.png")
     reader = GreyReader()
     np.testing.assert_array_equal(reader.get_data(reader.read(str(tmp_path / "x.png")))[0], grey.T)
+
+
+def test_the_shape_of_an_array_without_its_voxels(tmp_path, monkeypatch):
+    stack = np.zeros((5, 2, 4, 6, 3), np.float32)
+    np.save(tmp_path / "s.npy", stack)
+    np.savez_compressed(tmp_path / "s.npz", stack)
+    monkeypatch.setattr("numpy.lib.format.read_array", None)
+    monkeypatch.setattr("numpy.load", None)
+    for name in ("s.npy", "s.npz"):
+        assert array_shape(tmp_path / name) == stack.shape
+        assert ArrayReader(row=1).channels(tmp_path / name) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"PK\x03\x04"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_damaged_array_is_named_by_its_header_too(tmp_path, suffix, content):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(VolumeError, match=f"x{suffix}: cannot be read, truncated or damaged"):
+        array_shape(path)

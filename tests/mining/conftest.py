@@ -1,7 +1,9 @@
 """Volumes that exist only as arrays or as tiny files, the list of what mining knows of them, and tables of patterns."""
 
+import errno
 import shutil
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,16 @@ from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.mining import PatternTable, VolumeInfo
 from medgenesis.mining.whole_volumes import mined_record
 from medgenesis.networks import AutoEncoder3D
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """full_disk() fills the disk: no file gets its name any more."""
+
+    def refuse(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    return lambda: monkeypatch.setattr(Path, "replace", refuse)
 
 
 class Loader:

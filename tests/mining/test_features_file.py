@@ -10,7 +10,7 @@ from helpers.mining_world import Counted
 from tqdm import tqdm
 
 from medgenesis import progress
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.mining import VolumeFeatures, features, volume_features
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -160,7 +160,11 @@ def test_a_newer_format_and_rows_that_do_not_go_together(small, tmp_path, monkey
         VolumeFeatures.load(path)
 
 
-def test_a_folder_that_cannot_be_written_keeps_what_was_there(small, tmp_path):
+def test_a_folder_that_cannot_be_written_keeps_what_was_there(small, tmp_path, full_disk):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DatalistError, match="cannot be written"):
+    with pytest.raises(OutputError, match="file: must be a folder; found a file"):
         small.save(tmp_path / "file" / "f.npz")
+    full_disk()
+    with pytest.raises(OutputError, match=r"f.npz: cannot be written \(No space left on device\)") as raised:
+        small.save(tmp_path / "f.npz")
+    assert str(raised.value).count("cannot be written") == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.mining_world import Counted, Held
 
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.mining import (
     VolumeIndex,
     body_box,
@@ -156,14 +156,18 @@ def test_damage_is_named(dataset, folder, caplog):
     assert VolumeIndex.load(folder).read(0).whole.shape == (1, *SIZE)
 
 
-def test_what_cannot_be_indexed(dataset, folder, tmp_path):
+def test_what_cannot_be_indexed(dataset, folder, tmp_path, full_disk):
     for wrong in ({"size": (16, 16)}, {"on_error": "pass"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             index_volumes(dataset(), folder, **{"size": SIZE, **wrong})
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DatalistError, match="cannot be written"):
+    with pytest.raises(OutputError, match="file: must be a folder; found a file"):
         index_volumes(dataset(), tmp_path / "file", SIZE)
     np.save(dataset().data[0]["image"], np.full((9, 9, 9), np.nan))
     with pytest.raises(VolumeError, match="found none of 1"):
         index_volumes(dataset(dataset().data[:1]), folder, SIZE, on_error="skip")
     assert not (folder / "index.json").exists()
+    full_disk()
+    with pytest.raises(OutputError, match=r"index.json: cannot be written \(No space left on device\)") as raised:
+        VolumeIndex(folder, []).save()
+    assert str(raised.value).count("cannot be written") == 1

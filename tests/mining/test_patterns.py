@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from monai.data import load_decathlon_datalist
 
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, OutputError
 from medgenesis.mining import PatternTable, VolumeInfo
 
 
@@ -182,7 +182,7 @@ def test_no_table(tmp_path, text):
         PatternTable.load(tmp_path / "other.json")
 
 
-def test_a_wrong_table_is_not_written(table, tmp_path):
+def test_a_wrong_table_is_not_written(table, tmp_path, full_disk):
     path = tmp_path / "data" / "patterns.json"
     table.save(path)
     before = path.read_bytes()
@@ -195,5 +195,9 @@ def test_a_wrong_table_is_not_written(table, tmp_path):
     with pytest.raises(TypeError):
         wrong.save(path)
     assert path.read_bytes() == before
-    with pytest.raises(DatalistError, match="cannot be written"):
+    with pytest.raises(OutputError, match="patterns.json: must be a folder; found a file"):
         table.save(path / "patterns.json")
+    full_disk()
+    with pytest.raises(OutputError, match=r"patterns.json: cannot be written \(No space left on device\)") as raised:
+        table.save(path)
+    assert str(raised.value).count("cannot be written") == 1

@@ -90,3 +90,15 @@ def test_a_folder_without_the_right_to_write(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
     with pytest.raises(OutputError, match=r"cannot be written \(Permission denied\).*Choose another folder"):
         hold_folder(tmp_path)
+
+
+def test_a_lock_that_cannot_be_made(tmp_path, monkeypatch):
+    """The folder can be written, but the lock of another user's run cannot be opened."""
+
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("medgenesis.storage.run_folder.check_writable", lambda folder: None)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(OutputError, match=r"\.running: cannot be written \(Permission denied\)"):
+        hold_folder(tmp_path)

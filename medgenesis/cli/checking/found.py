@@ -11,12 +11,12 @@ import numpy as np
 
 from medgenesis.cli.checking.settings import Settings
 from medgenesis.data.crops import RandAcceptedCropd
-from medgenesis.data.datalists import read_datalist
+from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.label_choice import label_names
 from medgenesis.data.labels import MergeLabelsd, parse_label_merge
 from medgenesis.data.pipeline import preprocessing
-from medgenesis.data.splits import SECTIONS, UNLABELED
+from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
 from medgenesis.report import flat_image, three_planes
 
@@ -131,12 +131,12 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
     """
     from medgenesis.errors import DatalistError
 
-    datalist = read_datalist(path)
-    listed = {section: datalist[section] for section in (*SECTIONS, UNLABELED) if section in datalist}
+    datalist = with_channels(read_datalist(path))
+    listed = {section: datalist[section] for section in ALL_SECTIONS if section in datalist}
     places = [(section, number + 1) for section, records in listed.items() for number in range(len(records))]
     if not places:
         raise DatalistError(f"{path}: must name scans; found every section empty. Make it by `medgenesis datalist`.")
-    header = {key: value for key, value in datalist.items() if key not in (*SECTIONS, UNLABELED)}
+    header = {key: value for key, value in datalist.items() if key not in ALL_SECTIONS}
     found = Found(Path(path), header, settings, places, [one for records in listed.values() for one in records])
     chosen = [found.of(section) for section in found.sections]
     chosen = [
