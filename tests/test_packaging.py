@@ -81,7 +81,7 @@ def files_of(tree: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not path.is_dir()}
 
 
-@pytest.fixture(scope="module", params=["plain", "editable"])
+@pytest.fixture(scope="module", params=["plain", pytest.param("editable", marks=pytest.mark.slow)])
 def installation(request, tmp_path_factory) -> Installation:
     """`pip install .` and `pip install -e .`, without a network: the dependencies are those of this environment."""
     folder = tmp_path_factory.mktemp(request.param)

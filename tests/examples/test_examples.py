@@ -56,7 +56,11 @@ def landmarks(names):
     assert names["networks"].keys() == {"random init", "raw pixels"} and 0 <= names["blind"].hit_rate(8) <= 1
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem == "few_labels" else path for path in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_example(path, tmp_path, monkeypatch, one_thread):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
