@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.xray_bundle import XRayBundle
 from monai.bundle import ConfigWorkflow
 
 from medgenesis import bundles
@@ -103,3 +104,37 @@ def patterns(phantoms):
     path = phantoms.with_name("patterns.json")
     PatternTable({"cube_size": [16, 16, 16]}, volumes, **items).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def xrays(phantoms):
+    """The list of the phantoms' X-rays, in which a section has and lacks each finding; nobody has the last."""
+    path = phantoms.with_name("xray_datalist.json")
+    datalist = json.loads(path.read_text())
+    for section in ("training", "validation", "test"):
+        for number, record in enumerate(datalist[section]):
+            record["classes"] = [number % 2, 1 - number % 2, number % 2, 0]
+    own = phantoms.with_name("xrays.json")
+    own.write_text(json.dumps(datalist))
+    return own
+
+
+@pytest.fixture(scope="session")
+def own_intensity(phantoms):
+    """The list of the volumes, whose records say that they are CT: for weights of X-rays."""
+    datalist = json.loads(phantoms.read_text())
+    for section in ("training", "validation", "test"):
+        datalist[section] = [{**record, "intensity": "ct"} for record in datalist[section]]
+    own = phantoms.with_name("ct.json")
+    own.write_text(json.dumps(datalist))
+    return own
+
+
+@pytest.fixture
+def caid(tmp_path, copied, xrays, phantoms):
+    return XRayBundle(copied("caid_cxr", tmp_path / "caid_cxr"), xrays, phantoms)
+
+
+@pytest.fixture
+def adam(tmp_path, copied, xrays, phantoms):
+    return XRayBundle(copied("adam_cxr", tmp_path / "adam_cxr"), xrays, phantoms)
