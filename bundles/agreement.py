@@ -39,6 +39,18 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
                 "command and its overlays), or give weights that were made with it."
             )
         logger.warning("%s: %s here; %s was made with %s", id, found, settings.source, wanted)
+    _say_intensities(reading, settings)
+
+
+def _say_intensities(reading: Reading, settings: Settings) -> None:
+    """Whether the network sees values as in its pre-training; where they differ, that is said above."""
+    if not settings.model or "intensity" not in reading.parser.get():
+        return
+    found = reading.parser.get_parsed_content("intensity")
+    if "intensity" not in settings.model:
+        logger.warning("intensity: %s here; %s does not say what it was made with", found, settings.source)
+    elif _same(settings.model["intensity"], found):
+        logger.info("intensity: %s, as %s was made with", found, settings.source)
 
 
 def _same(wanted: Any, found: Any) -> bool:

@@ -18,7 +18,15 @@ _WORDS = (bool, int, float, str, type(None))
 _FREE = {
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
     *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
-    *("pretrain_epochs", "finetune_epochs", "classify_epochs", "autoencoder_epochs", "learning_rate", "previous"),
+    *(
+        "pretrain_epochs",
+        "finetune_epochs",
+        "classify_epochs",
+        "autoencoder_epochs",
+        "steps",
+        "learning_rate",
+        "previous",
+    ),
     *("probe", "probe_datalist", "probe_label_merge", "initialize", "run", "finalize", "datalist", "patterns"),
 }
 _FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with"}

@@ -43,6 +43,8 @@ class ChosenLabels:
     """Background included."""
     names: dict[int, str] = field(default_factory=dict)
     """Of the classes, as far as the list names them."""
+    voxels: dict[int, int] = field(default_factory=dict)
+    """Of each class in the first section."""
 
 
 def choose_labels(
@@ -94,7 +96,7 @@ def choose_labels(
     names = label_names(header.get("labels"), merge)
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
     _say(first, classes[first], number, names)
-    return ChosenLabels(merge, number, names)
+    return ChosenLabels(merge, number, names, dict(classes[first]))
 
 
 def _header(datalist: str | Path | None, sections: Mapping[str, Sequence[dict]]) -> Mapping[str, Any]:

@@ -2,7 +2,18 @@
 
 from medgenesis.engines.evaluator import PretextEvaluator
 from medgenesis.engines.method import PretextMethod
+from medgenesis.engines.parameter_groups import parameter_groups
 from medgenesis.engines.pretext import PretextEvents, PretextTrainer
+from medgenesis.engines.rate_schedule import epochs_for, rate_schedule
 from medgenesis.engines.stages import StagedWorkflow
 
-__all__ = ["PretextEvaluator", "PretextEvents", "PretextMethod", "PretextTrainer", "StagedWorkflow"]
+__all__ = [
+    "PretextEvaluator",
+    "PretextEvents",
+    "PretextMethod",
+    "PretextTrainer",
+    "StagedWorkflow",
+    "epochs_for",
+    "parameter_groups",
+    "rate_schedule",
+]

@@ -92,7 +92,7 @@ class PretextTrainer(Trainer):
         self.channels_last = channels_last
         if channels_last:
             weights_in_channels_last(self.method)
-        self.wrapped = _distributed(self.method, device)
+        self.wrap()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         note_initial_rates(optimizer)
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
@@ -121,6 +121,10 @@ class PretextTrainer(Trainer):
             self.fire_event(PretextEvents.RUN_ENDED)
         if self.state.interrupted:
             raise SystemExit(128 + self.state.interrupted)
+
+    def wrap(self) -> None:
+        """Let processes share the gradients of the weights that are learnt from now on; `Supervised.freeze` says them."""
+        self.wrapped = _distributed(self.method, next(self.method.parameters()).device)
 
     @property
     def at_step(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR
 
 
 def initial_rates(optimizer: Optimizer) -> list[float]:
@@ -26,10 +27,21 @@ def load_schedule(scheduler: Any, state: dict[str, Any]) -> None:
         if part.T_max == length:
             continue
         part.T_max = length  # the recursive form of torch would stay at the rate 0 of a finished cosine
-        share = (1 + math.cos(math.pi * part.last_epoch / length)) / 2
+        share = (1 + math.cos(math.pi * part.last_epoch / length)) / 2 * _warmed(scheduler)
         part._last_lr = [part.eta_min + (base - part.eta_min) * share for base in part.base_lrs]
         for group, rate in zip(part.optimizer.param_groups, part._last_lr, strict=True):
             group["lr"] = rate
+
+
+def _warmed(scheduler: Any) -> float:
+    """What the warm-ups beside a cosine have let through so far."""
+    shares = (
+        part.start_factor
+        + (part.end_factor - part.start_factor) * min(part.last_epoch, part.total_iters) / part.total_iters
+        for part in _parts(scheduler)
+        if isinstance(part, LinearLR) and part.total_iters
+    )
+    return math.prod(shares)
 
 
 def hold_rates(optimizer: Optimizer, scheduler: Any, rates: list[float]) -> None:

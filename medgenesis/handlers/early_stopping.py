@@ -1,4 +1,4 @@
-"""Stop when the validation loss no longer improves."""
+"""Stop when the validation no longer improves."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStopping:
-    """End training after `patience` epochs without a lower validation loss.
+    """End training after `patience` epochs without a better validation: of pre-training, a lower loss.
 
     It keeps no state: the validator knows its best epoch, which checkpoints hold, so a restart changes nothing.
 
@@ -30,5 +30,5 @@ class EarlyStopping:
     def __call__(self, engine: Engine, offset: int) -> None:
         best = self.validator.state.best_metric_epoch
         if best > 0 and engine.state.epoch + offset - best >= self.patience:
-            logger.info("no lower validation loss for %d epochs (best: epoch %d): stopping", self.patience, best)
+            logger.info("no better validation for %d epochs (best: epoch %d): stopping", self.patience, best)
             engine.terminate()

@@ -31,6 +31,7 @@ def load_pretrained(
     skip_head: str = "if_needed",
     inflate_input: bool = False,
     head: str | None = None,
+    parts: str = "all",
 ) -> WeightsReport:
     """Copy pre-trained weights into a network for fine-tuning; after an error the network is as it was.
 
@@ -50,16 +51,19 @@ def load_pretrained(
             channels give what equal channels gave before (`inflate_stem`): one channel over three, or the three of a
             published 2D network over the slices of a slab.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
+        parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
 
     Raises:
         CheckpointError: the file cannot be read, holds weights that are not finite, or is of another network: any key
             but those named above is missing, unknown or of another shape.
-        ValueError: ``skip_head`` is none of the three, or the network does not say where its head is.
+        ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is.
     """
     if skip_head not in ("if_needed", "always", "never"):
         raise ValueError(
             f'skip_head: must be "if_needed", "always" or "never"; found {skip_head!r}. Choose one of them.'
         )
+    if parts not in ("all", "encoder"):
+        raise ValueError(f'parts: must be "all" or "encoder"; found {parts!r}. Choose one of them.')
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)
     own = network.state_dict()
@@ -69,6 +73,9 @@ def load_pretrained(
     absent = _of_parts_absent_in(own, found)
     found = {key: value for key, value in found.items() if key not in absent}
     dropped += others + absent
+    if parts == "encoder" and any(key.startswith("encoder.") for key in own):
+        dropped += tuple(key for key in found if not key.startswith("encoder."))
+        found = {key: value for key, value in found.items() if key.startswith("encoder.")}
     if inflate_input:
         found = _inflated(found, own)
     fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
@@ -80,7 +87,7 @@ def load_pretrained(
             "norm, channels; inflate_input=True takes another number of input channels), or choose init=scratch."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
-    if any(key.startswith("decoder.") for key in fresh):
+    if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
     return report
 

@@ -21,6 +21,7 @@ class WeightsReport:
         fresh: keys of the network that were left newly initialised by intention (its head, or a part that the file
             has nothing of).
         dropped: keys of the file that were left out by intention (of a part that the network has not).
+        share: of the network's weights, those in `matched`; counted in numbers, not in keys.
     """
 
     source: str
@@ -32,6 +33,7 @@ class WeightsReport:
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
     fresh: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    share: float = 0.0
 
     @property
     def compared(self) -> bool:
@@ -57,7 +59,13 @@ class WeightsReport:
         ]
         if self.fresh:
             parts.append(_counted("left newly initialised", self.fresh))
-        return f"{head}: " + "; ".join(parts + dropped) + "."
+        share = f"{_percent(self.share)} of the network's weights are of the file"
+        return f"{head}: " + "; ".join([*parts, *dropped, share]) + "."
+
+
+def _percent(share: float) -> str:
+    """100 % only where nothing is missing."""
+    return "100 %" if share == 1 else f"{min(share, 0.9999):.2%}".replace("%", " %")
 
 
 def _counted(what: str, keys: Iterable[str]) -> str:
@@ -87,6 +95,7 @@ def compare(
     expected = {key: value for key, value in wanted.items() if key not in fresh}
     common = [key for key in expected if key in weights]
     same = [key for key in common if weights[key].shape == expected[key].shape]
+    whole = sum(value.numel() for value in wanted.values())
     return WeightsReport(
         source=source,
         layout=layout,
@@ -101,4 +110,5 @@ def compare(
         ),
         fresh=fresh,
         dropped=dropped,
+        share=sum(wanted[key].numel() for key in same) / whole if whole else 0.0,
     )

@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,7 @@ def dice_after_finetuning(
         "init": init,
         "seed": seed,
         "val_interval": _NEVER,
+        "steps": iterations,
         "train#dataset#data": tuple(training),  # tuples: what is in a list or mapping would be parsed, and run
         "validate#dataset#data": tuple(test),
         "run": ["$@train#trainer.run()"],  # the report of a run is of its test records, below
@@ -68,8 +68,6 @@ def dice_after_finetuning(
     workflow = ConfigWorkflow(
         config_file=[str(path) for path in configs], workflow_type="train", logging_file=False, **settings
     )
-    batch = min(workflow.parser["volumes_per_batch"], len(training))
-    workflow.parser["finetune_epochs"] = math.ceil(iterations / math.ceil(len(training) / batch))
     workflow.initialize()
     workflow.run()
     evaluator = workflow.evaluator
