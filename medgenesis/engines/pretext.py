@@ -123,7 +123,7 @@ class PretextTrainer(Trainer):
             raise SystemExit(128 + self.state.interrupted)
 
     def wrap(self) -> None:
-        """Let processes share the gradients of the weights that are learnt from now on; `Supervised.freeze` says them."""
+        """Let processes share the gradients of the weights that are learnt from now on (see `Supervised.freeze`)."""
         self.wrapped = _distributed(self.method, next(self.method.parameters()).device)
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from ignite.metrics import Average
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, RandShiftIntensityd
@@ -41,24 +42,22 @@ def build(folder, data, epochs=4, **settings):
     network = UNet3D(1, 2, width=1, activation=None)
     optimizer = torch.optim.Adam(parameter_groups(network, 0.01, {"encoder": 0.5}, 0.8))
     schedule = rate_schedule(optimizer, settings.pop("schedule", "cosine"), epochs=epochs)
-    evaluator = SupervisedEvaluator("cpu", DataLoader(data, batch_size=1), network, key_val_metric={"dice": Mean()})
+    evaluator = SupervisedEvaluator("cpu", DataLoader(data, batch_size=1), network, key_val_metric={"dice": judged()})
     method = Supervised(network, segmentation_loss("dice_ce", 2))
     loader = DataLoader(data, batch_size=2, sampler=SeededSampler(len(data), 1))
     handlers = [SupervisedHandlers(folder, evaluator, schedule, **settings)]
     return PretextTrainer("cpu", epochs, loader, method, optimizer, schedule, handlers, seed=5)
 
 
-def Mean():
-    """Some number of the evaluation that grows as the network learns: the negative mean loss."""
-    from ignite.metrics import Average
+def judged():
+    """The negative mean loss of the validation."""
+    loss = segmentation_loss("dice_ce", 2)
 
-    return Average(
-        lambda output: (
-            -segmentation_loss("dice_ce", 2)(
-                torch.stack([one["pred"] for one in output]), torch.stack([one["label"] for one in output])
-            ).item()
-        )
-    )
+    def negative(items):
+        pred, label = (torch.stack([item[key] for item in items]) for key in ("pred", "label"))
+        return -loss(pred, label).item()
+
+    return Average(negative)
 
 
 def part_of(state, part):
