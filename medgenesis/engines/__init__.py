@@ -1,10 +1,10 @@
 """One engine for all pretext methods."""
 
+from medgenesis.engines.epoch_rates import epochs_for, rate_schedule
 from medgenesis.engines.evaluator import PretextEvaluator
+from medgenesis.engines.layer_rates import parameter_groups
 from medgenesis.engines.method import PretextMethod
-from medgenesis.engines.parameter_groups import parameter_groups
 from medgenesis.engines.pretext import PretextEvents, PretextTrainer
-from medgenesis.engines.rate_schedule import epochs_for, rate_schedule
 from medgenesis.engines.stages import StagedWorkflow
 
 __all__ = [
