@@ -24,7 +24,7 @@ from medgenesis.data.remembered import RememberedChecks
 from medgenesis.data.splits import SECTIONS
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io.volume_reader import LoadVolumed
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def choose_labels(
     """
     header = _header(datalist, sections)
     merge = _merge(label_merge, header, str(datalist))
-    counts = once_a_node(lambda: _count(sections, cache_dir, num_workers, on_error))
+    counts = once_a_node(lambda: _count(sections, cache_dir, num_workers, on_error, merge is None))
     first = next(iter(counts))
     target = None if merge is None else {source: value for value, sources in merge.items() for source in sources}
     classes = {section: _classes(found, target) for section, found in counts.items()}
@@ -95,7 +95,8 @@ def choose_labels(
             )
     names = label_names(header.get("labels"), merge)
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
-    _say(first, classes[first], number, names)
+    if classes[first]:
+        _say(first, classes[first], number, names)
     return ChosenLabels(merge, number, names, dict(classes[first]))
 
 
@@ -174,7 +175,7 @@ def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[i
     logger.info("%d classes, background included: %s", number, ", ".join(shown))
     filled = {value for value, voxels in classes.items() if value > 0 and voxels}
     empty = number - 1 - len(filled)
-    if empty and classes:
+    if empty:
         first = itertools.islice((value for value in range(1, number) if value not in filled), _SHOWN + 1)
         logger.warning("classes without a voxel in the section %r: %s", section, _some(first))
     if empty > _MOST_EMPTY:
@@ -186,7 +187,9 @@ def _some(values: Any) -> str:
     return ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
 
 
-def _count(sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str) -> dict[str, dict]:
+def _count(
+    sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str, as_they_are: bool
+) -> dict[str, dict]:
     """Voxels of each stored label, a section at a time."""
     load = Preprocessing([LoadVolumed("label", label_keys="label"), JoinLabelLayersd("label")])
     memory = None if cache_dir is None else RememberedChecks(cache_dir, load, VolumeCheck())
@@ -194,7 +197,13 @@ def _count(sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, 
     for section, records in sections.items():
         maps = [{key: one[key] for key in ("label", "cube") if key in one} for one in records if "label" in one]
         total: Counter[int] = Counter()
-        for found in _read(maps, load, memory, num_workers, on_error):
+        for one, found in _read(maps, load, memory, num_workers, on_error):
+            below = [label for label in map(int, found) if label < 0]
+            if below and as_they_are and on_error == "stop":
+                raise VolumeError(
+                    f"{one['label']}: labels must be 0 or more; found {_some(below)}. Name the labels to be learnt in "
+                    "`label_merge`: the others become background."
+                )
             total.update({int(label): voxels for label, voxels in found.items()})
         counts[section] = dict(sorted(total.items()))
     if memory is not None:
@@ -216,7 +225,7 @@ def _read(maps: list[dict], load: Preprocessing, memory: RememberedChecks | None
                 continue
             if memory is not None and i not in known:
                 memory.add(keys[i], row)
-            yield row
+            yield maps[i], row
 
 
 class _Maps(torch.utils.data.Dataset):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, ValidationHandler
 
@@ -58,6 +58,7 @@ class PretextHandlers:
     ) -> None:
         self.folder = folder = Path(output_dir)
         self.export = export
+        self.begun = False  # a run that was refused leaves what another one wrote
         self.handlers = [
             CollapseGuard(),
             ValidationHandler(validator=validator, interval=1),
@@ -74,10 +75,14 @@ class PretextHandlers:
     def attach(self, engine: Engine) -> None:
         for handler in self.handlers:
             handler.attach(engine)
+        engine.add_event_handler(Events.STARTED, self._begin)  # behind the handlers that refuse to continue a run
         engine.add_event_handler(PretextEvents.RUN_ENDED, self._report)
 
+    def _begin(self) -> None:
+        self.begun = True
+
     def _report(self, engine: Engine) -> None:
-        if engine.state.rank == 0:
+        if engine.state.rank == 0 and self.begun:
             page = write_run_report(self.folder, "Pre-training")
             outputs = (self.folder / "metrics.csv", page, self.export)
             logger.info("written: %s", ", ".join(str(path) for path in outputs if path and Path(path).exists()))

@@ -99,7 +99,8 @@ def _check_forms(path: Path, header: nibabel.Nifti1Header) -> None:
     """Of the header as it stands in the file: nibabel sets a spacing of 0 to 1, and an unknown code to 0."""
     sides = header.get_data_shape()[:3]
     spacing = np.asarray(header["pixdim"], dtype=float)[1 : 1 + len(sides)]
-    if not np.isfinite(spacing).all() or any(mm == 0 and side > 1 for mm, side in zip(spacing, sides, strict=True)):
+    flat = any(mm == 0 and side > 1 for mm, side in zip(spacing, sides, strict=True))
+    if not np.isfinite(spacing).all() or (flat and not int(header["sform_code"]) > 0):  # a sform has its own spacing
         raise _geometry_error(path, "its spacing must be finite and not 0", f"pixdim {_listed(spacing)}")
     forms = {
         "sform": ("srow_x", "srow_y", "srow_z"),

@@ -103,6 +103,19 @@ def test_unreadable_maps(records, tmp_path):
         choose_labels(sections)
 
 
+def test_negative_labels_need_a_merge(records):
+    sections = {"training": records([[1, 2], [-1, 1]])}
+    with pytest.raises(VolumeError, match=r"label_1_1.nii.gz: labels must be 0 or more; found -1. Name"):
+        choose_labels(sections)
+    assert choose_labels(sections, {"1": 2}).num_classes == 2
+
+
+def test_no_classes_are_told_where_no_record_has_a_label_map(caplog):
+    with caplog.at_level("INFO", logger="medgenesis"):
+        assert choose_labels({"training": [{"image": "a.nii.gz"}]}).num_classes == 1
+    assert "classes" not in caplog.text
+
+
 @given(st.dictionaries(st.integers(1, 9), st.sets(st.integers(0, 40), min_size=1), min_size=1), st.randoms())
 def test_a_merge_is_the_look_up_that_it_says(groups, random):
     merge, seen = {}, set()

@@ -301,6 +301,19 @@ def test_a_run_that_is_stopped_and_continued_has_the_report_of_all_its_epochs(tm
     assert str(run / "report.html") in written and str(run / "metrics.csv") in written
 
 
+def test_a_run_that_is_refused_reports_nothing(tmp_path, caplog):
+    class Refusal:
+        def attach(self, engine):
+            engine.add_event_handler(Events.STARTED, self.refuse)
+
+        def refuse(self):
+            raise ValueError("another run's folder")
+
+    with caplog.at_level(logging.INFO, logger="medgenesis"), pytest.raises(ValueError, match="another run's folder"):
+        toy_trainer(tmp_path, extra=[Refusal(), pretext_handlers(tmp_path / "run")]).run()
+    assert "written: " not in caplog.text and not (tmp_path / "run" / "report.html").exists()
+
+
 @pytest.mark.parametrize("damage", ["", "\x00\x00", "epoch,loss\n1", "a,b\n1,2\n", "epoch,loss\nx,1\n"])
 def test_a_damaged_table_is_said_with_a_remedy(tmp_path, damage):
     toy_trainer(tmp_path, epochs=1).run()

@@ -97,7 +97,7 @@ def test_any_two_forms_give_what_nibabel_gives(tmp_path, codes, spacing, seed):
 @pytest.mark.parametrize(
     "edit, what",
     [
-        ({"pixdim2": 0.0}, "its spacing must be finite and not 0"),
+        ({"pixdim2": 0.0, "sform_code": 0}, "its spacing must be finite and not 0"),
         ({"pixdim1": np.nan}, "its spacing must be finite"),
         ({"srow_x0": np.nan}, "its sform must be finite"),
         ({"srow_x0": np.inf}, "its sform must be finite"),
@@ -108,6 +108,12 @@ def test_any_two_forms_give_what_nibabel_gives(tmp_path, codes, spacing, seed):
 def test_a_broken_geometry_is_refused(scan, edit, what):
     with pytest.raises(VolumeError, match=f"scan.nii: {what}"):
         affine_of(edited(scan, **edit))
+
+
+def test_a_sform_has_a_spacing_of_its_own(scan):
+    """Some tools leave pixdim at 0 where they write a sform."""
+    with pytest.warns(UserWarning, match=r"scan.nii: pixdim says a spacing of \(11.2, 0, 10\) mm, its sform"):
+        np.testing.assert_allclose(affine_of(edited(scan, pixdim2=0.0)), SFORM, atol=1e-5)
 
 
 def test_what_a_form_of_code_0_holds_does_not_matter(scan):
