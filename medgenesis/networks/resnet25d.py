@@ -1,5 +1,6 @@
 """Backbones that look at a slab, neighbouring slices as channels, under the keys of the published 2D networks."""
 
+import re
 from collections import OrderedDict
 
 import torch
@@ -20,6 +21,30 @@ _GIVE_A_MAP = {  # modules whose output is one of the five maps
     *("relu0", "denseblock1", "denseblock2", "denseblock3", "relu5"),
 }
 REDUCTION = 32
+STEM_CHANNELS = 64  # of the first convolution, as published
+_NARROW = re.compile(r"(resnet\d+)_w([1-9]\d*)")
+
+
+def backbone_width(name: str) -> tuple[str, int]:
+    """Of a backbone's name, "resnet18" or "resnet18_w8", the published name and the channels of the first convolution.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    narrow = _NARROW.fullmatch(name)
+    published, width = (narrow[1], int(narrow[2])) if narrow else (name, STEM_CHANNELS)
+    if published not in FEATURE_CHANNELS:
+        raise ValueError(
+            f"name: must be one of {', '.join(FEATURE_CHANNELS)}, a ResNet also with its width (resnet18_w8); found "
+            f"{name!r}. Choose one of them."
+        )
+    return published, width
+
+
+def feature_channels(name: str) -> tuple[int, ...]:
+    """Channels of the five maps of the backbone of that name."""
+    published, width = backbone_width(name)
+    return tuple(channels * width // STEM_CHANNELS for channels in FEATURE_CHANNELS[published])
 
 
 class _DenseLayer(nn.Sequential):
@@ -42,10 +67,11 @@ def _densenet_modules(slices: int) -> OrderedDict[str, nn.Module]:
     return OrderedDict(features=features)
 
 
-def _resnet_modules(name: str, slices: int) -> OrderedDict[str, nn.Module]:
+def _resnet_modules(name: str, slices: int, width: int) -> OrderedDict[str, nn.Module]:
     # MONAI's defaults differ from the published network in stride, shortcuts and their bias, without any error
     published = dict(conv1_t_stride=2, shortcut_type="B", bias_downsample=False, feed_forward=False)
-    network = _RESNETS[name](pretrained=False, spatial_dims=2, n_input_channels=slices, **published)
+    narrow = {"widen_factor": width / STEM_CHANNELS}
+    network = _RESNETS[name](pretrained=False, spatial_dims=2, n_input_channels=slices, **published, **narrow)
     return OrderedDict((key, module) for key, module in network.named_children() if key != "avgpool")
 
 
@@ -82,7 +108,8 @@ class ResNet25D(_Maps):
     that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121".
+        name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121"; "resnet18_w8" has 8 channels in its first
+            convolution instead of 64, and all others in proportion.
         slices: neighbouring slices of a slab; a chest X-ray is a slab of equal slices.
 
     Raises:
@@ -98,14 +125,15 @@ class ResNet25D(_Maps):
 
     def __init__(self, name: str = "resnet50", slices: int = 3):
         super().__init__()
-        if name not in FEATURE_CHANNELS:
-            raise ValueError(f"name: must be one of {', '.join(FEATURE_CHANNELS)}; found {name!r}. Choose one of them.")
+        published, width = backbone_width(name)
         if slices < 1:
             raise ValueError(f"slices: must be at least 1; found {slices}. Give the number of slices of a slab.")
-        for key, module in (_resnet_modules(name, slices) if name in _RESNETS else _densenet_modules(slices)).items():
+        resnet = published in _RESNETS
+        modules = _resnet_modules(published, slices, width) if resnet else _densenet_modules(slices)
+        for key, module in modules.items():
             self.add_module(key, module)
         self.name, self.slices = name, slices
-        self.feature_channels = FEATURE_CHANNELS[name]
+        self.feature_channels = feature_channels(name)
         self.out_channels = self.feature_channels[-1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

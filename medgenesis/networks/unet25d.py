@@ -7,9 +7,10 @@ from monai.networks.nets.flexible_unet import UNetDecoder
 from torch import nn
 
 from medgenesis.networks.activations import activation_layer
-from medgenesis.networks.resnet25d import REDUCTION, Encoder25D, ResNet25D
+from medgenesis.networks.resnet25d import REDUCTION, STEM_CHANNELS, Encoder25D, ResNet25D, backbone_width
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
+_LEAST = 4  # of a narrow backbone's decoder
 
 
 class UNet25D(nn.Module):
@@ -19,7 +20,7 @@ class UNet25D(nn.Module):
     from half the sides to 1/32; its keys after ``encoder.`` are torchvision's.
 
     Args:
-        name: the encoder, see ``ResNet25D`` (published: "resnet50").
+        name: the encoder, see ``ResNet25D`` (published: "resnet50"); of a narrow one the decoder is narrow too.
         slices: see ``ResNet25D``.
         out_channels: channels of the output.
         activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
@@ -53,10 +54,12 @@ class UNet25D(nn.Module):
                 f"Use {smaller} or {smaller + REDUCTION}."
             )
         self.encoder = Encoder25D(ResNet25D(name, slices))
+        share = backbone_width(name)[1] / STEM_CHANNELS
+        channels = tuple(max(round(count * share), _LEAST) for count in DECODER_CHANNELS)
         self.decoder = UNetDecoder(
             spatial_dims=2,
             encoder_channels=(slices, *self.encoder.feature_channels),
-            decoder_channels=DECODER_CHANNELS,
+            decoder_channels=channels,
             act=("relu", {"inplace": True}),
             norm=("batch", {"eps": 1e-5, "momentum": 0.1}),
             dropout=0.0,
@@ -67,7 +70,7 @@ class UNet25D(nn.Module):
             align_corners=None,
             is_pad=False,
         )
-        convolution = nn.Conv2d(DECODER_CHANNELS[-1], out_channels, kernel_size=3, padding=1)
+        convolution = nn.Conv2d(channels[-1], out_channels, kernel_size=3, padding=1)
         self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
         for module in self.decoder.modules():
             if isinstance(module, nn.Conv2d):

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from medgenesis.networks.resnet25d import FEATURE_CHANNELS, ResNet25D
+from medgenesis.networks.resnet25d import FEATURE_CHANNELS, STEM_CHANNELS, ResNet25D
 from medgenesis.weights.layouts.layout import Layout
 
 # what training may put before the keys of what is kept: several GPUs, the query's network, the backbone beside its head
@@ -61,7 +61,14 @@ def backbone_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
 def whole_backbone(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict, without values, of the ``ResNet25D`` that these weights are of, or come closest to."""
     with torch.device("meta"):
-        return ResNet25D(nearest_backbone(weights), slices_of(weights)).state_dict()
+        return ResNet25D(backbone_of(weights), slices_of(weights)).state_dict()
+
+
+def backbone_of(weights: Mapping[str, torch.Tensor], names: Iterable[str] = FEATURE_CHANNELS) -> str:
+    """The name of the ``ResNet25D`` that these weights are of: the nearest by its keys, a narrow one by its stem."""
+    name, stem = nearest_backbone(weights, names), weights.get("conv1.weight")
+    narrow = stem is not None and stem.ndim == 4 and 0 < stem.shape[0] < STEM_CHANNELS and name.startswith("resnet")
+    return f"{name}_w{stem.shape[0]}" if narrow else name
 
 
 def nearest_backbone(keys: Iterable[str], names: Iterable[str] = FEATURE_CHANNELS) -> str:

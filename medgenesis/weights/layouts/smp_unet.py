@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import torch
 
-from medgenesis.networks.resnet25d import FEATURE_CHANNELS
+from medgenesis.networks.resnet25d import FEATURE_CHANNELS, feature_channels
 from medgenesis.networks.unet25d import UNet25D
-from medgenesis.weights.layouts.backbones import PREFIX, nearest_backbone, prefix_of, slices_of
+from medgenesis.weights.layouts.backbones import PREFIX, backbone_of, prefix_of, slices_of
 from medgenesis.weights.layouts.layout import Layout
 
 _UNET = re.compile(PREFIX + r"decoder\.blocks\.\d\.conv[12]\.[01]\.")
@@ -85,7 +85,7 @@ def whole_smp_unet(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     encoder = _encoder(weights)
     outputs = weights["head.conv.weight"].shape[:1] if "head.conv.weight" in weights else (1,)
     with torch.device("meta"):
-        return UNet25D(nearest_backbone(encoder, _RESNETS), slices_of(encoder), *outputs).state_dict()
+        return UNet25D(backbone_of(encoder, _RESNETS), slices_of(encoder), *outputs).state_dict()
 
 
 def _encoder(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -94,7 +94,7 @@ def _encoder(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _skip_channels(weights: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
     """Channels of the skip connection of blocks 0 to 3."""
-    return FEATURE_CHANNELS[nearest_backbone(_encoder(weights), _RESNETS)][3::-1]
+    return feature_channels(backbone_of(_encoder(weights), _RESNETS))[3::-1]
 
 
 def _turned(weight: torch.Tensor, skip: int) -> torch.Tensor:
