@@ -8,7 +8,6 @@ convolutions in half precision. The seed is fixed; on one machine the same files
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +63,7 @@ def keep(made: Path, kept: Path) -> None:
 
 def _medgenesis(*words: str) -> None:
     print("medgenesis", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "medgenesis", *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    subprocess.run([sys.executable, "-m", "medgenesis", *words], check=True)
 
 
 if __name__ == "__main__":

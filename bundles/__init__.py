@@ -6,6 +6,7 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 `_common`, `_volumes` and `_slabs` hold the files that several bundles share, once; a bundle links to them.
 """
 
+from medgenesis.bundles.begin import begin_run
 from medgenesis.bundles.catalog import copy, names, path
 from medgenesis.bundles.checks import check_settings
 from medgenesis.bundles.reading import root
@@ -13,6 +14,7 @@ from medgenesis.bundles.run_settings import made_with, models_folder
 from medgenesis.bundles.shared import chosen, settings
 
 __all__ = [
+    "begin_run",
     "check_settings",
     "chosen",
     "copy",

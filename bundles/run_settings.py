@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medgenesis.bundles.reading import being_read
-from medgenesis.bundles.unused import unused_ids
+from medgenesis.bundles.unused import TRACKING, unused_ids
 from medgenesis.storage.fingerprints import file_fingerprint
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ _SETTING = re.compile(r"\$@settings\['(\w+)'\]")
 _WORDS = (bool, int, float, str, type(None))
 # what changes no result, or is compared in another way: lists by their content, rates by the trainer
 _FREE = {
+    *TRACKING,
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
     *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
     *(

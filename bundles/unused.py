@@ -15,7 +15,9 @@ logger = logging.getLogger(__name__)
 
 SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_KEPT = ("_meta_", "imports", "displayable_configs", "detector")  # read by MONAI and MONAI Label by their names
+TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
+# read by MONAI and MONAI Label by their names; the others come with --tracking
+_KEPT = ("_meta_", "imports", "displayable_configs", "detector", *TRACKING)
 
 
 def refuse_unused_settings(reading: Reading, settings: Settings) -> None:

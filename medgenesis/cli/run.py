@@ -113,11 +113,20 @@ def runner_words(
     pairs = dict(split_setting(text) for text in given)
     pairs = {checked_id(id, settings, pairs): value for id, value in pairs.items()}
     words = ["run", "--config_file", _config_argument(files)]
+    _choose_tracking(bundle, pairs)
     if "bundle_root" not in pairs and (root := _root(bundle)):
         words += _option("bundle_root", root)
     if "workflow_name" not in pairs and _in_stages(settings, pairs):
         words += _option("workflow_name", _STAGED)
     return [*words, *(word for id, value in pairs.items() for word in _option(id, value))]
+
+
+def _choose_tracking(bundle: "BundleFolder", pairs: dict[str, str]) -> None:
+    """Put MONAI's form of `--tracking` in the place of none and wandb; mlflow, and files of settings, are MONAI's own."""
+    if pairs.get("tracking") == "none":
+        del pairs["tracking"]
+    elif pairs.get("tracking") == "wandb":
+        pairs["tracking"] = _text(bundle.path.absolute() / "configs" / "tracking_wandb.json")
 
 
 def _config_argument(files: Sequence[Path]) -> str:

@@ -62,7 +62,9 @@ class PretextTrainer(Trainer):
             `PretextMethod`, or a batch size that it refuses (its `check_batch`).
 
     Notes:
-        `iteration` counts batches, as in Ignite, not optimizer steps. A run that is continued with another learning
+        `state.output` is a list of one dictionary, what the method gave for the batch: the form from which MONAI's
+        handlers (`MLFlowHandler`, `from_engine(["loss"], first=True)`) take a loss. `iteration` counts batches, as in
+        Ignite, not optimizer steps. A run that is continued with another learning
         rate goes on with it from there, and says so. MONAI's `CheckpointLoader` among the handlers makes it a new run,
         which starts from these weights (MONAI Label): `begins_anew`.
     """
@@ -141,7 +143,7 @@ class PretextTrainer(Trainer):
         order = self.data_loader.sampler.order(epoch)[position * size : (position + 1) * size]
         return list(dict.fromkeys(dataset.file(int(index)) for index in order))
 
-    def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> dict[str, Any]:
+    def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> list[dict[str, Any]]:
         torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
         batch = to_device(batchdata, self.state.device, self.channels_last)
         self.wrapped.train()
@@ -153,7 +155,7 @@ class PretextTrainer(Trainer):
             self._optimizer_step()
         output = {**output, "loss": output["loss"].detach()}
         self._accumulate(output)
-        return output
+        return [output]
 
     def checkpoint(self) -> dict[str, Any]:
         """All that `restore` needs to continue as if nothing had happened; readable with `weights_only=True`."""

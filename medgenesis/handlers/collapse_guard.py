@@ -39,19 +39,19 @@ class CollapseGuard:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        state = engine.state
-        loss, where = state.output["loss"].item(), f"at iteration {state.iteration}"
+        state, output = engine.state, engine.state.output[0]
+        loss, where = output["loss"].item(), f"at iteration {state.iteration}"
         if not math.isfinite(loss):
             raise TrainingError(f"loss: must be finite; found {loss} {where}{_of_files(engine)}. {_REMEDY}")
-        if "restored" in state.output:
-            self._check_restored(state.output["restored"], state.batch["target"], where)
-        if "spread" in state.output:
-            spread = state.output["spread"].item()
+        if "restored" in output:
+            self._check_restored(output["restored"], state.batch["target"], where)
+        if "spread" in output:
+            spread = output["spread"].item()
             what = f"their spread was below {self.min_spread:g} (now {spread:.2g}; 1 is healthy). {_REMEDY}"
             sign = f"embeddings: must differ; found them collapsed to one direction {where}"
             self._count(spread < self.min_spread, sign, what)
-        if "pruned" in state.output:
-            pruned = state.output["pruned"].item()
+        if "pruned" in output:
+            pruned = output["pruned"].item()
             what = (
                 f"more than {self.max_pruned:g} of the negatives were pruned (now {pruned:.4g}). Begin with a level "
                 f"without pruning, train that longer, or raise prune_above or prune_after. {_REMEDY}"

@@ -53,9 +53,9 @@ class Progress:
     def _start_iteration(self, engine: Engine) -> None:
         self._began = time.perf_counter()
 
-    def _figures(self, engine: Engine, output: dict[str, Any]) -> dict[str, float]:
+    def _figures(self, engine: Engine, output: list[dict[str, Any]]) -> dict[str, float]:
         speed = samples_seen(engine, 1) / (time.perf_counter() - self._began)
-        return {"loss": output["loss"].item(), "cubes/s": speed}
+        return {"loss": output[0]["loss"].item(), "cubes/s": speed}
 
     def _log_iteration(self, engine: Engine) -> None:
         state, now = engine.state, time.perf_counter()
@@ -69,7 +69,7 @@ class Progress:
             state.max_epochs,
             position,
             state.epoch_length,
-            state.output["loss"].item(),
+            state.output[0]["loss"].item(),
             self._left(engine, now),
         )
 

@@ -38,7 +38,7 @@ class TensorBoard:
 
     def iteration_completed(self, engine: Engine) -> None:
         if self._writer is not None:
-            self._writer.add_scalar("batch/loss", engine.state.output["loss"].item(), engine.state.iteration)
+            self._writer.add_scalar("batch/loss", engine.state.output[0]["loss"].item(), engine.state.iteration)
 
     def epoch_completed(self, engine: Engine) -> None:
         if self._writer is None:

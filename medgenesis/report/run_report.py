@@ -9,6 +9,7 @@ from PIL import Image
 
 from medgenesis.report.document import Report
 from medgenesis.report.metrics import read_curves
+from medgenesis.report.run_made import add_run_record
 from medgenesis.storage.tables import read_table
 
 CASE_COLUMNS = (
@@ -41,6 +42,7 @@ def write_run_report(folder: str | Path, title: str = "Training") -> Path | None
     _curves(report, folder / "metrics.csv")
     _images(report, folder)
     _restoration(report, folder / "restoration.csv")
+    add_run_record(report, folder)
     return report.write(folder / "report.html")
 
 

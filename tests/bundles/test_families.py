@@ -72,7 +72,7 @@ def test_every_task_begins_and_ends_alike(name):
             "$medgenesis.bundles.check_settings(@settings)",
         ]
         wanted = "@output_dir, @models" if "models" in config else "@output_dir"
-        assert f"$medgenesis.storage.check_writable({wanted})" in config["initialize"]
+        assert f"$medgenesis.bundles.begin_run({wanted})" in config["initialize"]
 
 
 @pytest.mark.parametrize("name", NAMES)

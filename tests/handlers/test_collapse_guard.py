@@ -21,7 +21,7 @@ def engine(spread, /, reference=1.0, loss=0.1, iteration=1, **output):
     pattern = pattern / pattern.std()
     restored = {"restored": 0.5 + spread * pattern} if spread is not None else {}
     state = SimpleNamespace(
-        output={"loss": torch.tensor(loss), **restored, **output},
+        output=[{"loss": torch.tensor(loss), **restored, **output}],
         batch={"target": reference * pattern},
         iteration=iteration,
     )
@@ -69,7 +69,7 @@ def test_methods_that_restore_nothing_and_constant_targets_pass():
 def test_half_precision_is_measured_in_single():
     guard = CollapseGuard(min_spread=0.02, patience=1)
     flat = engine(0.0)
-    flat.state.output["restored"] = torch.full((1, 1, 64, 64, 32), 0.7, dtype=torch.float16)
+    flat.state.output[0]["restored"] = torch.full((1, 1, 64, 64, 32), 0.7, dtype=torch.float16)
     with pytest.raises(TrainingError):
         guard(flat)
 

@@ -49,7 +49,7 @@ class Watch:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration)
 
     def iteration(self, engine):
-        self.losses[engine.state.iteration] = engine.state.output["loss"].item()
+        self.losses[engine.state.iteration] = engine.state.output[0]["loss"].item()
 
     def epoch(self, engine):
         validator = validator_of(engine)

@@ -61,7 +61,7 @@ def trainer(tmp_path):
         torch.optim.SGD(network.parameters(), 0.1),
         train_handlers=[ValidationHandler(2, evaluator), TrainingLogs(tmp_path, evaluator, "Test")],
     )
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output["loss"].item()))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"].item()))
     trainer.losses, trainer.validator = losses, evaluator
     return trainer
 

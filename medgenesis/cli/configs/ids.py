@@ -12,7 +12,7 @@ from medgenesis.cli.configs.settings import SEPARATOR, Setting
 RENAMED = {"cube_rule": "crop_criterion", "cubes_per_volume": "patches_per_image", "cut": "crop"}
 
 RUNNER = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking", "workflow_name", "workflow_type")
-_TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")  # with `tracking`
+_TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "wandb_project")  # with `tracking`
 _SECTIONS = ("initialize", "run", "finalize")
 _OF_A_COMPONENT = ("_target_", "_disabled_", "_requires_", "_mode_", "_desc_")
 

@@ -1,0 +1,50 @@
+"""The start of a run: its folders can be written, and what it is made of is written down."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medgenesis.bundles.reading import Reading, being_read
+from medgenesis.storage.run_folder import check_writable
+from medgenesis.storage.run_record import record_start
+
+_WORDS = (bool, int, float, str, type(None))
+
+
+def begin_run(output_dir: str | Path, *folders: str | Path) -> None:
+    """Make the folders of a run, and write the whole configuration, versions and the machine to its `run.json`.
+
+    Args:
+        output_dir: of the run.
+        folders: others that it will write to, `models` for example.
+
+    Raises:
+        OutputError: a folder cannot be written.
+    """
+    check_writable(output_dir, *folders)
+    reading = being_read()
+    if reading is not None:
+        record_start(output_dir, whole_config(reading))
+
+
+def whole_config(reading: Reading) -> dict[str, Any]:
+    """The configuration as it is merged, the numbers of `settings.yaml` and of the weights in their places.
+
+    Records of data become their number: a record of a run names no file of a patient.
+    """
+    config = {id: value for id, value in reading.parser.get().items() if id not in ("_meta_", "imports")}
+    shared = reading.parser.get_parsed_content("settings") if "settings" in config else {}
+    found = {id: _plain(value, shared) for id, value in config.items()}
+    return {**found, "settings": _plain(dict(shared), {})} if shared else found
+
+
+def _plain(value: Any, shared: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(id): _plain(part, shared) for id, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(one, Mapping) and "image" in one for one in value):
+            return f"{len(value)} records"
+        return [_plain(part, shared) for part in value]
+    if isinstance(value, str) and value.startswith("$@settings['") and value.endswith("']"):
+        return _plain(shared.get(value[12:-2], value), {})
+    return value if isinstance(value, _WORDS) else type(value).__name__
