@@ -54,6 +54,7 @@ def preprocessing(
     allow_missing_keys: bool = False,
     max_image_side: int | None = None,
     in_channels: int | None = None,
+    resample_labels: bool = True,
 ) -> Preprocessing:
     """The steps from file names to volumes that cubes are cut from, alike for every task.
 
@@ -81,6 +82,8 @@ def preprocessing(
             shown at 224 x 224) lose nothing; cells of an X-ray (Adam from level 2 on) are small, and need all that it
             has.
         in_channels: an image must have so many channels; None takes any.
+        resample_labels: False leaves label maps at the spacing and size that they have (oriented all the same), to be
+            compared with answers that are brought back to it.
 
     Returns:
         A MONAI `Compose`, invertible by `Invertd` (orientation and spacing), picklable, for cached data sets.
@@ -106,12 +109,13 @@ def preprocessing(
         steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
     if label_keys and num_classes is not None:
         steps.append(CheckClassesd(label_keys, num_classes, **lenient))
-    modes = ["bilinear"] * len(keys) + ["nearest"] * len(label_keys)
+    modes = ["bilinear"] * len(keys) + (["nearest"] * len(label_keys) if resample_labels else [])
+    resampled = every if resample_labels else keys
     if spacing_mm is not None:
         pixdim = np.broadcast_to(spacing_mm, 3).tolist()
-        steps.append(ResampleSpacingd(every, pixdim=pixdim, mode=modes, dtype=np.float32, allow_missing_keys=True))
+        steps.append(ResampleSpacingd(resampled, pixdim=pixdim, mode=modes, dtype=np.float32, allow_missing_keys=True))
     if max_image_side is not None:
-        steps.append(LimitImageSized(every, max_image_side, mode=modes, **lenient))
+        steps.append(LimitImageSized(resampled, max_image_side, mode=modes, **lenient))
     if intensity is not None:
         steps.append(ScaleIntensityPresetd(keys, **preset_options(intensity), **lenient))
     return Preprocessing(steps)

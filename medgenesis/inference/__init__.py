@@ -3,11 +3,13 @@
 from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedding import embed_volume, embed_volumes
+from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.restore import restore_volume, restore_volumes
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
 from medgenesis.inference.slab_inferer import SlabInferer
 
 __all__ = [
+    "OnOwnGridd",
     "SaveLabelMapsd",
     "SlabInferer",
     "auc_interval",

@@ -15,6 +15,7 @@ import torch
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError, cause_of
 from medgenesis.networks import UNet3D
+from medgenesis.storage import read_table
 
 OTHER_NETWORKS = {
     "DynUNet": {
@@ -136,7 +137,32 @@ def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
     workflow = bundle.run("finetune", "evaluate", output_dir=str(tmp_path))
     details = workflow.evaluator.state.metric_details["val_mean_dice"]
     assert details.shape == (len(json.loads(phantoms.read_text())["test"]), 2)
-    assert (tmp_path / "evaluation" / "val_mean_dice_raw.csv").is_file()
+    rows = read_table(tmp_path / "evaluation" / "cases.csv")
+    assert {row["class"]: row["name"] for row in rows} == {"1": "left_lung+right_lung+nodule", "2": "liver"}
+
+
+def test_evaluate_measures_what_inference_writes(bundle, phantoms, tmp_path):
+    """On the images' own grid: Dice and volumes of the files that `inference` writes, of a network at another spacing."""
+    coarse = {"spacing_mm": [20.0, 17.0, 22.0], "cube_size": [8, 8, 8]}
+    run = {"init": "scratch", "finetune_epochs": 1, **coarse}
+    bundle.run("finetune", output_dir=str(tmp_path), **run)
+    bundle.run("finetune", "evaluate", output_dir=str(tmp_path / "judged"), init=str(tmp_path / "model.pt"))
+    found = {"weights": str(tmp_path / "model.pt"), "output_dir": str(tmp_path / "maps")}
+    bundle.run("inference", kind="infer", **found)
+    expected = []
+    for number, record in enumerate(json.loads(phantoms.read_text())["test"], 1):
+        truth = np.asarray(nib.load(phantoms.parent / record["label"]).dataobj)
+        name = record["image"].split("/")[-1].replace(".nii.gz", "_seg.nii.gz")
+        answer = nib.load(next((tmp_path / "maps").rglob(name)))
+        for label, own in ((1, (1, 2, 7)), (2, (6,))):
+            a, b = np.asarray(answer.dataobj) == label, np.isin(truth, own)
+            ml = float(np.prod(answer.header.get_zooms())) / 1000
+            dice = 2 * (a & b).sum() / (a.sum() + b.sum())
+            expected.append((number, label, dice, a.sum() * ml, b.sum() * ml))
+    rows = read_table(tmp_path / "judged" / "evaluation" / "cases.csv")
+    columns = ("case", "class", "dice", "found_ml", "reference_ml")
+    measured = [[float(row[name] or np.nan) for name in columns] for row in rows]
+    np.testing.assert_allclose(measured, expected, rtol=1e-4)
 
 
 def test_restore_writes_volumes_and_images(bundle, phantoms, tmp_path):

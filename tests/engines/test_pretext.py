@@ -169,7 +169,9 @@ def test_epoch_metrics_are_means_over_the_batches(tmp_path):
 
     class Collect:
         def attach(self, engine):
-            engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"].item()))
+            engine.add_event_handler(
+                Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"].item())
+            )
 
     trainer = toy_trainer(tmp_path, epochs=1, extra=[Collect()])
     trainer.run()

@@ -144,7 +144,9 @@ def test_a_few_steps_lower_the_loss(kind):
 
     class Watch:
         def attach(self, engine):
-            engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"].item()))
+            engine.add_event_handler(
+                Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output[0]["loss"].item())
+            )
 
     loader = DataLoader(Ramps(), 4, sampler=SeededSampler(4, seed=0), drop_last=True)
     optimizer = torch.optim.Adam(method.parameters(), lr=0.01)

@@ -1,0 +1,30 @@
+"""Answers of a network on the grid of the image as it was stored, turned as the label maps beside it are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import Compose, Invertd, MapTransform
+
+from medgenesis.data.orientation import ReorientVolumesd
+
+
+class OnOwnGridd(MapTransform):
+    """Bring answers back to the spacing and size of their image, as `inference` does, and orient them as in training.
+
+    Label maps that are prepared with `preprocessing(resample_labels=False)` lie on the same grid.
+
+    Args:
+        keys: of what lies on the grid of the network, `MetaTensor` (C, *spatial): logits, the image itself.
+        transform: the preprocessing, as from `medgenesis.data.preprocessing`.
+        image_key: of the image.
+    """
+
+    def __init__(self, keys: KeysCollection, transform: Compose, image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.invert = Invertd(self.keys, transform, orig_keys=image_key, nearest_interp=False, to_tensor=True)
+        rule = next(step for step in transform.transforms if isinstance(step, ReorientVolumesd)).ornt_transform
+        self.reorient = ReorientVolumesd(self.keys, axcodes=rule.axcodes, labels=rule.labels)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self.reorient(self.invert(data)))
