@@ -1,10 +1,10 @@
-"""Train the small weights that come with the bundles, on computed phantoms alone: about a quarter of an hour on two cores.
+"""Train the small weights that come with the bundles, on computed phantoms alone, within a quarter of an hour.
 
     python benchmarks/phantom_weights.py --out phantom_weights
 
 Every step is a command that is printed, so that any of it can be typed by hand. Of each bundle the pre-trained and the
-fine-tuned network are written to `bundles/<name>/models/phantom_demo_pretrained.pt` and `phantom_demo.pt` of the checkout,
-convolutions in half precision. The seed is fixed; on one machine the same files come out again.
+fine-tuned network are written to `bundles/<name>/models/` of the checkout, `phantom_demo_pretrained.pt` and
+`phantom_demo.pt`, convolutions in half precision. The seed is fixed; on one machine the same files come out again.
 """
 
 import argparse

@@ -122,7 +122,7 @@ def runner_words(
 
 
 def _choose_tracking(bundle: "BundleFolder", pairs: dict[str, str]) -> None:
-    """Put MONAI's form of `--tracking` in the place of none and wandb; mlflow, and files of settings, are MONAI's own."""
+    """Put MONAI's form of `--tracking` in the place of none and wandb; mlflow, and a file, are MONAI's own."""
     if pairs.get("tracking") == "none":
         del pairs["tracking"]
     elif pairs.get("tracking") == "wandb":

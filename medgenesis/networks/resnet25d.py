@@ -108,8 +108,8 @@ class ResNet25D(_Maps):
     that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121"; "resnet18_w8" has 8 channels in its first
-            convolution instead of 64, and all others in proportion.
+        name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121"; "resnet18_w8" has 8 channels in its
+            first convolution instead of 64, and all others in proportion.
         slices: neighbouring slices of a slab; a chest X-ray is a slab of equal slices.
 
     Raises:

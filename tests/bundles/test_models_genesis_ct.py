@@ -142,7 +142,7 @@ def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
 
 
 def test_evaluate_measures_what_inference_writes(bundle, phantoms, tmp_path):
-    """On the images' own grid: Dice and volumes of the files that `inference` writes, of a network at another spacing."""
+    """On the images' own grid: Dice and volumes of the files that `inference` writes, at another spacing."""
     coarse = {"spacing_mm": [20.0, 17.0, 22.0], "cube_size": [8, 8, 8]}
     run = {"init": "scratch", "finetune_epochs": 1, **coarse}
     bundle.run("finetune", output_dir=str(tmp_path), **run)
