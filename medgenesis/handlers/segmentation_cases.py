@@ -29,8 +29,9 @@ class SegmentationCases:
 
     Its postprocessing must leave `pred` and `label` one-hot, (C, *spatial), class 0 the background. Everything is
     measured on the grid that it leaves them on. `cases.csv`: a row a case (its number in the section, from 1) and
-    class, with Dice, the 95th percentile of the Hausdorff distance and the mean surface distance both ways (mm, of 2D images
-    pixels), the volumes found and of the reference (mL); a cell is empty where a class is absent from one of the two.
+    class, with Dice, the 95th percentile of the Hausdorff distance and the mean surface distance both ways (mm, of 2D
+    images pixels), the volumes found and of the reference (mL); a cell is empty where a class is absent from one of the
+    two.
 
     Args:
         folder: receives `cases.csv`, `cases/*.png` (the worst) and `report.html`.
