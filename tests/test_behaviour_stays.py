@@ -25,12 +25,8 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-EARLIER = "1f1b2a4"
-RENAMED = {  # ids of configs, files, columns, keys and texts: earlier name -> present name
-    "cube_rule": "crop_criterion",
-    "cubes_per_volume": "patches_per_image",
-    "cut": "crop",
-}
+EARLIER = "5cbaf4b"
+RENAMED: dict[str, str] = {}  # ids of configs, files, columns, keys and texts: earlier name -> present name
 # Keys and columns that are no result: settings have tests of their own, checksums and times differ.
 LEFT_OUT = {"settings", "format", "name", "description", "about", "seconds", "cubes_per_second", "patches_per_second"}
 RESULTS = ("models/*.pt", "runs/**/*.pt", "runs/**/*.csv", "runs/**/*.nii.gz", "runs/**/*_seg.png")
@@ -41,11 +37,11 @@ STAGED = ("--workflow_name", "medgenesis.engines.StagedWorkflow")
 
 CT = {"width": 2, "cube_size": [16, 16, 16], "num_workers": 0, "device": "cpu", "datalist": "datalist.json"}
 LEARN = {"width": 2, "batch_size": 2, "num_workers": 0, "device": "cpu", "pretrain_epochs": 2}
-CUBES = {**CT, **LEARN, "cubes_per_volume": 2, "cube_rule": "foreground"}
+CUBES = {**CT, **LEARN, "patches_per_image": 2, "crop_criterion": "foreground"}
 WINDOWS = {"overlap": 0.25}
 MINE = {
     **CT,
-    **{"cube_rule": "foreground", "classes": 2, "train_patients": 2, "validation_patients": 2, "min_distance": 1},
+    **{"crop_criterion": "foreground", "classes": 2, "train_patients": 2, "validation_patients": 2, "min_distance": 1},
     **{"volume_size": [16, 16, 16], "autoencoder_epochs": 2, "volumes_per_batch": 2},
 }
 XRAY = {"backbone": "resnet18", "size": 96, "num_workers": 0, "device": "cpu", "datalist": "xray_datalist.json"}
