@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the patients (default 0.8 0.1 0.1)",
     )
+    folder.add_argument("--folds", type=int, metavar="N", help="cut training and validation into N folds by patient …")
+    folder.add_argument("--fold", type=int, metavar="K", help="… of which fold K (from 0) is the validation section")
     folder.add_argument("--seed", type=int, metavar="S", help="of the split (default 0); also with --dataset")
     folder.add_argument(
         "--channels",
@@ -102,8 +104,19 @@ def run(args: argparse.Namespace) -> Path | None:
         datalist = _published(args)
     else:
         datalist = _of_folder(args)
-    write_datalist(datalist, args.out)
+    write_datalist(_in_fold(datalist, args), args.out)
     return Path(args.out)
+
+
+def _in_fold(datalist: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The list of one fold, where folds are asked for."""
+    from medgenesis.data.folds import in_fold
+
+    if (args.folds is None) != (args.fold is None) or (args.folds is not None and args.few is not None):
+        raise ValueError(
+            "--folds: must be given with --fold, and without --few; found other options. Write --folds 5 --fold 0."
+        )
+    return datalist if args.folds is None else in_fold(datalist, args.folds, args.fold, args.seed or 0)
 
 
 def _published(args: argparse.Namespace) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def split_patients(
             f"splits: must be 3 shares (training first, above 0) that add up to 1; found {fractions}. Give --splits "
             "0.8 0.1 0.1 for example."
         )
-    order = _in_drawn_order(patients, seed)
+    order = in_drawn_order(patients, seed)
     if strata is None:
         return _cut(order, fractions, "")
     section_of: dict[str, str] = {}
@@ -49,7 +49,7 @@ def split_patients(
     return section_of
 
 
-def _in_drawn_order(patients: Iterable[str], seed: int) -> list[str]:
+def in_drawn_order(patients: Iterable[str], seed: int) -> list[str]:
     """The patients in an order that the seed decides, and that stays when others come or go."""
 
     def drawn(key: str) -> bytes:
@@ -64,7 +64,7 @@ def draw_few(patients: Iterable[str], count: int, seed: int = 0, strata: Mapping
     Raises:
         DatalistError: there are fewer, or fewer than classes are asked for.
     """
-    order = _in_drawn_order(patients, seed)
+    order = in_drawn_order(patients, seed)
     classes = 1 if strata is None else len({strata[key] for key in order})
     if not classes <= count <= len(order):
         least = "1" if classes == 1 else f"{classes} (one a class)"

@@ -8,14 +8,29 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.report.document import Report
+from medgenesis.report.intervals import MEASURES
 from medgenesis.report.metrics import read_curves
 from medgenesis.report.run_made import add_run_record
 from medgenesis.storage.tables import read_table
 
 CASE_COLUMNS = (
-    *("case", "class", "dice", "hausdorff_95", "surface_distance", "unit", "found_ml", "reference_ml", "name"),
+    *(
+        "case",
+        "class",
+        "dice",
+        "surface_dice",
+        "hausdorff_95",
+        "surface_distance",
+        "unit",
+        "found_ml",
+        "reference_ml",
+        "name",
+    ),
 )  # of cases.csv; distances in mm, of 2D images in pixels, which have no volume
-DISTANCES = "HD95: 95th percentile of the Hausdorff distance; surface: mean surface distance, both ways."
+DISTANCES = (
+    "Surface Dice: share of both surfaces within 2 mm (2D images: pixels) of the other. HD95: 95th percentile of the "
+    "Hausdorff distance; surface: mean surface distance, both ways."
+)
 WORST = 6  # cases that are drawn
 _LISTED = 30  # rows of a table of cases
 _NO_CURVE = ("iteration", "seconds", "cubes_per_second")
@@ -69,6 +84,7 @@ def add_cases(report: Report, folder: Path) -> None:
         [(name, *means_of_class(rows, name)) for name in dict.fromkeys(map(class_name, rows))],
         f"Means by class, of the cases that have a value. {DISTANCES}",
     )
+    _summary(report, folder / "summary.csv")
     listed = [row for case in order for row in rows if row["case"] == case][:_LISTED]
     report.table(
         ("case", "class", *measures),
@@ -92,12 +108,12 @@ def mean_dice(rows: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
 
 
 def _measured(row: Row) -> list[str]:
-    return [row[name] for name in ("dice", "hausdorff_95", "surface_distance", "found_ml", "reference_ml")]
+    return [row.get(name) or "" for name in (*MEASURES, "found_ml", "reference_ml")]
 
 
 def measured_in(unit: str) -> tuple[str, ...]:
     """Headings of the measures of a case; distances in mm or pixels."""
-    return "Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"
+    return "Dice", "surface Dice", f"HD95, {unit}", f"surface, {unit}", "found, mL", "reference, mL"
 
 
 def means_of_class(rows: Sequence[Row], name: str) -> tuple:
@@ -109,7 +125,7 @@ def means_of_class(rows: Sequence[Row], name: str) -> tuple:
 
 def _readable(measured: Sequence[float | None]) -> list[str | None]:
     """Dice to a thousandth; mm, pixels and mL to a tenth."""
-    forms = (".3f", ".1f", ".1f", ".1f", ".1f")
+    forms = (".3f", ".3f", ".1f", ".1f", ".1f", ".1f")
     return [None if value is None else f"{value:{form}}" for value, form in zip(measured, forms, strict=True)]
 
 
@@ -133,6 +149,24 @@ def _classes(report: Report, folder: Path) -> None:
         names = [name for name in wrong[0] if name.startswith(("record", "truth", "p_"))]
         body = [[_number(row[name]) if name.startswith("p_") else row[name] for name in names] for row in wrong]
         report.table(names, body, f"Answers, the worst first ({len(wrong)} of {len(rows)}; all: predictions.csv)")
+
+
+def _summary(report: Report, path: Path) -> None:
+    """Means with their intervals: of each class, and over the classes of a case."""
+    rows = read_table(path) if path.is_file() else []
+    if not rows:
+        return
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        form = ".3f" if row["measure"] in MEASURES[:2] else ".1f"
+        ends = f" [{float(row['low']):{form}}, {float(row['high']):{form}}]" if row["low"] else ""
+        cells.setdefault(class_name(row), {})[row["measure"]] = f"{float(row['mean']):{form}}{ends}"
+    most = max(int(row["patients"]) for row in rows)
+    report.table(
+        ("class", *measured_in(next((row["unit"] for row in rows if row["unit"]), "mm"))[: len(MEASURES)]),
+        [(name, *(found.get(measure) for measure in MEASURES)) for name, found in cells.items()],
+        f"Mean [95 % interval: bootstrap over {most} patients]; all: the mean of a case's classes (summary.csv)",
+    )
 
 
 def _interval(row: Row) -> str | None:

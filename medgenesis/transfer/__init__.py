@@ -24,7 +24,12 @@ from medgenesis.transfer.dense import (
     same_position_figures,
     whole_figures,
 )
-from medgenesis.transfer.protocols import bootstrap_interval, compare_few_labels, dice_after_finetuning
+from medgenesis.transfer.protocols import (
+    bootstrap_interval,
+    compare_few_labels,
+    cross_validate,
+    dice_after_finetuning,
+)
 
 __all__ = [
     "DenseEmbedder",
@@ -33,6 +38,7 @@ __all__ = [
     "RawPixels",
     "bootstrap_interval",
     "compare_few_labels",
+    "cross_validate",
     "dense_baselines",
     "dice_after_finetuning",
     "embed_landmarks",

@@ -99,15 +99,17 @@ def by_hand(found, truth):
     ways = []
     for border, other in (borders, borders[::-1]):
         ways.append(distance_transform_edt(~other, sampling=SPACING)[border])
-    return max(np.percentile(way, 95) for way in ways), np.concatenate(ways).mean()
+    whole = np.concatenate(ways)
+    return max(np.percentile(way, 95) for way in ways), whole.mean(), (whole <= 3).mean()
 
 
 def test_measures_are_those_of_a_slow_computation():
     found, truth = np.zeros((2, 12, 14, 10), bool), np.zeros((2, 12, 14, 10), bool)
     found[1, 2:8, 3:9, 2:7], truth[1, 3:9, 3:11, 2:6] = True, True
     found[0], truth[0] = ~found[1], ~truth[1]
-    (row,) = case_rows(torch.from_numpy(found), torch.from_numpy(truth), SPACING)
-    hausdorff, surface = by_hand(found[1], truth[1])
+    (row,) = case_rows(torch.from_numpy(found), torch.from_numpy(truth), SPACING, tolerance=3)
+    hausdorff, surface, near = by_hand(found[1], truth[1])
+    assert row["surface_dice"] == pytest.approx(near, rel=1e-4) and 0.5 < near < 1
     assert row["hausdorff_95"] == pytest.approx(hausdorff, rel=1e-4)
     assert row["surface_distance"] == pytest.approx(surface, rel=1e-4)
     assert row["dice"] == pytest.approx(2 * (found[1] & truth[1]).sum() / (found[1].sum() + truth[1].sum()))
@@ -121,7 +123,8 @@ def test_an_absent_class_has_empty_cells():
     pred = torch.zeros(3, 4, 4)
     pred[0] = 1
     one, two = case_rows(pred, label, None)
-    assert one["dice"] == 0 and one["hausdorff_95"] is None and one["surface_distance"] is None
+    assert one["dice"] == one["surface_dice"] == 0 and two["surface_dice"] is None
+    assert one["hausdorff_95"] is None and one["surface_distance"] is None
     assert two["dice"] is None and two["found_ml"] is None and two["unit"] == "pixels"
 
 

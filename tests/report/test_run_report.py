@@ -11,12 +11,12 @@ from medgenesis.report.run_report import CASE_COLUMNS, mean_dice
 from medgenesis.storage.tables import read_table, write_table
 
 CASES = [
-    [1, 1, 0.9, 2.0, 0.5, "mm", 10.0, 11.0],
-    [1, 2, 0.7, 4.0, 1.5, "mm", 20.0, 21.0],
-    [2, 1, 0.1, 50.0, 20.0, "mm", 1.0, 12.0],
-    [2, 2, None, None, None, "mm", 0.0, 0.0],
-    [10, 1, 0.5, 9.0, 3.0, "mm", 5.0, 13.0],
-    [10, 2, 0.5, 8.0, 2.0, "mm", 5.0, 14.0],
+    [1, 1, 0.9, 0.9, 2.0, 0.5, "mm", 10.0, 11.0],
+    [1, 2, 0.7, 0.7, 4.0, 1.5, "mm", 20.0, 21.0],
+    [2, 1, 0.1, 0.1, 50.0, 20.0, "mm", 1.0, 12.0],
+    [2, 2, None, None, None, None, "mm", 0.0, 0.0],
+    [10, 1, 0.5, 0.5, 9.0, 3.0, "mm", 5.0, 13.0],
+    [10, 2, 0.5, 0.5, 8.0, 2.0, "mm", 5.0, 14.0],
 ]
 
 
@@ -33,11 +33,11 @@ def test_the_worst_case_comes_first_with_its_drawing(tmp_path):
     captions = re.findall(r"<figcaption>case (\d+): mean Dice ([\d.]+)", page)
     assert captions == [("2", "0.100"), ("1", "0.800")]
     rows = cells(page)
-    assert [row[0] for row in rows if len(row) == 7 and row[0].isdigit()][2:] == ["2", "2", "10", "10", "1", "1"]
-    by_class = {row[0]: row[1:] for row in rows if len(row) == 7 and row[0] in "12"}
-    assert ["1", "3", "0.500", "20.3", "7.8", "5.3", "12.0"] in rows and by_class  # means of the three cases
-    assert ["2", "3", "0.600", "6.0", "1.8", "8.3", "11.7"] in rows  # the case without class 2 has no Dice
-    assert ["2", "2", "–", "–", "–", "0.0", "0.0"] in rows
+    assert [row[0] for row in rows if len(row) == 8 and row[0].isdigit()][2:] == ["2", "2", "10", "10", "1", "1"]
+    by_class = {row[0]: row[1:] for row in rows if len(row) == 8 and row[0] in "12"}
+    assert ["1", "3", "0.500", "0.500", "20.3", "7.8", "5.3", "12.0"] in rows and by_class  # means of the three cases
+    assert ["2", "3", "0.600", "0.600", "6.0", "1.8", "8.3", "11.7"] in rows  # the case without class 2 has no Dice
+    assert ["2", "2", "–", "–", "–", "–", "0.0", "0.0"] in rows
 
 
 def test_the_mean_dice_of_a_case_passes_over_absent_classes(tmp_path):

@@ -14,10 +14,10 @@ from medgenesis.data import datalist_header, load_datalist
 from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
-from medgenesis.storage.fingerprints import file_fingerprint, file_stamps, fingerprint, record_fingerprint
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
+from medgenesis.transfer.protocols.run_identity import run_made_with
 from medgenesis.weights import settings_of
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def dice_after_finetuning(
     *,
     init: str,
     seed: int,
-    iterations: int,
+    iterations: int | None,
     overrides: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """Fine-tune a bundle's network on some labelled records for a fixed number of steps, then segment others.
@@ -48,7 +48,7 @@ def dice_after_finetuning(
         folder: takes the place of the bundle's root in what the run writes.
         init: checkpoint, or "scratch".
         seed: of the head's weights, the order and the augmentation.
-        iterations: optimizer steps at least; rounded up to whole epochs.
+        iterations: optimizer steps at least, rounded up to whole epochs; None: the epochs of the configs.
         overrides: further settings of the configs, by id.
 
     Returns:
@@ -156,7 +156,7 @@ def _once(
 ) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
     path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",), _TRAINING)}, changed="renew")
-    made_with = _made_with(configs, training, test, also, **settings)
+    made_with = run_made_with(configs, training, test, also, **settings)
     if not steps.done("dice", made_with):
         with steps.doing("dice", made_with):
             dice = dice_after_finetuning(configs, training, test, run, **settings)
@@ -164,31 +164,6 @@ def _once(
         for name in _TRAINING:  # only to go on from, and large
             (run / name).unlink(missing_ok=True)
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
-
-
-def _made_with(
-    configs: Sequence[str | Path],
-    training: list,
-    test: list,
-    also: Mapping[str, Any],
-    init: str,
-    overrides: Mapping[str, Any] | None,
-    **numbers: int,
-) -> dict[str, Any]:
-    """All that a run's result follows from; what may name patients (records, words, paths) as fingerprints."""
-    shared = [path for path in (Path(config).with_name("settings.yaml") for config in configs[:1]) if path.is_file()]
-    plain = {name: isinstance(value, (int, float, type(None))) for name, value in (overrides or {}).items()}
-    return {
-        "init": init,
-        "size and time of init": [stamp[1:] for stamp in file_stamps(init)],
-        "configs (fingerprint)": [file_fingerprint(config) for config in (*configs, *shared)],
-        "labelled records (fingerprint)": fingerprint([record_fingerprint(record) for record in training]),
-        "test records (fingerprint)": fingerprint([record_fingerprint(record) for record in test]),
-        **numbers,
-        **{f"{name} (fingerprint)": fingerprint(content) for name, content in also.items()},
-        **{name: overrides[name] for name, is_plain in plain.items() if is_plain},
-        **{f"{name} (fingerprint)": fingerprint(overrides[name]) for name, is_plain in plain.items() if not is_plain},
-    }
 
 
 def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:

@@ -26,7 +26,7 @@ def comparison(folder):
                 dice = [good + count / 20 + 0.01 * seed, 0.1]  # the second case is the worst
                 rows += [[count, start, seed, case, 1, value] for case, value in enumerate(dice)]
                 run = folder / f"{start}_k{count}_seed{seed}"
-                cases = [[case, 1, value, 3.0, 1.0, "mm", 10.0, 20.0] for case, value in enumerate(dice, 1)]
+                cases = [[case, 1, value, value, 3.0, 1.0, "mm", 10.0, 20.0] for case, value in enumerate(dice, 1)]
                 write_table(run / "cases.csv", cases, CASE_COLUMNS[:-1])
                 (run / "cases").mkdir()
                 for case in (1, 2):
@@ -41,8 +41,8 @@ def test_the_page_has_curves_classes_and_the_worst_case_first(tmp_path):
     page = write_comparison_report(tmp_path, TABLE, "note", STARTS, COUNTS, SEEDS).read_text()
     assert page.count('<svg class="chart"') == 2 and page.count("</svg>pre-trained</li>") == 2
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
-    dice = {(row[1], row[2]): row[3:] for row in cells if len(row) == 8 and row[0] == "1"}
-    assert dice["2", "pre-trained"] == [f"{(0.8 + 0.1 + 0.81 + 0.1) / 4:.3f}", "3.0", "1.0", "10.0", "20.0"]
+    dice = {(row[1], row[2]): row[3:] for row in cells if len(row) == 9 and row[0] == "1"}
+    assert dice["2", "pre-trained"] == [*[f"{(0.8 + 0.1 + 0.81 + 0.1) / 4:.3f}"] * 2, "3.0", "1.0", "10.0", "20.0"]
     assert dice["4", "scratch"][0] == f"{(0.7 + 0.1 + 0.71 + 0.1) / 4:.3f}" and len(dice) == 4
     assert re.findall(r"<figcaption>case (\d)", page) == ["2", "1", "2", "1"]
     assert "pre-trained, 4 labelled patients, seed 0" in page

@@ -127,7 +127,7 @@ def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
     for text in (None, "width: 8", "width: 16", "width: 8"):
         if text is not None:
             settings.write_text(text)
-        made_with.append(few_labels._made_with([config], [], [], {}, "scratch", None))
+        made_with.append(few_labels.run_made_with([config], [], [], {}, "scratch", None))
     assert made_with[1] == made_with[3] and all(made_with[i] != made_with[j] for i, j in ((0, 1), (1, 2), (0, 2)))
 
 

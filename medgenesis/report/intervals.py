@@ -1,0 +1,74 @@
+"""Means with an interval that knows that a patient's cases are alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
+SUMMARY_COLUMNS = ("class", "name", "measure", "unit", "cases", "patients", "mean", "low", "high")
+
+
+def mean_interval(
+    values: Sequence[float], patients: Sequence[object] | None = None, *, draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """The mean over cases and its 95 % percentile-bootstrap interval, patients drawn with replacement.
+
+    Args:
+        values: of each case, (N,).
+        patients: whose each case is, (N,); None: each of another.
+        draws: of the bootstrap.
+        seed: of the draws.
+
+    Returns:
+        Mean, lower and upper end; the ends are NaN for fewer than two patients, all three without values.
+
+    References:
+        Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007).
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if not len(numbers):
+        return (float("nan"),) * 3
+    owners = (
+        np.arange(len(numbers)) if patients is None else np.unique([str(p) for p in patients], return_inverse=True)[1]
+    )
+    cases = np.bincount(owners)
+    sums = np.bincount(owners, weights=numbers)
+    if len(cases) < 2:
+        return float(numbers.mean()), float("nan"), float("nan")
+    drawn = np.random.default_rng(seed).integers(len(cases), size=(draws, len(cases)))
+    means = sums[drawn].sum(axis=1) / cases[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(numbers.mean()), float(low), float(high)
+
+
+def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, object], seed: int = 0) -> list[dict]:
+    """A row of `summary.csv` for each measure of each class, and of their mean a case ("all").
+
+    Args:
+        rows: as of `cases.csv`; a measure that is empty is passed over.
+        patients: of each case.
+        seed: of the bootstrap.
+    """
+    found: dict[tuple, dict[Any, list[float]]] = {}
+    for row in rows:
+        for measure in MEASURES:
+            if row.get(measure) in ("", None):
+                continue
+            for name in ((row["class"], row.get("name") or ""), ("all", "")):
+                found.setdefault((*name, measure), {}).setdefault(row["case"], []).append(float(row[measure]))
+    unit = rows[0]["unit"] if rows else "mm"
+    summary = []
+    for (index, name, measure), by_case in sorted(found.items(), key=_order):
+        values = [float(np.mean(own)) for own in by_case.values()]
+        owners = [patients.get(case, case) for case in by_case]
+        mean, low, high = (None if np.isnan(one) else one for one in mean_interval(values, owners, seed=seed))
+        length = unit if measure in MEASURES[2:] else ""
+        numbers = (len(values), len(set(map(str, owners))), mean, low, high)
+        summary.append(dict(zip(SUMMARY_COLUMNS, (index, name, measure, length, *numbers), strict=True)))
+    return summary
+
+
+def _order(item: tuple[tuple, Any]) -> tuple:
+    index, _, measure = item[0]
+    return index == "all", int(index) if index != "all" else 0, MEASURES.index(measure)

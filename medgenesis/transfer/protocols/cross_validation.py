@@ -1,0 +1,160 @@
+"""Cross-validation by patient: every labelled record is answered once, by a network that has not seen its patient."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medgenesis.data import datalist_header, load_datalist
+from medgenesis.data.folds import patient_folds
+from medgenesis.inference.auc import auc_interval
+from medgenesis.progress import track
+from medgenesis.report import write_run_report
+from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
+from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
+from medgenesis.storage.run_folder import hold_folder
+from medgenesis.storage.steps import Step, Steps
+from medgenesis.storage.tables import read_table, write_table
+from medgenesis.transfer.protocols.classified import predictions_after_classifying
+from medgenesis.transfer.protocols.few_labels import dice_after_finetuning
+from medgenesis.transfer.protocols.run_identity import run_made_with
+
+logger = logging.getLogger(__name__)
+
+TASKS = {"finetune": "cases.csv", "classify": "predictions.csv"}
+AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high", "mean_of_folds")
+
+
+def cross_validate(
+    configs: Sequence[str | Path],
+    datalist: str | Path,
+    folder: str | Path,
+    *,
+    init: str,
+    task: str = "finetune",
+    folds: int = 5,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+) -> str:
+    """Fine-tune (or train a classifier) once a fold on the other folds' patients, and answer the fold with it.
+
+    The sections `training` and `validation` are cut into folds by patient, for `classify` by class too; `test` is not
+    touched. The last weights of each run answer, since choosing the best on the fold would flatter. A finished fold is
+    kept and not repeated with the same settings, lists, files and checkpoint; a stopped one continues.
+
+    Args:
+        configs: the bundle's `finetune.yaml` or `classify.yaml`, and overlays.
+        datalist: with labelled records.
+        folder: receives `cases.csv` and `summary.csv`, or `predictions.csv` and `auc.csv`, of all folds; `report.html`;
+            and `fold_0`, `fold_1`, …, the runs.
+        init: checkpoint, or "scratch".
+        task: "finetune" or "classify".
+        folds: number of folds.
+        seed: of the folds and of the trainings.
+        overrides: settings of the configs, by id.
+
+    Returns:
+        The summary in Markdown, with 95 % intervals of a bootstrap over patients.
+
+    Raises:
+        ValueError: another task.
+        DatalistError: fewer patients than folds.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task: must be one of {', '.join(TASKS)}; found {task!r}. Choose one of them.")
+    folder = Path(folder)
+    hold_folder(folder)
+    overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}
+    records = [record for section in ("training", "validation") for record in load_datalist(datalist, section)]
+    parts = patient_folds(records, folds, seed, by_class=task == "classify")
+    header = datalist_header(datalist)
+    also = {"labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
+    for fold in track(range(folds), "folds"):
+        training = [record for record, part in zip(records, parts, strict=True) if part != fold]
+        held_out = [record for record, part in zip(records, parts, strict=True) if part == fold]
+        _once(folder / f"fold_{fold}", task, configs, training, held_out, init, seed, overrides, also)
+    numbers = [[i + 1 for i, part in enumerate(parts) if part == fold] for fold in range(folds)]
+    patients = {i + 1: str(record.get("patient", record["image"])) for i, record in enumerate(records)}
+    pool = _pool_cases if task == "finetune" else _pool_predictions
+    text = pool(folder, numbers, patients, seed)
+    page = write_run_report(folder, f"Cross-validation, {folds} folds")
+    logger.info("written: %s, %s", folder / TASKS[task], page)
+    return text
+
+
+def _once(run: Path, task: str, configs, training: list, held_out: list, init: str, seed: int, overrides, also) -> None:
+    """One fold, unless it was done from the same."""
+    unfinished = (f"runs/{task}/last.pt", f"runs/{task}/best.pt")
+    steps = Steps(run, {task: Step((TASKS[task],), unfinished)}, changed="renew")
+    settings = dict(init=init, seed=seed, overrides=overrides)
+    made_with = run_made_with(configs, training, held_out, also, **settings)
+    if not steps.done(task, made_with):
+        with steps.doing(task, made_with):
+            if task == "finetune":
+                dice_after_finetuning(configs, training, held_out, run, iterations=None, **settings)
+            else:
+                predictions_after_classifying(configs, training, held_out, run, **settings)
+        for name in unfinished:  # only to go on from, and large
+            (run / name).unlink(missing_ok=True)
+
+
+def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int) -> str:
+    """The cases of all folds in one table, numbered as in the list, and the worst drawings."""
+    rows, drawn = [], {}
+    for fold, own in enumerate(numbers):
+        run = folder / f"fold_{fold}"
+        for row in read_table(run / "cases.csv"):
+            case = own[int(row["case"]) - 1]
+            drawn[case] = run / "cases" / f"case_{int(row['case']):04d}.png"
+            rows.append({**row, "case": case, "fold": fold})
+    write_table(folder / "cases.csv", rows, (*CASE_COLUMNS, "fold"))
+    shutil.rmtree(folder / "cases", ignore_errors=True)
+    (folder / "cases").mkdir()
+    worst = sorted(mean_dice(rows).items(), key=lambda item: item[1])
+    for case, _ in [item for item in worst if drawn[item[0]].is_file()][:WORST]:
+        shutil.copyfile(drawn[case], folder / "cases" / f"case_{case:04d}.png")
+    summary = summarise_cases(rows, patients, seed)
+    write_table(folder / "summary.csv", summary, SUMMARY_COLUMNS, decimals=".5g")
+    lines = ["| class | measure | cases | mean [95 %] |", "|---|---|---|---|"]
+    for row in summary:
+        name = f"{row['class']} {row['name']}".strip()
+        measure = f"{row['measure']} {row['unit']}".strip()
+        lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
+    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(patients.values()))} patients."])
+
+
+def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int) -> str:
+    """The answers of all folds in one table; the AUC of each class over all, and its mean over folds."""
+    rows = []
+    for fold, own in enumerate(numbers):
+        for row in read_table(folder / f"fold_{fold}" / "predictions.csv"):
+            rows.append({**row, "record": own[int(row["record"]) - 1], "fold": fold})
+    write_table(folder / "predictions.csv", rows)
+    columns = [name for name in rows[0] if name.startswith("p_")]
+    truth = np.array([[int(one) for one in row["truth"].split()] for row in rows])
+    multi = truth.shape[1] == len(columns) > 1
+    found = np.array([[float(row[name]) for name in columns] for row in rows])
+    owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
+    table = []
+    for index in range(1 if not multi and len(columns) == 2 else 0, len(columns)):
+        known = truth[:, index] if multi else (truth[:, 0] == index).astype(int)
+        auc, low, high = auc_interval(known, found[:, index], owners, seed=seed)
+        each = [auc_interval(known[parts == fold], found[parts == fold, index], draws=0)[0] for fold in set(parts)]
+        figures = (None if np.isnan(one) else one for one in (auc, low, high, np.nanmean(each)))
+        table.append(dict(zip(AUC_COLUMNS, (index, len(known), int(known.sum()), *figures), strict=True)))
+    write_table(folder / "auc.csv", table, AUC_COLUMNS, decimals=".5f")
+    lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
+    for row in table:
+        cell = _cell({**row, "mean": row["auc"]})
+        lines.append(f"| {row['class']} | {row['records']} | {cell} | {row['mean_of_folds']:.3f} |")
+    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(owners))} patients."])
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    if row["mean"] is None:
+        return "–"
+    ends = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['mean']:.3f}{ends}"

@@ -1,0 +1,51 @@
+"""Intervals of means over patients, against a slow bootstrap and known cases."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medgenesis.report.intervals import mean_interval, summarise_cases
+
+
+def slow(values, patients, draws, seed):
+    """Patients drawn with replacement, all of their cases taken each time."""
+    names = sorted(set(map(str, patients)))
+    own = [[v for v, p in zip(values, patients, strict=True) if str(p) == name] for name in names]
+    drawn = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    means = [np.mean([v for i in one for v in own[i]]) for one in drawn]
+    return np.mean(values), *np.percentile(means, [2.5, 97.5])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4)), min_size=2, max_size=12))
+def test_it_is_the_bootstrap_over_patients(cases):
+    values, patients = zip(*cases, strict=True)
+    found = mean_interval(values, patients, draws=50, seed=3)
+    if len(set(patients)) < 2:
+        assert np.isnan(found[1:]).all() and found[0] == pytest.approx(np.mean(values))
+    else:
+        assert found == pytest.approx(slow(values, patients, 50, 3))
+
+
+def test_alike_cases_of_a_patient_are_no_more_evidence():
+    values, patients = [0.2, 0.4, 0.6, 0.8], [1, 2, 3, 4]
+    assert mean_interval(values, patients) == pytest.approx(mean_interval(np.repeat(values, 3), np.repeat(patients, 3)))
+    wide = np.ptp(mean_interval(values, patients)[1:])
+    assert np.ptp(mean_interval(np.repeat(values, 3))[1:]) < wide
+
+
+def test_a_summary_has_each_class_and_the_mean_of_a_case():
+    rows = [
+        {"case": 1, "class": 1, "name": "liver", "dice": 0.8, "hausdorff_95": 4.0, "unit": "mm"},
+        {"case": 1, "class": 2, "name": "", "dice": 0.4, "hausdorff_95": None, "unit": "mm"},
+        {"case": 2, "class": 1, "name": "liver", "dice": 0.6, "hausdorff_95": 2.0, "unit": "mm"},
+        {"case": 2, "class": 2, "name": "", "dice": None, "hausdorff_95": None, "unit": "mm"},
+    ]
+    found = {(row["class"], row["measure"]): row for row in summarise_cases(rows, {1: "a", 2: "b"})}
+    assert list(found) == [(1, "dice"), (1, "hausdorff_95"), (2, "dice"), ("all", "dice"), ("all", "hausdorff_95")]
+    assert found["all", "dice"]["mean"] == pytest.approx((0.6 + 0.6) / 2)
+    assert found[1, "dice"]["mean"] == pytest.approx(0.7) and found[1, "dice"]["patients"] == 2
+    assert found[2, "dice"]["cases"] == 1 and found[2, "dice"]["low"] is None
+    one = summarise_cases(rows, {1: "a", 2: "a"})
+    assert {row["low"] for row in one} == {None}, "one patient has no interval"
