@@ -1,5 +1,6 @@
 """Checkpoint files: written beside and then renamed, read without running code that they may hold."""
 
+import argparse
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ import torch
 
 from medgenesis.errors import CheckpointError, OutputError
 from medgenesis.storage.atomic import replacing
+from medgenesis.storage.not_a_checkpoint import not_a_checkpoint
 from medgenesis.storage.zip_files import check_zip
 
 
@@ -25,11 +27,17 @@ def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
     return scalar
 
 
-# published checkpoints hold their best loss as a NumPy scalar; NumPy 1 and 2 name its module otherwise
-_NUMPY_SCALARS = [
-    *(_scalar_of(module) for module in ("numpy.core.multiarray", "numpy._core.multiarray")),
+# what published checkpoints hold beside weights: their best loss as a NumPy scalar, curves as arrays, the options of
+# their command line. NumPy 1 and 2 name its module otherwise
+_NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_array_of = np.empty(0).__reduce__()[0]
+_KNOWN: list[Any] = [
+    *(_scalar_of(module) for module in _NUMPY),
+    *((_array_of, f"{module}._reconstruct") for module in _NUMPY),
+    np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
+    *(type(np.dtype(kind)) for kind in (np.bool_, np.uint8, np.float32, np.float64, np.int32, np.int64)),
+    argparse.Namespace,
 ]
 
 
@@ -88,24 +96,31 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
     NumPy scalars become plain numbers. The checksums in the file are compared, which `torch.load` leaves out.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged, no checkpoint, unpacks to too much (`refuse_bomb`), or
-            holds objects other than tensors, numbers, strings, lists and dictionaries.
+        CheckpointError: the file is missing, truncated, damaged, no checkpoint (what it is instead is said where its
+            first bytes tell), unpacks to too much (`refuse_bomb`), or holds objects other than tensors, numbers,
+            strings, arrays, lists, dictionaries and the options of a command line.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path, or train first.")
     try:
         check_zip(path, CheckpointError)
+        instead = not_a_checkpoint(path)
+        if instead is not None:
+            what, remedy = instead
+            raise CheckpointError(f"{path}: must be a checkpoint; found {what}. {remedy}")
         # only what is not allowed already: on leaving, torch would take away what the user has allowed
         allowed = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([known for known in _NUMPY_SCALARS if known not in allowed]):
+        with torch.serialization.safe_globals([known for known in _KNOWN if known not in allowed]):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))  # torch names the class that it refused to build
         if foreign:
             raise CheckpointError(
                 f"{path}: must hold tensors and plain values alone, as reading others could run code from the file; "
-                f"found {foreign[1]}. Save its weights alone: torch.save(network.state_dict(), path)."
+                f"found {foreign[1]}, a whole pickled network perhaps. Save its weights alone, where you trust it: "
+                "torch.save(network.state_dict(), path); or read its tensors and nothing else: `medgenesis weights` "
+                "with --tensors-only."
             ) from error
         raise _unreadable(path) from error
     except CheckpointError:

@@ -10,10 +10,11 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_stem
-from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.layouts.backbones import onto_encoder
+from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import strip_module
-from medgenesis.weights.load import check_finite, find_layout, tensors_of
+from medgenesis.weights.load import check_finite, find_layout
 from medgenesis.weights.report import WeightsReport, compare
 
 logger = logging.getLogger(__name__)
@@ -32,13 +33,17 @@ def load_pretrained(
     inflate_input: bool = False,
     head: str | None = None,
     parts: str = "all",
+    partial: bool = False,
+    tensors_only: bool = False,
 ) -> WeightsReport:
     """Copy pre-trained weights into a network for fine-tuning; after an error the network is as it was.
 
     Where both have an encoder, one may have a decoder, head or class head that the other lacks (`YNet3D` and `UNet3D`,
     with and without decoder): the network's is then left newly initialised, and the file's is dropped. A backbone alone
-    (`ResNet25D`; Adam's, CAiD's and MoCo's files) becomes the encoder of a `UNet25D`, and that encoder a backbone. The
-    report says so, and a warning if it is the decoder that starts anew.
+    (`ResNet25D`; Adam's, CAiD's and MoCo's files) becomes the encoder of a `UNet25D`, and that encoder a backbone. A
+    published file promises parts of a network (`Layout.covers`: MONAI's Swin transformer that of a `SwinUNETR`): those
+    must be whole, and the others start newly initialised. The report says so, and a warning if it is the decoder that
+    starts anew.
 
     Args:
         network: the network, changed in place.
@@ -52,10 +57,13 @@ def load_pretrained(
             published 2D network over the slices of a slab.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
         parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
+        partial: take what fits, of whatever network: keys that both have in the same shape. What is missing, unknown or
+            of another shape is reported, and a warning says how much of the network was loaded.
+        tensors_only: see ``load_published``.
 
     Raises:
         CheckpointError: the file cannot be read, holds weights that are not finite, or is of another network: any key
-            but those named above is missing, unknown or of another shape.
+            but those named above is missing, unknown or of another shape; with ``partial``, nothing fits.
         ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is.
     """
     if skip_head not in ("if_needed", "always", "never"):
@@ -65,9 +73,9 @@ def load_pretrained(
     if parts not in ("all", "encoder"):
         raise ValueError(f'parts: must be "all" or "encoder"; found {parts!r}. Choose one of them.')
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
-    content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)
+    content = weights if isinstance(weights, Mapping) else read_weights_file(weights, tensors_only=tensors_only)
     own = network.state_dict()
-    found, layout, dropped = _under_our_keys(tensors_of(content, source), own, source)
+    found, layout, dropped = _under_our_keys(tensors_of(content, source, tensors_only=tensors_only), own, source)
     check_finite(found, source)
     found, others = onto_encoder(found, own)
     absent = _of_parts_absent_in(own, found)
@@ -76,19 +84,30 @@ def load_pretrained(
     if parts == "encoder" and any(key.startswith("encoder.") for key in own):
         dropped += tuple(key for key in found if not key.startswith("encoder."))
         found = {key: value for key, value in found.items() if key.startswith("encoder.")}
+    made = tuple(key for key in layout.made(found) if key in found) if layout else ()
+    found = _under_all_names(found, network)
     if inflate_input:
         found = _inflated(found, own)
     fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
-    report = compare(found, own, source=source, layout=layout, fresh=fresh, dropped=dropped)
-    if not report.complete:
+    if layout is not None and layout.covers and skip_head != "never":
+        fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
+    name = "medgenesis" if layout is None else layout.name
+    report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
+    if partial and report.matched:
+        logger.warning("%s: loaded in part, %.0f %% of the network's values. %s", source, 100 * report.share, report)
+        found, fresh = {key: found[key] for key in report.matched}, tuple(set(own) - set(report.matched))
+    elif not report.complete:
         raise CheckpointError(
             f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "
             f"of another network. {report} Build the network with the settings of the pre-training (class, width, "
-            "norm, channels; inflate_input=True takes another number of input channels), or choose init=scratch."
+            "norm, channels; inflate_input=True takes another number of input channels), choose init=scratch, or take "
+            "what fits: partial=True."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
+    if layout is not None and layout.settings(found).get("norm") == "batch_always":
+        _warn_of_other_norm(network, source)
     return report
 
 
@@ -111,15 +130,37 @@ def initialise(network: nn.Module, init: str | os.PathLike | Mapping | None = SC
 
 
 def _under_our_keys(
-    state_dict: dict[str, torch.Tensor], own: Mapping, source: str
-) -> tuple[dict[str, torch.Tensor], str, tuple[str, ...]]:
-    """The entries under our keys, the name of the layout, and the published keys that have none."""
+    state_dict: Tensors, own: Mapping, source: str
+) -> tuple[dict[str, torch.Tensor], Layout | None, tuple[str, ...]]:
+    """The entries under our keys, the layout (None: our own), and the published keys that have none."""
     unwrapped = strip_module(state_dict)
     layout = None if unwrapped.keys() == own.keys() else find_layout(state_dict)
     if layout is None:
-        return unwrapped, "medgenesis", ()
+        return unwrapped, None, ()
     weights, dropped = layout.read(state_dict, source)
-    return weights, layout.name, dropped
+    return weights, layout, dropped
+
+
+def _under_all_names(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """The same weights, also under the other names that the network has for the same tensors (DynUNet, nnU-Net's)."""
+    names: dict[int, list[str]] = {}
+    for key, value in network.state_dict(keep_vars=True).items():
+        names.setdefault(id(value), []).append(key)
+    again = {}
+    for same in names.values():
+        given = next((key for key in same if key in found), None)
+        if len(same) > 1 and given is not None:
+            again |= {key: found[given] for key in same if key not in found}
+    return {**found, **again}
+
+
+def _warn_of_other_norm(network: nn.Module, source: str) -> None:
+    """Published 3D networks normalise by the batch at hand, always; the keys are the same without."""
+    if getattr(getattr(network, "encoder", None), "norm", None) == "batch":
+        logger.warning(
+            "%s was made with norm=batch_always: with norm=batch, as here, its output is another one in evaluation",
+            source,
+        )
 
 
 def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:

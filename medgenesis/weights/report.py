@@ -22,6 +22,7 @@ class WeightsReport:
             has nothing of).
         dropped: keys of the file that were left out by intention (of a part that the network has not).
         share: of the network's weights, those in `matched`; counted in numbers, not in keys.
+        made: keys that the file lacks and its layout gives (see ``Layout.made``).
     """
 
     source: str
@@ -34,6 +35,7 @@ class WeightsReport:
     fresh: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     share: float = 0.0
+    made: tuple[str, ...] = ()
 
     @property
     def compared(self) -> bool:
@@ -48,6 +50,7 @@ class WeightsReport:
     def __str__(self) -> str:
         head = f"{self.source} ({self.layout}, {self.entries} entries)"
         dropped = [_counted("dropped", self.dropped)] if self.dropped else []
+        dropped += [_counted("made", self.made)] if self.made else []
         if not self.compared:
             return f"{head}: " + "; ".join(["not compared with a network", *dropped]) + "."
         shapes = (f"{key} {found} instead of {wanted}" for key, found, wanted in self.mismatched)
@@ -87,10 +90,12 @@ def compare(
     layout: str,
     fresh: tuple[str, ...] = (),
     dropped: tuple[str, ...] = (),
+    made: tuple[str, ...] = (),
 ) -> WeightsReport:
     """Compare keys and shapes of a file's ``weights`` with the state dict ``wanted``, but for the keys ``fresh``.
 
-    The entries ``dropped`` of the file are not among ``weights`` any more; they count as entries of the file.
+    The entries ``dropped`` of the file are not among ``weights`` any more; they count as entries of the file, and those
+    ``made`` do not.
     """
     expected = {key: value for key, value in wanted.items() if key not in fresh}
     common = [key for key in expected if key in weights]
@@ -99,7 +104,7 @@ def compare(
     return WeightsReport(
         source=source,
         layout=layout,
-        entries=len(weights) + len(dropped),
+        entries=len(weights) + len(dropped) - len(made),
         matched=tuple(same),
         missing=tuple(key for key in expected if key not in weights),
         unexpected=tuple(key for key in weights if key not in wanted),
@@ -111,4 +116,5 @@ def compare(
         fresh=fresh,
         dropped=dropped,
         share=sum(wanted[key].numel() for key in same) / whole if whole else 0.0,
+        made=made,
     )

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from medgenesis.errors import CheckpointError
-from medgenesis.storage.checkpoint import read_checkpoint
-from medgenesis.weights.load import find_layout, tensors_of
+from medgenesis.weights.contents import read_weights_file, tensors_of
+from medgenesis.weights.load import find_layout
 from medgenesis.weights.pretrained import SCRATCH
 
 logger = logging.getLogger(__name__)
@@ -64,11 +64,13 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
     if init is None or str(init) == SCRATCH or not Path(init).is_file():
         return ModelSettings({}, str(init))
     try:
-        checkpoint = read_checkpoint(init)
+        checkpoint = read_weights_file(init)
         found = _kept_in(checkpoint)
         if found is None:
-            layout = find_layout(tensors_of(checkpoint, str(init)))
-            found = dict(layout.settings) if layout is not None else {}
+            state_dict = tensors_of(checkpoint, str(init))
+            layout = find_layout(state_dict)
+            # a whole file: whoever loads another one says what is missing
+            found = {} if layout is None else dict(layout.settings(layout.read(state_dict, str(init))[0]))
             known = (
                 f"known of {layout.name}: {found}"
                 if found
@@ -77,7 +79,7 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
             logger.warning("%s: the settings of its training are not in the file; %s", init, known)
         else:
             logger.info("%s: made with %s", init, ", ".join(f"{name} {value}" for name, value in found.items()))
-    except CheckpointError:  # said by whoever loads the weights, with the remedy
+    except (CheckpointError, KeyError):  # said by whoever loads the weights, with the remedy
         found = {}
     return ModelSettings(found, str(init))
 

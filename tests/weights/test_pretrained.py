@@ -12,6 +12,7 @@ from medgenesis.methods import ModelsGenesis
 from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, UNet3D, YNet3D, network_parts
 from medgenesis.storage import save_checkpoint
 from medgenesis.weights import initialise, load_pretrained
+from medgenesis.weights.layouts.models_genesis import models_genesis_file
 
 NETWORKS = {
     "UNet3D": lambda i=1, o=1: UNet3D(i, o, 2, norm="instance", activation=None),
@@ -242,3 +243,29 @@ def test_initialise_en_de_from_en(tmp_path, caplog):
     assert "en.pt has no decoder: that of YNet3D starts newly initialised" in caplog.text
     assert same(target.encoder.state_dict(), source.encoder.state_dict())
     assert same(target.classifier.state_dict(), source.classifier.state_dict())
+
+
+def test_partial_takes_what_fits_and_says_how_much(caplog):
+    source, target = UNet3D(width=4), UNet3D(width=4, out_channels=3)
+    weights = {key: value for key, value in source.state_dict().items() if not key.startswith("encoder.levels.3")}
+    weights |= {"projector.weight": torch.zeros(2)}
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    with pytest.raises(CheckpointError, match="partial=True"):
+        load_pretrained(target, weights)
+    report = load_pretrained(target, weights, partial=True, skip_head="never")
+    assert len(report.missing) == 14 and report.unexpected == ("projector.weight",) and len(report.mismatched) == 2
+    after = target.state_dict()
+    assert all(torch.equal(after[key], source.state_dict()[key]) for key in report.matched)
+    assert all(torch.equal(after[key], before[key]) for key in before if key not in report.matched)
+    loaded = sum(after[key].numel() for key in report.matched) / sum(value.numel() for value in after.values())
+    assert f"loaded in part, {100 * loaded:.0f} % of the network's values" in caplog.text
+    with pytest.raises(CheckpointError, match="nothing was loaded"):
+        load_pretrained(target, {"a.weight": torch.zeros(3)}, partial=True)
+
+
+@pytest.mark.parametrize(("norm", "warns"), [("batch", True), ("batch_always", False)])
+def test_a_published_file_in_another_norm_is_said(caplog, norm, warns):
+    """The keys are the same, and the output is not: fidelity D5."""
+    published = models_genesis_file(UNet3D(width=2).state_dict())["state_dict"]
+    assert load_pretrained(UNet3D(width=2, norm=norm), published).complete
+    assert ("was made with norm=batch_always" in caplog.text) is warns

@@ -1,5 +1,5 @@
-"""Published 2D backbones, under torchvision's keys, which are those of ``ResNet25D``: Adam's, CAiD's (mode id),
-MoCo's.
+"""Published 2D backbones, under torchvision's keys, which are those of ``ResNet25D``: Adam's, CAiD's (mode id), and the
+encoders of the transfer study (MoCo, SwAV, SimCLR, PIRL, supervised ones).
 """
 
 import re
@@ -15,6 +15,11 @@ from medgenesis.weights.layouts.layout import Layout
 PREFIX = r"((?:module\.|model\.)?(?:encoder_q\.)?(?:backbone\.)?)"
 _BACKBONE = re.compile(PREFIX + r"(?:layer[1-4]\.\d+\.|features\.denseblock[1-4]\.)")
 _HEADS = frozenset({"fc", "classifier", "projection_head", "prototypes"})
+# PIRL's of PyContrast: the encoder beside heads, one of them of the jigsaw task. Without that mark "encoder." is a part
+# of a network of ours
+_PIRL = re.compile(r"(module\.encoder\.)layer[1-4]\.\d+\.")
+_PIRL_HEADS = re.compile(r"module\.(?:head|fc|jigsaw)")
+_PIRL_MARK = re.compile(r"module\.(?:head_jig|jigsaw)")
 _STEMS = ("conv1.weight", "features.conv0.weight")
 _OLD_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
@@ -25,14 +30,24 @@ def prefix_of(keys: Iterable[str], pattern: re.Pattern) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def _prefix(keys: Iterable[str]) -> str | None:
+    """What stands before the backbone's keys, None: no backbone."""
+    keys = tuple(keys)
+    if any(_PIRL_MARK.match(key) for key in keys) and all(
+        key.startswith("module.encoder.") or _PIRL_HEADS.match(key) for key in keys
+    ):
+        return prefix_of(keys, _PIRL)
+    return prefix_of(keys, _BACKBONE)
+
+
 def is_backbone(state_dict: Mapping[str, torch.Tensor]) -> bool:
     """Whether these are weights of a ResNet or DenseNet on images, whole or not, with one known prefix."""
-    return prefix_of(state_dict, _BACKBONE) is not None and all(value.ndim < 5 for value in state_dict.values())
+    return _prefix(state_dict) is not None and all(value.ndim < 5 for value in state_dict.values())
 
 
 def foreign_to_backbone(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """The keys that are not of the backbone and are dropped: heads, the key's network, the queue."""
-    prefix = prefix_of(state_dict, _BACKBONE)
+    prefix = _prefix(state_dict) or ""
     return tuple(
         key for key in state_dict if not key.startswith(prefix) or key.removeprefix(prefix).partition(".")[0] in _HEADS
     )
@@ -46,7 +61,7 @@ def backbone_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
             ``foreign_to_backbone`` are left out. DenseNet's may be of the old form, ``norm.1`` for ``norm1``, and a
             file from before batch norm counted its batches gets counts of 0, as in torch.
     """
-    prefix, dropped = prefix_of(state_dict, _BACKBONE), set(foreign_to_backbone(state_dict))
+    prefix, dropped = _prefix(state_dict) or "", set(foreign_to_backbone(state_dict))
     weights = {
         _OLD_DENSENET.sub(r"\1\2", key.removeprefix(prefix)): value
         for key, value in state_dict.items()
@@ -112,4 +127,14 @@ def onto_encoder(
     return dict(weights), ()
 
 
-LAYOUT = Layout("2D backbone of Adam, CAiD or MoCo", is_backbone, backbone_keys, foreign_to_backbone, whole_backbone)
+LAYOUT = Layout(
+    "2D backbone under torchvision's keys",
+    "backbone",
+    "ResNet25D, or the encoder of UNet25D",
+    is_backbone,
+    backbone_keys,
+    foreign_to_backbone,
+    whole=whole_backbone,
+    settings=lambda weights: {"backbone": nearest_backbone(weights)},
+    publish=dict,
+)

@@ -10,6 +10,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights.report import compare
 
 StateDict = Mapping[str, torch.Tensor]
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,31 @@ class Layout:
 
     Args:
         name: for people.
+        slug: for command lines.
+        network: the network that takes the converted weights, for people.
         recognise: whether the keys are of it.
         convert: the entries under our keys.
         dropped: the published keys that ``convert`` leaves out.
+        made: the keys that ``convert`` adds, of parts that the published network has no weights for.
         whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
             incomplete file is left to the comparison with a network.
-        settings: what is known of the training, by the names of the bundles' settings.
+        covers: what keys of a network begin with that the file promises; (): all. The others may start newly
+            initialised.
+        settings: what is known of the training, by the names of the bundles' settings, of converted weights.
+        publish: the content of a published file, of weights under our keys; None: there is no way back.
     """
 
     name: str
+    slug: str
+    network: str
     recognise: Callable[[StateDict], bool]
     convert: Callable[[StateDict], dict[str, torch.Tensor]]
     dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
+    made: Callable[[StateDict], tuple[str, ...]] = lambda weights: ()
     whole: Callable[[StateDict], StateDict] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    covers: tuple[str, ...] = ()
+    settings: Callable[[StateDict], Settings] = field(default=lambda weights: {})
+    publish: Callable[[StateDict], dict[str, Any]] | None = None
 
     def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
         """The entries of a file under our keys, and its keys that were dropped.
@@ -39,7 +51,10 @@ class Layout:
         Raises:
             CheckpointError: the file is not whole.
         """
-        weights, dropped = self.convert(state_dict), self.dropped(state_dict)
+        try:
+            weights, dropped = self.convert(state_dict), self.dropped(state_dict)
+        except CheckpointError as error:  # of a pure function, which does not know the file
+            raise CheckpointError(f"{source}: {error}") from error
         if self.whole is not None:
             report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
             if not report.complete:

@@ -1,6 +1,7 @@
 """The published Models Genesis layout (``Genesis_Chest_CT.pt``): its keys, one to one onto those of ``UNet3D``."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -53,6 +54,31 @@ def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, tor
     return {MODELS_GENESIS_KEYS[key]: value for key, value in strip_module(state_dict).items()}
 
 
-_SETTINGS = {"intensity": "ct", "width": 32, "in_channels": 1}
+def settings_of_genesis(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What is known of the training of the published 3D networks, of their weights under our keys."""
+    stem = weights.get("encoder.levels.0.0.conv.weight")
+    shape = {} if stem is None else {"width": stem.shape[0], "in_channels": stem.shape[1]}
+    return {"intensity": "ct", **shape, "norm": "batch_always"}
 
-LAYOUT = Layout("Models Genesis", is_models_genesis, models_genesis_keys, settings=_SETTINGS)
+
+_PUBLISHED = {ours: published for published, ours in MODELS_GENESIS_KEYS.items()}
+
+
+def models_genesis_file(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The content of a published file, of the weights of a ``UNet3D``; the optimiser's entry is left out.
+
+    Raises:
+        KeyError: a key is not of ``UNet3D``.
+    """
+    return {"epoch": 0, "state_dict": {f"module.{_PUBLISHED[key]}": value for key, value in weights.items()}}
+
+
+LAYOUT = Layout(
+    "Models Genesis",
+    "models-genesis",
+    "UNet3D",
+    is_models_genesis,
+    models_genesis_keys,
+    settings=settings_of_genesis,
+    publish=models_genesis_file,
+)

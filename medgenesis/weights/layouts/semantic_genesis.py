@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from medgenesis.weights.layouts.layout import Layout
-from medgenesis.weights.layouts.models_genesis import MODELS_GENESIS_KEYS, is_models_genesis
+from medgenesis.weights.layouts.models_genesis import MODELS_GENESIS_KEYS, is_models_genesis, settings_of_genesis
 
 _PREFIXES = re.compile(r"^(module\.|classficationNet\.)+")  # several GPUs; a wrapper, spelled so
 _FOREIGN = ("projection_head", "prototypes")  # heads of other pretext tasks
@@ -67,6 +67,25 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {**settings, "out_channels": len(weights["head.conv.weight"])}
 
 
-_SETTINGS = {"intensity": "ct", "width": 32, "in_channels": 1}
+_PUBLISHED = {ours: published for published, ours in _KEYS.items()}
 
-LAYOUT = Layout("Semantic Genesis", is_semantic_genesis, semantic_genesis_keys, foreign_heads, settings=_SETTINGS)
+
+def semantic_genesis_file(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The content of a published file, of the weights of a ``YNet3D``; the optimiser's entry is left out.
+
+    Raises:
+        KeyError: a key is not of ``YNet3D``.
+    """
+    return {"epoch": 0, "state_dict": {_PUBLISHED[key]: value for key, value in weights.items()}}
+
+
+LAYOUT = Layout(
+    "Semantic Genesis",
+    "semantic-genesis",
+    "YNet3D",
+    is_semantic_genesis,
+    semantic_genesis_keys,
+    foreign_heads,
+    settings=settings_of_genesis,
+    publish=semantic_genesis_file,
+)

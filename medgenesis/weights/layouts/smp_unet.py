@@ -102,4 +102,14 @@ def _turned(weight: torch.Tensor, skip: int) -> torch.Tensor:
     return weight.roll(skip, dims=1) if weight.ndim == 4 else weight  # of another shape: coverage will tell
 
 
-LAYOUT = Layout("U-Net of CAiD", is_smp_unet, smp_unet_keys, foreign_to_smp_unet, whole_smp_unet)
+LAYOUT = Layout(
+    "U-Net of CAiD",
+    "caid-unet",
+    "UNet25D",
+    is_smp_unet,
+    smp_unet_keys,
+    foreign_to_smp_unet,
+    whole=whole_smp_unet,
+    settings=lambda weights: {"backbone": nearest_backbone(_encoder(weights), _RESNETS), "input_normalisation": "none"},
+    publish=unet25d_to_smp,
+)

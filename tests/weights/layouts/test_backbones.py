@@ -2,6 +2,8 @@
 U-Net.
 """
 
+import argparse
+
 import pytest
 import torch
 from helpers.published_2d import backbone_maps, backbone_shapes, random_weights, unet_shapes
@@ -250,3 +252,28 @@ def test_a_published_stem_on_other_slabs(build, slices):
         )
     for ours, theirs in zip(maps, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-4 * theirs.abs().max())
+
+
+def pirl(name="resnet50"):
+    """PyContrast's checkpoint: the encoder beside the heads of both tasks, and options of its program."""
+    heads = {
+        "module.head.0.weight": (128, 2048),
+        "module.head_jig.fc1.weight": (128, 2048),
+        "module.head_jig.fc2.bias": (8,),
+    }
+    model = prefixed("module.encoder.", filled(backbone_shapes(name))) | filled(heads, 3.0)
+    return {"opt": argparse.Namespace(method="PIRL", jigsaw=True), "model": model, "epoch": 200}
+
+
+def test_raw_pirl(tmp_path):
+    torch.save(pirl(), tmp_path / "PIRL.pth")
+    loaded = load_published(tmp_path / "PIRL.pth")
+    assert len(loaded.state_dict) == 318 and len(loaded.report.dropped) == 3
+    assert all((value == 1).all() for value in loaded.state_dict.values())
+    assert load_pretrained(UNet25D("resnet50"), tmp_path / "PIRL.pth").complete
+
+
+def test_an_encoder_of_ours_is_not_taken_for_pirl():
+    ours = prefixed("module.", EncoderClassifier(ResNet25D("resnet18"), 5, hidden=7).state_dict())
+    with pytest.raises(CheckpointError, match="another network"):
+        load_pretrained(ResNet25D("resnet34"), ours)

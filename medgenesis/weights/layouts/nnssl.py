@@ -1,0 +1,143 @@
+"""Checkpoints of nnssl (OpenMind, nnFoundation): the residual encoder of dynamic-network-architectures.
+
+Such a file stores an adaptation plan: the architecture, and the keys of encoder and stem. The same tensors stand in it
+under several names; one of each is kept.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from medgenesis.errors import CheckpointError
+from medgenesis.weights.layouts.layout import Layout
+
+PLAN = "nnssl_adaptation_plan"
+_STEM, _STAGES = "encoder.stem", "encoder.stages"  # of dynamic-network-architectures
+_AGAIN = re.compile(r"\.all_modules\.|^decoder\.encoder\.")
+_MARKS = (f"{_STEM}.convs.0.conv.weight", f"{_STAGES}.0.blocks.0.conv1.conv.weight")
+# blocks and features of its stages, kernel sizes 3, one convolution in the stem
+_KNOWN = {"ResEncL": ((1, 3, 4, 6, 6, 6), (32, 64, 128, 256, 320, 320))}
+
+
+def plan_of(state_dict: Mapping[str, torch.Tensor]) -> Mapping[str, Any]:
+    """The adaptation plan that a checkpoint holds beside its weights; {}: none."""
+    plan = getattr(state_dict, "beside", {}).get(PLAN)
+    return plan if isinstance(plan, Mapping) else {}
+
+
+def architecture_of(plan: Mapping[str, Any]) -> str:
+    """The name of the architecture of a plan, "unknown" where it has none."""
+    architecture = plan.get("architecture_plans")
+    return str(architecture.get("arch_class_name", "unknown")) if isinstance(architecture, Mapping) else "unknown"
+
+
+def is_nnssl(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a checkpoint holds such a plan, or has the keys of such an encoder."""
+    return bool(plan_of(state_dict)) or all(mark in state_dict for mark in _MARKS)
+
+
+def _our_key(key: str, plan: Mapping[str, Any]) -> str | None:
+    """The key of ``ResidualEncoderUNet``; None: not of the encoder, or the same tensor once more."""
+    if _AGAIN.search(key):
+        return None
+    for part, ours in ((plan.get("key_to_stem"), _STEM), (plan.get("key_to_encoder"), _STAGES)):
+        theirs = str(part or ours)
+        if key.startswith(f"{theirs}."):
+            return ours + key.removeprefix(theirs)
+    return None
+
+
+def nnssl_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The encoder's entries under the keys of ``dynamic_network_architectures``' ``ResidualEncoderUNet``.
+
+    Raises:
+        CheckpointError: the architecture is a transformer (Primus), which no network here takes.
+    """
+    plan = plan_of(state_dict)
+    weights = {ours: value for key, value in state_dict.items() if (ours := _our_key(key, plan))}
+    if not any(key.startswith(f"{_STAGES}.0.blocks.") for key in weights):
+        raise CheckpointError(
+            "architecture: must be a residual encoder (ResEncL); found a checkpoint of nnssl with "
+            f"{architecture_of(plan)}, whose transformer no network here has. Take the ResEncL of the same method, or "
+            "fine-tune it by nnU-Net itself."
+        )
+    return weights
+
+
+def outside_of_encoder(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """The keys that are dropped: the decoder of the pretext task, and names of the same tensors once more."""
+    plan = plan_of(state_dict)
+    return tuple(key for key in state_dict if _our_key(key, plan) is None)
+
+
+def whole_encoder(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict, without values, of the residual encoder that these weights are of, or closest to.
+
+    Of an architecture other than ResEncL the numbers of blocks and features are those found.
+    """
+    blocks, features = _KNOWN["ResEncL"]
+    found = _blocks_and_features(weights)
+    if len(found[0]) != len(blocks) or found[1] != features:
+        blocks, features = found
+    stem = weights.get(_MARKS[0])
+    kernel = (3, 3, 3) if stem is None else tuple(stem.shape[2:])
+    channels = 1 if stem is None else stem.shape[1]
+    shapes = _convolution(f"{_STEM}.convs.0", features[0], channels, kernel)
+    inside = features[0]
+    for stage, (count, out) in enumerate(zip(blocks, features, strict=True)):
+        for block in range(count):
+            at = f"{_STAGES}.{stage}.blocks.{block}"
+            first = weights.get(f"{at}.conv1.conv.weight")
+            kernel = (3, 3, 3) if first is None else tuple(first.shape[2:])
+            shapes |= _convolution(f"{at}.conv1", out, inside, kernel) | _convolution(f"{at}.conv2", out, out, kernel)
+            if inside != out:  # the shortcut; before it pools, without weights
+                place = next((i for i in (0, 1) if f"{at}.skip.{i}.conv.weight" in weights), 1)
+                shapes |= _convolution(f"{at}.skip.{place}", out, inside, (1, 1, 1), bias=False)
+            inside = out
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
+def _blocks_and_features(weights: Mapping[str, torch.Tensor]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    blocks: dict[int, int] = {}
+    features: dict[int, int] = {}
+    for key, value in weights.items():
+        match = re.fullmatch(rf"{re.escape(_STAGES)}\.(\d+)\.blocks\.(\d+)\.conv1\.conv\.weight", key)
+        if match:
+            stage = int(match[1])
+            blocks[stage] = max(blocks.get(stage, 0), int(match[2]) + 1)
+            features[stage] = value.shape[0]
+    stages = range(max(blocks) + 1)
+    return tuple(blocks.get(stage, 1) for stage in stages), tuple(features.get(stage, 1) for stage in stages)
+
+
+def _convolution(
+    key: str, out: int, inside: int, kernel: tuple[int, ...], bias: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """A convolution and its affine instance norm."""
+    biased = {f"{key}.conv.bias": (out,)} if bias else {}
+    return {
+        f"{key}.conv.weight": (out, inside, *kernel),
+        **biased,
+        f"{key}.norm.weight": (out,),
+        f"{key}.norm.bias": (out,),
+    }
+
+
+def _settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    stem = weights.get(_MARKS[0])
+    return {} if stem is None else {"in_channels": stem.shape[1]}
+
+
+LAYOUT = Layout(
+    "nnssl",
+    "nnssl",
+    "dynamic-network-architectures' ResidualEncoderUNet",
+    is_nnssl,
+    nnssl_keys,
+    outside_of_encoder,
+    whole=whole_encoder,
+    covers=("encoder.",),
+    settings=_settings,
+)
