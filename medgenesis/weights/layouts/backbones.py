@@ -135,6 +135,6 @@ LAYOUT = Layout(
     backbone_keys,
     foreign_to_backbone,
     whole=whole_backbone,
-    settings=lambda weights: {"backbone": nearest_backbone(weights)},
+    settings=lambda weights: {"backbone": backbone_of(weights)},
     publish=dict,
 )

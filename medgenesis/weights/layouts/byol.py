@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from medgenesis.weights.layouts.backbones import nearest_backbone, whole_backbone
+from medgenesis.weights.layouts.backbones import backbone_of, whole_backbone
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.tensors_only import StandIn
 
@@ -132,5 +132,5 @@ LAYOUT = Layout(
     heads_of_byol,
     lambda weights: tuple(key for key in weights if key.endswith("num_batches_tracked")),
     whole_backbone,
-    settings=lambda weights: {"backbone": nearest_backbone(weights)},
+    settings=lambda weights: {"backbone": backbone_of(weights)},
 )

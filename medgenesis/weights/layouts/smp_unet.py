@@ -110,6 +110,6 @@ LAYOUT = Layout(
     smp_unet_keys,
     foreign_to_smp_unet,
     whole=whole_smp_unet,
-    settings=lambda weights: {"backbone": nearest_backbone(_encoder(weights), _RESNETS), "input_normalisation": "none"},
+    settings=lambda weights: {"backbone": backbone_of(_encoder(weights), _RESNETS)},
     publish=unet25d_to_smp,
 )
