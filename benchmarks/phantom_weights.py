@@ -55,7 +55,7 @@ def train(name: str, out: Path) -> None:
     if discovers:
         _run(out / name, "mine", **datalist, **narrow)
     _run(out / name, "pretrain", **({} if discovers else datalist), **narrow, **pretrain)
-    _run(out / name, "finetune", **datalist, **finetune)  # the other settings come with the weights
+    _run(out / name, "finetune", **datalist, **narrow, **finetune)
 
 
 def keep(made: Path, kept: Path) -> None:

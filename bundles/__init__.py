@@ -9,6 +9,8 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 from medgenesis.bundles.begin import begin_run
 from medgenesis.bundles.catalog import copy, names, path
 from medgenesis.bundles.checks import check_settings
+from medgenesis.bundles.demo_weights import weights_or_demo
+from medgenesis.bundles.hub import download
 from medgenesis.bundles.reading import root
 from medgenesis.bundles.run_settings import made_with, models_folder
 from medgenesis.bundles.shared import chosen, settings
@@ -18,10 +20,12 @@ __all__ = [
     "check_settings",
     "chosen",
     "copy",
+    "download",
     "made_with",
     "models_folder",
     "names",
     "path",
     "root",
     "settings",
+    "weights_or_demo",
 ]

@@ -1,12 +1,16 @@
 """The bundles that come with the package: their names, where they stand, and a copy of one."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+from medgenesis.bundles.demo_weights import is_demo
 from medgenesis.bundles.links import content
+from medgenesis.bundles.model_card import write_model_card
+from medgenesis.bundles.same_file import SAME
 
 _HERE = Path(__file__).resolve().parent
-_WRITTEN_BY_RUNS = ("models", "runs", "eval", "__pycache__")
+_WRITTEN_BY_RUNS = ("runs", "eval", "__pycache__")
 
 
 def names() -> list[str]:
@@ -26,9 +30,12 @@ def path(name: str) -> Path:
 
 
 def copy(name: str, folder: str | Path) -> Path:
-    """Copy the bundle `name` (configs, docs, licence; no weights) to `folder`, which must not exist or be empty.
+    """Copy the bundle `name` (configs, docs, licence, the weights of the phantom) to `folder`, which must not exist or
+    be empty.
 
-    The copy holds whole files: what a link leads to, not the link.
+    The copy holds whole files: what a link leads to, not the link. Only train.yaml, the name that MONAI Label looks
+    for, is a link to finetune.yaml beside it, so that an edit reaches both; a whole file where links are not possible.
+    README.md is written, docs/README.md with the header of Hugging Face.
 
     Raises:
         ValueError: no such bundle, or a folder that holds something.
@@ -38,9 +45,11 @@ def copy(name: str, folder: str | Path) -> Path:
         raise ValueError(
             f"{target}: must be new or empty, so that nothing is overwritten; found files in it. Choose another folder."
         )
-    ignored = shutil.ignore_patterns(*_WRITTEN_BY_RUNS)
     try:
-        shutil.copytree(source, target, ignore=ignored, copy_function=_copy_content, dirs_exist_ok=True)
+        shutil.copytree(source, target, ignore=_ignored, copy_function=_copy_content, dirs_exist_ok=True)
+        for link, own in SAME.items():
+            _link(target / "configs" / link, own)
+        write_model_card(target)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
@@ -49,6 +58,22 @@ def copy(name: str, folder: str | Path) -> Path:
             "can be written."
         ) from error
     return target
+
+
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    if Path(folder).name == "models":
+        return {name for name in names if not is_demo(name)}
+    return {*_WRITTEN_BY_RUNS} & {*names}
+
+
+def _link(path: Path, name: str) -> None:
+    """Put a link to the file of that name beside it in the place of a file that holds the same."""
+    beside = path.with_name(f".{path.name}")
+    if not path.is_file() or path.read_bytes() != path.with_name(name).read_bytes():
+        return
+    with suppress(OSError, NotImplementedError):  # Windows asks for a right that few users have
+        beside.symlink_to(name)
+        beside.replace(path)
 
 
 def _copy_content(source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Copy one of the bundles that come with medgenesis to a folder of one's own, to run and change it there."""
+"""Copy a bundle to a folder of one's own, to run and change it there: one of medgenesis, or hf://OWNER/NAME."""
 
 import argparse
 import logging
@@ -13,14 +13,15 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("name", metavar="BUNDLE", help="its name, for example models_genesis_ct")
+    parser.add_argument("name", metavar="BUNDLE", help="its name, models_genesis_ct for example, or hf://OWNER/NAME")
     parser.add_argument("out", metavar="OUT", help="a new folder")
 
 
 def run(args: argparse.Namespace) -> Path:
     """Copy, and return the folder."""
     from medgenesis import bundles
+    from medgenesis.bundles.hub import is_hub_name
 
-    folder = bundles.copy(args.name, args.out)
+    folder = bundles.download(args.name, args.out) if is_hub_name(args.name) else bundles.copy(args.name, args.out)
     logger.info("next: medgenesis run %s --help", shlex.quote(str(folder)))
     return folder

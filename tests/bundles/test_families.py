@@ -53,7 +53,9 @@ def test_a_shared_number_stands_in_settings_alone(name):
 def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
-    assert overlays == sorted({"evaluate", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set()))
+    assert overlays == sorted(
+        {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
+    )
     for overlay in {"quick", "slabs"} & set(overlays):
         assert set(files[overlay]) <= known
 
