@@ -164,7 +164,7 @@ class Checkpoints:
         checkpoint = engine.checkpoint()
         checkpoint["method"] = with_settings(checkpoint["method"], self.settings)
         if self.validator is not None:
-            checkpoint["best_loss"] = self.validator.state.best_metric
+            checkpoint["best_loss"] = float(self.validator.state.best_metric)  # an AUC is NumPy's, which torch refuses
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch
         save_checkpoint(checkpoint, self.folder / name)
 

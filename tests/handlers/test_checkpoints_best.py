@@ -3,7 +3,9 @@
 import logging
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from medgenesis.handlers import Checkpoints
 
@@ -38,3 +40,11 @@ def test_what_is_no_number_is_said_and_never_the_best(caplog):
     with caplog.at_level(logging.WARNING):
         assert validated([0.2, float("nan"), 0.3]) == [1, 3]
     assert "dice is not a number after epoch 2" in caplog.text
+
+
+def test_a_best_metric_of_numpy_is_saved_as_a_number(tmp_path):
+    """Area under the curve is NumPy's; torch reads no NumPy scalar with `weights_only=True`."""
+    state = SimpleNamespace(best_metric=np.float64(0.75), best_metric_epoch=3)
+    engine = SimpleNamespace(state=SimpleNamespace(rank=0), checkpoint=lambda: {"method": {"w": torch.ones(1)}})
+    Checkpoints(tmp_path, SimpleNamespace(state=state))._save(engine, "last.pt")
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["best_loss"] == 0.75
