@@ -63,7 +63,7 @@ class RandInPlaneElastic(RandVolumeTransform):
 
     Notes:
         The published program fails where a slice has other than as many rows as columns; here any sides will do.
-        The defaults are for volumes. In 2D less noise is averaged, and alpha=991 displaces by 20 voxels; alpha=186
+        The defaults are for volumes. In 2D less noise is averaged, and alpha=991 displaces by 20 voxels; alpha=170
         gives the spread of a volume.
         Places are computed in single precision, so results on two devices differ by about 1e-5 of the intensity
         range. Where TF32 is allowed for matrix products on a GPU, they differ by more.

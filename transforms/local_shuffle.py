@@ -57,8 +57,8 @@ class RandLocalShuffle(RandVolumeTransform):
         Zhou et al., Models Genesis, Medical Image Analysis 2021, arXiv 2004.07882, section 3.2.
 
     Notes:
-        The published code shuffles the first channel only, never writes the far faces of the cube, and fails where a
-        side is shorter than 10 voxels; here such a side has windows of one voxel.
+        The published code shuffles the first channel only, and fails where a side is shorter than 10 voxels; here such
+        a side has windows of one voxel.
     """
 
     params: LocalShuffleParams

@@ -1,5 +1,6 @@
 """Random cubes of volumes: cut and corrupted on the fly, each a function of (seed, epoch, index)."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from medgenesis.data.crop import Crop
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.volume_check import VolumeCheck, with_file
 from medgenesis.renamed import renamed_arguments
+
+logger = logging.getLogger(__name__)
 
 
 class SeededDataset(torch.utils.data.Dataset):
@@ -95,7 +98,8 @@ class PatchDataset(SeededDataset):
         preprocessing: deterministic preparation of a volume, as from `medgenesis.data.preprocessing`.
         crop: random transform that cuts one cube, as `RandAcceptedCropd`, or one slab, as `RandSlabd`.
         transform: random transform of the cut cube, as `RandGenesisd`; None returns the plain cube.
-        patches_per_image: cubes of each volume in an epoch (32 in Models Genesis).
+        patches_per_image: cubes of each volume in an epoch (32 in Models Genesis); of a record that is a cube already,
+            a row of a stack (`cube`), one.
         seed: with the epoch and the index, the only source of randomness.
         cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
         cache_dir: folder of the disk cache, and of what the check has found ("disk" and "none").
@@ -147,24 +151,39 @@ class PatchDataset(SeededDataset):
             num_workers=num_workers,
         )
         self.data = [data[i] for i in self.positions]
+        self.patches = np.array([1 if "cube" in record else patches_per_image for record in self.data])
+        self._ends = self.patches.cumsum()
+        cubes = sum("cube" in record for record in self.data)
+        if cubes and patches_per_image > 1:
+            logger.info("%d records are cubes already, rows of a stack: one crop of each an epoch", cubes)
 
     def __len__(self) -> int:
-        return len(self.positions) * self.patches_per_image
+        return int(self._ends[-1])
 
     def source(self, index: int) -> dict[str, Any]:
         """The volume that cube `index` is cut from."""
-        return self.volumes[self.positions[index // self.patches_per_image]]
+        return self.volumes[self.positions[self._record(index)]]
 
     def file(self, index: int) -> str:
         """The file of the volume that cube `index` is cut from."""
-        return str(ensure_tuple(self.data[index // self.patches_per_image]["image"])[0])
+        return str(ensure_tuple(self.data[self._record(index)]["image"])[0])
+
+    def _record(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: must be below {len(self)}, the number of cubes; found {index}. Ask for another.")
+        return int(np.searchsorted(self._ends, index % len(self), side="right"))
 
     @property
     def weights(self) -> list[float] | None:
-        """One weight a sample, from the records' `weight`; None where no record has one."""
+        """One weight a sample, the records' `weight` shared among a record's samples; None where no record has one."""
         if not any("weight" in record for record in self.data):
             return None
-        return [float(record.get("weight", 1.0)) for record in self.data for _ in range(self.patches_per_image)]
+        most = int(self.patches.max())
+        return [
+            float(record.get("weight", 1.0)) * most / patches
+            for record, patches in zip(self.data, self.patches.tolist(), strict=True)
+            for _ in range(patches)
+        ]
 
 
 def _chain(crop: Callable, transform: Callable | None) -> Compose:

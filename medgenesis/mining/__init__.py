@@ -12,6 +12,7 @@ from medgenesis.mining.index import VolumeIndex, index_volumes
 from medgenesis.mining.neighbours import nearest
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.mining.published import export_published, import_published
+from medgenesis.mining.released import ReleasedCubes, released_dataset
 from medgenesis.mining.resize import ResizeVolumed
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.whole_volumes import records_to_mine
@@ -27,6 +28,7 @@ __all__ = [
     "PatternDataset",
     "PatternSimilarity",
     "PatternTable",
+    "ReleasedCubes",
     "ResizeVolumed",
     "VolumeFeatures",
     "VolumeIndex",
@@ -44,6 +46,7 @@ __all__ = [
     "nearest",
     "pattern_similarity",
     "records_to_mine",
+    "released_dataset",
     "save_image",
     "volume_features",
 ]

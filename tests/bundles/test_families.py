@@ -10,7 +10,9 @@ from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle
 
 NAMES = bundles.names()
-OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "dense.yaml", "restore.yaml"}
+OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "published.yaml", "dense.yaml", "restore.yaml"}
+TARGET_TASKS = ("ncc", "ncs", "ecc", "lcs", "bms")
+PUBLISHED_CT = ("models_genesis_ct", "semantic_genesis_ct", "transvw_ct")
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
 
 
@@ -53,11 +55,19 @@ def test_a_shared_number_stands_in_settings_alone(name):
 def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
-    assert overlays == sorted(
-        {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
-    )
-    for overlay in {"quick", "slabs"} & set(overlays):
-        assert set(files[overlay]) <= known
+    wanted = {"evaluate", "inference_trt", "multi_gpu", "quick", "published"} | ({"slabs"} if name in SLABS else set())
+    wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
+    wanted |= {"released"} if "mine" in files else set()
+    assert overlays == sorted(wanted)
+    for overlay in {"quick", "slabs", "published", *TARGET_TASKS} & set(overlays):
+        assert {id.partition("#")[0] for id in files[overlay]} <= known
+
+
+@pytest.mark.parametrize("overlay", TARGET_TASKS)
+def test_a_target_task_sets_only_what_its_task_has(overlay):
+    files = configs("models_genesis_ct")
+    task = files["classify" if overlay in ("ncc", "ecc") else "finetune"]
+    assert {id.partition("#")[0] for id in files[overlay]} <= set(task)
 
 
 @pytest.mark.parametrize("name", NAMES)

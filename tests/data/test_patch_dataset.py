@@ -289,3 +289,22 @@ def test_an_error_in_the_middle_of_training_names_the_file(records):
     dataset.random_transform.transforms += (Refuses(),)
     with pytest.raises(VolumeError, match=f"{records[2]['image']}: too bright"):
         dataset[index]
+
+
+def test_a_row_of_a_stack_is_one_cube_an_epoch(tmp_path):
+    """32 crops of each would make an epoch, patience and schedule 32 times longer than published."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "stack.npy", rng.random((3, 16, 16, 16), dtype=np.float32))
+    np.save(tmp_path / "whole.npy", rng.random((20, 20, 20), dtype=np.float32))
+    stack = [{"image": str(tmp_path / "stack.npy"), "cube": row, "weight": 2.0} for row in range(3)]
+    records = [stack[0], {"image": str(tmp_path / "whole.npy"), "weight": 1.0}, *stack[1:]]
+    crop = RandAcceptedCropd("image", (16, 16, 16), criterion="any")
+    made = PatchDataset(records, preprocessing(intensity="unit"), crop, patches_per_image=4, cache="none")
+    assert len(made) == 1 + 4 + 2
+    assert [made.file(i).rsplit("/", 1)[1][:5] for i in range(7)] == ["stack", *["whole"] * 4, "stack", "stack"]
+    assert torch.equal(made[0]["image"][0], torch.from_numpy(np.load(tmp_path / "stack.npy")[0]))
+    assert torch.equal(made[6]["image"][0], torch.from_numpy(np.load(tmp_path / "stack.npy")[2]))
+    shares = np.array(made.weights) / sum(made.weights)
+    np.testing.assert_allclose([shares[0], shares[1:5].sum(), *shares[5:]], np.array([2, 1, 2, 2]) / 7)
+    with pytest.raises(IndexError):
+        made[7]

@@ -1,0 +1,83 @@
+"""Overlays of published settings: the configs that they change are built, and hold what is published."""
+
+import numpy as np
+import pytest
+import torch
+
+from medgenesis.networks.normalisation import AlwaysBatchNorm3d
+
+
+@pytest.fixture
+def parser_of(copied, tmp_path):
+    """parser_of(bundle, *configs, **settings) -> what reads them."""
+
+    def build(name, *configs, **settings):
+        bundle = copied(name, tmp_path / name)
+        return bundle.workflow(*configs, **settings).parser
+
+    return build
+
+
+def test_models_genesis(parser_of):
+    parser = parser_of("models_genesis_ct", "pretrain", "published", crop_criterion="any")
+    optimizer, schedule = (parser.get_parsed_content(id) for id in ("optimizer", "lr_scheduler"))
+    assert isinstance(optimizer, torch.optim.SGD) and optimizer.param_groups[0]["momentum"] == 0.9
+    assert optimizer.param_groups[0]["lr"] == 1
+    steps = len(parser.get_parsed_content("train#dataloader"))
+    assert (schedule.step_size, schedule.gamma) == (40 * steps, 0.5)
+    norms = [m for m in parser.get_parsed_content("network").modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    assert norms and all(isinstance(one, AlwaysBatchNorm3d) for one in norms)
+    assert parser["train"]["trainer"]["clip_norm"] is None and parser["train"]["trainer"]["amp"] is False
+
+
+@pytest.mark.parametrize("task, patience", [("ncs", 50), ("lcs", 20), ("bms", 30)])
+def test_target_tasks_of_segmentation(parser_of, task, patience):
+    overrides = {
+        "init": "scratch",
+        "num_classes": 3,
+        "cube_size": [16, 16, 16],
+        "finetune_epochs": 10,
+        "intensity": "ct",
+    }
+    parser = parser_of("models_genesis_ct", "finetune", task, **overrides)
+    schedule = parser.get_parsed_content("lr_scheduler")
+    assert isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau) and schedule.factor == 0.5
+    (handlers,) = parser.get_parsed_content("train#handlers")
+    assert handlers.stopping.patience == patience
+    assert parser["volumes_per_batch"] * parser["crops_per_volume"] == 16
+    assert type(parser.get_parsed_content("loss_function")).__name__ == "DiceLoss"
+
+
+def test_the_mean_iou_of_a_case_is_of_its_dice(parser_of):
+    parser = parser_of("models_genesis_ct", "finetune", "lcs", init="scratch", num_classes=3, cube_size=[16, 16, 16])
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    evaluator.run()
+    dice = evaluator.state.metric_details["val_mean_dice"].numpy()
+    iou = np.nanmean(dice / (2 - dice))
+    assert evaluator.state.metrics["val_mean_iou"] == pytest.approx(iou, abs=1e-5)
+
+
+def test_the_auto_encoder_s_plateau_is_that_of_keras(parser_of):
+    """The rate halves after 20 epochs without a gain of 1e-4, also of a loss far below 1."""
+    parser = parser_of(
+        "semantic_genesis_ct",
+        "mine",
+        "published",
+        coordinates="auto",
+        classes=2,
+        train_patients=2,
+        validation_patients=2,
+    )
+    assert parser.get_parsed_content("mining#discovery#multi_resolution") is True
+    assert parser["lr_scheduler"]["patience"] == "$@lr_patience - 1"
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0),
+        factor=0.5,
+        patience=parser["lr_patience"] - 1,
+        threshold_mode=parser["lr_scheduler"]["threshold_mode"],
+    )
+    rates = []
+    for epoch in range(45):
+        schedule.step(0.01 - 9e-5 / 45 * epoch)  # a gain of less than 1e-4 in all
+        rates.append(schedule.optimizer.param_groups[0]["lr"])
+    assert rates[:20] == [1.0] * 20 and rates[20:40] == [0.5] * 20 and rates[40] == 0.25
