@@ -1,8 +1,9 @@
 """One feature vector a volume, from a frozen encoder."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,11 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def embed_volume(
-    network: nn.Module, volume: Tensor, cube_size: Sequence[int] | Inferer, batch_size: int = 4
+    network: nn.Module,
+    volume: Tensor,
+    cube_size: Sequence[int] | Inferer,
+    batch_size: int = 4,
+    pool: Callable[[Any], Tensor] = global_average_pool,
 ) -> np.ndarray:
     """The mean over all windows of the encoder's last feature map: a vector (channels,).
 
@@ -29,18 +34,19 @@ def embed_volume(
         cube_size: voxels of a window; windows do not overlap, those at the far borders are padded with 0. Or an inferer
             that makes one vector of many, `SlabInferer`, for a network of slabs.
         batch_size: windows at a time.
+        pool: from what the encoder returns to vectors (B, channels).
     """
     device = next(network.parameters()).device
     encoder = network_parts(network).encoder
     vectors = []
     with eval_mode(network):
         if isinstance(cube_size, Inferer):
-            vectors.append(cube_size(volume[None].to(device), lambda slabs: global_average_pool(encoder(slabs))))
+            vectors.append(cube_size(volume[None].to(device), lambda slabs: pool(encoder(slabs))))
         else:
             windows = [window for window, _ in SlidingWindowSplitter(tuple(cube_size), pad_value=0)(volume[None])]
             for start in range(0, len(windows), batch_size):
                 batch = torch.cat(windows[start : start + batch_size]).to(device)
-                vectors.append(global_average_pool(encoder(torch.as_tensor(batch))))
+                vectors.append(pool(encoder(torch.as_tensor(batch))))
     return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
 
 

@@ -2,9 +2,12 @@
 
 from medgenesis.renamed import old_names
 from medgenesis.transfer.analyses import (
+    linear_cka,
     report_classification,
     report_restoration,
+    report_reuse,
     report_segmentation,
+    report_separability,
     restoration_errors,
 )
 from medgenesis.transfer.dense import (
@@ -43,6 +46,7 @@ __all__ = [
     "dice_after_finetuning",
     "embed_landmarks",
     "landmark_figures",
+    "linear_cka",
     "load_xray_slabs",
     "match_landmarks",
     "measure_compositionality",
@@ -50,7 +54,9 @@ __all__ = [
     "report_classification",
     "report_dense_features",
     "report_restoration",
+    "report_reuse",
     "report_segmentation",
+    "report_separability",
     "restoration_errors",
     "same_position_baseline",
     "same_position_figures",
