@@ -16,8 +16,8 @@ from monai.engines import Evaluator
 from medgenesis.data.contents import contents_of
 from medgenesis.engines import PretextEvents
 from medgenesis.errors import CheckpointError
-from medgenesis.handlers.earlier_weights import keep_earlier
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.weights import with_settings
 

@@ -9,6 +9,7 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.weights.load import check_finite
+from medgenesis.weights.momentum_stage import is_momentum_stage, momentum_stage_keys
 
 _DISCRIMINATION, _QUEUE, _COUNT = "discrimination.", "discrimination.queue.", "discrimination.batches"
 
@@ -25,7 +26,8 @@ def initialise_from_stage(
 
     Args:
         previous: the stage before: its full checkpoint (`last.pt`, a file or its content), or its method's state dict;
-            None: there was none.
+            or a published one, Adam's `checkpoint.pth` or CAiD's `current_checkpoint.pth`, with heads, key branch and
+            queue; None: there was none.
         method: of the stage that begins, changed in place.
         carry_head: carry the heads and the key branch; else the head starts new, and the key branch as a copy of the
             query branch.
@@ -57,7 +59,7 @@ def initialise_from_stage(
         return method
     source = "the given stage" if isinstance(previous, Mapping) else str(previous)
     content = previous if isinstance(previous, Mapping) else read_checkpoint(previous)
-    found, own = content.get("method", content), method.state_dict()
+    found, own = _entries(content), method.state_dict()
     dropped = (_COUNT,) if carry_head else (_DISCRIMINATION,)  # a stage counts its own batches
     dropped += () if carry_queue else (_QUEUE,)
     wanted = [name for name in own if not name.startswith(dropped)]
@@ -73,3 +75,11 @@ def initialise_from_stage(
     check_finite(carried, source)
     method.load_state_dict({**own, **carried})
     return method
+
+
+def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entries of a method, of a checkpoint of ours or of a published one."""
+    published = content.get("state_dict")
+    if isinstance(published, Mapping) and is_momentum_stage(published):
+        return momentum_stage_keys(published)
+    return content.get("method", content)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SCRATCH = "scratch"
 # what networks with an `encoder` may have or lack: an encoder-only one has no decoder, YNet3D alone classifies
 # patterns, SparseUNet3D alone has mask tokens
-_OPTIONAL_PARTS = ("decoder.", "head.", "classifier.", "mask_tokens.")
+OPTIONAL_PARTS = ("decoder.", "head.", "classifier.", "mask_tokens.")
 
 
 def load_pretrained(
@@ -167,7 +167,7 @@ def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:
     """Those of ``keys`` that are of an optional part of which ``other`` has nothing, where both have an encoder."""
     if not all(any(key.startswith("encoder.") for key in side) for side in (other, keys)):
         return ()
-    absent = tuple(part for part in _OPTIONAL_PARTS if not any(key.startswith(part) for key in other))
+    absent = tuple(part for part in OPTIONAL_PARTS if not any(key.startswith(part) for key in other))
     return tuple(key for key in keys if key.startswith(absent))
 
 

@@ -65,7 +65,7 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
         return ModelSettings({}, str(init))
     try:
         checkpoint = read_weights_file(init)
-        found = _kept_in(checkpoint)
+        found = kept_settings(checkpoint)
         if found is None:
             state_dict = tensors_of(checkpoint, str(init))
             layout = find_layout(state_dict)
@@ -84,8 +84,8 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
     return ModelSettings(found, str(init))
 
 
-def _kept_in(checkpoint: Any) -> dict[str, Any] | None:
-    """Those of a state dict, or of a checkpoint of training."""
+def kept_settings(checkpoint: Any) -> dict[str, Any] | None:
+    """The settings that are kept in a state dict, or in a checkpoint of training; None: there are none."""
     if not isinstance(checkpoint, Mapping):
         return None
     for held in (checkpoint, checkpoint.get("method"), checkpoint.get("state_dict")):

@@ -1,0 +1,141 @@
+"""Published weights: which there are, what a file is, into a bundle, and ours out in a published layout.
+
+`list` is the catalogue: where each file comes from, its terms (several forbid commercial use), what it expects.
+`inspect` recognises a file and checks that it is whole. `import` fills the network of a bundle with it and writes
+models/pretrained.pt, from which every task of the bundle starts, with its origin and terms in models/pretrained.json.
+`export` writes weights of ours in a published layout, for the programs of that layout.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medgenesis.weights.bundle_import import Imported
+    from medgenesis.weights.inspection import Inspected
+
+HELP = "published weights: list, inspect, import into a bundle, export"
+EXAMPLE = "medgenesis weights import Genesis_Chest_CT.pt --bundle my_model"
+
+logger = logging.getLogger(__name__)
+
+_TENSORS_ONLY = (
+    "read a pickle that holds foreign objects (BYOL's, a whole pickled network): tensors and arrays alone are built, "
+    "everything else becomes an inert stand-in, so that no code of the file runs. What remains: a hostile file can "
+    "waste memory and time, and what other objects meant is lost"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action", title="actions")
+    one = actions.add_parser("list", help="the catalogue", description="The catalogue, or all of one entry.")
+    one.add_argument("name", nargs="?", metavar="NAME", help="of an entry: show all that is known of it")
+    one = actions.add_parser("inspect", help="what a file is", description="Recognise a file; nothing is written.")
+    one.add_argument("file", metavar="FILE")
+    one.add_argument("--tensors-only", action="store_true", help=_TENSORS_ONLY)
+    one = actions.add_parser("import", help="a file into a bundle", description="Write models/pretrained.pt.")
+    one.add_argument("file", metavar="FILE")
+    one.add_argument("--bundle", required=True, metavar="BUNDLE", help="its name, or the folder of a copy")
+    one.add_argument("--entry", metavar="NAME", help="of the catalogue, where keys alone do not tell; or other")
+    one.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: slabs, …")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="ID=VALUE", help="a setting: slices=5, in_channels=4"
+    )
+    one.add_argument("--partial", action="store_true", help="take what fits, of whatever network, and say what not")
+    one.add_argument("--tensors-only", action="store_true", help=_TENSORS_ONLY)
+    one = actions.add_parser("export", help="ours in a published layout", description="Write a published layout.")
+    one.add_argument("file", metavar="FILE", help="models/pretrained.pt, or last.pt of a run")
+    one.add_argument("out", metavar="OUT", help="the file to write")
+    one.add_argument("--layout", required=True, metavar="LAYOUT", help="models-genesis, semantic-genesis, caid-unet, …")
+
+
+def run(args: argparse.Namespace) -> str:
+    """Do the action; return what is to be said."""
+    action = {"list": _list, "inspect": _inspect, "import": _import, "export": _export}[args.action]
+    return action(args)
+
+
+def _list(args: argparse.Namespace) -> str:
+    from medgenesis.report import text_table
+    from medgenesis.weights.catalog import CATALOG, published
+
+    if args.name is not None:
+        entry = published(args.name)
+        use = {True: "allowed", False: "not allowed", None: "not stated"}[entry.commercial]
+        rows = [
+            ("title", entry.title), ("network", entry.network), ("learnt from", entry.learnt_from),
+            ("expects", entry.expects), ("terms", entry.terms), ("commercial use", use), ("address", entry.address),
+            ("how to get it", entry.gated or "download the address"), ("files", ", ".join(entry.files)),
+            ("layout", entry.layout), ("settings", ", ".join(f"{k}={v}" for k, v in entry.settings.items()) or "none"),
+            ("checksums", ", ".join(entry.digests) or "none published"),
+        ]  # fmt: skip
+        return text_table(["", entry.name], rows)
+    words = {True: "yes", False: "NO", None: "?"}
+    rows = [(one.name, one.network, words[one.commercial], f"{one.terms}. {one.address}") for one in CATALOG]
+    table = text_table(["name", "network", "commercial use", "terms; address"], rows, width=160)
+    return f"{table}\n\nall of one: medgenesis weights list NAME"
+
+
+def _inspect(args: argparse.Namespace) -> str:
+    from medgenesis.weights.inspection import inspect_weights
+
+    return _described(inspect_weights(args.file, tensors_only=args.tensors_only))
+
+
+def _described(found: "Inspected") -> str:
+    layout = found.layout
+    size = found.path.stat().st_size
+    lines = [
+        f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
+        f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else "layout: of our own training",
+        f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, whole and finite",
+        f"{found.report}",
+        f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",
+    ]
+    if layout is not None:
+        lines += [f"may be {one.in_words()}" for one in found.among] or ["not in the catalogue: terms not known"]
+    return "\n".join(lines)
+
+
+def _import(args: argparse.Namespace) -> str:
+    from medgenesis.cli.configs import find_bundle, parsed_settings
+    from medgenesis.weights.bundle_import import import_weights
+
+    bundle = find_bundle(args.bundle)
+    configs = bundle.files("pretrain", args.overlay)
+    models = bundle.results / "models"
+    given = {id: None if value == "$None" else value for id, value in parsed_settings(args.set, configs).items()}
+    done = import_weights(
+        args.file,
+        configs,
+        models,
+        entry=args.entry,
+        given=given,
+        partial=args.partial,
+        tensors_only=args.tensors_only,
+    )
+    return _said(done)
+
+
+def _said(done: "Imported") -> str:
+    report, entry = done.report, done.entry
+    counts = (
+        f"loaded {len(report.matched)} tensors, {report.share:.0%} of the network's values; dropped "
+        f"{len(report.dropped)}; missing {len(report.missing)}; of another shape {len(report.mismatched)}; newly "
+        f"initialised {len(report.fresh)}"
+    )
+    terms = "terms: not known" if entry is None else f"terms: {entry.in_words()}"
+    lines = [counts, str(report), terms]
+    if entry is not None:
+        lines.append(f"expects: {entry.expects}")
+    settings = ", ".join(f"{name} {value}" for name, value in done.settings.items())
+    return "\n".join([*lines, f"kept with the weights: {settings}", f"written: {done.weights}, {done.sidecar}"])
+
+
+def _export(args: argparse.Namespace) -> str:
+    from medgenesis.weights.export import export_weights
+
+    exported = export_weights(Path(args.file), args.layout, Path(args.out))
+    return f"{exported}\nwritten: {args.out}"

@@ -1,0 +1,121 @@
+"""Published weights into a bundle: the network of its own config, filled, with the settings of every task after it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from torch import nn
+
+from medgenesis import __version__
+from medgenesis.bundles.shared import settings as bundle_settings
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.checkpoint import save_checkpoint
+from medgenesis.storage.earlier_weights import keep_earlier
+from medgenesis.weights.catalog import Published, chosen_entry
+from medgenesis.weights.inspection import Inspected, inspect_weights
+from medgenesis.weights.pretrained import OPTIONAL_PARTS, load_pretrained
+from medgenesis.weights.report import WeightsReport
+from medgenesis.weights.settings import ModelSettings, with_settings
+from medgenesis.weights.sidecar import origin_of, sidecar_text
+
+logger = logging.getLogger(__name__)
+
+_CLASSES = 44  # of the published discovery, where the file has no head of classes
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written, and what is to be said of it."""
+
+    weights: Path
+    sidecar: Path
+    found: Inspected
+    entry: Published | None
+    report: WeightsReport
+    settings: Mapping[str, Any]
+
+
+def import_weights(
+    path: str | Path,
+    configs: Sequence[Path],
+    models: Path,
+    *,
+    entry: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    partial: bool = False,
+    tensors_only: bool = False,
+) -> Imported:
+    """Write ``pretrained.pt`` and ``pretrained.json`` into the folder of a bundle's models.
+
+    Args:
+        path: a published file, or one of our training.
+        configs: the bundle's ``pretrain.yaml`` and overlays: they say which network, and which settings tasks share.
+        models: the folder; what it holds already is kept in `earlier/`.
+        entry: name in the catalogue; needed where the keys are those of several, whose terms or inputs differ.
+        given: settings that go before those known of the file (``slices``, ``in_channels``, …).
+        partial: take what fits (see ``load_pretrained``).
+        tensors_only: see ``load_published``.
+
+    Raises:
+        CheckpointError: the file cannot be read or is not whole, may be several of the catalogue, or does not fill the
+            network; nothing is written.
+        ValueError: no such entry, or a config without ``network_def``.
+        OutputError: the folder cannot be written.
+    """
+    found = inspect_weights(path, tensors_only=tensors_only)
+    chosen = chosen_entry(path, found.among, entry) if found.layout is not None else None
+    if found.layout is not None and chosen is None:
+        logger.warning("%s: not in the catalogue: its terms and its input are not known", path)
+    known = {**found.settings, **(chosen.settings if chosen else {}), **(given or {})}
+    network, kept = _network(configs, known, found)
+    report = load_pretrained(
+        network, path, inflate_input=True, partial=partial, tensors_only=tensors_only, head=_head_of(network)
+    )
+    state = network.state_dict()
+    if all(key.startswith(OPTIONAL_PARTS) for key in report.fresh) and not partial:
+        # what the file has not is not saved as if it had been learnt
+        state = {key: value for key, value in state.items() if key not in report.fresh}
+    for name in ("pretrained.pt", "pretrained.json"):
+        keep_earlier(models / name, models / "earlier")
+    save_checkpoint(with_settings(state, kept), models / "pretrained.pt")
+    origin = origin_of(found, chosen, report, kept, version=__version__, partial=partial)
+    with replacing(models / "pretrained.json") as beside:
+        beside.write_text(sidecar_text(origin), encoding="utf-8")
+    return Imported(models / "pretrained.pt", models / "pretrained.json", found, chosen, report, kept)
+
+
+def _network(configs: Sequence[Path], known: Mapping[str, Any], found: Inspected) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a bundle's config with the settings known of a file, and what is kept among its weights."""
+    from monai.bundle import ConfigParser
+
+    root = Path(configs[0]).parent.parent
+    shared = bundle_settings(root, ModelSettings(known, str(found.path)))
+    classifier = found.weights.get("classifier.fc.weight")
+    table = SimpleNamespace(
+        num_classes=_CLASSES if classifier is None else len(classifier), settings={"cube_size": shared.get("cube_size")}
+    )
+    # objects, not texts: what a file holds is never read as a config
+    parser = ConfigParser(globals={"medgenesis": "medgenesis", "known_settings": shared, "known_table": table})
+    parser.read_config([str(path) for path in configs])
+    config = parser.get()
+    if "network_def" not in config:
+        raise ValueError(f"{configs[0]}: must have network_def; found none. Name the overlay or task that has it.")
+    parser["bundle_root"] = str(root)
+    parser["settings"] = "$known_settings"
+    if "table" in config:
+        parser["table"] = "$known_table"
+    for name in ("in_channels", *(given for given in known if given in config and given not in shared)):
+        if name in config:
+            parser[name] = known.get(name, 1)
+    parser.parse(True)
+    network = parser.get_parsed_content("network_def", instantiate=True)
+    kept = parser.get_parsed_content("kept", instantiate=True) if "kept" in config else {}
+    return network, dict(kept)
+
+
+def _head_of(network: nn.Module) -> str | None:
+    """The name of the heads of nnU-Net's networks, which `network_parts` does not know."""
+    return "decoder.seg_layers" if hasattr(getattr(network, "decoder", None), "seg_layers") else None

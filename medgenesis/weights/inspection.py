@@ -1,0 +1,82 @@
+"""A file of weights, looked at: which layout, whether it is whole, which published model it may be."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medgenesis.weights.catalog import Published, candidates
+from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
+from medgenesis.weights.digests import file_digests
+from medgenesis.weights.layouts.layout import Layout
+from medgenesis.weights.load import check_finite, find_layout, known_layout
+from medgenesis.weights.report import WeightsReport
+from medgenesis.weights.settings import kept_settings
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a file is.
+
+    Args:
+        path: the file.
+        digests: kind -> checksum.
+        entries: its entries, under its own keys.
+        layout: its published layout; None: it is of our own training.
+        weights: under our keys.
+        report: what was dropped and made.
+        settings: what is known of the training.
+        among: the models of the catalogue that it may be.
+    """
+
+    path: Path
+    digests: Mapping[str, str]
+    entries: Tensors
+    layout: Layout | None
+    weights: Mapping[str, torch.Tensor]
+    report: WeightsReport
+    settings: Mapping[str, Any]
+    among: tuple[Published, ...]
+
+    @property
+    def values(self) -> int:
+        """Numbers in its weights, buffers included."""
+        return sum(value.numel() for value in self.weights.values())
+
+
+def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False) -> Inspected:
+    """Recognise a file, convert its keys, and check that it is whole; nothing is written.
+
+    Args:
+        path: a published file, or one of our training.
+        tensors_only: see ``load_published``.
+
+    Raises:
+        CheckpointError: it cannot be read, is of no known layout, not whole, or holds weights that are not finite.
+    """
+    path = Path(path)
+    content = read_weights_file(path, tensors_only=tensors_only)
+    entries = tensors_of(content, str(path), tensors_only=tensors_only)
+    own = kept_settings(content)
+    digests = file_digests(path)
+    layout = find_layout(entries) if own is None else None
+    if own is None and layout is None and not _ours(content):
+        layout = known_layout(entries, str(path))  # which says that there is none
+    if layout is None:
+        check_finite(entries, str(path))
+        report = WeightsReport(path.name, "medgenesis", len(entries))
+        return Inspected(path, digests, entries, None, entries, report, own or {}, ())
+    weights, dropped = layout.read(entries, str(path))
+    check_finite(weights, str(path))
+    report = WeightsReport(path.name, layout.name, len(entries), dropped=dropped, made=layout.made(weights))
+    known = dict(layout.settings(weights))
+    among = tuple(candidates(path, layout, entries, known, digests))
+    return Inspected(path, digests, entries, layout, weights, report, known, among)
+
+
+def _ours(content: Any) -> bool:
+    """Whether it is a checkpoint of our training without settings, as earlier versions wrote them."""
+    return isinstance(content, Mapping) and isinstance(content.get("method"), Mapping)
