@@ -7,6 +7,8 @@ import torch
 from monai.networks.nets import DenseNet121, resnet18, resnet34, resnet50, resnet101
 from torch import nn
 
+from medgenesis.networks.input_normalisation import normalisation_module
+
 _RESNETS = {"resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50, "resnet101": resnet101}
 # channels of the maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the slab's sides
 FEATURE_CHANNELS = {
@@ -75,6 +77,14 @@ def _resnet_modules(name: str, slices: int, width: int) -> OrderedDict[str, nn.M
     return OrderedDict((key, module) for key, module in network.named_children() if key != "avgpool")
 
 
+def _beginning_with(first: nn.Module, modules: OrderedDict[str, nn.Module]) -> OrderedDict[str, nn.Module]:
+    """The modules that are run, with one before the first of them: within `features`, where those are run."""
+    if "features" in modules:
+        features = OrderedDict(input_normalisation=first, **dict(modules["features"].named_children()))
+        return OrderedDict(features=nn.Sequential(features))
+    return OrderedDict(input_normalisation=first, **modules)
+
+
 class _Maps(nn.Module):
     """Five feature maps by modules run one after the other: those of `features`, where there is such a one, or all."""
 
@@ -111,10 +121,13 @@ class ResNet25D(_Maps):
         name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121"; "resnet18_w8" has 8 channels in its
             first convolution instead of 64, and all others in proportion.
         slices: neighbouring slices of a slab; a chest X-ray is a slab of equal slices.
+        input_normalisation: what is done first to slabs in [0, 1]: "none"; "imagenet", its mean and deviation, as most
+            published 2D weights saw their images; "histogram", equalised (`HistogramInput`). It adds no keys.
 
     Raises:
-        ValueError: another name, fewer than 1 slice; on calling it: a slab of other than ``slices`` channels, with a
-            side under 32 pixels, or, in training, one that leaves the last feature map one value a channel.
+        ValueError: another name, fewer than 1 slice, another normalisation; on calling it: a slab of other than
+            ``slices`` channels, with a side under 32 pixels, or, in training, one that leaves the last feature map one
+            value a channel.
 
     References:
         He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385); the stride of a bottleneck sits on its 3x3
@@ -123,13 +136,16 @@ class ResNet25D(_Maps):
 
     head_names = ()  # nothing of it depends on a task
 
-    def __init__(self, name: str = "resnet50", slices: int = 3):
+    def __init__(self, name: str = "resnet50", slices: int = 3, *, input_normalisation: str = "none"):
         super().__init__()
         published, width = backbone_width(name)
         if slices < 1:
             raise ValueError(f"slices: must be at least 1; found {slices}. Give the number of slices of a slab.")
         resnet = published in _RESNETS
         modules = _resnet_modules(published, slices, width) if resnet else _densenet_modules(slices)
+        first = normalisation_module(input_normalisation, slices)
+        if first is not None:
+            modules = _beginning_with(first, modules)
         for key, module in modules.items():
             self.add_module(key, module)
         self.name, self.slices = name, slices

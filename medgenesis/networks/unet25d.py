@@ -25,6 +25,7 @@ class UNet25D(nn.Module):
         out_channels: channels of the output.
         activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
         size: side of the slabs that it is to see: one that does not fit is known before training; None: not known.
+        input_normalisation: see ``ResNet25D``.
 
     Raises:
         ValueError: as ``ResNet25D``; or ``size``, H or W does not divide by 32.
@@ -45,6 +46,7 @@ class UNet25D(nn.Module):
         *,
         activation: str | None = None,
         size: int | None = None,
+        input_normalisation: str = "none",
     ):
         super().__init__()
         if size is not None and (size < REDUCTION or size % REDUCTION):
@@ -53,7 +55,7 @@ class UNet25D(nn.Module):
                 f"size: must divide by {REDUCTION}, as the maps are halved five times; found {size}. "
                 f"Use {smaller} or {smaller + REDUCTION}."
             )
-        self.encoder = Encoder25D(ResNet25D(name, slices))
+        self.encoder = Encoder25D(ResNet25D(name, slices, input_normalisation=input_normalisation))
         share = backbone_width(name)[1] / STEM_CHANNELS
         channels = tuple(max(round(count * share), _LEAST) for count in DECODER_CHANNELS)
         self.decoder = UNetDecoder(

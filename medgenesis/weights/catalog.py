@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.errors import CheckpointError
-from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.catalog_entries import ENTRIES
+from medgenesis.weights.layouts.layout import Layout, StateDict
 
 OTHER = "other"  # the name for a file that is none of those in the catalogue
 

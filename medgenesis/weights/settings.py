@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from medgenesis.errors import CheckpointError
+from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import read_weights_file, tensors_of
+from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.load import find_layout
 from medgenesis.weights.pretrained import SCRATCH
 
@@ -69,8 +71,7 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
         if found is None:
             state_dict = tensors_of(checkpoint, str(init))
             layout = find_layout(state_dict)
-            # a whole file: whoever loads another one says what is missing
-            found = {} if layout is None else dict(layout.settings(layout.read(state_dict, str(init))[0]))
+            found = {} if layout is None else _known_of(layout, state_dict, init)
             known = (
                 f"known of {layout.name}: {found}"
                 if found
@@ -82,6 +83,21 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
     except (CheckpointError, KeyError):  # said by whoever loads the weights, with the remedy
         found = {}
     return ModelSettings(found, str(init))
+
+
+def _known_of(layout: Layout, state_dict: StateDict, init: str | os.PathLike) -> dict[str, Any]:
+    """What the shapes of a whole published file tell, and what all models of the catalogue that it may be agree in."""
+    known = dict(layout.settings(layout.read(state_dict, str(init))[0]))
+    among = candidates(Path(init), layout, state_dict, known, {})
+    for name in {name for entry in among for name in entry.settings}:
+        values = {entry.name: entry.settings.get(name) for entry in among}
+        first = next(iter(values.values()))
+        if all(value == first for value in values.values()):
+            known[name] = first
+        elif name == "input_normalisation":
+            told = ", ".join(f"{entry}: {value}" for entry, value in values.items())
+            logger.warning("%s: its keys do not tell its input_normalisation (%s): type it", init, told)
+    return known
 
 
 def kept_settings(checkpoint: Any) -> dict[str, Any] | None:

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from medgenesis.networks import ResNet25D
 from medgenesis.weights import initialise
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 class RawPixels(nn.Module):
     """No network: the pixels of the middle slice less their mean, so that a cosine is the correlation of two patches.
@@ -23,21 +21,6 @@ class RawPixels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pixels = x[:, x.shape[1] // 2].flatten(1)
         return pixels - pixels.mean(dim=1, keepdim=True)
-
-
-class _ImageNetInput(nn.Module):
-    """[0, 1] as published backbones of photographs take it, channel by channel; grey where channels are not three."""
-
-    def __init__(self, slices: int) -> None:
-        super().__init__()
-        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-        if slices != 3:
-            mean, std = mean.mean().expand(slices), std.mean().expand(slices)
-        self.register_buffer("mean", mean[:, None, None])
-        self.register_buffer("std", std[:, None, None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
 
 
 def dense_baselines(
@@ -61,7 +44,7 @@ def dense_baselines(
             "raw pixels": RawPixels(),
         }
     if imagenet is not None:
-        photographs = initialise(ResNet25D(backbone.name, backbone.slices), imagenet, inflate_input=True)
-        network = nn.Sequential(_ImageNetInput(backbone.slices), photographs)
+        photographs = ResNet25D(backbone.name, backbone.slices, input_normalisation="imagenet")
+        network = initialise(photographs, imagenet, inflate_input=True)
         controls["ImageNet"] = network.to(next(backbone.parameters()).device)
     return controls
