@@ -73,9 +73,11 @@ def _list(args: argparse.Namespace) -> str:
         ]  # fmt: skip
         return text_table(["", entry.name], rows)
     words = {True: "yes", False: "NO", None: "?"}
-    rows = [(one.name, one.network, words[one.commercial], f"{one.terms}. {one.address}") for one in CATALOG]
-    table = text_table(["name", "network", "commercial use", "terms; address"], rows, width=160)
-    return f"{table}\n\nall of one: medgenesis weights list NAME"
+    rows = [(one.name, one.network, words[one.commercial], one.terms) for one in CATALOG]
+    table = text_table(["name", "network", "commercial use", "terms"], rows, width=140)
+    width = max(len(one.name) for one in CATALOG)
+    addresses = [f"{one.name:<{width}}  {one.address}{f' ({one.gated})' if one.gated else ''}" for one in CATALOG]
+    return "\n".join([table, "", "where they are:", *addresses, "", "all of one: medgenesis weights list NAME"])
 
 
 def _inspect(args: argparse.Namespace) -> str:

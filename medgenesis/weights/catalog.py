@@ -1,6 +1,7 @@
 """What is known of published weights: where a file comes from, its terms, what it expects; and which one a file is."""
 
 import fnmatch
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog_entries import ENTRIES
 from medgenesis.weights.layouts.layout import Layout, StateDict
+
+logger = logging.getLogger(__name__)
 
 OTHER = "other"  # the name for a file that is none of those in the catalogue
 
@@ -62,6 +65,10 @@ class Published:
         marked = not self.mark or any(re.match(self.mark, key) for key in published)
         return layout.slug == self.layout and marked and backbone in (None, known.get("backbone", backbone))
 
+    def named(self, path: str | Path) -> bool:
+        """Whether a file has one of its names."""
+        return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self.files)
+
     def in_words(self) -> str:
         """Title, terms and address in one line."""
         use = {True: "", False: " (no commercial use)", None: " (commercial use not stated)"}[self.commercial]
@@ -100,9 +107,7 @@ def candidates(
     if by_digest:
         return by_digest
     fitting = [entry for entry in CATALOG if entry.fits(layout, entries, known)]
-    name = Path(path).name
-    named = [entry for entry in fitting if any(fnmatch.fnmatch(name, pattern) for pattern in entry.files)]
-    return named or fitting
+    return [entry for entry in fitting if entry.named(path)] or fitting
 
 
 def chosen_entry(path: str | Path, among: Sequence[Published], given: str | None) -> Published | None:
@@ -128,6 +133,10 @@ def chosen_entry(path: str | Path, among: Sequence[Published], given: str | None
             )
         return entry
     if len(among) == 1:
+        if not among[0].named(path):
+            logger.warning(
+                "%s: taken for %s by its keys alone; of another origin: --entry %s", path, among[0].name, OTHER
+            )
         return among[0]
     names = ", ".join(one.name for one in among)
     raise CheckpointError(

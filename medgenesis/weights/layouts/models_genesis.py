@@ -1,6 +1,6 @@
 """The published Models Genesis layout (``Genesis_Chest_CT.pt``): its keys, one to one onto those of ``UNet3D``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -61,6 +61,15 @@ def settings_of_genesis(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {"intensity": "ct", **shape, "norm": "batch_always"}
 
 
+def refuse_lacking(wanted: Iterable[str], weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise KeyError if weights lack one of the keys wanted."""
+    lacking = next((key for key in wanted if key not in weights), None)
+    if lacking is not None:
+        raise KeyError(
+            f"weights: must have every key of the published network; found no {lacking}. Give those of its own network."
+        )
+
+
 _PUBLISHED = {ours: published for published, ours in MODELS_GENESIS_KEYS.items()}
 
 
@@ -68,8 +77,9 @@ def models_genesis_file(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """The content of a published file, of the weights of a ``UNet3D``; the optimiser's entry is left out.
 
     Raises:
-        KeyError: a key is not of ``UNet3D``.
+        KeyError: a key is not of ``UNet3D``, or lacks: those of a network with instance norm, for example.
     """
+    refuse_lacking(_PUBLISHED, weights)
     return {"epoch": 0, "state_dict": {f"module.{_PUBLISHED[key]}": value for key, value in weights.items()}}
 
 

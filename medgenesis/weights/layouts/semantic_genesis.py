@@ -7,7 +7,12 @@ from typing import Any
 import torch
 
 from medgenesis.weights.layouts.layout import Layout
-from medgenesis.weights.layouts.models_genesis import MODELS_GENESIS_KEYS, is_models_genesis, settings_of_genesis
+from medgenesis.weights.layouts.models_genesis import (
+    MODELS_GENESIS_KEYS,
+    is_models_genesis,
+    refuse_lacking,
+    settings_of_genesis,
+)
 
 _PREFIXES = re.compile(r"^(module\.|classficationNet\.)+")  # several GPUs; a wrapper, spelled so
 _FOREIGN = ("projection_head", "prototypes")  # heads of other pretext tasks
@@ -68,14 +73,17 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 _PUBLISHED = {ours: published for published, ours in _KEYS.items()}
+_RESTORES = ("decoder.", "head.")
 
 
 def semantic_genesis_file(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """The content of a published file, of the weights of a ``YNet3D``; the optimiser's entry is left out.
 
     Raises:
-        KeyError: a key is not of ``YNet3D``.
+        KeyError: a key is not of ``YNet3D``, or lacks; the variant "en" has no decoder and no head.
     """
+    decodes = any(key.startswith(_RESTORES) for key in weights)
+    refuse_lacking((key for key in _PUBLISHED if decodes or not key.startswith(_RESTORES)), weights)
     return {"epoch": 0, "state_dict": {_PUBLISHED[key]: value for key, value in weights.items()}}
 
 

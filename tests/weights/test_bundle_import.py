@@ -1,0 +1,129 @@
+"""Published weights into a bundle: what is written, what is kept, and that the tasks after it start from it."""
+
+import json
+
+import pytest
+import torch
+from helpers.published_2d import backbone_shapes, random_weights
+
+from medgenesis import bundles
+from medgenesis.errors import CheckpointError
+from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D
+from medgenesis.weights import load_pretrained, settings_of
+from medgenesis.weights.bundle_import import import_weights
+from medgenesis.weights.layouts.models_genesis import models_genesis_file
+from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
+
+
+def config(name):
+    return [bundles.path(name) / "configs" / "pretrain.yaml"]
+
+
+def genesis(folder, width=2, channels=1, name="Genesis_Chest_CT.pt"):
+    network = UNet3D(channels, channels, width)
+    torch.save({**models_genesis_file(network.state_dict()), "optimizer_state_dict": {}}, folder / name)
+    return network, folder / name
+
+
+def test_models_genesis(tmp_path):
+    network, path = genesis(tmp_path)
+    done = import_weights(path, config("models_genesis_ct"), tmp_path / "models")
+    written = torch.load(tmp_path / "models" / "pretrained.pt", weights_only=True)
+    assert all(torch.equal(written[key], value) for key, value in network.state_dict().items())
+    kept = settings_of(tmp_path / "models" / "pretrained.pt")
+    # batch_always, as published, although the bundle's own setting is batch: fidelity D5
+    assert kept["norm"] == "batch_always" and kept["width"] == 2 and kept["intensity"] == "ct"
+    assert kept["cube_size"] == [64, 64, 32] and kept == done.settings
+    origin = json.loads((tmp_path / "models" / "pretrained.json").read_text())
+    assert origin["name"] == "models-genesis" and origin["commercial_use"] is False and "ASU" in origin["terms"]
+    assert origin["source"]["file"] == "Genesis_Chest_CT.pt" and len(origin["source"]["sha256"]) == 64
+    assert origin["loaded"] == 106 and origin["settings"] == dict(kept) and origin["layout"] == "models-genesis"
+    assert str(tmp_path) not in json.dumps(origin)
+
+
+def test_what_stood_there_is_kept(tmp_path):
+    for value, width in enumerate((2, 4)):
+        _, path = genesis(tmp_path, width=width)
+        import_weights(path, config("models_genesis_ct"), tmp_path / "models")
+        assert settings_of(tmp_path / "models" / "pretrained.pt")["width"] == width
+        assert len(list(tmp_path.glob("models/earlier/*"))) == 2 * value
+    assert settings_of(tmp_path / "models" / "earlier" / "pretrained.pt")["width"] == 2
+
+
+def test_four_channels(tmp_path):
+    network, path = genesis(tmp_path)
+    import_weights(path, config("models_genesis_ct"), tmp_path / "models", given={"in_channels": 4})
+    written = torch.load(tmp_path / "models" / "pretrained.pt", weights_only=True)
+    stem = network.encoder.levels[0][0].conv.weight
+    assert torch.allclose(written["encoder.levels.0.0.conv.weight"], stem.expand(-1, 4, -1, -1, -1) / 4)
+    assert settings_of(tmp_path / "models" / "pretrained.pt")["in_channels"] == 4
+
+
+def test_what_the_file_has_not_is_not_saved_as_learnt(tmp_path):
+    _, path = genesis(tmp_path)
+    done = import_weights(path, config("semantic_genesis_ct"), tmp_path / "models")
+    written = torch.load(tmp_path / "models" / "pretrained.pt", weights_only=True)
+    assert len(done.report.fresh) == 9 and not any(key.startswith("classifier.") for key in written)
+    network = YNet3D(width=2, num_classes=7)
+    assert len(load_pretrained(network, tmp_path / "models" / "pretrained.pt").fresh) == 9
+
+
+def test_semantic_genesis_with_its_own_number_of_classes(tmp_path):
+    network = YNet3D(width=2, num_classes=5)
+    torch.save({**semantic_genesis_file(network.state_dict()), "best_loss": 0.5}, tmp_path / "TransVW_chest_ct.pt")
+    done = import_weights(tmp_path / "TransVW_chest_ct.pt", config("semantic_genesis_ct"), tmp_path / "models")
+    assert done.entry.name == "transvw" and not done.report.fresh and done.report.complete
+    assert len(torch.load(done.weights, weights_only=True)["classifier.fc.bias"]) == 5
+
+
+def moco(folder, name="moco_v2_800ep_pretrain.pth.tar"):
+    weights = random_weights(backbone_shapes("resnet50"))
+    torch.save({"state_dict": {f"module.encoder_q.{key}": value for key, value in weights.items()}}, folder / name)
+    return weights, folder / name
+
+
+def test_a_2d_file_brings_its_input_normalisation(tmp_path):
+    weights, path = moco(tmp_path)
+    done = import_weights(path, config("adam_cxr"), tmp_path / "models")
+    kept = settings_of(done.weights)
+    assert kept["input_normalisation"] == "imagenet" and kept["backbone"] == "resnet50" and kept["slices"] == 3
+    network = ResNet25D(kept["backbone"], kept["slices"], input_normalisation=kept["input_normalisation"])
+    assert load_pretrained(network, done.weights, skip_head="never").complete
+    assert torch.equal(network.layer4[2].conv3.weight, weights["layer4.2.conv3.weight"])
+
+
+def test_several_may_be_meant(tmp_path):
+    _, path = moco(tmp_path, "checkpoint.pth")
+    with pytest.raises(CheckpointError, match=r"checkpoint.pth: must be told which .*caid-id, adam"):
+        import_weights(path, config("caid_cxr"), tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+    done = import_weights(path, config("caid_cxr"), tmp_path / "models", entry="adam", given={"slices": 5})
+    kept = settings_of(done.weights)
+    assert kept["slices"] == 5 and kept["input_normalisation"] == "imagenet"
+    assert load_pretrained(UNet25D("resnet50", 5), done.weights).complete
+    other = import_weights(path, config("caid_cxr"), tmp_path / "models", entry="other")
+    origin = json.loads(other.sidecar.read_text())
+    assert origin["terms"] == "not known" and origin["title"] == "not in the catalogue"
+
+
+def test_another_network_or_not_whole(tmp_path):
+    _, path = genesis(tmp_path)
+    with pytest.raises(CheckpointError, match="UNet25D: must have the weights of the file, and nothing was loaded"):
+        import_weights(path, config("caid_cxr"), tmp_path / "models")
+    content = torch.load(path, weights_only=True)
+    del content["state_dict"]["module.up_tr128.ops.0.conv1.weight"]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="1 missing in the file .decoder.levels.1.convs.0.conv.weight"):
+        import_weights(path, config("models_genesis_ct"), tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_settings_of_a_file_are_never_read_as_a_config(tmp_path):
+    """A file of our training holds settings; what they say is data."""
+    from medgenesis.weights import with_settings
+
+    witness = tmp_path / "witness"
+    hostile = {"intensity": f"$open({str(witness)!r}, 'w')", "width": 2, "norm": "batch"}
+    torch.save(with_settings(UNet3D(width=2).state_dict(), hostile), tmp_path / "p.pt")
+    done = import_weights(tmp_path / "p.pt", config("models_genesis_ct"), tmp_path / "models")
+    assert not witness.exists() and done.settings["intensity"] == hostile["intensity"]

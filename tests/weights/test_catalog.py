@@ -1,0 +1,103 @@
+"""The catalogue: complete entries, and which one a file is."""
+
+import re
+
+import pytest
+import torch
+from helpers.published_2d import backbone_shapes, unet_shapes
+
+from medgenesis.bundles import names, path
+from medgenesis.errors import CheckpointError
+from medgenesis.networks.input_normalisation import INPUT_NORMALISATIONS
+from medgenesis.weights.catalog import CATALOG, candidates, chosen_entry, published
+from medgenesis.weights.layouts import LAYOUTS
+from medgenesis.weights.load import find_layout
+
+# of the issue: what must be in it
+WANTED = """models-genesis models-genesis-keras models-genesis-nnunet semantic-genesis transvw caid caid-id adam pirl
+    moco-v2
+    simclr-v1 byol swav supervised-r18 supervised-r50 supervised-d121 mimic-chexpert-lr-0.01 mimic-chexpert-lr-0.1
+    mimic-chexpert-lr-1.0 moco-cxr-r18 moco-cxr-d121 openmind monai-swin-vit voco""".split()
+
+
+def test_all_that_was_asked_for():
+    listed = [entry.name for entry in CATALOG]
+    assert len(set(listed)) == len(listed) and set(WANTED) <= set(listed)
+
+
+def known_settings():
+    texts = [file.read_text() for name in names() for file in (path(name) / "configs").glob("settings.yaml")]
+    return {key for text in texts for key in re.findall(r"^(\w+):", text, flags=re.MULTILINE)}
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_entries_are_whole(entry):
+    assert entry.layout in {layout.slug for layout in LAYOUTS}
+    texts = (entry.title, entry.network, entry.learnt_from, entry.expects, entry.terms)
+    assert all(texts) and entry.files and entry.address.startswith("https://")
+    assert entry.commercial in (True, False, None)
+    assert set(entry.settings) <= known_settings()
+    assert entry.settings.get("input_normalisation", "none") in INPUT_NORMALISATIONS
+    if "NC" in entry.terms or "non-commercial" in entry.terms or "research only" in entry.terms:
+        assert entry.commercial is False
+
+
+def shapes(entries):
+    return {key: torch.empty(shape, device="meta") for key, shape in entries.items()}
+
+
+def prefixed(prefix, entries):
+    return {prefix + key: shape for key, shape in entries.items()}
+
+
+R50, HEAD = backbone_shapes("resnet50"), {"fc.0.weight": (2, 2)}
+FILES = {
+    ("moco_v2_800ep_pretrain.pth.tar", "module.encoder_q.", "resnet50"): ["moco-v2"],
+    ("checkpoint.pth", "module.encoder_q.", "resnet50"): ["caid-id", "adam"],
+    ("best_checkpoint.pth", "", "resnet50"): ["caid-id", "adam"],
+    ("mimic-chexpert_lr_0.1_bs_128_fd_128_qs_65536.pt", "model.encoder_q.", "densenet121"): ["mimic-chexpert-lr-0.1"],
+    ("r8w-00001.pth.tar", "module.encoder_q.", "resnet18"): ["moco-cxr-r18"],
+    ("d1w-00001.pth.tar", "module.encoder_q.", "densenet121"): ["moco-cxr-d121"],
+    ("resnet18-f37072fd.pth", "", "resnet18"): ["supervised-r18"],
+    ("densenet121-a639ec97.pth", "", "densenet121"): ["supervised-d121"],
+    ("renamed.pt", "module.encoder_q.", "resnet18"): ["moco-cxr-r18"],
+}
+
+
+@pytest.mark.parametrize(("file", "prefix", "backbone"), FILES)
+def test_which_one_a_file_may_be(file, prefix, backbone):
+    entries = shapes(prefixed(prefix, backbone_shapes(backbone)))
+    layout = find_layout(entries)
+    known = layout.settings(layout.convert(entries))
+    assert known["backbone"] == backbone
+    found = candidates(file, layout, entries, known, {})
+    assert [entry.name for entry in found] == FILES[file, prefix, backbone]
+
+
+def test_by_its_checksum_whatever_its_name():
+    entries = shapes(prefixed("module.encoder_q.", R50))
+    layout = find_layout(entries)
+    found = candidates("checkpoint.pth", layout, entries, {"backbone": "resnet50"}, {"md5": "a04e12f8" + "0" * 24})
+    assert [entry.name for entry in found] == ["moco-v2"]
+
+
+def test_several_must_be_told_apart(caplog):
+    among = [published("adam"), published("caid-id")]
+    with pytest.raises(
+        CheckpointError, match=r"best.pth: must be told .*2 of them have \(adam, caid-id\). Add --entry"
+    ):
+        chosen_entry("best.pth", among, None)
+    assert chosen_entry("best.pth", among, "adam") is among[0]
+    assert chosen_entry("best.pth", among, "other") is None and chosen_entry("best.pth", [], None) is None
+    with pytest.raises(ValueError, match="entry: must be one of models-genesis, .*; found 'adm'"):
+        chosen_entry("best.pth", among, "adm")
+    with pytest.raises(CheckpointError, match="must be a file of voco; found keys of another layout"):
+        chosen_entry("best.pth", among, "voco")
+    assert chosen_entry("a.pth", among[:1], None) is among[0]
+    assert "a.pth: taken for adam by its keys alone" in caplog.text
+
+
+def test_the_unet_of_caid_is_not_its_encoder():
+    entries = shapes(unet_shapes())
+    layout = find_layout(entries)
+    assert [entry.name for entry in candidates("best_checkpoint.pth", layout, entries, {}, {})] == ["caid"]
