@@ -1,6 +1,6 @@
 """The pretext task of Models Genesis and Semantic Genesis: break a volume, keep the whole one beside it."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from medgenesis.transforms.base import (
     check_shape,
     like,
 )
+from medgenesis.transforms.channel_ranges import checked_ranges, extents
+from medgenesis.transforms.checks import check_batch
 from medgenesis.transforms.genesis_presets import PARTS, PRESETS, preset_rates
 from medgenesis.transforms.inplane_elastic import InPlaneElasticParams, RandInPlaneElastic
 from medgenesis.transforms.local_shuffle import LocalShuffleParams, RandLocalShuffle
@@ -69,10 +71,15 @@ class RandGenesis(RandVolumeTransform):
         value_range: intensities (low, high) of the data.
         rescale: bring each volume's own least .. greatest value to `value_range`, always, instead of refusing what
             lies outside; corrupted and target alike.
+        channel_ranges: instead of `value_range`, of each channel its (low, high), or None for the cube's own least and
+            greatest value: z-scored data have no fixed range. A fixed one is widened to what the cube has (splines
+            overshoot). Intensities are changed within it; the target keeps its values.
         rates: a mapping with the rates that differ from the preset's, see `ModelsRates` and `SemanticRates`.
 
     Raises:
-        VolumeError: (on call) not (C, *spatial), empty, not floating point, or not finite.
+        ValueError: `channel_ranges` with another `value_range`, or with `rescale`.
+        VolumeError: (on call) not (C, *spatial), empty, not floating point, or not finite; not as many channels as
+            `channel_ranges`.
         IntensityRangeError: (on call) voxels outside `value_range` by more than 1e-3 of its width.
 
     References:
@@ -91,9 +98,11 @@ class RandGenesis(RandVolumeTransform):
         *,
         value_range: tuple[float, float] = (0.0, 1.0),
         rescale: bool = False,
+        channel_ranges: Sequence[Sequence[float] | None] | None = None,
         rates: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(1.0, value_range, rescale)
+        self.channel_ranges = checked_ranges(channel_ranges, self.value_range, rescale)
         self.rates = preset_rates(preset, dict(rates or {}))
         given = PRESETS[preset]
         self.elastic = RandInPlaneElastic()
@@ -117,10 +126,25 @@ class RandGenesis(RandVolumeTransform):
         """
         check_shape(params, volume, len(params.flips), params.spatial_shape)
         target = _flip(volume, params.flips)
+        if self.channel_ranges is not None:
+            low, width = extents(target, self.channel_ranges)
+            return self._corrupted((target - low) / width, params) * width + low, target
+        corrupted = self._corrupted(target, params)
+        return corrupted.clone() if corrupted is target else corrupted, target
+
+    def checked(self, batch: torch.Tensor, axes: str) -> torch.Tensor:
+        """Check a batch (B, C, *spatial), and rescale it where asked."""
+        if self.channel_ranges is None:
+            return super().checked(batch, axes)
+        check_batch(batch, axes, None)
+        return batch
+
+    def _corrupted(self, target: torch.Tensor, params: GenesisParams) -> torch.Tensor:
+        """What the parts that apply make of cubes in `value_range`; the cubes themselves where none does."""
         corrupted = target
         for name, applied in zip(PARTS, params.applied.T, strict=True):
             corrupted = apply_where(applied, getattr(self, name), corrupted, getattr(params, name), source=target)
-        return corrupted.clone() if corrupted is target else corrupted, target
+        return corrupted
 
     def __call__(self, img: Any, randomize: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         """Corrupted and target."""

@@ -18,7 +18,8 @@ def pretext_triples(batch: dict[str, Tensor], restored: Tensor, count: int = 4, 
     """Draw the middle slices of a few cubes: one row a cube, columns original, corrupted, restored.
 
     Args:
-        batch: `target` and `image`, volumes (B, C, X, Y, Z) or slabs (B, k, H, W) in [0, 1].
+        batch: `target` and `image`, volumes (B, C, X, Y, Z) or slabs (B, k, H, W), shown from 0 to 1; where a target
+            leaves that (z-scored data), from its own least to its greatest value.
         restored: likewise.
         count: rows at most.
         gap: voxels of white between images.
@@ -27,7 +28,9 @@ def pretext_triples(batch: dict[str, Tensor], restored: Tensor, count: int = 4, 
         uint8 grey image (rows, columns). Of a volume's channel 0 the middle slice of the last axis (axial on the
         standard grid) is drawn, with the first axis to the right and the second downwards; of a slab its middle slice.
     """
-    return _side_by_side((batch["target"], batch["image"], restored), count, gap)
+    low, width = _window(batch["target"])
+    columns = (batch["target"], batch["image"], restored)
+    return _side_by_side([(column.to(low) - low) / width for column in columns], count, gap)
 
 
 def pretext_image(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str, np.ndarray] | None:
@@ -50,6 +53,16 @@ def _side_by_side(columns: Sequence[Tensor], count: int = 4, gap: int = 2) -> np
         images = [_middle_slice(column[index]) for column in columns]
         rows.append(np.concatenate([np.pad(p, gap, constant_values=1.0) for p in images], axis=1))
     return (np.concatenate(rows) * 255).round().astype(np.uint8)
+
+
+def _window(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Least value and width of what is shown of each cube of a batch, as (B, 1, …)."""
+    least, greatest = torch.aminmax(target.detach().float().flatten(1), dim=1)
+    own = (least < -1e-3) | (greatest > 1 + 1e-3)
+    each = (-1, *(1,) * (target.ndim - 1))
+    low = torch.where(own, least, torch.zeros_like(least))
+    width = torch.where(own & (greatest > least), greatest - least, torch.ones_like(least))
+    return low.view(each), width.view(each)
 
 
 def _middle_slice(volume: Tensor) -> np.ndarray:

@@ -4,12 +4,14 @@ from medgenesis.io.dicom_files import DICOM_SUFFIXES
 from medgenesis.io.images import GreyReader
 from medgenesis.io.meta_nrrd import SimpleITKReader
 from medgenesis.io.nifti import NiftiReader
+from medgenesis.io.preprocessed import PreprocessedReader
 from medgenesis.io.readers import ArrayReader
 
 SUFFIXES = (
     *NiftiReader.suffixes,
     *SimpleITKReader.suffixes,
     *ArrayReader.suffixes,
+    *PreprocessedReader.suffixes,
     *GreyReader.suffixes,
     *DICOM_SUFFIXES,
 )

@@ -18,6 +18,7 @@ from medgenesis.io.images import GreyReader
 from medgenesis.io.meta_nrrd import SimpleITKReader
 from medgenesis.io.named_errors import named_errors
 from medgenesis.io.nifti import NiftiReader
+from medgenesis.io.preprocessed import PreprocessedReader, is_preprocessed
 from medgenesis.io.readers import ArrayReader
 from medgenesis.io.suffixes import SUFFIXES
 
@@ -31,7 +32,8 @@ _KEPT_META = (
 
 
 class VolumeReader(ImageReader):
-    """Read NIfTI, MetaImage, NRRD, a DICOM series folder, NumPy arrays or images with the reader that fits the name.
+    """Read NIfTI, MetaImage, NRRD, a DICOM series folder, NumPy arrays (nnU-Net's preprocessed ones too) or images with
+    the reader that fits the name.
 
     Several files are stacked as channels; they must share one grid. Of the meta data only the geometry is kept, as
     tensors and whole numbers (so that caches load with `weights_only=True`): free text in a header can hold a
@@ -117,6 +119,8 @@ class VolumeReader(ImageReader):
         name = str(path).lower()
         if Path(path).is_dir():
             return DicomReader(self.series)
+        if self.row is None and is_preprocessed(path):
+            return PreprocessedReader(self.labels)
         for reader in (NiftiReader(), SimpleITKReader(), ArrayReader(self.row), GreyReader(self.labels)):
             if name.endswith(reader.suffixes):
                 return reader

@@ -5,6 +5,7 @@ from medgenesis.networks.autoencoder3d import AutoEncoder3D
 from medgenesis.networks.classifier import EncoderClassifier
 from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
+from medgenesis.networks.planned import planned_network
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
 from medgenesis.networks.sparse_unet3d import SparseUNet3D
 from medgenesis.networks.stem import inflate_stem
@@ -28,6 +29,7 @@ __all__ = [
     "bottleneck_features",
     "inflate_stem",
     "network_parts",
+    "planned_network",
     "global_average_pool",
 ]
 

@@ -74,6 +74,7 @@ class StopAfter:
 def test_an_image_is_the_middle_slices_side_by_side():
     rng = np.random.default_rng(0)
     target, image, restored = (rng.uniform(-0.2, 1.2, (3, 2, 5, 4, 6)).astype(np.float32) for _ in range(3))
+    target = target.clip(0, 1)
     restored[1, 0, 2, 1, 3] = np.nan
     batch = {"target": torch.from_numpy(target), "image": torch.from_numpy(image)}
     drawing = pretext_triples(batch, torch.from_numpy(restored), count=2, gap=1)
@@ -88,6 +89,14 @@ def test_an_image_is_the_middle_slices_side_by_side():
                     wanted[row * 6 + 1 + y, column * 7 + 1 + x] = round(float(value) * 255)
     assert np.abs(drawing.astype(int) - wanted).max() <= 1  # halves may round either way
     assert (drawing == wanted).mean() > 0.99
+
+
+def test_z_scored_images_are_shown_from_the_least_to_the_greatest_value_of_the_target():
+    target = torch.linspace(-2, 3, 60).reshape(1, 1, 5, 4, 3)
+    drawing = pretext_triples({"target": target, "image": target / 2}, target * 2, gap=0)
+    for columns, volume in zip((slice(0, 5), slice(5, 10), slice(10, 15)), (target, target / 2, target * 2), strict=True):
+        wanted = ((volume[0, 0, :, :, 1].T + 2) / 5).clamp(0, 1) * 255
+        assert np.abs(drawing[:, columns] - wanted.numpy()).max() <= 0.51
 
 
 def test_slabs_have_their_plane_drawn():

@@ -1,0 +1,6 @@
+"""What nnU-Net does to images before its network sees them, by its plans."""
+
+from medgenesis.data.nnunet.plans import check_plans, plan_of, read_plans
+from medgenesis.data.nnunet.preprocessing import nnunet_preprocessing
+
+__all__ = ["check_plans", "nnunet_preprocessing", "plan_of", "read_plans"]
