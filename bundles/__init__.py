@@ -11,15 +11,18 @@ from medgenesis.bundles.catalog import copy, names, path
 from medgenesis.bundles.checks import check_settings
 from medgenesis.bundles.demo_weights import weights_or_demo
 from medgenesis.bundles.hub import download
+from medgenesis.bundles.planned import can_be_planned, copy_planned
 from medgenesis.bundles.reading import root
 from medgenesis.bundles.run_settings import made_with, models_folder
 from medgenesis.bundles.shared import chosen, settings
 
 __all__ = [
     "begin_run",
+    "can_be_planned",
     "check_settings",
     "chosen",
     "copy",
+    "copy_planned",
     "download",
     "made_with",
     "models_folder",

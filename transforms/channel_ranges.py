@@ -8,6 +8,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.transforms.checks import check_range
 
 UNIT = (0.0, 1.0)
+PERCENTILES = (0.5, 99.5)
 Ranges = tuple[tuple[float, float] | None, ...]
 
 
@@ -34,7 +35,8 @@ def extents(batch: torch.Tensor, ranges: Ranges) -> tuple[torch.Tensor, torch.Te
 
     Args:
         batch: (B, C, *spatial).
-        ranges: (low, high) of each channel, widened to the cube's own; None: the cube's own.
+        ranges: (low, high) of each channel; None: the cube's own, between two percentiles (nearest rank), since single
+            bright voxels reach far beyond tissue.
 
     Raises:
         VolumeError: another number of channels.
@@ -43,11 +45,15 @@ def extents(batch: torch.Tensor, ranges: Ranges) -> tuple[torch.Tensor, torch.Te
         raise VolumeError(
             f"channel_ranges: must be one a channel, {batch.shape[1]}; found {len(ranges)}. Give each channel its own."
         )
-    least, greatest = torch.aminmax(batch.flatten(2), dim=2)
+    values = batch.flatten(2)
+    low, high = (_percentile(values, share) for share in PERCENTILES)
     for channel, one in enumerate(ranges):
         if one is not None:
-            least[:, channel].clamp_(max=one[0])
-            greatest[:, channel].clamp_(min=one[1])
-    width = torch.where(greatest > least, greatest - least, torch.ones_like(least))
+            low[:, channel], high[:, channel] = one
+    width = torch.where(high > low, high - low, torch.ones_like(low))
     each = (*batch.shape[:2], *(1,) * (batch.ndim - 2))
-    return least.view(each), width.view(each)
+    return low.view(each), width.view(each)
+
+
+def _percentile(values: torch.Tensor, share: float) -> torch.Tensor:
+    return values.kthvalue(1 + round(share / 100 * (values.shape[2] - 1)), dim=2).values

@@ -71,9 +71,9 @@ class RandGenesis(RandVolumeTransform):
         value_range: intensities (low, high) of the data.
         rescale: bring each volume's own least .. greatest value to `value_range`, always, instead of refusing what
             lies outside; corrupted and target alike.
-        channel_ranges: instead of `value_range`, of each channel its (low, high), or None for the cube's own least and
-            greatest value: z-scored data have no fixed range. A fixed one is widened to what the cube has (splines
-            overshoot). Intensities are changed within it; the target keeps its values.
+        channel_ranges: instead of `value_range`, of each channel its (low, high), or None for percentiles 0.5 and 99.5
+            of the cube: z-scored data have no fixed range. The corrupted cube is clipped to it and changed within it;
+            the target keeps its values.
         rates: a mapping with the rates that differ from the preset's, see `ModelsRates` and `SemanticRates`.
 
     Raises:
@@ -128,7 +128,7 @@ class RandGenesis(RandVolumeTransform):
         target = _flip(volume, params.flips)
         if self.channel_ranges is not None:
             low, width = extents(target, self.channel_ranges)
-            return self._corrupted((target - low) / width, params) * width + low, target
+            return self._corrupted(((target - low) / width).clamp_(0, 1), params) * width + low, target
         corrupted = self._corrupted(target, params)
         return corrupted.clone() if corrupted is target else corrupted, target
 

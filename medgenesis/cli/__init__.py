@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from medgenesis import __version__
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 
-COMMANDS = ("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval", "weights", "demo")
+COMMANDS = ("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval", "weights", "nnunet", "demo")
 
 OK, UNEXPECTED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _EXIT = """exit status:

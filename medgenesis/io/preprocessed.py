@@ -66,8 +66,8 @@ class PreprocessedReader(ImageReader):
         array = _of_blosc(path) if path.suffix.lower() == _BLOSC else self._of_numpy(path)
         if array.ndim != 4:
             raise VolumeError(
-                f"{path}: must be (channel, *three axes), as nnU-Net preprocesses; found shape {array.shape}. Preprocess "
-                "a 3D configuration: nnUNetv2_preprocess."
+                f"{path}: must be (channel, *three axes), as nnU-Net preprocesses; found shape {array.shape}. "
+                "Preprocess a 3D configuration: nnUNetv2_preprocess."
             )
         return np.maximum(array, 0) if self.labels else array
 

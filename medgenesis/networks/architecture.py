@@ -69,6 +69,6 @@ def check_divisible(architecture: Mapping[str, Any], patch_size: Sequence[int], 
     whole = [math.prod(stage[axis] if isinstance(stage, Sequence) else stage for stage in strides) for axis in range(3)]
     if any(side % step for side, step in zip(patch_size, whole, strict=True)):
         raise ValueError(
-            f"{where}: patch_size must divide by the network's strides {whole}; found {list(patch_size)}. Plan the data "
-            "set anew."
+            f"{where}: patch_size must divide by the network's strides {whole}; found {list(patch_size)}. Plan the "
+            "data set anew."
         )

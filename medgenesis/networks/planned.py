@@ -78,8 +78,8 @@ def _named(key: str, text: Any) -> Any:
         return getattr(_module(f"{_PACKAGE}.building_blocks.residual"), word)
     flat = " 2D configurations are not pre-trained here: choose 3d_fullres." if word.endswith("2d") else ""
     raise ValueError(
-        f"{key}: must be a layer that is known ({', '.join((*_LAYERS, *_BLOCKS))}); found {text!r}. Plan with nnU-Net's "
-        f"own planners.{flat}"
+        f"{key}: must be a layer that is known ({', '.join((*_LAYERS, *_BLOCKS))}); found {text!r}. Plan with "
+        f"nnU-Net's own planners.{flat}"
     )
 
 

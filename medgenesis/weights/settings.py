@@ -79,7 +79,7 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
             )
             logger.warning("%s: the settings of its training are not in the file; %s", init, known)
         else:
-            logger.info("%s: made with %s", init, ", ".join(f"{name} {value}" for name, value in found.items()))
+            logger.info("%s: made with %s", init, ", ".join(f"{name} {_short(value)}" for name, value in found.items()))
     except (CheckpointError, KeyError):  # said by whoever loads the weights, with the remedy
         found = {}
     return ModelSettings(found, str(init))
@@ -109,6 +109,12 @@ def kept_settings(checkpoint: Any) -> dict[str, Any] | None:
         if isinstance(found, Mapping):
             return dict(found)
     return None
+
+
+def _short(value: Any) -> str:
+    """A value for a line of the log; of a large one its beginning."""
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"
 
 
 def _plain(value: Any) -> Any:

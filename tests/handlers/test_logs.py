@@ -94,7 +94,9 @@ def test_an_image_is_the_middle_slices_side_by_side():
 def test_z_scored_images_are_shown_from_the_least_to_the_greatest_value_of_the_target():
     target = torch.linspace(-2, 3, 60).reshape(1, 1, 5, 4, 3)
     drawing = pretext_triples({"target": target, "image": target / 2}, target * 2, gap=0)
-    for columns, volume in zip((slice(0, 5), slice(5, 10), slice(10, 15)), (target, target / 2, target * 2), strict=True):
+    for columns, volume in zip(
+        (slice(0, 5), slice(5, 10), slice(10, 15)), (target, target / 2, target * 2), strict=True
+    ):
         wanted = ((volume[0, 0, :, :, 1].T + 2) / 5).clamp(0, 1) * 255
         assert np.abs(drawing[:, columns] - wanted.numpy()).max() <= 0.51
 

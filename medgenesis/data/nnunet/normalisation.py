@@ -56,8 +56,8 @@ class NormaliseAsPlannedd(MapTransform):
         if len(volume) != len(self.channels):
             names = ", ".join(channel["name"] for channel in self.channels)
             raise VolumeError(
-                f"{name}: must have the channels of the plans, {len(self.channels)} ({names}); found {len(volume)}. Give "
-                "the files of all channels (CASE_0000, CASE_0001, …), in their order."
+                f"{name}: must have the channels of the plans, {len(self.channels)} ({names}); found {len(volume)}. "
+                "Give the files of all channels (CASE_0000, CASE_0001, …), in their order."
             )
         plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
         if float(plain.min()) == float(plain.max()):
@@ -73,9 +73,7 @@ def not_zero(volume: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(binary_fill_holes((volume != 0).any(dim=0).numpy(force=True)))
 
 
-def _by_scheme(
-    values: torch.Tensor, channel: Mapping[str, Any], mask: torch.Tensor | None, name: str
-) -> torch.Tensor:
+def _by_scheme(values: torch.Tensor, channel: Mapping[str, Any], mask: torch.Tensor | None, name: str) -> torch.Tensor:
     scheme = channel["scheme"]
     if scheme == "CTNormalization":
         said = channel["statistics"]

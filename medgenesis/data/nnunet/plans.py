@@ -51,6 +51,24 @@ def read_plans(path: str | Path) -> dict[str, Any]:
     return check_plans(plans, str(path))
 
 
+def read_dataset_json(plans: str | Path, path: str | Path | None = None) -> dict[str, Any] | None:
+    """Content of nnU-Net's `dataset.json`: the file, or else the one beside the plans, or None where there is none.
+
+    Raises:
+        ValueError: the file is absent, or no JSON object.
+    """
+    found = Path(plans).parent / "dataset.json" if path is None else Path(path)
+    if path is None and not found.is_file():
+        return None
+    try:
+        return read_json_object(found)
+    except (FileNotFoundError, DatalistError) as error:
+        reason = error.__cause__ or error
+        raise ValueError(
+            f"{found}: must be nnU-Net's dataset.json; cannot be read ({reason}). Check the path."
+        ) from error
+
+
 def check_plans(plans: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The same, if they are plans of nnU-Net v2.
 
@@ -71,7 +89,11 @@ def check_plans(plans: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def plan_of(
-    plans: Mapping[str, Any], configuration: str = "3d_fullres", *, dataset: Mapping[str, Any] | None = None, source: str
+    plans: Mapping[str, Any],
+    configuration: str = "3d_fullres",
+    *,
+    dataset: Mapping[str, Any] | None = None,
+    source: str,
 ) -> dict[str, Any]:
     """What the plans say of one 3D configuration.
 
@@ -82,11 +104,11 @@ def plan_of(
         source: the file, for messages.
 
     Returns:
-        `configuration`; `axes`, those of the file in the order of the array (`[2, 1, 0]`), or axis codes that a volume
-        is turned to (`SAR`), or None where nnU-Net's reader is not known here; `spacing` (mm) and `patch_size` in that
-        order; `batch_size`; `resampling` (orders of the splines); `channels`, each with its `name`, `scheme`,
-        `use_mask`, `statistics` and `range`, the least and greatest normalised value where that is known;
-        `architecture`.
+        `configuration`; `data_identifier`, the name of the folder of preprocessed arrays; `axes`, those of the file in
+        the order of the array (`[2, 1, 0]`), or axis codes that a volume is turned to (`SAR`), or None where nnU-Net's
+        reader is not known here; `spacing` (mm) and `patch_size` in that order; `batch_size`; `resampling` (orders of
+        the splines); `channels`, each with its `name`, `scheme`, `use_mask`, `statistics` and `range`, the least and
+        greatest normalised value where that is known; `architecture`.
 
     Raises:
         ValueError: no such configuration, a 2D one, a second stage of a cascade, an unknown network or normalisation,
@@ -107,6 +129,7 @@ def plan_of(
         )
     plan = {
         "configuration": str(configuration),
+        "data_identifier": found.get("data_identifier"),
         "axes": _axes(plans, where),
         "spacing": _numbers(found, "spacing", where),
         "patch_size": [int(side) for side in _numbers(found, "patch_size", where)],
@@ -170,7 +193,11 @@ def _resampling(found: Mapping[str, Any], where: str) -> dict[str, Any]:
             _RESAMPLING,
         )
     said = found.get("resampling_fn_data_kwargs", {})
-    return {"order": said.get("order", 3), "order_z": said.get("order_z", 0), "separate_z": said.get("force_separate_z")}
+    return {
+        "order": said.get("order", 3),
+        "order_z": said.get("order_z", 0),
+        "separate_z": said.get("force_separate_z"),
+    }
 
 
 def _channels(
@@ -193,8 +220,8 @@ def _channels(
     for index, scheme in enumerate(schemes):
         if scheme not in SCHEMES:
             raise ValueError(
-                f"{where}: normalization_schemes must be of {', '.join(SCHEMES)}; found {scheme!r}. Name the channel in "
-                "dataset.json so that nnU-Net chooses one of them, and plan anew."
+                f"{where}: normalization_schemes must be of {', '.join(SCHEMES)}; found {scheme!r}. Name the channel "
+                "in dataset.json so that nnU-Net chooses one of them, and plan anew."
             )
         statistics = _statistics(measured.get(str(index), {}), where) if scheme == _CT else None
         channels.append(
@@ -217,8 +244,8 @@ def _statistics(measured: Mapping[str, Any], where: str) -> dict[str, float]:
         return {name: float(measured[name]) for name in names}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{where}: {_CT} needs the foreground's {', '.join(names)}; found {', '.join(measured) or 'none'}. Plan the "
-            "data set anew."
+            f"{where}: {_CT} needs the foreground's {', '.join(names)}; found {', '.join(measured) or 'none'}. Plan "
+            "the data set anew."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """From files to what nnU-Net's network sees: its preprocessing by the plans, or its preprocessed arrays as they are."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ def nnunet_preprocessing(
         *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
         CheckChannelsd(keys, in_channels or len(plan["channels"]), **lenient),
         CheckVolumed(every, **lenient),
+        CheckConfigurationd(every, plan.get("data_identifier"), allow_missing_keys=True),
         OrderAxesd(every, plan["axes"]),
     ]
     if label_keys:
@@ -73,9 +75,7 @@ def nnunet_preprocessing(
     steps += [
         CropToContentd(every, keys[0]),
         NormaliseRawd(keys, plan["channels"], allow_missing_keys=True),
-        ResampleRawd(
-            every, plan["spacing"], label_keys=label_keys, **plan["resampling"], allow_missing_keys=True
-        ),
+        ResampleRawd(every, plan["spacing"], label_keys=label_keys, **plan["resampling"], allow_missing_keys=True),
     ]
     return Preprocessing(steps)
 
@@ -85,10 +85,36 @@ def is_array(volume: torch.Tensor) -> bool:
     return volume_name(volume).lower().endswith(_ARRAYS)
 
 
-class _OnRaw:
-    """What a transform of nnU-Net's preprocessing does to arrays that have gone through it already: nothing."""
+class CheckConfigurationd(MapTransform):
+    """Refuse arrays that were preprocessed for another configuration: they lie in a folder of another name.
 
-    keys: tuple[str, ...]
+    Args:
+        keys: keys of the volumes.
+        identifier: name of the folder, `data_identifier` of the plans; None: not known, all pass.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: with the file's name.
+    """
+
+    def __init__(self, keys: Sequence[str], identifier: str | None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.identifier = identifier
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            folder = Path(volume_name(data[key])).parent.name
+            if self.identifier and is_array(data[key]) and folder != self.identifier:
+                raise VolumeError(
+                    f"{volume_name(data[key])}: must be preprocessed for the plans' configuration, in a folder "
+                    f"{self.identifier}; found it in {folder}. List that folder (`medgenesis nnunet datalist`), or "
+                    "make a bundle of the other configuration."
+                )
+        return dict(data)
+
+
+class _OnRaw(MapTransform):
+    """What a transform of nnU-Net's preprocessing does to arrays that have gone through it already: nothing."""
 
     def __call__(self, data: Mapping[str, Any], *args: Any, **named: Any) -> dict[str, Any]:
         own = self._own(data)
@@ -114,7 +140,9 @@ class OrderAxesd(_OnRaw, Orientationd):
     """
 
     def __init__(self, keys: Sequence[str], axes: Sequence[int] | str | None) -> None:
-        super().__init__(keys, axcodes=axes if isinstance(axes, str) else "LPS", labels=_LABELS, allow_missing_keys=True)
+        super().__init__(
+            keys, axcodes=axes if isinstance(axes, str) else "LPS", labels=_LABELS, allow_missing_keys=True
+        )
         self.axes = axes
 
     def __call__(self, data: Mapping[str, Any], lazy: bool | None = None) -> dict[str, Any]:

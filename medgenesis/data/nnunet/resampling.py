@@ -19,9 +19,10 @@ _ANISOTROPY = 3  # spacings that differ by more are resampled within slices firs
 class ResampleAsPlannedd(MapTransform, InvertibleTransform):
     """Resample images as nnU-Net does, and label maps by the nearest voxel.
 
-    Sides become round(side * spacing / planned spacing). Where the image's own spacing, or else the planned one, differs
-    by more than 3 between axes, of which one is the longest, slices across that axis are resampled each by itself with
-    splines of `order`, and then along the axis with `order_z` (0: the nearest slice). The inverse is linear.
+    Sides become round(side * spacing / planned spacing). Where the image's own spacing, or else the planned one,
+    differs by more than 3 between axes, of which one is the longest, slices across that axis are resampled each by
+    itself with splines of `order`, and then along the axis with `order_z` (0: the nearest slice). The inverse is
+    linear.
 
     Args:
         keys: keys of volumes, `MetaTensor` (C, *spatial).
@@ -68,9 +69,7 @@ class ResampleAsPlannedd(MapTransform, InvertibleTransform):
     def _resample(self, volume: MetaTensor, is_label: bool) -> MetaTensor:
         old = volume.pixdim.tolist()
         sides = tuple(volume.shape[1:])
-        wanted = tuple(
-            max(1, round(mm / new * side)) for mm, new, side in zip(old, self.spacing, sides, strict=True)
-        )
+        wanted = tuple(max(1, round(mm / new * side)) for mm, new, side in zip(old, self.spacing, sides, strict=True))
         resized = _plain(volume)
         if wanted != sides:
             if is_label:

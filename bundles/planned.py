@@ -1,0 +1,158 @@
+"""A copy of a bundle whose network and preprocessing are those of nnU-Net's plans.
+
+The configs stay whole files that people read and change: what they say of the bundle's own network and preprocessing
+is replaced by what says it of the plan, which stands once, in `settings.yaml`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medgenesis.bundles.catalog import copy, names
+
+_NETWORK = re.compile(r"^network_def:\n((?:  .*\n)+)", re.MULTILINE)
+_PLANNED = """network_def:
+  _target_: medgenesis.networks.planned_network # of the package that nnU-Net takes it from
+  architecture: $@plan['architecture']
+"""
+_RANGES = "channel_ranges: \"$[one['range'] for one in @plan['channels']]\" # null: each cube's own\n"
+# what is replaced, line by line or within a line; each in the files that have it
+_EDITS: tuple[tuple[str, str], ...] = (
+    (r"^intensity: \$@settings.*\n", "plan: $@settings['plan'] # nnU-Net's: axes, spacing, normalisation, network\n"),
+    (r"^(spacing_mm|width|norm): \$@settings.*\n", ""),
+    (r"^in_channels: .*\n", "in_channels: $len(@plan['channels'])\n"),
+    (r"intensity: '@intensity',\s+spacing_mm: '@spacing_mm'", "plan: '@plan'"),
+    (r"^  intensity: '@intensity'\n  spacing_mm: '@spacing_mm'\n", "  plan: '@plan'\n"),
+    (r"medgenesis\.data\.preprocessing\b", "medgenesis.data.nnunet.nnunet_preprocessing"),
+    (r", (width|norm): '@\1'", ""),
+    (r"criterion: foreground\b", "criterion: any"),
+    (r"^( +)(preset: \$@settings\['preset'\]\n)", rf"\1\2\1{_RANGES}"),
+)
+_QUICK = r"^(width|cube_size|block_size|batch_size): .*\n"
+_LEFT = re.compile(
+    r"UNet3D|'@(width|norm|intensity|spacing_mm)'|medgenesis\.data\.preprocessing\b|^width:", re.MULTILINE
+)
+_REPLACED_SETTINGS = r"^(intensity|spacing_mm|width|norm|cube_size|crop_criterion): .*\n"
+
+
+def can_be_planned() -> tuple[str, ...]:
+    """The bundles that a plan can be put into: those of one 3D network that restores."""
+    return tuple(name for name in names() if name in ("masked_autoencoder_ct", "models_genesis_ct"))
+
+
+def copy_planned(name: str, folder: str | Path, plan: Mapping[str, Any], origin: str) -> Path:
+    """Copy the bundle `name` to `folder` for the network and the preprocessing of a plan.
+
+    Args:
+        name: of `can_be_planned`.
+        folder: new or empty.
+        plan: plain values, as `medgenesis.data.nnunet.plan_of` gives them.
+        origin: what the plan was read from, for the bundle's page.
+
+    Raises:
+        ValueError: another bundle, or a folder that holds something.
+    """
+    if name not in can_be_planned():
+        raise ValueError(
+            f"--bundle: must be one of {', '.join(can_be_planned())}; found {name!r}. Choose one of them: others need "
+            "a network of their own."
+        )
+    folder = copy(name, folder)
+    configs = folder / "configs"
+    for path in sorted(configs.glob("*.yaml")):
+        path.write_text(_rewritten(path, plan), encoding="utf-8")
+    (configs / "metadata.json").write_text(_metadata(configs / "metadata.json", plan), encoding="utf-8")
+    (folder / "docs" / "README.md").write_text(_page(name, folder.name, plan, origin), encoding="utf-8")
+    return folder
+
+
+def _rewritten(path: Path, plan: Mapping[str, Any]) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.name == "settings.yaml":
+        return _settings(text, plan)
+    if path.name == "quick.yaml":
+        text = re.sub(_QUICK, "", text, flags=re.MULTILINE)
+        return text.replace("small network, small cubes, few epochs", "few epochs; the network is as planned")
+    for pattern, replacement in _EDITS:
+        text = re.sub(pattern, lambda found, to=replacement: found.expand(to), text, flags=re.MULTILINE)
+    text = _NETWORK.sub(_planned_network, text)
+    batch = plan["batch_size"]
+    if path.name == "pretrain.yaml":
+        text = re.sub(r"^batch_size: .*\n", f"batch_size: {batch} # the plans'\n", text, flags=re.MULTILINE)
+    crops = f"volumes_per_batch: {batch} # the plans' batch\ncrops_per_volume: 1\n"
+    text = re.sub(r"^volumes_per_batch: .*\ncrops_per_volume: .*\n", crops, text, flags=re.MULTILINE)
+    left = _LEFT.search(text)
+    if left:  # a bundle's file was changed, and this file was not
+        raise RuntimeError(f"{path.name}: {left[0]!r} is not of a plan")
+    return text
+
+
+def _planned_network(found: re.Match) -> str:
+    kept = [line for line in found[1].splitlines(keepends=True) if line.lstrip().startswith(("in_channels", "out_ch"))]
+    return _PLANNED + "".join(kept)
+
+
+def _settings(text: str, plan: Mapping[str, Any]) -> str:
+    kept = re.sub(_REPLACED_SETTINGS, "", text, flags=re.MULTILINE)
+    kept = re.sub(r"^(block_size: \d+) .*$", r"\1 # voxels, for each axis or one for all", kept, flags=re.MULTILINE)
+    # plain values alone, and aliases for none: whoever reads the file should see them where they count
+    shown = yaml.dump(json.loads(json.dumps(plan)), sort_keys=False, default_flow_style=None, width=110)
+    block = "".join(f"  {line}\n" for line in shown.splitlines())
+    return (
+        f"{kept.rstrip()}\n"
+        f"cube_size: {list(plan['patch_size'])} # the plans' patch, in nnU-Net's order of axes\n"
+        "crop_criterion: any # as nnU-Net draws patches; the others are thresholds of the scale from 0 to 1\n"
+        f"plan: # what nnU-Net's plans say; another plan is another bundle\n{block}"
+    )
+
+
+def _metadata(path: Path, plan: Mapping[str, Any]) -> str:
+    said = json.loads(path.read_text(encoding="utf-8"))
+    channels = [channel["name"] for channel in plan["channels"]]
+    network = plan["architecture"]["network_class_name"].rpartition(".")[2]
+    said["name"] = f"{said['name'].partition(',')[0]}, nnU-Net {plan['configuration']}"
+    said["description"] = (
+        f"Pre-trains the {network} of nnU-Net's plans on unlabelled images; the weights start a fold of nnU-Net, or "
+        "segmentation and classification here. Comes without weights."
+    )
+    said["data_source"], said["data_type"] = "nnU-Net's preprocessed arrays, or raw images", "b2nd, npz, nifti, nrrd"
+    said["image_classes"] = f"{len(channels)} channels ({', '.join(channels)}), normalised as nnU-Net's plans say"
+    said["required_packages_version"]["dynamic-network-architectures"] = "0.4.4"
+    for way in ("inputs", "outputs"):
+        for one in said["network_data_format"][way].values():
+            one["spatial_shape"] = list(plan["patch_size"])
+    image = said["network_data_format"]["inputs"]["image"]
+    image |= {"num_channels": len(channels), "format": "magnitude", "modality": "n/a", "value_range": []}
+    image["channel_def"] = {str(index): name for index, name in enumerate(channels)}
+    return json.dumps(said, indent=4) + "\n"
+
+
+def _page(name: str, folder: str, plan: Mapping[str, Any], origin: str) -> str:
+    network = plan["architecture"]["network_class_name"].rpartition(".")[2]
+    schemes = ", ".join(f"{channel['name']}: {channel['scheme']}" for channel in plan["channels"])
+    return f"""# {network} of nnU-Net, pre-trained without labels
+
+The method is that of `{name}`; network, patch, spacing, normalisation and channels are those of nnU-Net's plans.
+
+| | |
+|---|---|
+| plans | {origin}, {plan["configuration"]} |
+| network | {network}, `medgenesis.networks.planned_network` |
+| patch | {list(plan["patch_size"])} voxels of {list(plan["spacing"])} mm, in nnU-Net's order of axes |
+| channels | {schemes} |
+
+```
+medgenesis nnunet datalist PREPROCESSED --out list.json      # nnUNet_preprocessed/DATASET/…_{plan["configuration"]}
+medgenesis run {folder} pretrain --datalist list.json        # learn without labels
+medgenesis nnunet export {folder}/models/pretrained.pt --out start.pth
+nnUNetv2_train DATASET {plan["configuration"]} FOLD -pretrained_weights start.pth
+```
+
+Images are nnU-Net's preprocessed arrays, taken as they are, or files with geometry, which go through the same steps.
+All numbers of the plans stand in `configs/settings.yaml`, under `plan`, and among the weights. Research use: not for
+diagnosis or treatment.
+"""
