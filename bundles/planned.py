@@ -87,7 +87,9 @@ def _rewritten(path: Path, plan: Mapping[str, Any]) -> str:
     text = re.sub(r"^volumes_per_batch: .*\ncrops_per_volume: .*\n", crops, text, flags=re.MULTILINE)
     left = _LEFT.search(text)
     if left:  # a bundle's file was changed, and this file was not
-        raise RuntimeError(f"{path.name}: {left[0]!r} is not of a plan")
+        raise RuntimeError(
+            f"{path.name}: must be of the plan alone; found {left[0]!r}. Mend the replacements of medgenesis.bundles."
+        )
     return text
 
 
@@ -98,7 +100,9 @@ def _planned_network(found: re.Match) -> str:
 
 def _settings(text: str, plan: Mapping[str, Any]) -> str:
     kept = re.sub(_REPLACED_SETTINGS, "", text, flags=re.MULTILINE)
-    kept = re.sub(r"^(block_size: \d+) .*$", r"\1 # voxels, for each axis or one for all", kept, flags=re.MULTILINE)
+    half = min(plan["patch_size"]) // 2  # two blocks or more along each axis
+    block = f"block_size: {next((size for size in (16, 8, 4) if size <= half), 2)} # voxels a side"
+    kept = re.sub(r"^block_size: .*$", block, kept, flags=re.MULTILINE)
     # plain values alone, and aliases for none: whoever reads the file should see them where they count
     shown = yaml.dump(json.loads(json.dumps(plan)), sort_keys=False, default_flow_style=None, width=110)
     block = "".join(f"  {line}\n" for line in shown.splitlines())

@@ -21,7 +21,7 @@ _BUNDLE = "models_genesis_ct"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions", help="what to do")
 
     one = _action(actions, "plan2bundle", "a bundle that pre-trains the network of nnU-Net's plans")
     one.add_argument("plans", metavar="PLANS", help="nnUNet_preprocessed/DATASET/nnUNetPlans.json")
@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("folder", metavar="FOLDER", help="nnUNet_preprocessed/DATASET/nnUNetPlans_3d_fullres")
     one.add_argument("--fold", type=int, metavar="K", help="leave out what this fold validates on (splits_final.json)")
     one.add_argument("--seed", type=int, default=0, metavar="S", help="of the split (default 0)")
-    one.add_argument("--out", required=True, metavar="LIST", help="the list to write")
+    one.add_argument("--out", required=True, metavar="LIST.json", help="the list to write")
 
     one = _action(actions, "export", "weights as a file for nnUNetv2_train -pretrained_weights")
     one.add_argument("checkpoint", metavar="CHECKPOINT", help="models/pretrained.pt of such a bundle")
     one.add_argument("--plans", metavar="PLANS", help="of the training they are for (default: those of the weights)")
     _add_configuration(one)
-    one.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    one.add_argument("--out", required=True, metavar="OUT", help="the file to write")
 
     one = _action(actions, "import", "a bundle that starts from a trained fold of nnU-Net")
     one.add_argument("fold", metavar="FOLD", help="…/fold_0, or its checkpoint_final.pth")
@@ -64,9 +64,9 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--bundle", default=_BUNDLE, metavar="NAME", help=f"the method: {_BUNDLE} (default), masked_autoencoder_ct"
+        "--bundle", default=_BUNDLE, metavar="BUNDLE", help=f"the method: {_BUNDLE} (default), masked_autoencoder_ct"
     )
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--out", required=True, metavar="OUT", help="a new folder")
 
 
 def _plan2bundle(args: argparse.Namespace) -> Path:

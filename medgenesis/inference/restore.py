@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.data.utils import dense_patch_slices
+from monai.data.utils import dense_patch_slices, to_affine_nd
 from monai.networks.utils import eval_mode
-from monai.transforms import SaveImage, SpatialPad
+from monai.transforms import SpatialPad
 from PIL import Image
 from torch import Tensor, nn
 
@@ -69,7 +69,6 @@ def restore_volumes(
             the names that `OutputNames` gives.
     """
     folder = Path(output_dir)
-    save = SaveImage(resample=False, print_log=False)
     known = names_for(volumes)
     for item in volumes:
         image = item["image"]
@@ -77,9 +76,18 @@ def restore_volumes(
         corrupted, restored = restore_volume(network, image, corrupt, cube_size)
         for postfix, volume in (("original", image), ("corrupted", corrupted), ("restored", restored)):
             with replacing(folder / f"{name}_{postfix}.nii.gz") as beside:
-                plain = torch.as_tensor(np.asarray(volume))
-                save(MetaTensor(plain, affine=image.affine), filename=str(beside).removesuffix(".nii.gz"))
+                nibabel.save(_nifti(volume, image.affine), beside)
         triple = pretext_triples({"target": image[None], "image": corrupted[None]}, restored[None])
         with replacing(folder / f"{name}.png") as beside:
             Image.fromarray(triple).save(beside)
         logger.info("written: %s, and %s_*.nii.gz beside it", folder / f"{name}.png", name)
+
+
+def _nifti(volume: Tensor, affine: Tensor) -> nibabel.Nifti1Image:
+    """Of (C, *spatial), channels last. MONAI's writer fails on axes in another order (nnU-Net's)."""
+    array = np.moveaxis(np.asarray(volume), 0, -1)
+    if array.ndim == 3:
+        array = array[:, :, None]  # a flat image: channels are the fourth axis of the format
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return nibabel.Nifti1Image(array, to_affine_nd(3, affine.numpy()))
