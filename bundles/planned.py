@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from medgenesis.bundles.catalog import copy, names
+from medgenesis.bundles.model_card import write_model_card
+from medgenesis.bundles.shared import SETTINGS
 
 _NETWORK = re.compile(r"^network_def:\n((?:  .*\n)+)", re.MULTILINE)
 _PLANNED = """network_def:
@@ -32,6 +34,7 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"criterion: foreground\b", "criterion: any"),
     (r"^( +)(preset: \$@settings\['preset'\]\n)", rf"\1\2\1{_RANGES}"),
 )
+_OVERLAYS = ("quick.yaml", "evaluate.yaml", "multi_gpu.yaml", "inference_trt.yaml")
 _QUICK = r"^(width|cube_size|block_size|batch_size): .*\n"
 _LEFT = re.compile(
     r"UNet3D|'@(width|norm|intensity|spacing_mm)'|medgenesis\.data\.preprocessing\b|^width:", re.MULTILINE
@@ -64,15 +67,26 @@ def copy_planned(name: str, folder: str | Path, plan: Mapping[str, Any], origin:
     folder = copy(name, folder)
     configs = folder / "configs"
     for path in sorted(configs.glob("*.yaml")):
-        path.write_text(_rewritten(path, plan), encoding="utf-8")
+        if path.is_symlink():  # train.yaml to finetune.yaml
+            continue
+        if path.name in _OVERLAYS or "bundle_root:" in path.read_text(encoding="utf-8") or path.name == SETTINGS:
+            path.write_text(_rewritten(path, plan), encoding="utf-8")
+        else:  # an overlay of the published network and tasks
+            path.unlink()
+    for path in (folder / "models").glob("*.pt"):  # of the bundle's own network, trained on phantoms
+        path.unlink()
+    for path in configs.glob("infer.json"):
+        path.write_text(_infer(path), encoding="utf-8")
+    (folder / "large_files.yml").write_text("large_files: []\n", encoding="utf-8")
     (configs / "metadata.json").write_text(_metadata(configs / "metadata.json", plan), encoding="utf-8")
     (folder / "docs" / "README.md").write_text(_page(name, folder.name, plan, origin), encoding="utf-8")
+    write_model_card(folder)
     return folder
 
 
 def _rewritten(path: Path, plan: Mapping[str, Any]) -> str:
     text = path.read_text(encoding="utf-8")
-    if path.name == "settings.yaml":
+    if path.name == SETTINGS:
         return _settings(text, plan)
     if path.name == "quick.yaml":
         text = re.sub(_QUICK, "", text, flags=re.MULTILINE)
@@ -112,6 +126,17 @@ def _settings(text: str, plan: Mapping[str, Any]) -> str:
         "crop_criterion: any # as nnU-Net draws patches; the others are thresholds of the scale from 0 to 1\n"
         f"plan: # what nnU-Net's plans say; another plan is another bundle\n{block}"
     )
+
+
+def _infer(path: Path) -> str:
+    """The network's definition for `monai.bundle.load`, which reads JSON alone."""
+    said = json.loads(path.read_text(encoding="utf-8"))
+    network = said["network_def"]
+    kept = {key: network[key] for key in ("in_channels", "out_channels")}
+    said = {key: value for key, value in said.items() if key not in ("width", "norm")}
+    said |= {"plan": "$@settings['plan']", "in_channels": "$len(@plan['channels'])"}
+    planned = {"_target_": "medgenesis.networks.planned_network", "architecture": "$@plan['architecture']"}
+    return json.dumps({**said, "network_def": {**planned, **kept}}, indent=4) + "\n"
 
 
 def _metadata(path: Path, plan: Mapping[str, Any]) -> str:

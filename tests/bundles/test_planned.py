@@ -59,6 +59,11 @@ def test_every_config_is_of_the_plan(planned):
     assert (finetune["volumes_per_batch"], finetune["crops_per_volume"]) == (2, 1)
     said = json.loads((root / "configs" / "metadata.json").read_text())
     assert said["network_data_format"]["inputs"]["image"]["num_channels"] == 2
+    infer = json.loads((root / "configs" / "infer.json").read_text())
+    assert infer["network_def"] == yaml.safe_load((root / "configs" / "inference.yaml").read_text())["network_def"]
+    assert "width" not in infer and infer["plan"] == "$@settings['plan']"
+    overlays = {"quick", "evaluate", "multi_gpu", "inference_trt"}
+    assert set(find_bundle(str(root)).overlays()) == overlays and not list(root.rglob("*.pt"))
     assert {"width", "cube_size", "batch_size"}.isdisjoint(
         yaml.safe_load((root / "configs" / "quick.yaml").read_text())
     )
