@@ -73,8 +73,8 @@ def copy_planned(name: str, folder: str | Path, plan: Mapping[str, Any], origin:
             path.write_text(_rewritten(path, plan), encoding="utf-8")
         else:  # an overlay of the published network and tasks
             path.unlink()
-    for path in (folder / "models").glob("*.pt"):  # of the bundle's own network, trained on phantoms
-        path.unlink()
+    for path in (*(folder / "models").glob("*.pt"), folder / "docs" / "data_license.txt"):  # of the phantom's weights
+        path.unlink(missing_ok=True)
     for path in configs.glob("infer.json"):
         path.write_text(_infer(path), encoding="utf-8")
     (folder / "large_files.yml").write_text("large_files: []\n", encoding="utf-8")
