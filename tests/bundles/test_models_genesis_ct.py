@@ -16,6 +16,7 @@ from medgenesis.data.pipeline import find_domain_error
 from medgenesis.errors import CheckpointError, DatalistError, IntensityRangeError, cause_of
 from medgenesis.networks import UNet3D
 from medgenesis.storage import read_table
+from medgenesis.weights import settings_of
 
 OTHER_NETWORKS = {
     "DynUNet": {
@@ -278,6 +279,29 @@ def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bu
     assert one.trainer.state.iteration == last["iteration"]
     for name, value in one.trainer.method.state_dict().items():
         torch.testing.assert_close(last["method"][name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_finetuning_by_two_processes_writes_one_model(fresh_bundle, tmp_path):
+    """Two gloo processes; rank 0 writes, and the model is the one of both."""
+    files = f"['{fresh_bundle.config('finetune')}','{fresh_bundle.config('multi_gpu')}']"
+    settings = {**fresh_bundle.tiny, "datalist": fresh_bundle.datalist, "init": "scratch", "volumes_per_batch": 1}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+    ]
+    typed_command = [*command, "run", "--config_file", files, *typed(settings)]
+    subprocess.run(typed_command, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=400)
+    last = torch.load(fresh_bundle.root / "runs" / "finetune" / "last.pt", weights_only=True)
+    assert last["settings"]["processes"] == 2
+    assert settings_of(fresh_bundle.root / "models" / "model.pt")["num_classes"] == 3
+    (start,) = json.loads((fresh_bundle.root / "runs" / "finetune" / "run.json").read_text())
+    assert start["machine"]["processes"] == 2
 
 
 # bad input

@@ -1,0 +1,115 @@
+"""The small weights that come with the bundles: applied, and said so, where there are no others."""
+
+import json
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from medgenesis import bundles
+from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.errors import CheckpointError, cause_of
+from medgenesis.storage import read_table
+from medgenesis.weights import settings_of
+
+EVERY = bundles.names()
+MODELS = {name: bundles.path(name) / "models" for name in EVERY}
+NAMES = [name for name, folder in MODELS.items() if (folder / "phantom_demo.pt").is_file()]
+
+
+def test_all_of_them_are_small_and_named_for_what_they_are():
+    files = [path for folder in MODELS.values() for path in folder.glob("phantom_demo*.pt")]
+    assert len(files) == 2 * len(NAMES) > 0
+    assert sum(path.stat().st_size for path in files) < 5e6
+    assert all(settings_of(path) for path in files)
+
+
+def test_they_are_applied_only_where_there_are_none(tmp_path, caplog):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "phantom_demo.pt").write_bytes(b"demo")
+    with caplog.at_level(logging.WARNING):
+        assert bundles.weights_or_demo(tmp_path, "model.pt") == str(tmp_path / "models" / "phantom_demo.pt")
+        assert "KNOW COMPUTED PHANTOMS ALONE" in caplog.text
+        caplog.clear()
+        (tmp_path / "models" / "model.pt").write_bytes(b"own")
+        assert bundles.weights_or_demo(tmp_path, "model.pt") == str(tmp_path / "models" / "model.pt")
+        assert bundles.weights_or_demo(tmp_path, "pretrained.pt") == str(tmp_path / "models" / "pretrained.pt")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_training_begins_with_them(name):
+    folder = bundles.path(name) / "configs"
+    for task in ("pretrain", "finetune", "classify"):
+        text = (folder / f"{task}.yaml").read_text()
+        assert "demo" not in text
+        assert yaml.safe_load(text)["init"] in ("scratch", None, "$@bundle_root + '/models/pretrained.pt'")
+
+
+def test_finetuning_a_copy_asks_for_its_own_weights(copied, tmp_path):
+    with pytest.raises(RuntimeError) as error:
+        copied("models_genesis_ct", tmp_path / "copy").run("finetune")
+    assert isinstance(cause_of(error.value), CheckpointError) and "pretrained.pt" in str(cause_of(error.value))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """As `medgenesis phantom data`: of another seed than the training."""
+    return write_phantoms(tmp_path_factory.mktemp("data"), 2, seed=7, split=(0.0, 0.5, 0.5)).parent
+
+
+def applied(name, task, data, folder, **settings):
+    listed = {"datalist": str(data / ("datalist.json" if name.endswith("_ct") else "xray_datalist.json"))}
+    config = str(bundles.path(name) / "configs" / f"{task}.yaml")
+    workflow = ConfigWorkflow(
+        config, workflow_type=None, logging_file=False, bundle_root=str(folder), device="cpu", **listed, **settings
+    )
+    workflow.initialize()
+    workflow.run()
+    return folder / "runs" / task
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_inference_finds_the_phantoms_organs(name, data, tmp_path):
+    out = applied(name, "inference", data, tmp_path)
+    flat = name.endswith("_cxr")
+    record = json.loads((data / ("xray_datalist.json" if flat else "datalist.json")).read_text())["test"][0]
+    if flat:
+        truth = np.asarray(Image.open(data / record["label"]))
+        found = np.asarray(Image.open(next(out.rglob("*_seg.png"))))
+        groups = {1: (1,), 2: (2,)}
+    else:
+        truth = np.asarray(nib.load(data / record["label"]).dataobj)
+        found = np.asarray(nib.load(next(out.rglob("*_seg.nii.gz"))).dataobj)
+        groups = {1: (1, 2, 7), 2: (6,)}
+    dice = {
+        label: 2 * ((found == label) & np.isin(truth, own)).sum() / ((found == label).sum() + np.isin(truth, own).sum())
+        for label, own in groups.items()
+    }
+    assert dice[1] > 0.8 and dice[2] > 0.5, dice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "adam_cxr"])  # which restores nothing
+def test_restore_is_nearer_to_the_original_than_what_was_corrupted(name, data, tmp_path):
+    out = applied(name, "restore", data, tmp_path)
+
+    def read(kind):
+        return np.asarray(nib.load(next(out.rglob(f"*_{kind}.nii.gz"))).dataobj).astype(float)
+
+    original, corrupted, restored = (read(kind) for kind in ("original", "corrupted", "restored"))
+    assert np.square(restored - original).mean() < np.square(corrupted - original).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_embed_gives_a_vector_an_image_and_no_two_alike(name, data, tmp_path):
+    rows = read_table(applied(name, "embed", data, tmp_path, section="test") / "embeddings.csv")
+    rows += read_table(applied(name, "embed", data, tmp_path / "other", section="validation") / "embeddings.csv")
+    vectors = [[float(value) for key, value in row.items() if key != "image"] for row in rows]
+    assert len(vectors) == 2 and np.isfinite(vectors).all() and not np.allclose(*vectors)
