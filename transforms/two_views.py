@@ -165,8 +165,8 @@ def adam_views(
         Hosseinzadeh Taher et al., Adam, DART 2023, arXiv 2309.15358, section 2 and its released program.
 
     Notes:
-        The published views end with ImageNet's mean and standard deviation. That is MONAI's `NormalizeIntensityd`, with
-        both keys and channel_wise=True, behind this. The blur's width in pixels is that for 224 at every size.
+        The published views end with ImageNet's mean and standard deviation. Here that is the network's first step,
+        `ResNet25D(input_normalisation="imagenet")`. The blur's width in pixels is that for 224 at every size.
     """
     angle = radians(30)
     turn = RandRotate(angle, prob=1.0, mode="nearest", padding_mode="zeros", keep_size=True, dtype=None)

@@ -81,3 +81,12 @@ def test_the_auto_encoder_s_plateau_is_that_of_keras(parser_of):
         schedule.step(0.01 - 9e-5 / 45 * epoch)  # a gain of less than 1e-4 in all
         rates.append(schedule.optimizer.param_groups[0]["lr"])
     assert rates[:20] == [1.0] * 20 and rates[20:40] == [0.5] * 20 and rates[40] == 0.25
+
+
+@pytest.mark.parametrize("task", ["pretrain", "classify"])
+def test_adam_sees_the_mean_of_imagenet(parser_of, task):
+    overlays, size = (["published"], {"level": 0}) if task == "pretrain" else ([], {"input_normalisation": "imagenet"})
+    parser = parser_of("adam_cxr", task, *overlays, backbone="resnet18_w4", init="scratch", **size)
+    network = parser.get_parsed_content("network_def")
+    assert type(network.input_normalisation).__name__ == "ImageNetInput"
+    assert parser.get_parsed_content("kept")["input_normalisation"] == "imagenet"

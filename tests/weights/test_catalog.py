@@ -9,6 +9,7 @@ from helpers.published_2d import backbone_shapes, unet_shapes
 from medgenesis.bundles import names, path
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.input_normalisation import INPUT_NORMALISATIONS
+from medgenesis.weights import settings_of
 from medgenesis.weights.catalog import CATALOG, candidates, chosen_entry, published
 from medgenesis.weights.layouts import LAYOUTS
 from medgenesis.weights.load import find_layout
@@ -101,3 +102,15 @@ def test_the_unet_of_caid_is_not_its_encoder():
     entries = shapes(unet_shapes())
     layout = find_layout(entries)
     assert [entry.name for entry in candidates("best_checkpoint.pth", layout, entries, {}, {})] == ["caid"]
+
+
+@pytest.mark.parametrize(
+    ("file", "normalisation"), [("moco_v2_800ep_pretrain.pth.tar", "imagenet"), ("checkpoint.pth", None)]
+)
+def test_a_file_that_starts_a_task_brings_what_it_tells(tmp_path, caplog, file, normalisation):
+    entries = {key: torch.tensor(1.0).expand(shape) for key, shape in prefixed("module.encoder_q.", R50).items()}
+    torch.save({"state_dict": entries}, tmp_path / file)
+    found = settings_of(tmp_path / file)
+    assert found["backbone"] == "resnet50" and found.get("input_normalisation") == normalisation
+    told = "its keys do not tell its input_normalisation (caid-id: none, adam: imagenet): type it"
+    assert (told in caplog.text) is (normalisation is None)
