@@ -118,7 +118,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
         if foreign:
             raise CheckpointError(
                 f"{path}: must hold tensors and plain values alone, as reading others could run code from the file; "
-                f"found {foreign[1]}, a whole pickled network perhaps. Save its weights alone, where you trust it: "
+                f"found {foreign[1]}, {_what_is(foreign[1])}. Save its weights alone, where you trust it: "
                 "torch.save(network.state_dict(), path); or read its tensors and nothing else: `medgenesis weights` "
                 "with --tensors-only."
             ) from error
@@ -129,6 +129,12 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
         raise CheckpointError(f"{path}: cannot be read ({error}). Ask its owner for the right to.") from error
     except Exception as error:  # bytes that are no checkpoint can end an unpickler in any way
         raise _unreadable(path) from error
+
+
+def _what_is(name: str) -> str:
+    """What a name in a pickle stands for: classes are written with a capital."""
+    last = name.rpartition(".")[2]
+    return "a class: a whole pickled network perhaps" if last[:1].isupper() else "a function that reading would call"
 
 
 def _unreadable(path: Path) -> CheckpointError:

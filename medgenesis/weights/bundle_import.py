@@ -65,9 +65,9 @@ def import_weights(
         ValueError: no such entry, or a config without ``network_def``.
         OutputError: the folder cannot be written.
     """
-    found = inspect_weights(path, tensors_only=tensors_only)
-    chosen = chosen_entry(path, found.among, entry) if found.layout is not None else None
-    if found.layout is not None and chosen is None:
+    found = inspect_weights(path, tensors_only=tensors_only, any_network=True)
+    chosen = chosen_entry(path, found.among, entry)
+    if chosen is None and not found.ours:
         logger.warning("%s: not in the catalogue: its terms and its input are not known", path)
     known = {**found.settings, **(chosen.settings if chosen else {}), **(given or {})}
     network, kept = _network(configs, known, found)

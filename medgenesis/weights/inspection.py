@@ -25,11 +25,12 @@ class Inspected:
         path: the file.
         digests: kind -> checksum.
         entries: its entries, under its own keys.
-        layout: its published layout; None: it is of our own training.
+        layout: its published layout; None: of our own training, or (where that was allowed) of any network.
         weights: under our keys.
         report: what was dropped and made.
         settings: what is known of the training.
         among: the models of the catalogue that it may be.
+        ours: it is of our own training.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Inspected:
     report: WeightsReport
     settings: Mapping[str, Any]
     among: tuple[Published, ...]
+    ours: bool = False
 
     @property
     def values(self) -> int:
@@ -47,12 +49,13 @@ class Inspected:
         return sum(value.numel() for value in self.weights.values())
 
 
-def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False) -> Inspected:
+def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False, any_network: bool = False) -> Inspected:
     """Recognise a file, convert its keys, and check that it is whole; nothing is written.
 
     Args:
         path: a published file, or one of our training.
         tensors_only: see ``load_published``.
+        any_network: keys of no known layout pass: whoever loads them compares them with a network.
 
     Raises:
         CheckpointError: it cannot be read, is of no known layout, not whole, or holds weights that are not finite.
@@ -63,12 +66,13 @@ def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False) -> I
     own = kept_settings(content)
     digests = file_digests(path)
     layout = find_layout(entries) if own is None else None
-    if own is None and layout is None and not _ours(content):
+    ours = own is not None or _ours(content)
+    if layout is None and not (any_network or ours):
         layout = known_layout(entries, str(path))  # which says that there is none
     if layout is None:
         check_finite(entries, str(path))
-        report = WeightsReport(path.name, "medgenesis", len(entries))
-        return Inspected(path, digests, entries, None, entries, report, own or {}, ())
+        report = WeightsReport(path.name, "medgenesis" if ours else "no known layout", len(entries))
+        return Inspected(path, digests, entries, None, entries, report, own or {}, (), ours)
     weights, dropped = layout.read(entries, str(path))
     check_finite(weights, str(path))
     report = WeightsReport(path.name, layout.name, len(entries), dropped=dropped, made=layout.made(weights))

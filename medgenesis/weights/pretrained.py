@@ -96,6 +96,11 @@ def load_pretrained(
     if partial and report.matched:
         logger.warning("%s: loaded in part, %.0f %% of the network's values. %s", source, 100 * report.share, report)
         found, fresh = {key: found[key] for key in report.matched}, tuple(set(own) - set(report.matched))
+    elif partial:
+        raise CheckpointError(
+            f"{type(network).__name__}: must have a key and its shape in common with the file; found none. {report} "
+            "Give the weights of a network like it."
+        )
     elif not report.complete:
         raise CheckpointError(
             f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "

@@ -30,7 +30,7 @@ def origin_of(
     """
     known = {
         "name": entry.name if entry else None,
-        "title": entry.title if entry else "not in the catalogue",
+        "title": entry.title if entry else "of our own training" if found.ours else "not in the catalogue",
         "address": entry.address if entry else None,
         "terms": entry.terms if entry else "not known",
         "commercial_use": entry.commercial if entry else None,
@@ -40,7 +40,7 @@ def origin_of(
     return {
         "source": {"file": found.path.name, "bytes": found.path.stat().st_size, **found.digests},
         **known,
-        "layout": found.layout.slug if found.layout else "medgenesis",
+        "layout": found.layout.slug if found.layout else found.report.layout,
         "settings": dict(settings),
         "loaded": len(report.matched),
         "share_of_network": round(report.share, 4),

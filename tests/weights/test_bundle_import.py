@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from helpers.published_2d import backbone_shapes, random_weights
+from monai.networks.nets import SwinUNETR
 
 from medgenesis import bundles
 from medgenesis.errors import CheckpointError
@@ -127,3 +128,37 @@ def test_settings_of_a_file_are_never_read_as_a_config(tmp_path):
     torch.save(with_settings(UNet3D(width=2).state_dict(), hostile), tmp_path / "p.pt")
     done = import_weights(tmp_path / "p.pt", config("models_genesis_ct"), tmp_path / "models")
     assert not witness.exists() and done.settings["intensity"] == hostile["intensity"]
+
+
+SWIN = """network_def:
+  _target_: monai.networks.nets.SwinUNETR
+  in_channels: '@in_channels'
+  out_channels: '@in_channels'
+  feature_size: 12
+"""
+
+
+def test_a_network_of_monai_by_an_overlay(tmp_path, caplog):
+    """Its own state dict, of no published layout, is taken by the comparison with the network."""
+    torch.manual_seed(0)
+    source = SwinUNETR(in_channels=1, out_channels=1, feature_size=12)
+    (tmp_path / "swin.yaml").write_text(SWIN)
+    configs = [*config("models_genesis_ct"), tmp_path / "swin.yaml"]
+    torch.save(source.state_dict(), tmp_path / "swin_unetr.pt")
+    done = import_weights(tmp_path / "swin_unetr.pt", configs, tmp_path / "models")
+    assert done.report.complete and not done.report.fresh and "not in the catalogue" in caplog.text
+    written = torch.load(done.weights, weights_only=True)
+    assert all(torch.equal(written[key], value) for key, value in source.state_dict().items())
+    published = {
+        f"module.{key.removeprefix('swinViT.')}".replace(".mlp.linear", ".mlp.fc"): value
+        for key, value in source.state_dict().items()
+        if key.startswith("swinViT.")
+    }
+    torch.save({"state_dict": published}, tmp_path / "model_swinvit.pt")
+    done = import_weights(tmp_path / "model_swinvit.pt", configs, tmp_path / "models")
+    origin = json.loads(done.sidecar.read_text())
+    assert origin["name"] == "monai-swin-vit" and origin["newly_initialised"] == list(done.report.fresh) != []
+    assert load_pretrained(SwinUNETR(in_channels=1, out_channels=3, feature_size=12), done.weights).complete
+    _, other = genesis(tmp_path)
+    with pytest.raises(CheckpointError, match="SwinUNETR: must have a key and its shape in common with the file"):
+        import_weights(other, configs, tmp_path / "models", partial=True)
