@@ -1,5 +1,6 @@
 """The bundles that come with the package: their names, where they stand, and a copy of one."""
 
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from medgenesis.bundles.demo_weights import is_demo
 from medgenesis.bundles.links import content
 from medgenesis.bundles.model_card import write_model_card
 from medgenesis.bundles.same_file import SAME
+from medgenesis.storage.atomic import cannot_be_written
 
 _HERE = Path(__file__).resolve().parent
 _WRITTEN_BY_RUNS = ("runs", "eval", "__pycache__")
@@ -39,6 +41,7 @@ def copy(name: str, folder: str | Path) -> Path:
 
     Raises:
         ValueError: no such bundle, or a folder that holds something.
+        OutputError: the folder cannot be written; nothing is left there.
     """
     source, target = path(name), Path(folder)
     if target.exists() and any(target.iterdir()):
@@ -52,11 +55,11 @@ def copy(name: str, folder: str | Path) -> Path:
         write_model_card(target)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
-        raise ValueError(
-            f"{target}: cannot be written ({reason}); nothing is left there. Free the disk, or choose a folder that "
-            "can be written."
-        ) from error
+        if isinstance(error, shutil.Error):  # of several files, each told as a text
+            first = str(error.args[0][0][-1])
+            known = re.match(r"\[Errno (\d+)\] ([^:]*)", first)
+            error = OSError(int(known[1]), known[2]) if known else OSError(first)
+        raise cannot_be_written(target, error, "; nothing is left there") from error
     return target
 
 

@@ -29,6 +29,7 @@ _FREE = {
         "previous",
     ),
     *("probe", "probe_datalist", "probe_label_merge", "initialize", "run", "finalize", "datalist", "patterns"),
+    *("records", "timeout_minutes", "reading_hours"),
 }
 _FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with"}
 

@@ -89,6 +89,7 @@ RULES: Mapping[str, Rule] = {
         "num_workers seed level validation_patients warmup_epochs norm_batches",
     ),
     **_rules((_positive, "a number above 0", "Write it as 0.001 or 1e-3."), "learning_rate"),
+    **_rules((_positive, "a number above 0", "Give 30, for example."), "timeout_minutes reading_hours"),
     **_rules(
         (lambda value: _number(value) and 0 <= value < 1, "from 0 to below 1", "Give 0.5, for example."), "overlap"
     ),

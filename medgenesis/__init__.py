@@ -11,8 +11,8 @@ from medgenesis import renamed
 __version__ = "0.2.0"
 
 _SUBPACKAGES = (
-    *("bundles", "data", "datasets", "engines", "errors", "handlers", "inference", "io", "losses", "methods"),
-    *("mining", "networks", "report", "storage", "transfer", "transforms", "weights"),
+    *("bundles", "data", "datasets", "distributed", "engines", "errors", "handlers", "inference", "io", "losses"),
+    *("methods", "mining", "networks", "report", "storage", "transfer", "transforms", "weights"),
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]

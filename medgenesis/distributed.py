@@ -1,15 +1,76 @@
-"""Several processes of one training: work that one process of each machine does for all of them."""
+"""Several processes of one training: how they meet, wait for each other, and end where one does not answer."""
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch.distributed as dist
 
+from medgenesis.errors import TrainingError
+
 T = TypeVar("T")
 
-_PATIENCE = timedelta(days=30)  # reading a folder of scans may take hours; NCCL gives up after ten minutes
+_limits = {"timeout_minutes": timedelta(minutes=30), "reading_hours": timedelta(hours=24)}
+_NOTICED = "medgenesis rank {} noticed"  # key of the store that all processes see
+_A_WHILE = 5.0  # seconds
+_TALK = ("gloo", "nccl", "Timed out", "Connection closed", "Connection reset", "Socket", "monitoredBarrier")
+
+
+def join_processes(backend: str, timeout_minutes: float = 30, reading_hours: float = 24) -> None:
+    """Make this process one of those that `torchrun` has started; where it is one already, nothing.
+
+    Args:
+        backend: "nccl" or "gloo".
+        timeout_minutes: how long a step waits for the other processes.
+        reading_hours: how long they wait for the one that reads the volumes, before training.
+    """
+    _limits.update(timeout_minutes=timedelta(minutes=timeout_minutes), reading_hours=timedelta(hours=reading_hours))
+    if not dist.is_initialized():
+        dist.init_process_group(backend, timeout=_limits["timeout_minutes"])
+
+
+@contextmanager
+def waiting(limit: str = "timeout_minutes") -> Generator[None, None, None]:
+    """Where a process does not answer within a limit, or has ended: an error that names it, in all others.
+
+    Args:
+        limit: "timeout_minutes" or "reading_hours".
+
+    Raises:
+        TrainingError: in place of the backend's error. NCCL ends the process by itself, with a message of its own.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not several_processes() or not (isinstance(error, dist.DistError) or _is_of_talk(error)):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        silent = ", ".join(map(str, _silent())) or "that is not known"
+        raise TrainingError(
+            f"processes: all of {dist.get_world_size()} must answer within {_limits[limit]} ({limit}); rank "
+            f"{dist.get_rank()} found no answer of rank {silent} ({reason}). See what that process does (its log, its "
+            f"disk, its memory), run again to continue, or give a larger {limit}."
+        ) from error
+
+
+def _is_of_talk(error: RuntimeError) -> bool:
+    return any(word in str(error) for word in _TALK)
+
+
+def _silent() -> list[int]:
+    """The ranks that do not notice in a while that one is lacking: those that block, or have ended."""
+    ranks = set(range(dist.get_world_size())) - {dist.get_rank()}
+    with suppress(RuntimeError):  # the store has ended with its process
+        store = dist.distributed_c10d._get_default_store()
+        store.set(_NOTICED.format(dist.get_rank()), "")
+        until = time.monotonic() + _A_WHILE
+        while ranks and time.monotonic() < until:
+            ranks = {rank for rank in ranks if not store.check([_NOTICED.format(rank)])}
+            time.sleep(0.1)
+    return sorted(ranks)
 
 
 def several_processes() -> bool:
@@ -18,10 +79,11 @@ def several_processes() -> bool:
 
 
 def once_a_node(work: Callable[[], T]) -> T:
-    """What `work` returns, done by the first process of each machine while the others wait, however long it takes.
+    """What `work` returns, done by the first process of each machine while the others wait, `reading_hours` at most.
 
     Every process must call it. They wait on a gloo group of their own, not on the backend of the training, whose
-    operations time out. Where `torch.distributed` is not initialised, `work` is just done.
+    operations time out earlier: reading a folder of scans may take hours. Where `torch.distributed` is not initialised,
+    `work` is just done.
 
     Args:
         work: its result must be picklable, and small: all processes receive it.
@@ -31,11 +93,15 @@ def once_a_node(work: Callable[[], T]) -> T:
     """
     if not several_processes():
         return work()
-    group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    group = dist.new_group(backend="gloo", timeout=_limits["reading_hours"])
     try:
         host = socket.gethostname()
-        first = _gathered(host, group).index(host)
-        outcomes = _gathered(_outcome(work) if dist.get_rank() == first else None, group)
+        with waiting():
+            hosts = _gathered(host, group)
+        first = hosts.index(host)
+        outcome = _outcome(work) if dist.get_rank() == first else None
+        with waiting("reading_hours"):
+            outcomes = _gathered(outcome, group)
     finally:
         dist.destroy_process_group(group)
     for _, error in filter(None, outcomes):

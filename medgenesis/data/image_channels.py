@@ -1,5 +1,6 @@
 """How many channels images have: found in the first of them, and held by all others."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,26 +11,32 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
 from medgenesis.io.volume_reader import VolumeReader
 
+_ASKED = 25  # images whose headers are read where some may be skipped
+
 
 def channels_of(records: Sequence[dict], on_error: str = "stop") -> int:
     """Channels of the first record's image (files of a list are channels); 1 where there is no record.
 
-    Only the header is read.
+    Only headers are read.
 
     Args:
         records: with `image`.
-        on_error: "skip" takes the first image that can be read.
+        on_error: "skip" takes what most of the first 25 images have that can be read: the others are skipped later,
+            and one stray file must not decide which those are.
 
     Raises:
         VolumeError: (`on_error="stop"`) the first cannot be read.
     """
+    found: Counter[int] = Counter()
     for record in records:
         try:
-            return VolumeReader(record.get("cube"), record.get("series")).channels(record["image"])
+            found[VolumeReader(record.get("cube"), record.get("series")).channels(record["image"])] += 1
         except VolumeError:
             if on_error == "stop":
                 raise
-    return 1
+        if found.total() == (1 if on_error == "stop" else _ASKED):
+            break
+    return found.most_common(1)[0][0] if found else 1
 
 
 class CheckChannelsd(MapTransform):

@@ -16,6 +16,7 @@ import torch.utils.data
 from medgenesis.data.checks import check_whole_numbers
 from medgenesis.data.datalists import read_datalist
 from medgenesis.data.label_layers import JoinLabelLayersd
+from medgenesis.data.label_names import label_names
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.pipeline import Preprocessing, find_domain_error
 from medgenesis.data.reading import read_in_order
@@ -45,6 +46,19 @@ class ChosenLabels:
     """Of the classes, as far as the list names them."""
     voxels: dict[int, int] = field(default_factory=dict)
     """Of each class in the first section."""
+    classes_of: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Of each map that could be read: its classes."""
+
+    def check_left(self, **sections: Sequence[dict]) -> None:
+        """See that the records of a section that are left when some are skipped, for their images say, have foreground.
+
+        Raises:
+            DatalistError: those of a section have none.
+        """
+        for section, records in sections.items():
+            left = [self.classes_of[key] for key in map(_key, records) if key in self.classes_of]
+            if left and not any(set().union(*left)):
+                raise _no_foreground(section, f" of the records that are left, {len(left)},")
 
 
 def choose_labels(
@@ -80,7 +94,10 @@ def choose_labels(
     """
     header = _header(datalist, sections)
     merge = _merge(label_merge, header, str(datalist))
-    counts = once_a_node(lambda: _count(sections, cache_dir, num_workers, on_error, merge is None))
+    maps = once_a_node(lambda: _read_all(sections, cache_dir, num_workers, on_error, merge is None))
+    counts = {
+        section: dict(sorted(sum(map(Counter, found.values()), Counter()).items())) for section, found in maps.items()
+    }
     first = next(iter(counts))
     target = None if merge is None else {source: value for value, sources in merge.items() for source in sources}
     classes = {section: _classes(found, target) for section, found in counts.items()}
@@ -88,16 +105,20 @@ def choose_labels(
         _compare(first, counts[first], target)
     for section, found in classes.items():
         if found and not any(found[value] for value in found if value):
-            raise DatalistError(
-                f"{section}: label maps must have foreground; found none in this section, only background, so that no "
-                "network can be learnt from it or judged on it. Move records with labels there, or leave the section "
-                "empty."
-            )
+            raise _no_foreground(section)
     names = label_names(header.get("labels"), merge)
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
     if classes[first]:
         _say(first, classes[first], number, names)
-    return ChosenLabels(merge, number, names, dict(classes[first]))
+    every = {key: frozenset(_classes(one, target)) for found in maps.values() for key, one in found.items()}
+    return ChosenLabels(merge, number, names, dict(classes[first]), every)
+
+
+def _no_foreground(section: str, which: str = "") -> DatalistError:
+    return DatalistError(
+        f"{section}: label maps{which} must have foreground; found none in this section, only background, so that "
+        "no network can be learnt from it or judged on it. Move records with labels there, or leave the section empty."
+    )
 
 
 def _header(datalist: str | Path | None, sections: Mapping[str, Sequence[dict]]) -> Mapping[str, Any]:
@@ -150,26 +171,6 @@ def _compare(section: str, found: Mapping[int, int], target: Mapping[int, int]) 
         logger.warning("label_merge: drops labels of the section %r, they become background: %s%s", section, said, more)
 
 
-def label_names(labels: Any, merge: Mapping[int, Sequence[int]] | None = None) -> dict[int, str]:
-    """Names of the classes, from a list's header.
-
-    Args:
-        labels: the header's `labels`: {"1": "liver"}, {"liver": 1}, or a list of names.
-        merge: class -> stored labels; names of stored labels are then joined to those of the classes.
-    """
-    pairs = enumerate(labels) if isinstance(labels, list) else labels.items() if isinstance(labels, dict) else ()
-    names: dict[int, str] = {}
-    for key, value in pairs:
-        if isinstance(value, int):  # nnU-Net's way
-            key, value = value, key
-        if str(key).isdecimal():
-            names[int(key)] = str(value)
-    if merge is None or names.keys() <= {0, *merge}:  # of the classes already
-        return names
-    merged = {value: "+".join(names[source] for source in own if source in names) for value, own in merge.items()}
-    return {value: name for value, name in merged.items() if name}
-
-
 def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[int, str]) -> None:
     shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, min(number, _SHOWN + 1))]
     logger.info("%d classes, background included: %s", number, ", ".join(shown))
@@ -187,28 +188,31 @@ def _some(values: Any) -> str:
     return ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
 
 
-def _count(
+def _read_all(
     sections: Mapping[str, Sequence[dict]], cache_dir, num_workers: int, on_error: str, as_they_are: bool
 ) -> dict[str, dict]:
-    """Voxels of each stored label, a section at a time."""
+    """Voxels of each stored label, a section and a map at a time."""
     load = Preprocessing([LoadVolumed("label", label_keys="label"), JoinLabelLayersd("label")])
     memory = None if cache_dir is None else RememberedChecks(cache_dir, load, VolumeCheck())
-    counts = {}
+    found = {}
     for section, records in sections.items():
         maps = [{key: one[key] for key in ("label", "cube") if key in one} for one in records if "label" in one]
-        total: Counter[int] = Counter()
-        for one, found in _read(maps, load, memory, num_workers, on_error):
-            below = [label for label in map(int, found) if label < 0]
+        found[section] = {}
+        for one, counted in _read(maps, load, memory, num_workers, on_error):
+            below = [label for label in counted if label < 0]
             if below and as_they_are and on_error == "stop":
                 raise VolumeError(
                     f"{one['label']}: labels must be 0 or more; found {_some(below)}. Name the labels to be learnt in "
                     "`label_merge`: the others become background."
                 )
-            total.update({int(label): voxels for label, voxels in found.items()})
-        counts[section] = dict(sorted(total.items()))
+            found[section][_key(one)] = counted
     if memory is not None:
         memory.save()
-    return counts
+    return found
+
+
+def _key(record: dict) -> str:
+    return f"{record.get('label')} {record.get('cube', '')}"
 
 
 def _read(maps: list[dict], load: Preprocessing, memory: RememberedChecks | None, num_workers: int, on_error: str):
@@ -225,7 +229,7 @@ def _read(maps: list[dict], load: Preprocessing, memory: RememberedChecks | None
                 continue
             if memory is not None and i not in known:
                 memory.add(keys[i], row)
-            yield maps[i], row
+            yield maps[i], {int(label): voxels for label, voxels in row.items()}
 
 
 class _Maps(torch.utils.data.Dataset):

@@ -25,7 +25,7 @@ class StreamedDataset(IterableDataset):
 
     Raises:
         ValueError: another `on_error`.
-        VolumeError: (when iterated) a volume that cannot be used, or none that can.
+        VolumeError: (when iterated) a volume that cannot be used, or none that can; no records at all.
         IntensityRangeError: (when iterated) values that do not fit the preset.
 
     Notes:
@@ -37,10 +37,13 @@ class StreamedDataset(IterableDataset):
         if on_error not in ("stop", "skip"):
             raise ValueError(f'`on_error`: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
         self.data, self.transform, self.on_error = list(data), transform, on_error
-        if not self.data:
-            logger.warning("a data set without records: the section of the datalist is empty")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        if not self.data:
+            raise VolumeError(
+                "records: must name volumes; found none: the section of the datalist is empty. Choose another "
+                "`section`, or move records there."
+            )
         worker = get_worker_info()
         places = range(len(self.data)) if worker is None else range(worker.id, len(self.data), worker.num_workers)
         volumes, skipped = Dataset(self.data, self.transform), []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medgenesis.data.json_files import read_json_object
-from medgenesis.data.label_choice import label_names
+from medgenesis.data.label_names import label_names
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)

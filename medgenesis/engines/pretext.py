@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from medgenesis.data.contents import contents_of
 from medgenesis.data.patch_dataset import SeededDataset
+from medgenesis.distributed import waiting
 from medgenesis.engines.batches import to_device, weights_in_channels_last
 from medgenesis.engines.continuing import CONFIGURATION, LISTS, check_same_run
 from medgenesis.engines.loaders import check_loader, position_sampler
@@ -115,10 +116,12 @@ class PretextTrainer(Trainer):
         Raises:
             SystemExit: with status 143 or 130, after a handler has ended the run for a SIGTERM or a Ctrl-C
                 (`state.interrupted`), so that what comes after training in a script does not start.
+            TrainingError: another process of the training does not answer in time.
         """
         try:
             # not MONAI's Trainer.run: it would replace the loss scaler, and with it what was resumed
-            super(Trainer, self).run()
+            with waiting():
+                super(Trainer, self).run()
         finally:
             self.fire_event(PretextEvents.RUN_ENDED)
         if self.state.interrupted:

@@ -12,6 +12,7 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.inference.auc import auc_interval
+from medgenesis.inference.written_for import claim_table
 from medgenesis.io.naming import names_for
 from medgenesis.report import write_run_report
 from medgenesis.storage.tables import write_table
@@ -43,7 +44,7 @@ def classify_volumes(
         volumes: items with `image` (C, *spatial) and, where known, `class` (a whole number) or `classes` (0 or 1 for
             each finding), and `patient`: a data set, or `StreamedDataset`.
         inferer: from an image (1, C, *spatial) and the network to logits (1, classes).
-        output_dir: receives the files.
+        output_dir: receives the files; those there that are of other images are kept in its folder `earlier`.
         multi_label: the classes are findings, of which several may be present.
         title: heading of the report.
         seed: of the bootstrap.
@@ -70,6 +71,8 @@ def classify_volumes(
         row |= {f"p_{index}": float(value) for index, value in enumerate(one)}
         row["error"] = None if onehot[i] is None else float(np.abs(one - onehot[i]).max())
         rows.append(row)
+    for name in ("predictions.csv", "auc.csv", "report.html"):
+        claim_table(folder / name, known_names)
     write_table(folder / "predictions.csv", rows, decimals=".6f")
     _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label, seed)
     page = write_run_report(folder, title)

@@ -11,6 +11,7 @@ from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.inference.written_for import claim_table
 from medgenesis.io.naming import names_for
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.tables import write_table
@@ -60,7 +61,7 @@ def embed_volumes(
         volumes: items with `image`, a MetaTensor (C, *spatial): a data set, or `StreamedDataset`. Names are those of
             `OutputNames`, all different.
         cube_size: see `embed_volume`.
-        path: the CSV file.
+        path: the CSV file. One that is there and of other images is kept, in the folder `earlier` beside it.
 
     Returns:
         The vectors, (volumes, channels).
@@ -71,6 +72,7 @@ def embed_volumes(
         names.append(known.of(item))
         rows.append(embed_volume(network, item["image"], cube_size))
     vectors = np.stack(rows)
+    claim_table(path, known)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
     write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each", len(names), vectors.shape[1])

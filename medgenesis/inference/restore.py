@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from medgenesis.handlers.preview import pretext_triples
+from medgenesis.inference.written_for import claim_names
 from medgenesis.io.naming import names_for
 from medgenesis.storage.atomic import replacing
 
@@ -67,9 +68,13 @@ def restore_volumes(
         cube_size: see `restore_volume`.
         output_dir: receives `<name>_original.nii.gz`, `…_corrupted…`, `…_restored…` and `<name>.png`, of
             the names that `OutputNames` gives.
+
+    Raises:
+        DatalistError: the folder holds results of another image under one of the names.
     """
     folder = Path(output_dir)
     known = names_for(volumes)
+    claim_names(folder, known)
     for item in volumes:
         image = item["image"]
         name = known.of(item)

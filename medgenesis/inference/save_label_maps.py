@@ -8,6 +8,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SaveImage
 
+from medgenesis.inference.written_for import claim_names
 from medgenesis.io.naming import OutputNames, volume_name
 from medgenesis.io.writers import WholeImageWriter, WholeNiftiWriter
 
@@ -27,7 +28,8 @@ class SaveLabelMapsd(MapTransform):
         options: more of MONAI's `SaveImage`, `output_dtype` for example.
 
     Raises:
-        DatalistError: names of two images that cannot be told apart.
+        DatalistError: names of two images that cannot be told apart; (on call) the folder holds the label map of
+            another image under one of the names.
         OutputError: (on call) a file that cannot be written; nothing half-written is left.
     """
 
@@ -43,6 +45,7 @@ class SaveLabelMapsd(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.names, self.folder = OutputNames(list(records)), Path(output_dir)
+        self._claimed = False
         self.image_key, self.ending = image_key, f"_{output_postfix}"
         writer = WholeNiftiWriter if ".nii" in output_ext else WholeImageWriter
         own = {"resample": False, "print_log": False, **options}
@@ -50,6 +53,9 @@ class SaveLabelMapsd(MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Write them; the data stay as they are."""
+        if not self._claimed:
+            claim_names(self.folder, self.names)
+            self._claimed = True
         for key in self.key_iterator(data):
             path = self.folder / f"{self.names.of(data, self.image_key)}{self.ending}"
             self.save(data[key], filename=str(path))

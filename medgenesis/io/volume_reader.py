@@ -159,8 +159,8 @@ class LoadVolumed(LoadImaged):
         lacking = [key for key in self.keys if key not in loaded]
         if lacking and not self.allow_missing_keys:
             raise DatalistError(
-                f"{loaded}: the record must have {lacking[0]!r}; found none. Add it to the datalist, or leave the "
-                "record out."
+                f"{loaded.get('image', 'record')}: its record must have {lacking[0]!r}; found none. Add it to the "
+                "datalist, or leave the record out."
             )
         for key in self.key_iterator(loaded):
             names = ensure_tuple(loaded[key])

@@ -161,6 +161,8 @@ def index_volumes(
         raise VolumeError(
             f"dataset: must hold volumes that can be used; found none of {count}. See the warnings above."
         )
+    if len(rows) < count:
+        logger.warning("%d of %d volumes were used, %d skipped", len(rows), count, count - len(rows))
     return _gathered(folder, rows, settings)
 
 

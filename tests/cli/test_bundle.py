@@ -51,7 +51,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(catalog.shutil, "copytree", half)
     assert cli.main(["bundle", "models_genesis_ct", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "out: cannot be written ([Errno 28] No space left on device)" in error
+    assert "out: cannot be written (No space left on device); nothing is left there. Free disk space" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -87,6 +87,14 @@ def test_what_cannot_be_learnt_or_judged_stops_at_the_start(records, training, v
         choose_labels({"training": records(training), "validation": records(validation)}, merge)
 
 
+def test_records_that_are_left_need_foreground(records):
+    full, empty, unread = *records([[1], [0]]), {"image": "a", "label": "unread.nii.gz"}
+    found = choose_labels({"training": [full, empty]}, {1: 1})
+    found.check_left(training=[full, empty], validation=[], test=[unread])
+    with pytest.raises(DatalistError, match="training: label maps of the records that are left, 1,"):
+        found.check_left(training=[empty])
+
+
 def test_maps_are_read_once_and_found_again(records, tmp_path, monkeypatch):
     sections = {"training": records([[1, 2], [3]])}
     first = choose_labels(sections, cache_dir=tmp_path / "cache")

@@ -105,7 +105,7 @@ def test_files_lie_on_the_standard_grid_in_the_patients_place(tmp_path):
     out = tmp_path / "out"
     restore_volumes(network(), volumes, genesis(), SIZE, out)
     names = ["scan.v2.png", *(f"scan.v2_{kind}.nii.gz" for kind in ("corrupted", "original", "restored"))]
-    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert sorted(path.name for path in out.glob("scan*")) == sorted(names)
     corrupted, restored = restore_volume(network(), volumes[0]["image"], genesis(), SIZE)
     scan = nibabel.load(record["image"])
     place = np.linalg.inv(scan.affine)
@@ -132,4 +132,4 @@ def test_every_volume_has_files_of_its_own(tmp_path):
     for number, name in enumerate(("p0/ct", "p1/ct", "1.2.840.1", "1.2.840.2")):
         saved = nibabel.load(tmp_path / "out" / f"{name}_original.nii.gz").get_fdata(dtype=np.float32)
         np.testing.assert_array_equal(saved, volumes[number]["image"][0].numpy())
-    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 16
+    assert len([path for path in (tmp_path / "out").rglob("[!.]*") if path.is_file()]) == 16

@@ -16,5 +16,5 @@ def test_an_empty_label_map_is_said_with_the_file(tmp_path, caplog, found):
     label[0, 1, 1, 1] = found
     save = SaveLabelMapsd("pred", [record], tmp_path / "out", output_dtype=np.uint8)
     save({"image": image, "pred": label})
-    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 1
     assert ("the label map is empty" in caplog.text and "scan.nii.gz" in caplog.text) == (found == 0)

@@ -63,3 +63,10 @@ def test_the_header_is_enough_and_is_needed(tmp_path):
     with pytest.raises(VolumeError, match="cut.nii: cannot be read"):
         channels_of([cut])
     assert channels_of([cut, head], on_error="skip") == 2
+
+
+def test_one_stray_file_does_not_decide_which_are_skipped(tmp_path):
+    for number, channels in enumerate((4, 1, 1)):
+        write(tmp_path / f"{number}.nii", (4, 5, 6), channels)
+    records = [{"image": str(tmp_path / f"{number}.nii")} for number in range(3)]
+    assert channels_of(records, "skip") == 1 and channels_of(records) == 4

@@ -13,7 +13,7 @@ from medgenesis.cli.checking.settings import Settings
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
-from medgenesis.data.label_choice import label_names
+from medgenesis.data.label_names import label_names
 from medgenesis.data.labels import MergeLabelsd, parse_label_merge
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.data import datalist_header, load_datalist
+from medgenesis.data import datalist_header, load_datalist, preprocessing
+from medgenesis.data.screening import screen_volumes
+from medgenesis.errors import VolumeError
 from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
@@ -69,6 +72,7 @@ def dice_after_finetuning(
         config_file=[str(path) for path in configs], workflow_type="train", logging_file=False, **settings
     )
     workflow.initialize()
+    _check_all_used(workflow, training, test)
     workflow.run()
     evaluator = workflow.evaluator
     labels = workflow.parser.get_parsed_content("labels") if "labels" in workflow.parser.get() else None
@@ -110,10 +114,20 @@ def compare_few_labels(
 
     Raises:
         ValueError: a count larger than the number of training records.
+        OutputError: another comparison is at work in the folder.
+        DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
+            record is left out before any is chosen, with a warning, and only a section without others is an error.
     """
-    folder = Path(folder)
+    hold_folder(folder)
+    try:
+        return _compared(configs, datalist, inits, Path(folder), counts, seeds, iterations, overrides)
+    finally:
+        release_folder(folder)
+
+
+def _compared(configs, datalist, inits, folder: Path, counts, seeds, iterations: int, overrides) -> str:
     overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}  # its header says what labels are
-    training, test = load_datalist(datalist, "training"), load_datalist(datalist, "test")
+    training, test = (_usable(datalist, section, overrides.get("on_error")) for section in ("training", "test"))
     if max(counts) > len(training):
         raise ValueError(
             f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(training)} training "
@@ -144,6 +158,24 @@ def compare_few_labels(
     page = write_comparison_report(folder, rows, note, list(inits), counts, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return table
+
+
+def _usable(datalist: str | Path, section: str, on_error: str | None) -> list[dict]:
+    """The labelled records of a section; each is read where some may be skipped, as K labels must be K in each run."""
+    records = load_datalist(datalist, section, on_error or "stop")
+    if on_error != "skip":
+        return records
+    return screen_volumes(records, preprocessing(label_keys="label", intensity=None), on_error="skip")
+
+
+def _check_all_used(workflow: ConfigWorkflow, *given: Sequence[dict]) -> None:
+    for id, records in zip(("train#dataset", "validate#dataset"), given, strict=True):
+        left = workflow.parser.get_parsed_content(id).data
+        if len(left) != len(records):
+            raise VolumeError(
+                f"{id}: all records that a comparison has chosen must be usable; found {len(left)} of {len(records)}. "
+                "See the warnings above, and leave those out of the list."
+            )
 
 
 def _once(

@@ -5,6 +5,7 @@ import json
 import os
 import unittest.mock
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monai.bundle import ConfigWorkflow
 
+from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.transfer import bootstrap_interval, compare_few_labels
 from medgenesis.transfer.protocols import few_labels
 from medgenesis.weights import with_settings
@@ -62,6 +64,39 @@ def test_finished_runs_are_repeated_only_where_something_has_changed(comparison,
     (tmp_path / "finetune.yaml").write_text("width: 4\n")
     compare(iterations=20)
     assert len(asked) == 32
+
+
+def test_files_that_are_skipped_are_replaced_before_any_is_chosen(comparison, tmp_path):
+    compare, asked = comparison
+    for number in range(9):
+        for name in (f"{number}.nii.gz", f"{number}_seg.nii.gz"):
+            nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / name)
+    (tmp_path / "1.nii.gz").unlink()
+    for name in ("3_seg.nii.gz", "6.nii.gz"):
+        (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(DatalistError, match="1.nii.gz"):
+        compare(counts=(3,))
+    assert "over 3 test patients" in compare(counts=(3,), overrides={"on_error": "skip"})
+    used = {str(tmp_path / f"{number}.nii.gz") for number in (0, 2, 4)}
+    assert len(asked) == 4 and all(set(images) == used for _, _, images in asked)
+
+
+def test_records_that_a_run_leaves_out_stop_the_comparison():
+    parser = unittest.mock.Mock()
+    parser.get_parsed_content = lambda id: unittest.mock.Mock(data=[1, 2] if "train" in id else [1])
+    few_labels._check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1])
+    with pytest.raises(VolumeError, match="validate#dataset: .* found 1 of 2"):
+        few_labels._check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1, 2])
+
+
+def test_one_comparison_at_a_time_in_a_folder(comparison, tmp_path, monkeypatch):
+    compare, asked = comparison
+    with monkeypatch.context() as patch:
+        patch.setattr("medgenesis.storage.run_folder._lock", unittest.mock.Mock(side_effect=BlockingIOError))
+        with pytest.raises(OutputError, match="one run at a time"):
+            compare()
+    assert not asked and compare()
+    assert not (tmp_path / ".running").exists()
 
 
 def test_what_runs_take_from_files_counts_as_settings(comparison, tmp_path):

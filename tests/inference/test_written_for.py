@@ -1,0 +1,66 @@
+"""Results of other images are not replaced without a word."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
+
+from medgenesis.errors import DatalistError
+from medgenesis.inference import SaveLabelMapsd, classify_volumes, embed_volumes, restore_volumes
+from medgenesis.inference.written_for import claim_names
+from medgenesis.io.naming import OutputNames
+from medgenesis.networks import UNet3D
+
+
+class Volumes(list):
+    """Items with the records that they are made of."""
+
+    def __init__(self, *paths):
+        self.data = [{"image": str(path)} for path in paths]
+        scan = torch.zeros(1, 16, 16, 16)
+        super().__init__({"image": MetaTensor(scan, meta={"filename_or_obj": str(path)})} for path in paths)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Two scans, as two hospitals name them alike; and the first one again."""
+    return [Volumes(tmp_path / hospital / "scan.nii.gz") for hospital in ("a", "b", "a")]
+
+
+def test_label_maps_and_restorations_of_another_image_stay(tmp_path, volumes):
+    def label_maps(given):
+        SaveLabelMapsd("pred", given.data, tmp_path / "maps")({**given[0], "pred": torch.ones(1, 4, 4, 4)})
+
+    def restorations(given):
+        network = torch.nn.Conv3d(1, 1, 1)
+        restore_volumes(network, given, lambda cube: (cube, cube), (16, 16, 16), tmp_path / "restored")
+
+    for write in (label_maps, restorations):
+        write(volumes[0])
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.nii.gz")}
+        with pytest.raises(DatalistError, match=r"b/scan.nii.gz: must not replace .* as scan in"):
+            write(volumes[1])
+        assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.nii.gz")}
+        write(volumes[2])
+
+
+def test_tables_of_other_images_are_kept(tmp_path, volumes):
+    network = UNet3D(width=1)
+    classifier = torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))
+    for number, given in enumerate(volumes):
+        embed_volumes(network, given, (16, 16, 16), tmp_path / "embeddings.csv")
+        classify_volumes(classifier, given, SimpleInferer(), tmp_path)
+        kept = {path.name for path in tmp_path.glob("earlier/*")}
+        assert kept == ({"embeddings.csv", "predictions.csv", "auc.csv", "report.html"} if number else set())
+    embed_volumes(network, volumes[2], (16, 16, 16), tmp_path / "embeddings.csv")
+    assert np.genfromtxt(tmp_path / "earlier/embeddings.csv", delimiter=",", skip_header=1).size
+
+
+def test_a_longer_list_of_the_same_images_goes_on(tmp_path):
+    records = [{"image": str(tmp_path / "s" / f"{number}.nii.gz")} for number in range(3)]
+    claim_names(tmp_path, OutputNames(records[:2]))
+    claim_names(tmp_path, OutputNames(records))
+    claim_names(tmp_path, OutputNames(records[2:]))
+    with pytest.raises(DatalistError, match="2.nii.gz"):
+        claim_names(tmp_path, OutputNames([{"image": str(tmp_path / "t" / "2.nii.gz")}]))
