@@ -50,11 +50,7 @@ class ChosenLabels:
     """Of each map that could be read: its classes."""
 
     def check_left(self, **sections: Sequence[dict]) -> None:
-        """See that the records of a section that are left when some are skipped, for their images say, have foreground.
-
-        Raises:
-            DatalistError: those of a section have none.
-        """
+        """Raise DatalistError where the records of a section that are left, as some were skipped, have no foreground."""
         for section, records in sections.items():
             left = [self.classes_of[key] for key in map(_key, records) if key in self.classes_of]
             if left and not any(set().union(*left)):
