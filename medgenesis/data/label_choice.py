@@ -50,7 +50,7 @@ class ChosenLabels:
     """Of each map that could be read: its classes."""
 
     def check_left(self, **sections: Sequence[dict]) -> None:
-        """Raise DatalistError where the records of a section that are left, as some were skipped, have no foreground."""
+        """Raise DatalistError where the records that are left of a section, as some were skipped, lack foreground."""
         for section, records in sections.items():
             left = [self.classes_of[key] for key in map(_key, records) if key in self.classes_of]
             if left and not any(set().union(*left)):
