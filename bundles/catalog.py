@@ -56,9 +56,8 @@ def copy(name: str, folder: str | Path) -> Path:
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, shutil.Error):  # of several files, each told as a text
-            first = str(error.args[0][0][-1])
-            known = re.match(r"\[Errno (\d+)\] ([^:]*)", first)
-            error = OSError(int(known[1]), known[2]) if known else OSError(first)
+            known = re.match(r"\[Errno (\d+)\] ([^:]*)", str(error.args[0][0][-1]))
+            error.errno, error.strerror = (int(known[1]), known[2]) if known else (None, str(error))
         raise cannot_be_written(target, error, "; nothing is left there") from error
     return target
 
