@@ -5,9 +5,9 @@ from pathlib import Path
 
 from medgenesis.data.json_files import read_json_object
 from medgenesis.errors import DatalistError
-from medgenesis.handlers.earlier_weights import keep_earlier
 from medgenesis.io.naming import OutputNames
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.fingerprints import fingerprint
 
 LEDGER = ".images.json"  # name of a result -> fingerprint of the path of its image; a table's of all its images
