@@ -50,8 +50,8 @@ def waiting(limit: str = "timeout_minutes") -> Generator[None, None, None]:
         reason = " ".join(str(error).split())[:200]
         silent = ", ".join(map(str, _silent())) or "that is not known"
         raise TrainingError(
-            f"processes: all of {dist.get_world_size()} must answer within {_limits[limit]} ({limit}); found, at rank "
-            f"{dist.get_rank()}, no answer of rank {silent} ({reason}). See what that process does (its log, its disk, "
+            f"processes: all of {dist.get_world_size()} must answer within {_limits[limit]} ({limit}); found "
+            f"no answer of rank {silent} at rank {dist.get_rank()} ({reason}). See what that process does (its log, its disk, "
             f"its memory), run again to continue, or give a larger {limit}."
         ) from error
 
