@@ -51,8 +51,8 @@ def waiting(limit: str = "timeout_minutes") -> Generator[None, None, None]:
         silent = ", ".join(map(str, _silent())) or "that is not known"
         raise TrainingError(
             f"processes: all of {dist.get_world_size()} must answer within {_limits[limit]} ({limit}); found "
-            f"no answer of rank {silent} at rank {dist.get_rank()} ({reason}). See what that process does (its log, its disk, "
-            f"its memory), run again to continue, or give a larger {limit}."
+            f"no answer of rank {silent} at rank {dist.get_rank()} ({reason}). See what that process does (its log, "
+            f"its disk, its memory), run again to continue, or give a larger {limit}."
         ) from error
 
 
