@@ -53,6 +53,14 @@ def _spacing(value: Any) -> bool:
     return value is None or several or _positive(value)
 
 
+def _share(value: Any) -> bool:
+    return _number(value) and 0 < value <= 1
+
+
+def _parts(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
 def _refuse_missing_device(value: Any) -> None:
     import torch
 
@@ -73,6 +81,10 @@ Rule = tuple[Callable[[Any], bool], str, str]  # whether a value is possible, wh
 
 def _rules(rule: Rule, ids: str) -> dict[str, Rule]:
     return dict.fromkeys(ids.split(), rule)
+
+
+def _one_of(id: str, *words: str) -> dict[str, Rule]:
+    return _rules((lambda value: value in words, f"one of {', '.join(words)}", "Choose one of them."), id)
 
 
 _COUNTS = """width batch_size volumes_per_batch crops_per_volume patches_per_image accumulation_steps warmup_iterations
@@ -96,6 +108,11 @@ RULES: Mapping[str, Rule] = {
     **_rules(
         (lambda value: _number(value) and 0 < value < 1, "between 0 and 1", "Give 0.75, for example."), "mask_ratio"
     ),
+    **_rules((_share, "above 0 and at most 1", "Give 0.75, for example, or 1 for none."), "layer_decay"),
+    **_rules((_parts, "a mapping of parts, or null", "Write \"{'encoder': 20}\", for example."), "freeze"),
+    **_rules((_parts, "a mapping of parts, or null", "Write \"{'encoder': 0.1}\", for example."), "rates"),
+    **_one_of("schedule", "cosine", "plateau", "constant"),
+    **_one_of("init_parts", "all", "encoder"),
     **_rules((_sides, "three whole numbers above 0", "Write [64,64,32], for example."), "cube_size volume_size"),
     **_rules(
         (_spacing, "a number of millimetres above 0, one for each axis, or null", "Write [1,1,2.5]."), "spacing_mm"

@@ -26,6 +26,10 @@ class FreezeParts:
     """
 
     def __init__(self, epochs: Mapping[str, int | str]) -> None:
+        if not isinstance(epochs, Mapping):
+            raise ValueError(
+                f"freeze: must be a mapping of parts; found {epochs!r}. Write {{encoder: 20}}, for example."
+            )
         for part, number in epochs.items():
             whole = isinstance(number, int) and not isinstance(number, bool) and number >= 0
             if part not in PARTS or not (whole or number == ALWAYS):

@@ -216,6 +216,11 @@ def test_a_mistyped_part_is_refused_with_the_nearest_names(bundle, id):
         ("cube_size", ([16, 16, 8],), (16, [16, 16], [16, 16, 0], [16, 16, 8.0], "16")),
         ("spacing_mm", (None, 1.5, [1, 1, 2.5]), (0, [1, -1, 1], [1], "1mm", [1, None, 1])),
         ("save_every", (None, 3), (0, "daily")),
+        ("steps", (None, 400), (0, 1.5)),
+        ("layer_decay", (1.0, 0.75), (0, 1.5, "fast")),
+        ("freeze", (None, {"encoder": 20}), ("encoder", ["encoder"], 3)),
+        ("schedule", ("cosine", "plateau", "constant"), ("step", None)),
+        ("init_parts", ("all", "encoder"), ("decoder",)),
         ("device", ("cpu",), ("cudda", 3.5, "cuda:99")),
     ],
 )

@@ -126,6 +126,8 @@ def test_wrong_settings_are_refused(tmp_path, data):
         FreezeParts({"trunk": 3})
     with pytest.raises(ValueError, match="freeze: must give epochs"):
         FreezeParts({"encoder": "ever"})
+    with pytest.raises(ValueError, match="freeze: must be a mapping"):
+        FreezeParts("encoder")
     with pytest.raises(ValueError, match="norm_batches: must be at least 1"):
         ReestimateNorm(0)
     method = Supervised(UNet3D(width=1), torch.nn.MSELoss())
