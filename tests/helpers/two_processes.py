@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
+from ignite.engine import Events
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.views import Backbone, Slabs, Unet, loader_of, state_of, two_views
 from medgenesis.engines import PretextTrainer
-from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam
+from medgenesis.handlers import FreezeParts, ReestimateNorm
+from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam, Supervised
 
 METHODS = {
     "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),
@@ -49,6 +51,22 @@ def gradients(rank):
     return {name: p.grad for name, p in method.named_parameters() if p.requires_grad}
 
 
+def thawed(rank):
+    """Fine-tuning whose encoder stays for an epoch and whose statistics are estimated again: state after each epoch."""
+    torch.manual_seed(rank)
+    method = Supervised(Unet(), torch.nn.MSELoss(), "target")
+    states, loader = {}, loader_of(Slabs(16), 4)
+    optimizer = torch.optim.SGD(method.parameters(), 0.03, momentum=0.9)
+    handlers = [FreezeParts({"encoder": 1}), ReestimateNorm(2)]
+    trainer = PretextTrainer("cpu", 3, loader, method, optimizer, train_handlers=handlers)
+    states["0"] = state_of(method)
+    trainer.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda engine: states.update({str(engine.state.epoch): state_of(method)})
+    )
+    trainer.run()
+    return states
+
+
 def trained(make, rank, batch=4):
     torch.manual_seed(rank)  # DistributedDataParallel takes rank 0's weights and queue
     method = make()
@@ -63,7 +81,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     results = {name: trained(make, rank) for name, make in METHODS.items()}
-    results |= {"shuffled": shuffled(rank), "gradients": gradients(rank)}
+    results |= {"shuffled": shuffled(rank), "gradients": gradients(rank), "thawed": thawed(rank)}
     try:
         trained(METHODS["adam"], rank, batch=8)  # 8 divides the queue of 24, 16 does not
     except ValueError as error:

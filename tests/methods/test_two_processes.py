@@ -65,6 +65,18 @@ def test_both_ranks_end_with_the_same_state(ranks, name):
         assert first["discrimination.updates"] == 4
 
 
+def test_a_part_is_frozen_and_thawed_alike_on_both_ranks(ranks):
+    """The encoder's weights are rank 0's and stay for an epoch; gradients are then shared for it too."""
+    first, second = (results["thawed"] for results in ranks)
+    encoder = [name for name in first["0"] if name.startswith("network.encoder.")]
+    for epoch in "123":
+        for name, value in first[epoch].items():
+            assert torch.equal(value, second[epoch][name]), (epoch, name)
+    assert all(torch.equal(first["0"][name], first["1"][name]) for name in encoder)
+    for before, after in (("1", "2"), ("2", "3")):
+        assert any(not torch.equal(first[before][name], first[after][name]) for name in encoder)
+
+
 def test_barlow_twins_correlates_over_both_processes(ranks):
     torch.manual_seed(0)
     method = CAiD(Unet(), BarlowTwins, mode="id", dim=6)
