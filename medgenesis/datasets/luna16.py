@@ -38,7 +38,7 @@ def luna16_datalist(root: str | Path, *, name: str = "LUNA16") -> dict[str, Any]
     root = Path(root)
     if not root.is_dir():
         raise DatalistError(f"{root}: must be a folder; found none. Give the one that holds subset0 … subset9.")
-    by_fold = _scans(root) or _cubes(root)
+    by_fold = scans_by_fold(root) or _cubes(root)
     if not by_fold:
         raise DatalistError(
             f"{root}: must hold subset0..9/*.mhd or bat_32_s_64x64x32_<fold>.npy; found neither. Unpack LUNA16 there."
@@ -56,10 +56,11 @@ def luna16_datalist(root: str | Path, *, name: str = "LUNA16") -> dict[str, Any]
     return datalist
 
 
-def _scans(root: Path) -> dict[int, list[dict]]:
+def scans_by_fold(root: str | Path) -> dict[int, list[dict]]:
+    """Records of the scans in `subset0` … `subset9`, by fold; folds without scans are left out."""
     found = {}
     for fold in SECTION_OF_FOLD:
-        volumes = sorted((root / f"subset{fold}").glob("*.mhd"))
+        volumes = sorted((Path(root) / f"subset{fold}").glob("*.mhd"))
         if volumes:
             found[fold] = [{"image": str(path), "patient": path.stem} for path in volumes]
     return found
