@@ -89,7 +89,7 @@ def _one_of(id: str, *words: str) -> dict[str, Rule]:
 
 _COUNTS = """width batch_size volumes_per_batch crops_per_volume patches_per_image accumulation_steps warmup_iterations
     pretrain_epochs finetune_epochs classify_epochs autoencoder_epochs val_interval lr_step_epochs queue_size classes
-    train_patients size block_size"""
+    train_patients size block_size lr_patience"""
 RULES: Mapping[str, Rule] = {
     **_rules((lambda value: _whole(value, 1), "a whole number above 0", "Give 1 or more."), _COUNTS),
     **_rules(

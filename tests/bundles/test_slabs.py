@@ -33,7 +33,7 @@ def test_from_volumes_to_label_maps_on_their_own_grid(name, copied, xrays, phant
 
 def test_one_class_a_volume(adam, phantoms):
     workflow = adam.run("classify", "slabs", init="scratch", num_classes=2)
-    assert workflow.parser.get_parsed_content("loss").__class__.__name__ == "CrossEntropyLoss"
+    assert workflow.parser.get_parsed_content("loss_function").__class__.__name__ == "CrossEntropyLoss"
     assert weights_of(adam.root / "models" / "classifier.pt")["head.1.weight"].shape == (2, 512)
     assert settings_of(adam.root / "models" / "classifier.pt")["multi_label"] is False
     new = {"datalist": str(phantoms), "section": "validation", "output_dir": str(adam.root / "new")}

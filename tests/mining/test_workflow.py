@@ -102,7 +102,7 @@ def test_a_plateau_halves_the_rate(datalist, tmp_path, monkeypatch):
     evaluate = PretextEvaluator._iteration
     flat = {"loss": torch.tensor(1.0)}
     monkeypatch.setattr(PretextEvaluator, "_iteration", lambda *args: {**evaluate(*args), **flat})
-    trainer = parsed(datalist, tmp_path, lr_patience=0, autoencoder_epochs=3).parser.get_parsed_content("train#trainer")
+    trainer = parsed(datalist, tmp_path, lr_patience=1, autoencoder_epochs=3).parser.get_parsed_content("train#trainer")
     trainer.run()
     assert trainer.optimizer.param_groups[0]["lr"] == 0.001 / 4, "the first epoch is the best, two are not better"
 
