@@ -50,7 +50,7 @@ TASKS = {  # bundle, extra settings
         {
             **{"classes": 2, "train_patients": 3, "validation_patients": 1, "volume_size": "[16,16,16]"},
             **{"crop_criterion": "any", "min_distance": 1, "coordinates": "voxel"},
-            **{"autoencoder_epochs": 5, "lr_patience": 0},  # the rate is reduced, and must stay so
+            **{"autoencoder_epochs": 5, "lr_patience": 1},  # the rate is reduced, and must stay so
         },
     ),
     "compare": ("models_genesis_ct", {}),
