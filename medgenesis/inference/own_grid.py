@@ -24,7 +24,12 @@ class OnOwnGridd(MapTransform):
         super().__init__(keys)
         self.invert = Invertd(self.keys, transform, orig_keys=image_key, nearest_interp=False, to_tensor=True)
         rule = next(step for step in transform.transforms if isinstance(step, ReorientVolumesd)).ornt_transform
-        self.reorient = ReorientVolumesd(self.keys, axcodes=rule.axcodes, labels=rule.labels)
+        self.reorient = ReorientVolumesd(
+            self.keys,
+            axcodes=rule.axcodes,
+            labels=rule.labels,
+            allow_missing_keys=True,  # displayed ones pass
+        )
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self.reorient(self.invert(data)))

@@ -168,7 +168,7 @@ def test_evaluate_measures_what_inference_writes(bundle, phantoms, tmp_path):
 
 def test_restore_writes_volumes_and_images(bundle, phantoms, tmp_path):
     bundle.run("restore", kind=None, output_dir=str(tmp_path))
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("phantom_*"))
     records = json.loads(phantoms.read_text())["validation"]
     assert len(names) == 4 * len(records)
     original = nib.load(tmp_path / next(name for name in names if "original" in name))
