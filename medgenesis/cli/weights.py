@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("file", metavar="FILE", help="models/pretrained.pt, or last.pt of a run")
     one.add_argument("out", metavar="OUT", help="the file to write")
     one.add_argument("--layout", required=True, metavar="LAYOUT", help="models-genesis, semantic-genesis, caid-unet, …")
+    for one in actions.choices.values():  # those of every command, also behind the action
+        one.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS)
+        one.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> str:

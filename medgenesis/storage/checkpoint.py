@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
 # what published checkpoints hold beside weights: their best loss as a NumPy scalar, curves as arrays, the options of
 # their command line. NumPy 1 and 2 name its module otherwise
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_PICKLE = b"\x80"  # the first byte of a pickle
 _array_of = np.empty(0).__reduce__()[0]
 _KNOWN: list[Any] = [
     *(_scalar_of(module) for module in _NUMPY),
@@ -111,7 +113,10 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
             raise CheckpointError(f"{path}: must be a checkpoint; found {what}. {remedy}")
         # only what is not allowed already: on leaving, torch would take away what the user has allowed
         allowed = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([known for known in _KNOWN if known not in allowed]):
+        with torch.serialization.safe_globals([known for known in _KNOWN if known not in allowed]), catch_warnings():
+            simplefilter(
+                "ignore", UserWarning
+            )  # of torch, about protocols of pickles: the file is read, or refused here
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))  # torch names the class that it refused to build
@@ -139,7 +144,10 @@ def _what_is(name: str) -> str:
 
 def _unreadable(path: Path) -> CheckpointError:
     # torch's own words stay in the chained error: they speak of its internals, and advise weights_only=False
+    with path.open("rb") as file:
+        of_pickle = file.read(1) == _PICKLE
+    arrays = " Of a plain pickle of arrays (BYOL's) read these: `medgenesis weights` with --tensors-only."
     return CheckpointError(
         f"{path}: must be a checkpoint; found {path.stat().st_size} bytes that cannot be read as one, truncated, "
-        "damaged or of another kind. Copy or download it anew."
+        f"damaged or of another kind. Copy or download it anew.{arrays if of_pickle else ''}"
     )

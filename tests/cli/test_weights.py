@@ -36,7 +36,7 @@ def test_inspect_import_and_the_next_task(genesis, capsys):
     assert "may be Models Genesis [models-genesis]: ASU" in out and "(no commercial use)" in out
     bundles.copy("models_genesis_ct", "mine")
     capsys.readouterr()
-    assert cli.main(["weights", "import", genesis, "--bundle", "mine"]) == 0
+    assert cli.main(["weights", "import", genesis, "--bundle", "mine", "-q"]) == 0  # also behind the action
     out = capsys.readouterr().out
     assert "loaded 106 tensors, 100% of the network's values; dropped 0; missing 0; of another shape 0" in out
     assert "terms: Models Genesis" in out and "written: " in out
