@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the patients (default 0.8 0.1 0.1)",
+        help="shares of the patients (default: as folders train, val, test say; else 0.8 0.1 0.1)",
     )
     folder.add_argument("--folds", type=int, metavar="N", help="cut training and validation into N folds by patient …")
     folder.add_argument("--fold", type=int, metavar="K", help="… of which fold K (from 0) is the validation section")

@@ -7,13 +7,14 @@ from medgenesis.data.scan import Scan
 from medgenesis.errors import DatalistError
 
 
-def class_names(scans: Sequence[Scan], names: Sequence[str], images: Path) -> list[str]:
-    """The classes in their order: as given, else the first folders below `images` by name.
+def class_names(scans: Sequence[Scan], names: Sequence[str], images: Path, sections: Sequence[str] = ()) -> list[str]:
+    """The classes in their order: as given, else the first folders below `images` (or its `sections`) by name.
 
     Raises:
         DatalistError: fewer than two, or a name that no folder has.
     """
     folders = [scan.name.split("/")[:-1] for scan in scans]
+    folders = [path[1:] if path and path[0] in sections else path for path in folders]
     found = list(names) or sorted({path[0] for path in folders if path})
     lacking = [name for name in found if not any(name in path for path in folders)]
     if len(found) < 2 or len(set(found)) < len(found) or lacking:

@@ -8,6 +8,7 @@ from typing import Any
 
 from medgenesis.data.channel_files import join_channels
 from medgenesis.data.folder_classes import class_names, class_of, without_class
+from medgenesis.data.given_sections import Part, nested_parts, say_given, section_folders, sections_of
 from medgenesis.data.intensity import check_preset
 from medgenesis.data.label_pairs import is_named_as_label, pair_labels
 from medgenesis.data.labels import parse_label_merge
@@ -17,7 +18,7 @@ from medgenesis.data.patients import PatientKey, patient_key
 from medgenesis.data.scan import Scan
 from medgenesis.data.scans import find_scans, same_names
 from medgenesis.data.sections import Sections, in_sections
-from medgenesis.data.splits import ALL_SECTIONS, check_disjoint
+from medgenesis.data.splits import ALL_SECTIONS, DEFAULT_SPLITS, check_disjoint
 from medgenesis.data.task_folder import TaskFolder, check_task_folder, task_folder
 from medgenesis.errors import DatalistError
 from medgenesis.io.readers import ArrayReader, array_shape
@@ -30,7 +31,7 @@ def make_datalist(
     images: str | Path,
     labels: str | Path | None = None,
     *,
-    splits: Sequence[float] = (0.8, 0.1, 0.1),
+    splits: Sequence[float] | None = None,
     seed: int = 0,
     few: int | None = None,
     classes: Sequence[str] | None = None,
@@ -54,6 +55,9 @@ def make_datalist(
             channels. A folder of the Decathlon or nnU-Net (`imagesTr`, `labelsTr`, `dataset.json`) is known by that.
         labels: folder with label maps of the same path and name as the images (see `pair_labels`).
         splits: shares of the patients for training, validation and test; where there are labels, of those with labels.
+            None takes the split that folders give (`train`, `val`, `test` right below `images`, each with its scans or
+            with `images` and `labels`; `imagesTs` with `labelsTs`), where they name no validation a share of the
+            training's patients for it; without such folders 0.8, 0.1, 0.1.
         seed: of the split.
         few: so many patients keep their labels in training; the other training scans become `unlabeled`.
         classes: folders whose names are the classes, in this order; empty takes the first folders below `images`. Each
@@ -83,17 +87,24 @@ def make_datalist(
     if intensity is not None:
         check_preset(intensity)
     task = task_folder(images)
-    folder = _Folder(
-        task.images if task else images,
-        (task.labels if task else None) if labels is None else Path(labels),
-        *(task, only, channels == "separate", patient_pattern),
-    )
-    folder.read(classes)
-    records = [record for scan in folder.scans for record in folder.records(scan)]
+    parts = _parts(images, labels, task, splits is None)
+    folders = [_Folder(part, task, only, channels == "separate", patient_pattern) for part in parts]
+    for folder in folders:
+        folder.read()
+    if classes is not None:
+        scans = [scan for folder in folders for scan in folder.scans]
+        names = class_names(scans, classes, images, tuple(section_folders(images)))
+        for folder in folders:
+            folder.classes = names
+    given = _given_sections(folders, splits)
+    records = [record for folder in folders for scan in folder.scans for record in folder.records(scan)]
     said = {"name": images.resolve().name, "modality": {"0": "CT"}, **(task.header if task else {})}
-    datalist = {**said, **_given(label_merge, label_names, modality, name), **folder.header()}
-    labelled = folder.labels is not None or classes is not None
-    datalist |= in_sections(records, Sections(splits, seed, few, labelled, classes is not None))
+    kinds = {folder.patient(scan).kind for folder in folders for scan in folder.scans}
+    datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": sorted(kinds)}
+    datalist |= {"class_names": folders[0].classes} if folders[0].classes else {}
+    labelled = any(part.labels for part in parts) or classes is not None
+    how = Sections(splits or DEFAULT_SPLITS, seed, few, labelled, classes is not None, given)
+    datalist |= in_sections(records, how)
     if intensity is not None:
         for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
@@ -102,10 +113,51 @@ def make_datalist(
     return datalist
 
 
+def _parts(images: Path, labels: str | Path | None, task: TaskFolder | None, as_given: bool) -> list[Part]:
+    """Where the images and label maps are looked for."""
+    if task is not None:
+        given = [part for part in task.others if as_given and labels is None]
+        first = Part(task.images, task.labels if labels is None else Path(labels), "training" if given else None)
+        for part in task.others if not given else ():
+            logger.warning("%s: not listed, as --splits or --labels is given", part.images)
+        return [first, *given]
+    nested = nested_parts(images) if labels is None else []
+    if nested and not as_given:
+        raise DatalistError(
+            f"{images}: a split must be drawn within one folder of images, as --splits says; found sections with "
+            "images and labels of their own. Leave out --splits to keep the split of the folders."
+        )
+    return nested or [Part(images, None if labels is None else Path(labels), None)]
+
+
+def _given_sections(folders: Sequence["_Folder"], splits: Sequence[float] | None) -> dict[str, str] | None:
+    """Section of each patient as the folders give it; None where they give none, or another split is asked for.
+
+    Raises:
+        DatalistError: a patient in two of them.
+    """
+    found: dict[str, list[dict]] = {}
+    of_folder: dict[Path, str] = {}
+    for folder in folders:
+        own = folder.part.section
+        by_scan = dict.fromkeys(folder.scans, own) if own else sections_of(folder.scans, folder.images, splits is None)
+        for scan, section in by_scan.items():
+            found.setdefault(str(section), []).extend(folder.records(scan))
+            of_folder[folder.images if own else folder.images / scan.name.split("/")[0]] = str(section)
+    if splits is not None or not found:
+        if found:
+            logger.warning(
+                "the split of the folders is not kept, as --splits is given: %s", ", ".join(map(str, of_folder))
+            )
+        return None
+    check_disjoint(found)
+    say_given(of_folder)
+    return {record["patient"]: section for section, records in found.items() for record in records}
+
+
 @dataclass
 class _Folder:
-    images: Path
-    labels: Path | None
+    part: Part
     task: TaskFolder | None
     only: str
     separate: bool
@@ -114,7 +166,15 @@ class _Folder:
     label_of: dict[Scan, str] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
 
-    def read(self, classes: Sequence[str] | None) -> None:
+    @property
+    def images(self) -> Path:
+        return self.part.images
+
+    @property
+    def labels(self) -> Path | None:
+        return self.part.labels
+
+    def read(self) -> None:
         left_out = LeftOut(self.images)
         self.scans = self._joined(find_scans(self.images, left_out, self.labels, self.only))
         left_out.say()
@@ -129,12 +189,12 @@ class _Folder:
             logger.warning("%s: %d scans of this name, each a record of one patient", name, len(found))
         if self.labels is not None:
             self._read_labels()
-        if classes is not None:
-            self.classes = class_names(self.scans, classes, self.images)
         masks = [scan.name for scan in self.scans if is_named_as_label(scan.name)]
         if masks and len(masks) < len(self.scans):
             logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])
-        if self.task and not self.separate:  # a scan has one file then, whatever dataset.json says
+        if (
+            self.task and self.images == self.task.images and not self.separate
+        ):  # a scan has one file then, whatever dataset.json says
             check_task_folder(
                 self.task, len(self.label_of) or len(self.scans), {len(scan.files) for scan in self.scans}
             )
@@ -151,12 +211,8 @@ class _Folder:
 
     def patient(self, scan: Scan) -> PatientKey:
         by_name = scan.patient is None or self.pattern is not None
-        name = without_class(scan.case or scan.name, self.classes)
+        name = without_class(self.part.prefix + (scan.case or scan.name), self.classes)
         return patient_key(name, self.pattern) if by_name else scan.patient
-
-    def header(self) -> dict[str, Any]:
-        kinds = {"patient_keys": sorted({self.patient(scan).kind for scan in self.scans})}
-        return kinds | ({"class_names": self.classes} if self.classes else {})
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)

@@ -11,6 +11,7 @@ from medgenesis.data.patients import alike
 from medgenesis.errors import DatalistError
 
 SECTIONS = ("training", "validation", "test")
+DEFAULT_SPLITS = (0.8, 0.1, 0.1)
 UNLABELED = "unlabeled"
 """The section of scans without label beside labelled ones; pre-training learns from it as from `training`."""
 ALL_SECTIONS = (*SECTIONS, UNLABELED)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medgenesis.data.given_sections import Part
 from medgenesis.data.json_files import read_json_object
 from medgenesis.data.label_names import label_names
 from medgenesis.errors import DatalistError
@@ -23,6 +24,8 @@ class TaskFolder(NamedTuple):
     """Whether file names end in the channel, `_0000`, for certain."""
     expected: int | None
     """Number of training images, where it is said."""
+    others: tuple[Part, ...] = ()
+    """`imagesTs` with `labelsTs`: the test section; `imagesVal` (`imagesVa`) likewise."""
 
 
 def task_folder(folder: Path) -> TaskFolder | None:
@@ -43,9 +46,6 @@ def task_folder(folder: Path) -> TaskFolder | None:
     if isinstance(channels, Mapping):
         header["modality"] = {str(channel): str(name) for channel, name in channels.items()}
     header |= _labels(said.get("labels"), described)
-    for other in ("imagesTs", "imagesVal"):
-        if (root / other).is_dir() and any((root / other).iterdir()):
-            logger.warning("%s: not listed, as it has no part in training; make a list of its own", root / other)
     number = said.get("numTraining")
     labels = root / "labelsTr"
     return TaskFolder(
@@ -54,7 +54,20 @@ def task_folder(folder: Path) -> TaskFolder | None:
         header=header,
         nnunet="file_ending" in said or "channel_names" in said,
         expected=number if isinstance(number, int) else None,
+        others=_others(root),
     )
+
+
+def _others(root: Path) -> tuple[Part, ...]:
+    parts = []
+    for end, section in (("Ts", "test"), ("Val", "validation"), ("Va", "validation")):
+        images, labels = root / f"images{end}", root / f"labels{end}"
+        if images.is_dir() and any(images.iterdir()):
+            if labels.is_dir() and any(labels.iterdir()):
+                parts.append(Part(images, labels, section))
+            else:
+                logger.warning("%s: not listed, as there is no %s; make a list of its own", images, labels.name)
+    return tuple(parts)
 
 
 def check_task_folder(task: TaskFolder, found: int, channels: set[int]) -> None:
