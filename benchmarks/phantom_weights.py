@@ -25,7 +25,7 @@ NARROW = {"_ct": {"width": 3, "spacing_mm": [6, 6, 9]}, "_cxr": {"backbone": "re
 LIST = {"_ct": "datalist.json", "_cxr": "xray_datalist.json"}
 EPOCHS = {  # of pre-training, each stage; of fine-tuning
     "_ct": ({"pretrain_epochs": 5}, {"finetune_epochs": 30, "learning_rate": 0.006}),
-    "_cxr": ({"pretrain_epochs": 6}, {"finetune_epochs": 35, "learning_rate": 0.006}),
+    "_cxr": ({"pretrain_epochs": 6}, {"finetune_epochs": 14, "slabs_per_image": 8, "learning_rate": 0.006}),
 }
 FILES = {"pretrained.pt": "phantom_demo_pretrained.pt", "model.pt": "phantom_demo.pt"}
 
