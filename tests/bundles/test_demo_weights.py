@@ -59,7 +59,7 @@ def test_finetuning_a_copy_asks_for_its_own_weights(copied, tmp_path):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """As `medgenesis phantom data`: of another seed than the training."""
-    return write_phantoms(tmp_path_factory.mktemp("data"), 2, seed=7, split=(0.0, 0.5, 0.5)).parent
+    return write_phantoms(tmp_path_factory.mktemp("data"), 3, seed=7, split=(0.4, 0.3, 0.3)).parent
 
 
 def applied(name, task, data, folder, **settings):
