@@ -62,6 +62,6 @@ class CheckChannelsd(MapTransform):
                 raise VolumeError(
                     f"{volume_name(data[key])}: must have as many channels as the network, {self.channels} "
                     f"(`in_channels`); found {found}. Give files with {self.channels}, or train with --in_channels "
-                    f"{found} on images that all have {found}."
+                    f"{found} on images that all have {found}; a 2.5D bundle takes 1: give it one channel of each."
                 )
         return dict(data)

@@ -77,7 +77,7 @@ def test_every_task_begins_and_ends_alike(name):
         assert config["bundle_root"] == "$medgenesis.bundles.root()"
         weights = re.search(r"settings_of\(@(\w+)\)", config["settings"])
         assert config["settings"].startswith("$medgenesis.bundles.settings(@bundle_root")
-        assert weights or task in ("mine", "dense")
+        assert weights or task == "mine"
         assert ("applied=True" in config["settings"]) == (weights is not None and weights[1] == "weights")
         assert config["initialize"][:2] == [
             "$medgenesis.errors.say_cause_last()",
