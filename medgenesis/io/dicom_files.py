@@ -17,6 +17,7 @@ _TAGS = (
     "SliceThickness NumberOfFrames ImagePositionPatient ImageOrientationPatient SamplesPerPixel PatientID "
     "StudyInstanceUID PhotometricInterpretation"
 ).split()
+_COUNTED = ["InstanceNumber", "ImagesInAcquisition"]  # hints alone: a damaged one is no reason to refuse a file
 _RADIOGRAPHS = {"CR", "DX", "DR", "RG", "MG", "IO"}
 _RADIOGRAPH_CLASSES = {
     f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1")
@@ -107,7 +108,7 @@ def read_header(path: Path) -> pydicom.Dataset | None:
         return None
     try:
         with path.open("rb") as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_TAGS, *_COUNTED], force=True)
             pixels_at = file.tell()
         header.filename = str(path)
         for tag in _TAGS:

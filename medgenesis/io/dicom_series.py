@@ -1,5 +1,6 @@
 """One DICOM series of a folder: chosen, checked for what the common readers pass over, and put in order."""
 
+import contextlib
 import functools
 import logging
 from collections import Counter
@@ -61,6 +62,7 @@ def sorted_series(name: str | Path, headers: list[pydicom.Dataset]) -> list[pydi
     if len(headers) == 1 and is_radiograph(headers[0]):
         return headers
     _check_alike(name, headers)
+    _warn_of_absent(name, headers)
     return _sorted_slices(name, headers)
 
 
@@ -123,6 +125,26 @@ def _check_alike(name: str | Path, headers: list[pydicom.Dataset]) -> None:
                 f"{name}: slices must agree in {tag}; found {values.min(0).tolist()} to {values.max(0).tolist()}, as "
                 "of localizers or several scans in one series. Keep the slices of one scan."
             )
+
+
+def _warn_of_absent(name: str | Path, headers: list[pydicom.Dataset]) -> None:
+    """Slices absent at an end leave no gap: what the files say of their number is all that tells."""
+    numbers, counts = _whole_numbers(headers, "InstanceNumber"), _whole_numbers(headers, "ImagesInAcquisition")
+    said = []
+    if numbers and max(numbers) > len(headers):
+        said.append(f"InstanceNumber goes from {min(numbers)} to {max(numbers)}")
+    if counts and max(counts) > len(headers):
+        said.append(f"ImagesInAcquisition is {max(counts)}")
+    if said:
+        once(f"{name}: {len(headers)} slices found, but {' and '.join(said)}: some at an end may be absent")
+
+
+def _whole_numbers(headers: list[pydicom.Dataset], tag: str) -> list[int]:
+    found = []
+    for header in headers:
+        with contextlib.suppress(TypeError, ValueError, OverflowError):  # absent, several, or damaged
+            found.append(int(header.get(tag)))
+    return found
 
 
 def _sorted_slices(name: str | Path, headers: list[pydicom.Dataset]) -> list[pydicom.Dataset]:

@@ -172,3 +172,17 @@ def test_what_pydicom_cannot_decode_is_read_by_gdcm(real_data, monkeypatch):
 
     monkeypatch.setattr("pydicom.dataset.Dataset.pixel_array", property(no_decoder))
     np.testing.assert_array_equal(_read(folder)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({}, None),
+        ({"ImagesInAcquisition": 3}, None),
+        ({"ImagesInAcquisition": 7}, "3 slices found, but ImagesInAcquisition is 7: some at an end may be absent"),
+        ({"InstanceNumber": 5}, "3 slices found, but InstanceNumber goes from 5 to 5"),
+    ],
+)
+def test_slices_absent_at_an_end_are_warned_of(write_series, caplog, tags, said):
+    _read(write_series("s", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)], **tags))
+    assert said in caplog.text if said else "absent" not in caplog.text
