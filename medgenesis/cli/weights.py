@@ -29,7 +29,7 @@ _TENSORS_ONLY = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="action", title="actions")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions", help="what to do")
     one = actions.add_parser("list", help="the catalogue", description="The catalogue, or all of one entry.")
     one.add_argument("name", nargs="?", metavar="NAME", help="of an entry: show all that is known of it")
     one = actions.add_parser("inspect", help="what a file is", description="Recognise a file; nothing is written.")

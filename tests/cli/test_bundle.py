@@ -26,11 +26,13 @@ def test_the_command_copies_all_but_what_runs_have_made(name, tmp_path, capsys):
     source = Path(bundles.__file__).resolve().parent / name
     made_by_runs = ("models/", "runs/", "eval/")
     wanted = {path for path in files(source) if not path.startswith(made_by_runs) and "__pycache__" not in path}
-    assert files(tmp_path / "mine") == wanted
+    card, demo = "README.md", {f"models/{path.name}" for path in (source / "models").glob("phantom_demo*")}
+    assert files(tmp_path / "mine") == {card, *demo, *wanted}
     assert {"LICENSE", "configs/metadata.json", "configs/pretrain.yaml"} <= wanted
     for path in wanted:
         assert (tmp_path / "mine" / path).read_bytes() == (source / path).read_bytes()
-        assert not (tmp_path / "mine" / path).is_symlink()
+    links = [path for path in (tmp_path / "mine").rglob("*") if path.is_symlink()]
+    assert [(path.name, str(path.readlink())) for path in links] == [("train.yaml", "finetune.yaml")]
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
