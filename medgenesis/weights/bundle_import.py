@@ -11,6 +11,7 @@ from torch import nn
 
 from medgenesis import __version__
 from medgenesis.bundles.shared import settings as bundle_settings
+from medgenesis.errors import CheckpointError
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.storage.earlier_weights import keep_earlier
@@ -70,7 +71,7 @@ def import_weights(
     if chosen is None and not found.ours:
         logger.warning("%s: not in the catalogue: its terms and its input are not known", path)
     known = {**found.settings, **(chosen.settings if chosen else {}), **(given or {})}
-    network, kept = _network(configs, known, found)
+    network, kept = _network(configs, known, given or {}, found)
     report = load_pretrained(
         network, path, inflate_input=True, partial=partial, tensors_only=tensors_only, head=_head_of(network)
     )
@@ -87,12 +88,20 @@ def import_weights(
     return Imported(models / "pretrained.pt", models / "pretrained.json", found, chosen, report, kept)
 
 
-def _network(configs: Sequence[Path], known: Mapping[str, Any], found: Inspected) -> tuple[nn.Module, dict[str, Any]]:
+def _network(
+    configs: Sequence[Path], known: Mapping[str, Any], given: Mapping[str, Any], found: Inspected
+) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a bundle's config with the settings known of a file, and what is kept among its weights."""
     from monai.bundle import ConfigParser
 
     root = Path(configs[0]).parent.parent
-    shared = bundle_settings(root, ModelSettings(known, str(found.path)))
+    shared = bundle_settings(root, ModelSettings({"in_channels": 1, **known}, str(found.path)))
+    channels = shared["in_channels"]
+    if type(channels) is not int or channels < 1:
+        raise CheckpointError(
+            f"{found.path}: in_channels must be a positive whole number; found {str(channels)[:60]!r}. Type it: "
+            "--set in_channels=1."
+        )
     classifier = found.weights.get("classifier.fc.weight")
     table = SimpleNamespace(
         num_classes=_CLASSES if classifier is None else len(classifier), settings={"cube_size": shared.get("cube_size")}
@@ -107,9 +116,11 @@ def _network(configs: Sequence[Path], known: Mapping[str, Any], found: Inspected
     parser["settings"] = "$known_settings"
     if "table" in config:
         parser["table"] = "$known_table"
-    for name in ("in_channels", *(given for given in known if given in config and given not in shared)):
-        if name in config:
-            parser[name] = known.get(name, 1)
+    if "in_channels" in config:
+        parser["in_channels"] = "$known_settings['in_channels']"
+    for name in given:  # ids of an overlay too; what the user types may be an expression, as in any command
+        if name in parser and name != "in_channels":
+            parser[name] = given[name]
     parser.parse(True)
     network = parser.get_parsed_content("network_def", instantiate=True)
     kept = parser.get_parsed_content("kept", instantiate=True) if "kept" in config else {}

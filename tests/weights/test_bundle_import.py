@@ -1,16 +1,18 @@
 """Published weights into a bundle: what is written, what is kept, and that the tasks after it start from it."""
 
+import contextlib
 import json
 
 import pytest
 import torch
 from helpers.published_2d import backbone_shapes, random_weights
+from monai.bundle import ConfigParser
 from monai.networks.nets import SwinUNETR
 
 from medgenesis import bundles
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D
-from medgenesis.weights import load_pretrained, settings_of
+from medgenesis.weights import load_pretrained, settings_of, with_settings
 from medgenesis.weights.bundle_import import import_weights
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
@@ -119,15 +121,41 @@ def test_another_network_or_not_whole(tmp_path):
     assert not (tmp_path / "models").exists()
 
 
-def test_settings_of_a_file_are_never_read_as_a_config(tmp_path):
-    """A file of our training holds settings; what they say is data."""
-    from medgenesis.weights import with_settings
+def hostile_names():
+    """Every setting of a bundle and every id of its config: whichever a file may hold."""
+    parser = ConfigParser()
+    parser.read_config([str(path) for path in config("models_genesis_ct")])
+    shared = ConfigParser.load_config_file(config("models_genesis_ct")[0].parent / "settings.yaml")
+    return sorted({*shared, *parser.get(), "in_channels", "bundle_root", "network_def"})
 
-    witness = tmp_path / "witness"
-    hostile = {"intensity": f"$open({str(witness)!r}, 'w')", "width": 2, "norm": "batch"}
-    torch.save(with_settings(UNet3D(width=2).state_dict(), hostile), tmp_path / "p.pt")
-    done = import_weights(tmp_path / "p.pt", config("models_genesis_ct"), tmp_path / "models")
-    assert not witness.exists() and done.settings["intensity"] == hostile["intensity"]
+
+def test_settings_of_a_file_are_never_read_as_a_config(tmp_path):
+    """A file of our training holds settings; what they say is data, under whatever name."""
+    needed = {"width": 2, "norm": "batch"}  # to build the network
+    alone = {"in_channels", *needed}
+    for names in (set(hostile_names()) - alone, *({name} for name in alone)):
+        code = {name: f"$open({str(tmp_path / f'witness_{name}')!r}, 'w') and 1" for name in names}
+        torch.save(with_settings(UNet3D(width=2).state_dict(), {**needed, **code}), tmp_path / "p.pt")
+        with contextlib.suppress(Exception):  # many are no value of that setting
+            import_weights(tmp_path / "p.pt", config("models_genesis_ct"), tmp_path / "models")
+    assert not list(tmp_path.glob("witness*"))
+
+
+@pytest.mark.parametrize("channels", ["$1", 0])
+def test_channels_of_a_file_are_a_number(tmp_path, channels):
+    kept = {"width": 2, "norm": "batch", "in_channels": channels}
+    torch.save(with_settings(UNet3D(width=2).state_dict(), kept), tmp_path / "p.pt")
+    with pytest.raises(CheckpointError, match="p.pt: in_channels must be a positive whole number"):
+        import_weights(tmp_path / "p.pt", config("models_genesis_ct"), tmp_path / "models")
+
+
+def test_a_setting_of_an_overlay_goes_before_it(tmp_path):
+    overlay = "features: 4\nnetwork_def: {_target_: medgenesis.networks.UNet3D, width: '@features'}\n"
+    (tmp_path / "mine.yaml").write_text(overlay)
+    torch.save(UNet3D(width=2).state_dict(), tmp_path / "p.pt")
+    configs = [*config("models_genesis_ct"), tmp_path / "mine.yaml"]
+    done = import_weights(tmp_path / "p.pt", configs, tmp_path / "models", given={"features": 2})
+    assert done.report.complete
 
 
 SWIN = """network_def:
