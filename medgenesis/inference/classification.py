@@ -71,8 +71,9 @@ def classify_volumes(
         row |= {f"p_{index}": float(value) for index, value in enumerate(one)}
         row["error"] = None if onehot[i] is None else float(np.abs(one - onehot[i]).max())
         rows.append(row)
+    answered = (folder / "predictions.csv").exists()  # else the report is of the training that has just ended
     for name in ("predictions.csv", "auc.csv", "report.html"):
-        claim_table(folder / name, known_names)
+        claim_table(folder / name, known_names, keep=answered)
     write_table(folder / "predictions.csv", rows, decimals=".6f")
     _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label, seed)
     page = write_run_report(folder, title)

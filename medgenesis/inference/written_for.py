@@ -35,15 +35,20 @@ def claim_names(folder: str | Path, names: OutputNames) -> None:
     _write(folder, {**known, **own})
 
 
-def claim_table(path: str | Path, names: OutputNames) -> None:
+def claim_table(path: str | Path, names: OutputNames, *, keep: bool = True) -> None:
     """Note for which images a table is written; one of other images, or not known of which, is kept in `earlier`.
+
+    Args:
+        path: of the table.
+        names: of all images that it is of.
+        keep: False: what is there is of the run that writes it, and is replaced.
 
     Raises:
         OutputError: it cannot be kept, or the note cannot be written.
     """
     path = Path(path)
     known, own = _read(path.parent), fingerprint([list(key) for key in names.names])
-    if known.get(path.name) != own:
+    if keep and known.get(path.name) != own:
         keep_earlier(path, path.parent / "earlier")
     _write(path.parent, {**known, path.name: own})
 

@@ -64,3 +64,11 @@ def test_a_longer_list_of_the_same_images_goes_on(tmp_path):
     claim_names(tmp_path, OutputNames(records[2:]))
     with pytest.raises(DatalistError, match="2.nii.gz"):
         claim_names(tmp_path, OutputNames([{"image": str(tmp_path / "t" / "2.nii.gz")}]))
+
+
+def test_the_report_of_the_training_that_has_just_ended_is_its_own(tmp_path, volumes):
+    classifier = torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))
+    (tmp_path / "report.html").write_text("of the training")
+    for _ in range(2):
+        classify_volumes(classifier, volumes[0], SimpleInferer(), tmp_path)
+        assert not list(tmp_path.glob("earlier/*"))
