@@ -90,11 +90,14 @@ def _inspect(args: argparse.Namespace) -> str:
 
 
 def _described(found: "Inspected") -> str:
+    from medgenesis.weights.origin import in_words
+
     layout = found.layout
     size = found.path.stat().st_size
+    ours = in_words(found.origin) if found.origin else "of our own training"
     lines = [
         f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
-        f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else "layout: of our own training",
+        f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else f"layout: of medgenesis, {ours}",
         f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, whole and finite",
         f"{found.report}",
         f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",
@@ -125,16 +128,19 @@ def _import(args: argparse.Namespace) -> str:
 
 
 def _said(done: "Imported") -> str:
-    report, entry = done.report, done.entry
+    from medgenesis.weights.origin import in_words
+    from medgenesis.weights.report import percent
+
+    report, origin = done.report, done.origin
     counts = (
-        f"loaded {len(report.matched)} tensors, {report.share:.0%} of the network's values; dropped "
+        f"loaded {len(report.matched)} tensors, {percent(report.share)} of the network's values; dropped "
         f"{len(report.dropped)}; missing {len(report.missing)}; of another shape {len(report.mismatched)}; newly "
         f"initialised {len(report.fresh)}"
     )
-    terms = "terms: not known" if entry is None else f"terms: {entry.in_words()}"
+    terms = f"terms: {in_words(origin)}" if origin else "of our own training, without terms of others"
     lines = [counts, str(report), terms]
-    if entry is not None:
-        lines.append(f"expects: {entry.expects}")
+    if origin:
+        lines.append(f"expects: {origin.get('expects')}")
     settings = ", ".join(f"{name} {value}" for name, value in done.settings.items())
     return "\n".join([*lines, f"kept with the weights: {settings}", f"written: {done.weights}, {done.sidecar}"])
 

@@ -20,6 +20,7 @@ from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.weights import with_settings
+from medgenesis.weights.origin import origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ class Checkpoints:
         if self.validator is None or self._is_best(engine.state.epoch):
             self._save(engine, "best.pt")
             if self.export is not None and engine.state.rank == 0:
-                save_checkpoint(with_settings(engine.method.network.state_dict(), self.settings), self.export)
+                state = engine.method.network.state_dict()
+                save_checkpoint(with_settings(state, self.settings, origin_of(engine.method)), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
         if self._agreed_to_stop(engine):
             self._stop(engine)
@@ -162,7 +164,7 @@ class Checkpoints:
         if engine.state.rank != 0:
             return
         checkpoint = engine.checkpoint()
-        checkpoint["method"] = with_settings(checkpoint["method"], self.settings)
+        checkpoint["method"] = with_settings(checkpoint["method"], self.settings, origin_of(engine.method))
         if self.validator is not None:
             checkpoint["best_loss"] = float(self.validator.state.best_metric)  # an AUC is NumPy's, which torch refuses
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch

@@ -9,6 +9,7 @@ from torch import nn
 
 from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.weights import with_settings
+from medgenesis.weights.origin import origin_of
 
 
 class SaveWeights:
@@ -36,4 +37,4 @@ class SaveWeights:
         if getattr(engine.state, "interrupted", 0):  # a training that is to be continued
             return
         if engine.state.rank == 0:
-            save_checkpoint(with_settings(self.network.state_dict(), self.settings), self.path)
+            save_checkpoint(with_settings(self.network.state_dict(), self.settings, origin_of(self.network)), self.path)

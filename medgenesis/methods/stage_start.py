@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.weights.catalog import published
 from medgenesis.weights.load import check_finite
 from medgenesis.weights.momentum_stage import is_momentum_stage, momentum_stage_keys
+from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 
 _DISCRIMINATION, _QUEUE, _COUNT = "discrimination.", "discrimination.queue.", "discrimination.batches"
 
@@ -74,6 +77,13 @@ def initialise_from_stage(
     carried = {name: found[name] for name in wanted}
     check_finite(carried, source)
     method.load_state_dict({**own, **carried})
+    if isinstance(content.get("state_dict"), Mapping):  # published: Adam's or CAiD's, of the same terms
+        among = [published(name) for name in ("adam", "caid-id", "caid")]
+        origin = published_origin(among, {} if isinstance(previous, Mapping) else {"file": Path(previous).name})
+    else:
+        origin = kept_origin(content)
+    if origin is not None:
+        set_origin(method, origin)
     return method
 
 

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 def keep_earlier(weights: str | Path, folder: str | Path) -> Path | None:
     """Keep a file of weights that a new run is about to replace, under its name, with a number where there are several.
 
+    What stands beside it and tells its origin (the same name, `.json`) goes with it, and stays beside no others.
+
     Args:
         weights: the file; absent, nothing is done.
         folder: receives it; made if absent.
@@ -32,6 +34,7 @@ def keep_earlier(weights: str | Path, folder: str | Path) -> Path | None:
     number = 1
     while kept.exists():
         if kept.samefile(weights) or file_fingerprint(kept) == file_fingerprint(weights):
+            _move_beside(weights, kept)
             return kept
         number += 1
         kept = folder / f"{weights.stem}_{number}{weights.suffix}"
@@ -40,5 +43,12 @@ def keep_earlier(weights: str | Path, folder: str | Path) -> Path | None:
             os.link(weights, beside)
         except OSError:  # another disk, or a file system without second names
             shutil.copyfile(weights, beside)
+    _move_beside(weights, kept)
     logger.info("%s is of an earlier run: kept as %s", weights, kept)
     return kept
+
+
+def _move_beside(weights: Path, kept: Path) -> None:
+    beside = weights.with_suffix(".json")
+    if weights.suffix == ".pt" and beside.is_file():
+        beside.replace(kept.with_suffix(".json"))

@@ -17,14 +17,20 @@ from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.weights.catalog import Published, chosen_entry
 from medgenesis.weights.inspection import Inspected, inspect_weights
-from medgenesis.weights.pretrained import OPTIONAL_PARTS, load_pretrained
+from medgenesis.weights.kept import FRESH, keep
+from medgenesis.weights.origin import published_origin
+from medgenesis.weights.pretrained import load_pretrained
 from medgenesis.weights.report import WeightsReport
 from medgenesis.weights.settings import ModelSettings, with_settings
-from medgenesis.weights.sidecar import origin_of, sidecar_text
+from medgenesis.weights.sidecar import sidecar_of, sidecar_text, source_of
 
 logger = logging.getLogger(__name__)
 
 _CLASSES = 44  # of the published discovery, where the file has no head of classes
+
+
+# how images are prepared: of a file that does not tell, the bundle's are not kept as if the network had seen such
+_OF_IMAGES = {"intensity", "spacing_mm", "cube_size", "size", "step_mm", "axis", "crop_criterion", "preset"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Imported:
     entry: Published | None
     report: WeightsReport
     settings: Mapping[str, Any]
+    origin: Mapping[str, Any] | None
 
 
 def import_weights(
@@ -67,25 +74,33 @@ def import_weights(
         OutputError: the folder cannot be written.
     """
     found = inspect_weights(path, tensors_only=tensors_only, any_network=True)
-    chosen = chosen_entry(path, found.among, entry)
+    chosen = chosen_entry(path, found.among, entry, found.possible, found.ours)
     if chosen is None and not found.ours:
         logger.warning("%s: not in the catalogue: its terms and its input are not known", path)
     known = {**found.settings, **(chosen.settings if chosen else {}), **(given or {})}
     network, kept = _network(configs, known, given or {}, found)
+    if "intensity" not in kept:
+        expects = chosen.expects if chosen else (found.origin or {}).get("expects", "not known")
+        logger.warning(
+            "%s: its intensities (%s) are no setting here: that of the bundle's tasks counts, which may be another; "
+            "prepare the images so, and type --set intensity=RULE where a rule of ours is theirs",
+            path,
+            expects,
+        )
     report = load_pretrained(
         network, path, inflate_input=True, partial=partial, tensors_only=tensors_only, head=_head_of(network)
     )
+    # what the file has not is not saved as if it had been learnt
     state = network.state_dict()
-    if all(key.startswith(OPTIONAL_PARTS) for key in report.fresh) and not partial:
-        # what the file has not is not saved as if it had been learnt
-        state = {key: value for key, value in state.items() if key not in report.fresh}
-    for name in ("pretrained.pt", "pretrained.json"):
-        keep_earlier(models / name, models / "earlier")
-    save_checkpoint(with_settings(state, kept), models / "pretrained.pt")
-    origin = origin_of(found, chosen, report, kept, version=__version__, partial=partial)
+    fresh = [key for key in state if key not in report.matched]
+    state = {key: value for key, value in state.items() if key not in fresh}
+    origin = found.origin if found.ours else published_origin([chosen] if chosen else [], source_of(found))
+    keep_earlier(models / "pretrained.pt", models / "earlier")
+    save_checkpoint(keep(with_settings(state, kept, origin), FRESH, fresh or None), models / "pretrained.pt")
+    sidecar = sidecar_of(found, origin, report, kept, version=__version__, partial=partial)
     with replacing(models / "pretrained.json") as beside:
-        beside.write_text(sidecar_text(origin), encoding="utf-8")
-    return Imported(models / "pretrained.pt", models / "pretrained.json", found, chosen, report, kept)
+        beside.write_text(sidecar_text(sidecar), encoding="utf-8")
+    return Imported(models / "pretrained.pt", models / "pretrained.json", found, chosen, report, kept, origin)
 
 
 def _network(
@@ -124,7 +139,7 @@ def _network(
     parser.parse(True)
     network = parser.get_parsed_content("network_def", instantiate=True)
     kept = parser.get_parsed_content("kept", instantiate=True) if "kept" in config else {}
-    return network, dict(kept)
+    return network, {name: value for name, value in kept.items() if name in known or name not in _OF_IMAGES}
 
 
 def _head_of(network: nn.Module) -> str | None:

@@ -110,13 +110,21 @@ def candidates(
     return [entry for entry in fitting if entry.named(path)] or fitting
 
 
-def chosen_entry(path: str | Path, among: Sequence[Published], given: str | None) -> Published | None:
+def chosen_entry(
+    path: str | Path,
+    among: Sequence[Published],
+    given: str | None,
+    possible: Sequence[Published] = (),
+    ours: bool = False,
+) -> Published | None:
     """The one model that a file is; None: none of the catalogue.
 
     Args:
         path: the file, for messages.
         among: what it may be (``candidates``).
         given: the name that the user gives, or None.
+        possible: what it may be under another name; of these the user may name one.
+        ours: it is of our training, or an import, which holds its own origin.
 
     Raises:
         ValueError: no such name.
@@ -126,10 +134,16 @@ def chosen_entry(path: str | Path, among: Sequence[Published], given: str | None
         return None
     if given is not None:
         entry = published(given)
-        if among and entry not in among and entry.layout != among[0].layout:
-            names = ", ".join(one.name for one in among)
+        if ours:
             raise CheckpointError(
-                f"{path}: must be a file of {given}; found keys of another layout. It may be {names}: give one of them."
+                f"{path}: must be a published file, to be {given}; found one of medgenesis, which holds its own "
+                "origin. Leave --entry out."
+            )
+        if entry not in (*among, *possible):
+            names = ", ".join(dict.fromkeys(one.name for one in (*among, *possible))) or "none of the catalogue"
+            raise CheckpointError(
+                f"{path}: must be a file of {given}; found keys, a network or a checksum of another. It may be "
+                f"{names}: give that, or --entry {OTHER}."
             )
         return entry
     if len(among) == 1:

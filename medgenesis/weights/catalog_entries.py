@@ -14,6 +14,7 @@ _IMAGENET_INPUT = "[0, 1] less ImageNet's mean, divided by its deviation; three 
 _PHOTOGRAPHS = {"input_normalisation": "imagenet"}
 _R50: dict[str, Any] = {"backbone": "resnet50", **_PHOTOGRAPHS}
 _GENESIS: dict[str, Any] = {"intensity": "ct", "cube_size": [64, 64, 32]}
+_SWIN: dict[str, Any] = {"intensity": "ct", "cube_size": [96, 96, 96], "spacing_mm": [1.5, 1.5, 2.0]}
 _HF = "https://huggingface.co"
 _FB = "https://dl.fbaipublicfiles.com"
 _STUDY = "SSL transfer study (Anton et al. 2022)"
@@ -94,7 +95,8 @@ def _voco(name: str, title: str, files: str, learnt: str, **more: Any) -> dict[s
         files,
         "SwinUNETR v2, feature size 48 (B), 96 (L) or 192 (H)",
         learnt_from=learnt,
-        expects="CT in HU, window scaled to [0, 1]; cubes of 96; 1.5 mm",
+        expects="CT in HU, a window (its program says which) scaled to [0, 1]; cubes of 96; 1.5 mm",
+        settings={"cube_size": [96, 96, 96], "spacing_mm": [1.5, 1.5, 1.5]},
         terms="Apache-2.0 (its repository)",
         commercial=True,
         address=f"{_HF}/Luffy503/VoCo",
@@ -119,7 +121,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     _genesis(
         "models-genesis-nnunet", "Models Genesis for nnU-Net v1", "nnunet-v1", "genesis_nnunet_luna16_*.model",
         "nnU-Net v1, 5 poolings", address="https://github.com/MrGiovanni/ModelsGenesis/tree/master/competition",
-        expects="CT in HU, + 775.8457, divided by 251.9326",
+        expects="CT in HU, + 775.8457, divided by 251.9326", settings={"cube_size": [64, 64, 32]},
     ),
     _genesis(
         "semantic-genesis", "Semantic Genesis", "semantic-genesis", "*emantic_genesis*.pt *emantic_Genesis*.pt",
@@ -176,7 +178,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     _moco_cxr("r18", "resnet18", "r8w-00001.pth.tar"),
     _moco_cxr("d121", "densenet121", "d1w-00001.pth.tar"),
     _entry(
-        "openmind", "OpenMind (nnssl): MAE, S3D, VoCo, SimCLR, …", "nnssl", "checkpoint_final*.pth *OpenMind*",
+        "openmind", "OpenMind (nnssl): MAE, S3D, VoCo, SimCLR, …", "nnssl", "*OpenMind*",
         "ResEnc-L of nnU-Net",
         learnt_from="OpenMind, 114 000 MR volumes of heads", expects="z-scored MR volumes of 1 mm; cubes of 160",
         terms="CC-BY-4.0", commercial=True, address=f"{_HF}/AnonRes/ResEncL-OpenMind-MAE",
@@ -190,7 +192,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "monai-swin-vit", "MONAI Swin UNETR, self-supervised", "swin-vit", "model_swinvit.pt",
         "SwinUNETR, feature size 48",
         learnt_from="5 050 CT", expects="CT, [-1000, 1000] HU scaled to [0, 1]; 1.5 x 1.5 x 2 mm; cubes of 96",
-        terms="Apache-2.0 (its repository)", commercial=True, settings={"intensity": "ct", "cube_size": [96, 96, 96]},
+        terms="Apache-2.0 (its repository)", commercial=True, settings=_SWIN,
         address="https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/model_swinvit.pt",
     ),
     _voco(

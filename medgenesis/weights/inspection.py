@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 
+from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import Published, candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
 from medgenesis.weights.layouts.layout import Layout
+from medgenesis.weights.layouts.nnssl import is_fold
 from medgenesis.weights.load import check_finite, find_layout, known_layout
+from medgenesis.weights.origin import kept_origin
 from medgenesis.weights.report import WeightsReport
 from medgenesis.weights.settings import kept_settings
 
@@ -30,7 +33,9 @@ class Inspected:
         report: what was dropped and made.
         settings: what is known of the training.
         among: the models of the catalogue that it may be.
-        ours: it is of our own training.
+        possible: all whose keys, network and checksum do not contradict it, whatever its name.
+        ours: it is of our own training, or an import.
+        origin: of ours, the published weights that it began with (`medgenesis.weights.origin`).
     """
 
     path: Path
@@ -41,7 +46,9 @@ class Inspected:
     report: WeightsReport
     settings: Mapping[str, Any]
     among: tuple[Published, ...]
+    possible: tuple[Published, ...] = ()
     ours: bool = False
+    origin: Mapping[str, Any] | None = None
 
     @property
     def values(self) -> int:
@@ -63,22 +70,28 @@ def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False, any_
     path = Path(path)
     content = read_weights_file(path, tensors_only=tensors_only)
     entries = tensors_of(content, str(path), tensors_only=tensors_only)
+    if is_fold(entries):
+        raise CheckpointError(
+            f"{path}: must be weights of a pre-training; found a fold of nnU-Net v2. Give it to `medgenesis nnunet "
+            "import`, which takes its decoder and its plans, too."
+        )
     own = kept_settings(content)
     digests = file_digests(path)
     layout = find_layout(entries) if own is None else None
-    ours = own is not None or _ours(content)
+    ours = own is not None or _ours(content) or kept_origin(content) is not None
     if layout is None and not (any_network or ours):
         layout = known_layout(entries, str(path))  # which says that there is none
     if layout is None:
         check_finite(entries, str(path))
         report = WeightsReport(path.name, "medgenesis" if ours else "no known layout", len(entries))
-        return Inspected(path, digests, entries, None, entries, report, own or {}, (), ours)
+        return Inspected(path, digests, entries, None, entries, report, own or {}, (), (), ours, kept_origin(content))
     weights, dropped = layout.read(entries, str(path))
     check_finite(weights, str(path))
     report = WeightsReport(path.name, layout.name, len(entries), dropped=dropped, made=layout.made(weights))
     known = dict(layout.settings(weights))
     among = tuple(candidates(path, layout, entries, known, digests))
-    return Inspected(path, digests, entries, layout, weights, report, known, among)
+    possible = tuple(candidates("", layout, entries, known, digests))
+    return Inspected(path, digests, entries, layout, weights, report, known, among, possible)
 
 
 def _ours(content: Any) -> bool:

@@ -12,6 +12,7 @@ from medgenesis.data.nnunet.plans import check_plans, plan_of
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.planned import planned_network
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.kept import plain
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, tensors_of
 from medgenesis.weights.report import WeightsReport, compare
@@ -126,7 +127,7 @@ def export_for_nnunet(checkpoint: str | Path, out: str | Path, plan: Mapping[str
         )
     if own is not None:
         _say_differences(own, plan)
-    save_checkpoint({WEIGHTS: kept, "medgenesis": {"plan": _plain(plan)}}, out)
+    save_checkpoint({WEIGHTS: kept, "medgenesis": {"plan": plain(plan)}}, out)
     return report
 
 
@@ -151,9 +152,3 @@ def _say_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> None:
     for name in ("spacing", "axes", "patch_size", "channels"):
         if own.get(name) != other.get(name):
             logger.warning("%s: %s in the weights' plan, %s in that of --plans", name, own.get(name), other.get(name))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -10,11 +11,15 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_stem
+from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
+from medgenesis.weights.digests import file_digests
+from medgenesis.weights.kept import FRESH, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout
+from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
 
 logger = logging.getLogger(__name__)
@@ -75,7 +80,8 @@ def load_pretrained(
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights_file(weights, tensors_only=tensors_only)
     own = network.state_dict()
-    found, layout, dropped = _under_our_keys(tensors_of(content, source, tensors_only=tensors_only), own, source)
+    entries = tensors_of(content, source, tensors_only=tensors_only)
+    found, layout, dropped = _under_our_keys(entries, own, source)
     check_finite(found, source)
     found, others = onto_encoder(found, own)
     absent = _of_parts_absent_in(own, found)
@@ -91,6 +97,9 @@ def load_pretrained(
     fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
     if layout is not None and layout.covers and skip_head != "never":
         fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
+    if skip_head != "never":  # what an import has left out, as it was not of its file
+        lacking = set(kept(content, FRESH, list) or ())
+        fresh = tuple(key for key in own if key in fresh or (key in lacking and key not in found))
     name = "medgenesis" if layout is None else layout.name
     report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
     if partial and report.matched:
@@ -109,6 +118,7 @@ def load_pretrained(
             "what fits: partial=True."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
+    set_origin(network, kept_origin(content) or _published(weights, layout, entries))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
     if layout is not None and layout.settings(found).get("norm") == "batch_always":
@@ -144,6 +154,18 @@ def _under_our_keys(
         return unwrapped, None, ()
     weights, dropped = layout.read(state_dict, source)
     return weights, layout, dropped
+
+
+def _published(
+    weights: str | os.PathLike | Mapping, layout: Layout | None, entries: Mapping[str, torch.Tensor]
+) -> dict | None:
+    """The origin of a published file that is taken as it is; None: of our own, or not known which file it is."""
+    if layout is None or isinstance(weights, Mapping):
+        return None
+    digests = file_digests(weights)
+    known = layout.settings(layout.convert(entries))
+    among = candidates(weights, layout, entries, known, digests)
+    return published_origin(among, {"file": Path(weights).name, **digests})
 
 
 def _under_all_names(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:

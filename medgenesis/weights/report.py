@@ -62,11 +62,11 @@ class WeightsReport:
         ]
         if self.fresh:
             parts.append(_counted("left newly initialised", self.fresh))
-        share = f"{_percent(self.share)} of the network's weights are of the file"
+        share = f"{percent(self.share)} of the network's weights are of the file"
         return f"{head}: " + "; ".join([*parts, *dropped, share]) + "."
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """100 % only where nothing is missing."""
     return "100 %" if share == 1 else f"{min(share, 0.9999):.2%}".replace("%", " %")
 

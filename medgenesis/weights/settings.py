@@ -6,23 +6,19 @@ MONAI Label for example, finds an ordinary state dict, and the file alone is the
 
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import read_weights_file, tensors_of
+from medgenesis.weights.kept import ORIGIN, SETTINGS, keep, kept
 from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.load import find_layout
 from medgenesis.weights.pretrained import SCRATCH
 
 logger = logging.getLogger(__name__)
-
-_KEY = "medgenesis settings"
 
 
 class ModelSettings(dict[str, Any]):
@@ -37,22 +33,20 @@ class ModelSettings(dict[str, Any]):
         self.source = source
 
 
-def with_settings(state_dict: Mapping[str, Any], settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def with_settings(
+    state_dict: Mapping[str, Any], settings: Mapping[str, Any] | None, origin: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
     """A state dict that holds what its network was trained with; None: as it is.
 
     Args:
         state_dict: of the network.
         settings: numbers, words, None, and lists and mappings of them.
+        origin: of the published weights that it began with (`medgenesis.weights.origin`), which have terms.
 
     Raises:
         TypeError: another value.
     """
-    if settings is None:
-        return state_dict
-    held = OrderedDict(state_dict)
-    held._metadata = OrderedDict(getattr(state_dict, "_metadata", {}))  # type: ignore[attr-defined]
-    held._metadata[_KEY] = _plain(settings)  # type: ignore[attr-defined]
-    return held
+    return keep(keep(state_dict, SETTINGS, settings), ORIGIN, origin)
 
 
 def settings_of(init: str | os.PathLike | None) -> ModelSettings:
@@ -102,30 +96,11 @@ def _known_of(layout: Layout, state_dict: StateDict, init: str | os.PathLike) ->
 
 def kept_settings(checkpoint: Any) -> dict[str, Any] | None:
     """The settings that are kept in a state dict, or in a checkpoint of training; None: there are none."""
-    if not isinstance(checkpoint, Mapping):
-        return None
-    for held in (checkpoint, checkpoint.get("method"), checkpoint.get("state_dict")):
-        found = getattr(held, "_metadata", {}).get(_KEY)
-        if isinstance(found, Mapping):
-            return dict(found)
-    return None
+    found = kept(checkpoint, SETTINGS)
+    return None if found is None else dict(found)
 
 
 def _short(value: Any) -> str:
     """A value for a line of the log; of a large one its beginning."""
     text = str(value)
     return text if len(text) <= 100 else f"{text[:97]}…"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(
-        f"settings: must be numbers, words, lists and mappings; found {type(value).__name__}. Leave it out."
-    )

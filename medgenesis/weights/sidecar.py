@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from medgenesis.weights.catalog import Published
 from medgenesis.weights.inspection import Inspected
+from medgenesis.weights.origin import published_origin
 from medgenesis.weights.report import WeightsReport
 
 
-def origin_of(
+def sidecar_of(
     found: Inspected,
-    entry: Published | None,
+    origin: Mapping[str, Any] | None,
     report: WeightsReport,
     settings: Mapping[str, Any],
     *,
@@ -22,23 +22,18 @@ def origin_of(
 
     Args:
         found: the file.
-        entry: which of the catalogue it is; None: none.
+        origin: kept among the weights (`medgenesis.weights.origin`); None: the file is of our own training.
         report: how it met the network.
         settings: kept among the weights.
         version: of medgenesis.
         partial: what fitted was taken.
     """
-    known = {
-        "name": entry.name if entry else None,
-        "title": entry.title if entry else "of our own training" if found.ours else "not in the catalogue",
-        "address": entry.address if entry else None,
-        "terms": entry.terms if entry else "not known",
-        "commercial_use": entry.commercial if entry else None,
-        "expects": entry.expects if entry else "not known",
-        "learnt_from": entry.learnt_from if entry else "not known",
-    }
+    known = {**published_origin((), {}), "title": "of our own training"} if origin is None else dict(origin)
+    began_with = known.pop("source")
+    source = source_of(found)
     return {
-        "source": {"file": found.path.name, "bytes": found.path.stat().st_size, **found.digests},
+        "source": source,
+        **({} if began_with in ({}, source) else {"began_with": began_with}),
         **known,
         "layout": found.layout.slug if found.layout else found.report.layout,
         "settings": dict(settings),
@@ -53,6 +48,11 @@ def origin_of(
         "of_another_shape": [list(map(str, one)) for one in report.mismatched],
         "medgenesis": version,
     }
+
+
+def source_of(found: Inspected) -> dict[str, Any]:
+    """Name, size and checksums of a file."""
+    return {"file": found.path.name, "bytes": found.path.stat().st_size, **found.digests}
 
 
 def sidecar_text(origin: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from monai.networks.nets import SwinUNETR
 
 from medgenesis import bundles
 from medgenesis.errors import CheckpointError
+from medgenesis.handlers.save_weights import SaveWeights
 from medgenesis.networks import ResNet25D, UNet3D, UNet25D, YNet3D
+from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.weights import load_pretrained, settings_of, with_settings
 from medgenesis.weights.bundle_import import import_weights
+from medgenesis.weights.inspection import inspect_weights
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
 
@@ -36,6 +40,7 @@ def test_models_genesis(tmp_path):
     kept = settings_of(tmp_path / "models" / "pretrained.pt")
     # batch_always, as published, although the bundle's own setting is batch: fidelity D5
     assert kept["norm"] == "batch_always" and kept["width"] == 2 and kept["intensity"] == "ct"
+    assert "crop_criterion" not in kept  # the bundle's own, of which the file tells nothing
     assert kept["cube_size"] == [64, 64, 32] and kept == done.settings
     origin = json.loads((tmp_path / "models" / "pretrained.json").read_text())
     assert origin["name"] == "models-genesis" and origin["commercial_use"] is False and "ASU" in origin["terms"]
@@ -51,6 +56,41 @@ def test_what_stood_there_is_kept(tmp_path):
         assert settings_of(tmp_path / "models" / "pretrained.pt")["width"] == width
         assert len(list(tmp_path.glob("models/earlier/*"))) == 2 * value
     assert settings_of(tmp_path / "models" / "earlier" / "pretrained.pt")["width"] == 2
+
+
+def test_each_origin_stays_with_its_own_weights(tmp_path):
+    """One of our own without origin, then two imports: the second's predecessor is number 2, and so is its origin."""
+    models, earlier = tmp_path / "models", tmp_path / "models" / "earlier"
+    models.mkdir()
+    torch.save(with_settings(UNet3D(width=2).state_dict(), {"width": 2}), models / "pretrained.pt")
+    for name in ("Genesis_Chest_CT.pt", "Genesis_Chest_CT_2.pt"):
+        _, path = genesis(tmp_path, name=name)
+        import_weights(path, config("models_genesis_ct"), models)
+    assert sorted(path.name for path in earlier.iterdir()) == ["pretrained.pt", "pretrained_2.json", "pretrained_2.pt"]
+    assert json.loads((earlier / "pretrained_2.json").read_text())["source"]["file"] == "Genesis_Chest_CT.pt"
+    keep_earlier(models / "pretrained.pt", tmp_path / "runs" / "earlier")  # as a training begins
+    assert not (models / "pretrained.json").exists() and (tmp_path / "runs/earlier/pretrained.json").is_file()
+
+
+def test_terms_stay_with_what_is_derived(tmp_path):
+    """From a published file through an import, a training and another import."""
+    _, path = genesis(tmp_path)
+    first = import_weights(path, config("models_genesis_ct"), tmp_path / "a").weights
+    for weights, network in ((first, UNet3D(width=2)), (path, UNet3D(width=2, norm="batch_always"))):
+        load_pretrained(network, weights)
+        SaveWeights(tmp_path / "trained.pt", network, {"width": 2})(SimpleNamespace(state=SimpleNamespace(rank=0)))
+        found = inspect_weights(tmp_path / "trained.pt")
+        assert found.origin["name"] == "models-genesis" and found.origin["trained_further"]
+        again = import_weights(tmp_path / "trained.pt", config("models_genesis_ct"), tmp_path / "b")
+        sidecar = json.loads(again.sidecar.read_text())
+        assert sidecar["commercial_use"] is False and "ASU" in sidecar["terms"] and sidecar["trained_further"]
+        assert sidecar["source"]["file"] == "trained.pt"
+        assert sidecar["began_with"]["file"] == "Genesis_Chest_CT.pt"
+    torch.save(with_settings(UNet3D(width=2).state_dict(), {"width": 2}), tmp_path / "own.pt")
+    sidecar = json.loads(
+        import_weights(tmp_path / "own.pt", config("models_genesis_ct"), tmp_path / "c").sidecar.read_text()
+    )
+    assert sidecar["title"] == "of our own training" and sidecar["name"] is None
 
 
 def test_four_channels(tmp_path):
@@ -77,6 +117,23 @@ def test_semantic_genesis_with_its_own_number_of_classes(tmp_path):
     done = import_weights(tmp_path / "TransVW_chest_ct.pt", config("semantic_genesis_ct"), tmp_path / "models")
     assert done.entry.name == "transvw" and not done.report.fresh and done.report.complete
     assert len(torch.load(done.weights, weights_only=True)["classifier.fc.bias"]) == 5
+
+
+def test_what_was_taken_in_part_stays_in_part(tmp_path):
+    """The rest is neither saved as if learnt nor taken for loaded later; two imports are the same file."""
+    weights = UNet3D(width=2).state_dict()
+    torch.save({key: value for key, value in weights.items() if "levels.2" not in key}, tmp_path / "part.pt")
+    read = []
+    for folder in ("a", "b"):
+        done = import_weights(tmp_path / "part.pt", config("models_genesis_ct"), tmp_path / folder, partial=True,
+                              given={"width": 2})  # fmt: skip
+        read.append(torch.load(done.weights, weights_only=True))
+    assert read[0].keys() == read[1].keys() == set(done.report.matched)
+    assert all(torch.equal(value, read[1][key]) for key, value in read[0].items())
+    report = load_pretrained(UNet3D(width=2), done.weights)
+    assert report.share == done.report.share < 1 and set(report.fresh) == set(weights) - set(read[0])
+    with pytest.raises(CheckpointError, match="missing in the file"):  # to apply it: nothing may be unlearnt
+        load_pretrained(UNet3D(width=2), done.weights, skip_head="never")
 
 
 def moco(folder, name="moco_v2_800ep_pretrain.pth.tar"):
@@ -175,6 +232,7 @@ def test_a_network_of_monai_by_an_overlay(tmp_path, caplog):
     torch.save(source.state_dict(), tmp_path / "swin_unetr.pt")
     done = import_weights(tmp_path / "swin_unetr.pt", configs, tmp_path / "models")
     assert done.report.complete and not done.report.fresh and "not in the catalogue" in caplog.text
+    assert "intensity" not in done.settings and "its intensities (not known) are no setting here" in caplog.text
     written = torch.load(done.weights, weights_only=True)
     assert all(torch.equal(written[key], value) for key, value in source.state_dict().items())
     published = {
@@ -186,7 +244,8 @@ def test_a_network_of_monai_by_an_overlay(tmp_path, caplog):
     done = import_weights(tmp_path / "model_swinvit.pt", configs, tmp_path / "models")
     origin = json.loads(done.sidecar.read_text())
     assert origin["name"] == "monai-swin-vit" and origin["newly_initialised"] == list(done.report.fresh) != []
-    assert load_pretrained(SwinUNETR(in_channels=1, out_channels=3, feature_size=12), done.weights).complete
+    again = load_pretrained(SwinUNETR(in_channels=1, out_channels=3, feature_size=12), done.weights)
+    assert again.complete and len(again.fresh) == len(done.report.fresh) and again.share < 0.5
     _, other = genesis(tmp_path)
     with pytest.raises(CheckpointError, match="SwinUNETR: must have a key and its shape in common with the file"):
         import_weights(other, configs, tmp_path / "models", partial=True)

@@ -11,6 +11,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.networks.input_normalisation import INPUT_NORMALISATIONS
 from medgenesis.weights import settings_of
 from medgenesis.weights.catalog import CATALOG, candidates, chosen_entry, published
+from medgenesis.weights.contents import Tensors
 from medgenesis.weights.layouts import LAYOUTS
 from medgenesis.weights.load import find_layout
 
@@ -75,6 +76,21 @@ def test_which_one_a_file_may_be(file, prefix, backbone):
     assert [entry.name for entry in found] == FILES[file, prefix, backbone]
 
 
+def test_a_fold_of_nnunet_and_two_of_nnssl():
+    """All are called checkpoint_final.pth; the fold has the keys of OpenMind's encoder, and their terms differ."""
+    keys = ("encoder.stem.convs.0.conv.weight", "encoder.stages.0.blocks.0.conv1.conv.weight")
+    tensors = shapes(dict.fromkeys(keys, (32, 1, 3, 3, 3)))
+    assert find_layout(Tensors(tensors, {"trainer_name": "nnUNetTrainer", "init_args": {}})) is None
+    layout = find_layout(Tensors(tensors))
+    found = candidates("checkpoint_final.pth", layout, tensors, {}, {})
+    assert [entry.name for entry in found] == ["openmind", "nnfoundation-cnn"]
+
+
+def test_what_entries_say_of_intensities_is_what_they_set():
+    assert "intensity" not in published("models-genesis-nnunet").settings
+    assert published("monai-swin-vit").settings["spacing_mm"] == [1.5, 1.5, 2.0]
+
+
 def test_by_its_checksum_whatever_its_name():
     entries = shapes(prefixed("module.encoder_q.", R50))
     layout = find_layout(entries)
@@ -92,8 +108,13 @@ def test_several_must_be_told_apart(caplog):
     assert chosen_entry("best.pth", among, "other") is None and chosen_entry("best.pth", [], None) is None
     with pytest.raises(ValueError, match="entry: must be one of models-genesis, .*; found 'adm'"):
         chosen_entry("best.pth", among, "adm")
-    with pytest.raises(CheckpointError, match="must be a file of voco; found keys of another layout"):
+    with pytest.raises(CheckpointError, match="must be a file of voco; found keys, a network or a checksum of another"):
         chosen_entry("best.pth", among, "voco")
+    with pytest.raises(CheckpointError, match="which holds its own origin. Leave --entry out"):
+        chosen_entry("pretrained.pt", [], "byol", ours=True)
+    with pytest.raises(CheckpointError, match="a.pth: must be a file of byol; .* It may be none of the catalogue"):
+        chosen_entry("a.pth", [], "byol")
+    assert chosen_entry("a.pth", among[:1], "caid-id", among) is among[1]
     assert chosen_entry("a.pth", among[:1], None) is among[0]
     assert "a.pth: taken for adam by its keys alone" in caplog.text
 

@@ -125,7 +125,7 @@ def _published() -> dict[str, torch.Tensor]:
 
 def _settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     stem = weights.get("input_block.conv1.conv.weight")
-    return {"intensity": "ct"} | ({} if stem is None else {"in_channels": stem.shape[1]})
+    return {} if stem is None else {"in_channels": stem.shape[1]}
 
 
 LAYOUT = Layout(

@@ -34,8 +34,13 @@ def architecture_of(plan: Mapping[str, Any]) -> str:
 
 
 def is_nnssl(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Whether a checkpoint holds such a plan, or has the keys of such an encoder."""
-    return bool(plan_of(state_dict)) or all(mark in state_dict for mark in _MARKS)
+    """Whether a checkpoint holds such a plan, or has the keys of such an encoder and is no fold of nnU-Net."""
+    return bool(plan_of(state_dict)) or (all(mark in state_dict for mark in _MARKS) and not is_fold(state_dict))
+
+
+def is_fold(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a checkpoint without such a plan is a training of nnU-Net v2: a segmentation, no pre-training."""
+    return not plan_of(state_dict) and bool({"init_args", "trainer_name"} & set(getattr(state_dict, "beside", {})))
 
 
 def _our_key(key: str, plan: Mapping[str, Any]) -> str | None:
