@@ -94,7 +94,7 @@ def _described(found: "Inspected") -> str:
 
     layout = found.layout
     size = found.path.stat().st_size
-    ours = in_words(found.origin) if found.origin else "of our own training"
+    ours = f"from {in_words(found.origin)}" if found.origin else "of our own training"
     lines = [
         f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
         f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else f"layout: of medgenesis, {ours}",

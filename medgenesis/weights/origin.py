@@ -57,4 +57,4 @@ def in_words(origin: Mapping[str, Any]) -> str:
     """Title and terms in one line."""
     further = ", trained further" if origin.get("trained_further") else ""
     use = {False: " (no commercial use)", None: " (commercial use not stated)"}.get(origin.get("commercial_use"), "")
-    return f"from {origin.get('title')} [{origin.get('name')}]{further}: {origin.get('terms')}{use}"
+    return f"{origin.get('title')} [{origin.get('name')}]{further}: {origin.get('terms')}{use}"

@@ -38,11 +38,11 @@ def test_inspect_import_and_the_next_task(genesis, capsys):
     capsys.readouterr()
     assert cli.main(["weights", "import", genesis, "--bundle", "mine", "-q"]) == 0  # also behind the action
     out = capsys.readouterr().out
-    assert "loaded 106 tensors, 100% of the network's values; dropped 0; missing 0; of another shape 0" in out
+    assert "loaded 106 tensors, 100 % of the network's values; dropped 0; missing 0; of another shape 0" in out
     assert "terms: Models Genesis" in out and "written: " in out
     assert json.loads(Path("mine/models/pretrained.json").read_text())["name"] == "models-genesis"
     assert cli.main(["weights", "inspect", "mine/models/pretrained.pt"]) == 0
-    assert "layout: of our own training" in capsys.readouterr().out
+    assert "layout: of medgenesis, from Models Genesis [models-genesis]: ASU" in capsys.readouterr().out
 
 
 def test_a_bundle_of_the_package_writes_below_the_current_folder(genesis, tmp_path):

@@ -45,6 +45,7 @@ def test_what_is_no_number_is_said_and_never_the_best(caplog):
 def test_a_best_metric_of_numpy_is_saved_as_a_number(tmp_path):
     """Area under the curve is NumPy's; torch reads no NumPy scalar with `weights_only=True`."""
     state = SimpleNamespace(best_metric=np.float64(0.75), best_metric_epoch=3)
-    engine = SimpleNamespace(state=SimpleNamespace(rank=0), checkpoint=lambda: {"method": {"w": torch.ones(1)}})
+    engine = SimpleNamespace(state=SimpleNamespace(rank=0), method=torch.nn.Identity())
+    engine.checkpoint = lambda: {"method": {"w": torch.ones(1)}}
     Checkpoints(tmp_path, SimpleNamespace(state=state))._save(engine, "last.pt")
     assert torch.load(tmp_path / "last.pt", weights_only=True)["best_loss"] == 0.75
