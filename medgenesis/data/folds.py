@@ -10,27 +10,32 @@ from medgenesis.errors import DatalistError
 logger = logging.getLogger(__name__)
 
 
-def patient_folds(records: Sequence[Mapping[str, Any]], count: int, seed: int = 0, by_class: bool = False) -> list[int]:
+def patient_of(record: Mapping[str, Any]) -> str:
+    """Whose a record is; one without `patient` counts as a patient of its own."""
+    return str(record.get("patient", record["image"]))
+
+
+def patient_folds(records: Sequence[Mapping[str, Any]], count: int, seed: int = 0) -> list[int]:
     """The fold of each record; all records of a patient are in one.
 
     Patients, in an order that the seed decides and that stays when others come or go, are dealt out to the folds in
-    turn; of each class in turn where asked.
+    turn; of each class in turn where all records have a `class`.
 
     Args:
         records: as from `load_datalist`; one without `patient` counts as a patient of its own.
         count: of folds.
         seed: of the order.
-        by_class: deal out the patients of each class by themselves, by the `class` of their first record.
 
     Raises:
         DatalistError: fewer than 2 folds, or fewer patients than folds.
     """
-    owners = [str(record.get("patient", record["image"])) for record in records]
+    owners = [patient_of(record) for record in records]
     if not 2 <= count <= len(set(owners)):
         raise DatalistError(
             f"folds: must be from 2 to the number of patients with labels; found {count} folds and {len(set(owners))} "
             "patients. Give another number."
         )
+    by_class = all("class" in record for record in records)  # that of a patient's first record
     strata = {
         owner: record.get("class") if by_class else None
         for owner, record in zip(owners[::-1], records[::-1], strict=True)
@@ -55,7 +60,7 @@ def in_fold(datalist: Mapping[str, Any], count: int, fold: int, seed: int = 0) -
     if not 0 <= fold < count:
         raise DatalistError(f"fold: must be from 0 to {count - 1}; found {fold}. Folds are counted from 0.")
     records = [*datalist.get("training", ()), *datalist.get("validation", ())]
-    folds = patient_folds(records, count, seed, by_class=all("class" in record for record in records))
+    folds = patient_folds(records, count, seed)
     held_out = [record for record, own in zip(records, folds, strict=True) if own == fold]
     training = [record for record, own in zip(records, folds, strict=True) if own != fold]
     made = {**datalist, "training": training, "validation": held_out}

@@ -1,8 +1,11 @@
 """The area under the ROC curve, with an interval that knows that a patient's images are alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high")
 
 
 def auc_interval(
@@ -47,6 +50,27 @@ def auc_interval(
     drawn = np.array(found)[np.isfinite(found)]
     low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
     return _auc(truth, np.ones(len(truth)), starts), float(low), float(high)
+
+
+def auc_table(
+    truth: np.ndarray, scores: np.ndarray, patients: Sequence[object], *, multi_label: bool, seed: int = 0
+) -> list[dict[str, Any]]:
+    """A row of `auc.csv` for each class; of two that exclude each other the second alone, for both have the same.
+
+    Args:
+        truth: 0 or 1 of each record and class, (N, C).
+        scores: likewise, higher where 1 is likelier.
+        patients: whose each record is, (N,).
+        multi_label: the classes are findings, of which several may be present.
+        seed: of the bootstrap.
+    """
+    classes, rows = scores.shape[1], []
+    for index in range(1 if not multi_label and classes == 2 else 0, classes):
+        own = truth[:, index]
+        figures = auc_interval(own, scores[:, index], patients, seed=seed)
+        numbers = (None if np.isnan(one) else one for one in figures)
+        rows.append(dict(zip(AUC_COLUMNS, (index, len(own), int(own.sum()), *numbers), strict=True)))
+    return rows
 
 
 def _auc(truth: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> float:

@@ -11,15 +11,13 @@ from monai.inferers import Inferer
 from monai.networks.utils import eval_mode
 from torch import nn
 
-from medgenesis.inference.auc import auc_interval
+from medgenesis.inference.auc import AUC_COLUMNS, auc_table
 from medgenesis.inference.written_for import claim_table
 from medgenesis.io.naming import names_for
 from medgenesis.report import write_run_report
 from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
-
-AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high")
 
 
 @torch.no_grad()
@@ -95,16 +93,15 @@ def _in_words(truth: np.ndarray | None) -> str:
 def _write_auc(
     path: Path, probabilities: np.ndarray, onehot: list, patients: list[str], multi: bool, seed: int
 ) -> None:
-    """A row a class; of two classes that exclude each other the second alone, for both have the same."""
+    """Of the records whose class is known."""
     known = [i for i, one in enumerate(onehot) if one is not None]
-    classes = probabilities.shape[1]
-    rows = []
-    for index in range(1 if not multi and classes == 2 else 0, classes):
-        truth = np.array([onehot[i][index] for i in known], dtype=int)
-        whose = [patients[i] for i in known]
-        auc, low, high = auc_interval(truth, probabilities[known, index], whose, seed=seed)
-        numbers = (None if np.isnan(one) else one for one in (auc, low, high))
-        rows.append((index, len(known), int(truth.sum()), *numbers))
-        if not np.isnan(auc):
-            logger.info("class %d: AUC %.3f [%.3f, %.3f], %d records", index, auc, low, high, len(known))
+    truth = np.array([onehot[i] for i in known], dtype=int).reshape(len(known), probabilities.shape[1])
+    rows = auc_table(truth, probabilities[known], [patients[i] for i in known], multi_label=multi, seed=seed)
+    for row in rows:
+        if row["auc"] is not None:
+            logger.info("class %d: AUC %.3f [%s], %d records", row["class"], row["auc"], _ends(row), row["records"])
     write_table(path, rows, AUC_COLUMNS, decimals=".5f")
+
+
+def _ends(row: Mapping[str, Any]) -> str:
+    return "–" if row["low"] is None else f"{row['low']:.3f}, {row['high']:.3f}"

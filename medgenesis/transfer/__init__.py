@@ -28,7 +28,6 @@ from medgenesis.transfer.dense import (
     whole_figures,
 )
 from medgenesis.transfer.protocols import (
-    bootstrap_interval,
     compare_few_labels,
     cross_validate,
     dice_after_finetuning,
@@ -39,7 +38,6 @@ __all__ = [
     "EmbeddingMap",
     "LandmarkMatches",
     "RawPixels",
-    "bootstrap_interval",
     "compare_few_labels",
     "cross_validate",
     "dense_baselines",

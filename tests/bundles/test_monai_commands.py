@@ -134,7 +134,10 @@ def network_of_json(folder):
 def test_infer_json_says_what_inference_yaml_says(name):
     """`load` builds the network from the one, `run` from the other: weights must mean the same in both."""
     configs = bundles.path(name) / "configs"
-    plain, own = json.loads((configs / "infer.json").read_text()), yaml.safe_load((configs / "inference.yaml").read_text())
+    plain, own = (
+        json.loads((configs / "infer.json").read_text()),
+        yaml.safe_load((configs / "inference.yaml").read_text()),
+    )
     named = {value[1:] for value in own["network_def"].values() if str(value).startswith("@")}
     for id in ("network_def", "settings", "weights", *named):
         assert plain[id] == own[id], id

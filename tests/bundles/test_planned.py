@@ -17,6 +17,7 @@ from medgenesis.cli.configs import find_bundle
 from medgenesis.data import write_datalist
 from medgenesis.data.nnunet import plan_of, preprocessed_datalist
 from medgenesis.storage.checkpoint import read_checkpoint
+from medgenesis.storage.tables import read_table
 from medgenesis.weights import settings_of
 
 METHODS = bundles.can_be_planned()
@@ -90,11 +91,12 @@ def test_other_bundles_and_full_folders_are_refused(tmp_path):
 TINY = {"pretrain_epochs": 1, "patches_per_image": 1, "finetune_epochs": 1, "num_workers": 0, "device": "cpu"}
 
 
-def run(root, task, datalist, kind="train", **settings):
+def run(root, task, datalist, kind="train", overlays=(), **settings):
     content = (root / "configs" / f"{task}.yaml").read_text()
     tiny = {name: value for name, value in TINY.items() if re.search(rf"^{name}:", content, re.MULTILINE)}
     given = {"datalist": str(datalist), **tiny, **settings}
-    workflow = ConfigWorkflow([str(root / "configs" / f"{task}.yaml")], workflow_type=kind, logging_file=False, **given)
+    files = [str(root / "configs" / f"{name}.yaml") for name in (task, *overlays)]
+    workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **given)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
@@ -123,6 +125,15 @@ def test_the_whole_way_from_arrays_to_label_maps_of_raw_images(tmp_path, method,
     image, labels = nibabel.load(tmp_path / "raw.nii.gz"), nibabel.load(found)
     assert labels.shape == image.shape
     np.testing.assert_allclose(labels.affine, image.affine, atol=1e-4)
+    write_image(tmp_path / "label.nii.gz", codes="LPI")
+    label = nibabel.load(tmp_path / "label.nii.gz")
+    drawn = (label.get_fdata() > 50).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(drawn, label.affine), tmp_path / "label.nii.gz")
+    labelled = [{**records[0], "label": str(tmp_path / "label.nii.gz")}]
+    write_datalist({"test": labelled, "validation": labelled, "training": labelled}, tmp_path / "labelled.json")
+    run(root, "finetune", tmp_path / "labelled.json", overlays=["evaluate"], output_dir=str(tmp_path / "measured"))
+    (case,) = read_table(tmp_path / "measured" / "evaluation" / "cases.csv")
+    assert float(case["reference_ml"]) == pytest.approx(drawn.sum() * 0.002, rel=1e-3)  # of its own grid
     run(root, "embed", tmp_path / "raw.json", kind="infer", output_dir=str(tmp_path / "e"))
     assert len((tmp_path / "e" / "embeddings.csv").read_text().splitlines()[0].split(",")) == 13
     run(root, "restore", tmp_path / "raw.json", kind="infer", output_dir=str(tmp_path / "r"))

@@ -32,7 +32,7 @@ def test_a_patient_is_in_one_fold_and_folds_are_even(owners, count, seed):
 
 def test_classes_are_dealt_out_by_themselves():
     records = [{"image": f"{i}", "patient": str(i), "class": int(i < 4)} for i in range(12)]
-    folds = patient_folds(records, 4, by_class=True)
+    folds = patient_folds(records, 4)
     assert Counter(fold for fold, record in zip(folds, records, strict=True) if record["class"]) == dict.fromkeys(
         range(4), 1
     )

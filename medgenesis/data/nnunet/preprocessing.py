@@ -32,6 +32,7 @@ def nnunet_preprocessing(
     num_classes: int | None = None,
     allow_missing_keys: bool = False,
     in_channels: int | None = None,
+    resample_labels: bool = True,
 ) -> Preprocessing:
     """The steps from file names to volumes, as `medgenesis.data.preprocessing`, but those of nnU-Net.
 
@@ -47,6 +48,8 @@ def nnunet_preprocessing(
         num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
         in_channels: an image must have so many channels; None: those of the plan.
+        resample_labels: False leaves label maps at the spacing and size that they have (axes in order all the same), to
+            be compared with answers that are brought back to them.
 
     Returns:
         A MONAI `Compose`, invertible by `Invertd`.
@@ -72,10 +75,11 @@ def nnunet_preprocessing(
         steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
     if label_keys and num_classes is not None:
         steps.append(CheckClassesd(label_keys, num_classes, **lenient))
+    resampled = every if resample_labels else keys
     steps += [
-        CropToContentd(every, keys[0]),
+        CropToContentd(resampled, keys[0]),
         NormaliseRawd(keys, plan["channels"], allow_missing_keys=True),
-        ResampleRawd(every, plan["spacing"], label_keys=label_keys, **plan["resampling"], allow_missing_keys=True),
+        ResampleRawd(resampled, plan["spacing"], label_keys=label_keys, **plan["resampling"], allow_missing_keys=True),
     ]
     return Preprocessing(steps)
 

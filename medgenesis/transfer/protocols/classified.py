@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigWorkflow
 
+from medgenesis.data import check_classes, check_findings
 from medgenesis.inference import classify_volumes
-
-_NEVER = 10**9  # epochs between validations: the last network answers
+from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
 
 
 def predictions_after_classifying(
@@ -35,22 +34,19 @@ def predictions_after_classifying(
 
     Returns:
         Probabilities (records, classes).
+
+    Raises:
+        DatalistError: a record without its class or findings.
+        ValueError: a plateau or patience, which would follow the test records.
+        VolumeError: a record that cannot be used.
     """
-    settings = {
-        "bundle_root": str(Path(folder).absolute()),
-        "init": init,
-        "seed": seed,
-        "val_interval": _NEVER,
-        "train#dataset#data": tuple(training),  # tuples: what is in a list or mapping would be parsed, and run
-        "validate#dataset#data": tuple(test),
-        "run": ["$@train#trainer.run()"],
-        **(overrides or {}),
-    }
-    workflow = ConfigWorkflow(
-        config_file=[str(path) for path in configs], workflow_type="train", logging_file=False, **settings
-    )
-    workflow.initialize()
-    workflow.run()
+    workflow = prepare_training(configs, training, test, folder, init=init, seed=seed, overrides=overrides)
     parser = workflow.parser
+    multi_label = bool(parser.get("multi_label", False))
+    check = check_findings if multi_label else check_classes  # the configs' own stands where the records were put
+    check([*training, *test], parser.get_parsed_content("num_classes"))
+    workflow.initialize()
+    check_all_used(workflow, training, test)
+    workflow.run()
     parts = (parser.get_parsed_content(id) for id in ("network", "validate#dataset", "validate#inferer"))
-    return classify_volumes(*parts, folder, multi_label=bool(parser.get("multi_label", False)))
+    return classify_volumes(*parts, folder, multi_label=multi_label)

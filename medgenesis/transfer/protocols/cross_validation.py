@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.bundle import ConfigParser
 
-from medgenesis.data import datalist_header, load_datalist
-from medgenesis.data.folds import patient_folds
-from medgenesis.inference.auc import auc_interval
+from medgenesis.data import datalist_header
+from medgenesis.data.folds import patient_folds, patient_of
+from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table
 from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
@@ -20,12 +21,12 @@ from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
 from medgenesis.transfer.protocols.few_labels import dice_after_finetuning
+from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
 
 logger = logging.getLogger(__name__)
 
 TASKS = {"finetune": "cases.csv", "classify": "predictions.csv"}
-AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high", "mean_of_folds")
 
 
 def cross_validate(
@@ -41,9 +42,10 @@ def cross_validate(
 ) -> str:
     """Fine-tune (or train a classifier) once a fold on the other folds' patients, and answer the fold with it.
 
-    The sections `training` and `validation` are cut into folds by patient, for `classify` by class too; `test` is not
-    touched. The last weights of each run answer, since choosing the best on the fold would flatter. A finished fold is
-    kept and not repeated with the same settings, lists, files and checkpoint; a stopped one continues.
+    The sections `training` and `validation` are cut into folds by patient, where all records have a class by class too;
+    `test` is not touched. The last weights of each run answer, since choosing the best on the fold would flatter; Dice
+    and distances are measured on the images' own grid. A finished fold is kept and not repeated with the same settings,
+    lists, files and checkpoint; a stopped one continues.
 
     Args:
         configs: the bundle's `finetune.yaml` or `classify.yaml`, and overlays.
@@ -60,7 +62,7 @@ def cross_validate(
         The summary in Markdown, with 95 % intervals of a bootstrap over patients.
 
     Raises:
-        ValueError: another task.
+        ValueError: another task; a plateau or patience, which would follow the fold.
         DatalistError: fewer patients than folds.
     """
     if task not in TASKS:
@@ -68,18 +70,27 @@ def cross_validate(
     folder = Path(folder)
     hold_folder(folder)
     overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}
-    records = [record for section in ("training", "validation") for record in load_datalist(datalist, section)]
-    parts = patient_folds(records, folds, seed, by_class=task == "classify")
+
+    def read(section: str) -> list[dict]:
+        return usable_records(datalist, section, overrides.get("on_error"), labels=task == "finetune")
+
+    records = [record for section in ("training", "validation") for record in read(section)]
+    parts = patient_folds(records, folds, seed)
     header = datalist_header(datalist)
-    also = {"labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
+    measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
+    also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
     for fold in track(range(folds), "folds"):
         training = [record for record, part in zip(records, parts, strict=True) if part != fold]
         held_out = [record for record, part in zip(records, parts, strict=True) if part == fold]
         _once(folder / f"fold_{fold}", task, configs, training, held_out, init, seed, overrides, also)
     numbers = [[i + 1 for i, part in enumerate(parts) if part == fold] for fold in range(folds)]
-    patients = {i + 1: str(record.get("patient", record["image"])) for i, record in enumerate(records)}
-    pool = _pool_cases if task == "finetune" else _pool_predictions
-    text = pool(folder, numbers, patients, seed)
+    patients = {i + 1: patient_of(record) for i, record in enumerate(records)}
+    if task == "finetune":
+        text = _pool_cases(folder, numbers, patients, seed)
+    else:
+        parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in configs]))
+        multi_label = bool(overrides.get("multi_label", parser.get("multi_label", False)))
+        text = _pool_predictions(folder, numbers, patients, seed, multi_label)
     page = write_run_report(folder, f"Cross-validation, {folds} folds")
     logger.info("written: %s, %s", folder / TASKS[task], page)
     return text
@@ -126,30 +137,31 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
     return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(patients.values()))} patients."])
 
 
-def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int) -> str:
+def _pool_predictions(
+    folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int, multi_label: bool
+) -> str:
     """The answers of all folds in one table; the AUC of each class over all, and its mean over folds."""
     rows = []
     for fold, own in enumerate(numbers):
         for row in read_table(folder / f"fold_{fold}" / "predictions.csv"):
             rows.append({**row, "record": own[int(row["record"]) - 1], "fold": fold})
     write_table(folder / "predictions.csv", rows)
-    columns = [name for name in rows[0] if name.startswith("p_")]
-    truth = np.array([[int(one) for one in row["truth"].split()] for row in rows])
-    multi = truth.shape[1] == len(columns) > 1
-    found = np.array([[float(row[name]) for name in columns] for row in rows])
+    found = np.array([[float(value) for name, value in row.items() if name.startswith("p_")] for row in rows])
+    words = [[int(one) for one in row["truth"].split()] for row in rows]
+    truth = np.array(words if multi_label else [np.eye(found.shape[1], dtype=int)[one] for (one,) in words])
     owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
-    table = []
-    for index in range(1 if not multi and len(columns) == 2 else 0, len(columns)):
-        known = truth[:, index] if multi else (truth[:, 0] == index).astype(int)
-        auc, low, high = auc_interval(known, found[:, index], owners, seed=seed)
-        each = [auc_interval(known[parts == fold], found[parts == fold, index], draws=0)[0] for fold in set(parts)]
-        figures = (None if np.isnan(one) else one for one in (auc, low, high, np.nanmean(each)))
-        table.append(dict(zip(AUC_COLUMNS, (index, len(known), int(known.sum()), *figures), strict=True)))
-    write_table(folder / "auc.csv", table, AUC_COLUMNS, decimals=".5f")
+    table = auc_table(truth, found, owners, multi_label=multi_label, seed=seed)
     lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
     for row in table:
-        cell = _cell({**row, "mean": row["auc"]})
-        lines.append(f"| {row['class']} | {row['records']} | {cell} | {row['mean_of_folds']:.3f} |")
+        index = row["class"]
+        each = [
+            auc_interval(truth[parts == fold, index], found[parts == fold, index], draws=0)[0] for fold in set(parts)
+        ]
+        each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
+        row["mean_of_folds"] = float(np.mean(each)) if each else None
+        cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})
+        lines.append(f"| {index} | {row['records']} | {cell} | {mean} |")
+    write_table(folder / "auc.csv", table, (*AUC_COLUMNS, "mean_of_folds"), decimals=".5f")
     return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(owners))} patients."])
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser
 
-from medgenesis.data import datalist_header, load_datalist, preprocessing
-from medgenesis.data.screening import screen_volumes
-from medgenesis.errors import VolumeError
+from medgenesis.data import datalist_header
+from medgenesis.data.folds import patient_of
 from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
+from medgenesis.report.intervals import mean_interval
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
+from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training, usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
 from medgenesis.weights import settings_of
 
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 CASES = ("labelled patients", "start", "seed", "test record", "class", "dice")
 _TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
-_NEVER = 10**9  # epochs between validations: with few labels there are none to spare for choosing a checkpoint
 
 
 def dice_after_finetuning(
@@ -55,30 +55,35 @@ def dice_after_finetuning(
         overrides: further settings of the configs, by id.
 
     Returns:
-        Dice of each test record and class (records, classes without background); NaN where a class is absent.
+        Dice of each test record and class (records, classes without background), measured on the images' own grid;
+        NaN where a class is absent.
+
+    Raises:
+        ValueError: a plateau or patience, which would follow the test records.
+        VolumeError: a record that cannot be used.
     """
-    settings = {
-        "bundle_root": str(Path(folder).absolute()),
-        "init": init,
-        "seed": seed,
-        "val_interval": _NEVER,
-        "steps": iterations,
-        "train#dataset#data": tuple(training),  # tuples: what is in a list or mapping would be parsed, and run
-        "validate#dataset#data": tuple(test),
-        "run": ["$@train#trainer.run()"],  # the report of a run is of its test records, below
-        **(overrides or {}),
-    }
-    workflow = ConfigWorkflow(
-        config_file=[str(path) for path in configs], workflow_type="train", logging_file=False, **settings
-    )
+    settings = {"steps": iterations, **(overrides or {})}
+    workflow = prepare_training(configs, training, test, folder, init=init, seed=seed, overrides=settings)
+    _measure_on_own_grid(workflow.parser)
     workflow.initialize()
-    _check_all_used(workflow, training, test)
+    check_all_used(workflow, training, test)
     workflow.run()
     evaluator = workflow.evaluator
     labels = workflow.parser.get_parsed_content("labels") if "labels" in workflow.parser.get() else None
     SegmentationCases(folder, "Fine-tuning", getattr(labels, "names", None)).attach(evaluator)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
+
+
+def _measure_on_own_grid(parser: ConfigParser) -> None:
+    """As `evaluate.yaml`: label maps as they were drawn, and the answers brought to their grid."""
+    own = parser["validate"]["preprocessing"]
+    own = parser["preprocessing"] if own == "@preprocessing" else own
+    parser["validate"]["preprocessing"] = {**own, "resample_labels": False}
+    grid = {"_target_": "medgenesis.inference.OnOwnGridd", "keys": ["pred", "image"]}
+    grid["transform"] = "@validate#preprocessing"
+    steps = [grid, parser["validate"]["postprocessing"]]
+    parser["validate"]["postprocessing"] = {"_target_": "medgenesis.data.Preprocessing", "transforms": steps}
 
 
 def compare_few_labels(
@@ -94,7 +99,8 @@ def compare_few_labels(
 ) -> str:
     """Fine-tune from each start, with each number of labels and each seed; tabulate the Dice of the test section.
 
-    The first `count` training records of a seed's shuffled order are learnt from, the same for every start. A finished
+    All records of the first `count` training patients of a seed's shuffled order are learnt from, the same for every
+    start; a record without `patient` counts as a patient of its own. A finished
     run is kept in `folder` and not repeated with the same settings, configs, files and checkpoint, so the comparison
     continues where it was stopped; where something has changed, a warning says what, and the run is repeated.
 
@@ -113,7 +119,8 @@ def compare_few_labels(
         test patients; and the paired difference from the last start with its interval.
 
     Raises:
-        ValueError: a count larger than the number of training records.
+        ValueError: a count larger than the number of training patients; a plateau or patience, which would follow the
+            test records.
         OutputError: another comparison is at work in the folder.
         DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
             record is left out before any is chosen, with a warning, and only a section without others is an error.
@@ -127,55 +134,47 @@ def compare_few_labels(
 
 def _compared(configs, datalist, inits, folder: Path, counts, seeds, iterations: int, overrides) -> str:
     overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}  # its header says what labels are
-    training, test = (_usable(datalist, section, overrides.get("on_error")) for section in ("training", "test"))
-    if max(counts) > len(training):
+    training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
+    owners = [patient_of(record) for record in training]
+    known = list(dict.fromkeys(owners))
+    if max(counts) > len(known):
         raise ValueError(
-            f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(training)} training "
-            "records. Ask for fewer, or add labelled patients."
+            f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(known)} in the training "
+            "section. Ask for fewer, or add labelled patients."
         )
     trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
     alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
     header = datalist_header(datalist)
     also = {  # what runs take from files that are named alone
         "settings of the pre-training": dict(settings_of(trained[0])) if trained else {},
+        "measured": "on the images' own grid",
         "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
     }
     dice: dict[tuple[int, str], list[np.ndarray]] = {}
     runs = list(itertools.product(counts, seeds, inits.items()))
     for count, seed, (name, init) in track(runs, "fine-tunings"):
-        chosen = [training[i] for i in np.random.default_rng(seed).permutation(len(training))[:count]]
+        drawn = {known[i]: place for place, i in enumerate(np.random.default_rng(seed).permutation(len(known))[:count])}
+        chosen = [record for record, owner in zip(training, owners, strict=True) if owner in drawn]
+        chosen.sort(key=lambda record: drawn[patient_of(record)])
         own = overrides if init != "scratch" else {**alike, **overrides}
         settings = dict(init=init, seed=seed, iterations=iterations, overrides=own)
         result = _once(folder / run_folder(name, count, seed), configs, chosen, test, settings, also)
         logger.info("%s, %d labels, seed %d: Dice %.3f", name, count, seed, np.nanmean(result))
         dice.setdefault((count, name), []).append(result)
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
-    rows = _table(dice, list(inits), counts)
-    note = f"Mean Dice [95 % interval over {len(test)} test patients], mean of {len(seeds)} seeds."
+    patients = [patient_of(record) for record in test]
+    rows = _table(dice, list(inits), counts, patients)
+    empty = np.isnan(_mean_of_seeds(dice[counts[0], next(iter(inits))]))
+    counted = len({patient for patient, one in zip(patients, empty, strict=True) if not one})
+    note = f"Mean Dice [95 % interval over {counted} test patients], mean of {len(seeds)} seeds."
+    if empty.any():
+        note += f" {empty.sum()} test records have none of the classes, and are not counted."
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     table = "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], "", note, ""])
     write_text(folder / "table.md", table)
     page = write_comparison_report(folder, rows, note, list(inits), counts, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return table
-
-
-def _usable(datalist: str | Path, section: str, on_error: str | None) -> list[dict]:
-    """The labelled records of a section; each is read where some may be skipped, as K labels must be K in each run."""
-    records = load_datalist(datalist, section, on_error or "stop")
-    if on_error != "skip":
-        return records
-    return screen_volumes(records, preprocessing(label_keys="label", intensity=None), on_error="skip")
-
-
-def _check_all_used(workflow: ConfigWorkflow, *given: Sequence[dict]) -> None:
-    for id, records in zip(("train#dataset", "validate#dataset"), given, strict=True):
-        left = workflow.parser.get_parsed_content(id).data
-        if len(left) != len(records):
-            raise VolumeError(
-                f"{id}: all records that a comparison has chosen must be usable; found {len(left)} of {len(records)}. "
-                "See the warnings above, and leave those out of the list."
-            )
 
 
 def _once(
@@ -198,30 +197,30 @@ def _once(
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 
-def bootstrap_interval(values: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of the mean of `values` (patients,)."""
-    generator = np.random.default_rng(seed)
-    means = values[generator.integers(len(values), size=(draws, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _table(dice: dict, names: list[str], counts: Sequence[int]) -> list[list[str]]:
-    """The heading, and a row for each number of labels."""
+def _table(dice: dict, names: list[str], counts: Sequence[int], patients: list[str]) -> list[list[str]]:
+    """The heading, and a row for each number of labels; `patients`: whose each test record is."""
     baseline = names[-1]
     rows = [["labelled patients", *names, *(f"{name} - {baseline}" for name in names[:-1])]]
     for count in counts:
-        means = {name: np.nanmean(np.stack(dice[count, name]), axis=(0, 2)) for name in names}  # one a patient
-        cells = [_cell(means[name]) for name in names]
-        cells += [_cell(means[name] - means[baseline], signed=True) for name in names[:-1]]
+        means = {name: _mean_of_seeds(dice[count, name]) for name in names}  # one a record
+        cells = [_cell(means[name], patients) for name in names]
+        cells += [_cell(means[name] - means[baseline], patients, signed=True) for name in names[:-1]]
         rows.append([str(count), *cells])
     return rows
 
 
-def _cell(values: np.ndarray, signed: bool = False) -> str:
-    low, high = bootstrap_interval(values)
+def _mean_of_seeds(dice: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each test record, over seeds and classes (N,); NaN where it has none of the classes."""
+    return np.ma.masked_invalid(np.stack(dice)).mean(axis=(0, 2)).filled(np.nan)
+
+
+def _cell(values: np.ndarray, patients: list[str], signed: bool = False) -> str:
+    known = np.flatnonzero(~np.isnan(values))
     form = "+.3f" if signed else ".3f"
-    return f"{values.mean():{form}} [{low:{form}}, {high:{form}}]"
+    mean, low, high = mean_interval(values[known], [patients[i] for i in known])
+    if np.isnan(mean):
+        return "–"
+    return f"{mean:{form}}" if np.isnan(low) else f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _cases(dice: dict, seeds: Sequence[int]) -> Iterator[list]:

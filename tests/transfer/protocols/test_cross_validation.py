@@ -2,14 +2,17 @@
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from medgenesis.errors import DatalistError
 from medgenesis.report.run_report import CASE_COLUMNS
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer import cross_validate
 from medgenesis.transfer.protocols import cross_validation
+from medgenesis.transfer.protocols.classified import predictions_after_classifying
 
 
 @pytest.fixture
@@ -97,6 +100,61 @@ def test_answers_of_a_classifier_are_pooled(study):
         own = [i for i, row in enumerate(rows) if row["fold"] == fold]
         by_fold.append(roc_auc_score([truth[i] for i in own], [scores[i] for i in own]))
     assert float(auc["mean_of_folds"]) == pytest.approx(np.mean(by_fold), abs=1e-5)
+
+
+def write_answers(folder, truths, scores):
+    """Two folds of predictions.csv; the records' numbers in each."""
+    rows = [
+        {"record": i + 1, "truth": truth, **{f"p_{c}": one for c, one in enumerate(score)}}
+        for i, (truth, score) in enumerate(zip(truths, scores, strict=True))
+    ]
+    for fold in (0, 1):
+        (folder / f"fold_{fold}").mkdir()
+        write_table(folder / f"fold_{fold}" / "predictions.csv", rows)
+    return [[i + 1 + fold * len(rows) for i in range(len(rows))] for fold in (0, 1)]
+
+
+def pooled(folder, truths, scores, multi_label):
+    numbers = write_answers(folder, truths, scores)
+    patients = {i: str(i) for own in numbers for i in own}
+    text = cross_validation._pool_predictions(folder, numbers, patients, 0, multi_label)
+    return text, read_table(folder / "auc.csv")
+
+
+def test_one_finding_is_a_finding(tmp_path):
+    _, (row,) = pooled(tmp_path, ["0", "1"] * 5, [[0.1], [0.9]] * 5, multi_label=True)
+    assert float(row["auc"]) == 1 and row["with"] == "10"
+
+
+def test_a_finding_that_no_record_has_is_passed_over(tmp_path):
+    text, rows = pooled(tmp_path, ["0 0", "1 0"] * 5, [[0.1, 0.3], [0.9, 0.4]] * 5, multi_label=True)
+    assert "| 1 | 20 | – | – |" in text and [row["mean_of_folds"] for row in rows] == ["1.00000", ""]
+
+
+def test_a_record_without_class_is_told_before_training(tmp_path):
+    (tmp_path / "classify.yaml").write_text("num_classes: 2\ntrain: {dataset: {}}\nvalidate: {dataset: {}}\n")
+    records = [{"image": "a.nii.gz", "class": 1}, {"image": "b.nii.gz"}, {"image": "c.nii.gz", "class": 2}]
+    for training, test in ((records[:1], records[1:2]), (records[2:], records[:1])):
+        with pytest.raises(DatalistError, match="class: each record must have one from 0 to 1"):
+            predictions_after_classifying(
+                [tmp_path / "classify.yaml"], training, test, tmp_path, init="scratch", seed=0
+            )
+
+
+def test_records_that_are_skipped_are_left_out_before_folds_are_made(study, tmp_path):
+    """Else the answers behind one would get another record's number and patient."""
+    run, asked, out = study
+    for i in range(12):
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / f"{i}.nii.gz")
+    (tmp_path / "3.nii.gz").unlink()
+    (tmp_path / "5.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(DatalistError, match="3.nii.gz"):
+        run(folds=3, task="classify")
+    run(folds=3, task="classify", overrides={"on_error": "skip"})
+    left = [i for i in range(12) if i not in (3, 5)]
+    assert sorted(sum(asked, [])) == left
+    rows = {int(row["record"]): float(row["p_1"]) for row in read_table(out / "predictions.csv")}
+    assert rows == pytest.approx({place: i / 20 for place, i in enumerate(left, 1)})
 
 
 def test_another_task_is_refused(study):

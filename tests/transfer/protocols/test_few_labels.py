@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.errors import DatalistError, OutputError, VolumeError
-from medgenesis.transfer import bootstrap_interval, compare_few_labels
-from medgenesis.transfer.protocols import few_labels
+from medgenesis.report.intervals import mean_interval
+from medgenesis.transfer import compare_few_labels
+from medgenesis.transfer.protocols import few_labels, last_weights
 from medgenesis.weights import with_settings
 
 STARTS = ("pre-trained", "scratch")
@@ -84,9 +85,9 @@ def test_files_that_are_skipped_are_replaced_before_any_is_chosen(comparison, tm
 def test_records_that_a_run_leaves_out_stop_the_comparison():
     parser = unittest.mock.Mock()
     parser.get_parsed_content = lambda id: unittest.mock.Mock(data=[1, 2] if "train" in id else [1])
-    few_labels._check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1])
+    last_weights.check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1])
     with pytest.raises(VolumeError, match="validate#dataset: .* found 1 of 2"):
-        few_labels._check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1, 2])
+        last_weights.check_all_used(unittest.mock.Mock(parser=parser), [1, 2], [1, 2])
 
 
 def test_one_comparison_at_a_time_in_a_folder(comparison, tmp_path, monkeypatch):
@@ -144,7 +145,7 @@ def test_the_table_is_of_means_over_seeds_and_classes(comparison, tmp_path):
         difference = np.subtract(means["pre-trained"], means["scratch"])
         for cell, values in zip(line.split("|")[2:5], (*means.values(), difference), strict=True):
             found = [float(number) for number in cell.replace("[", "").replace("]", "").replace(",", "").split()]
-            assert found == pytest.approx([np.mean(values), *bootstrap_interval(np.array(values))], abs=2e-3)
+            assert found == pytest.approx(mean_interval(values), abs=2e-3)
 
 
 def test_more_labels_than_records_are_refused(comparison):
@@ -164,6 +165,55 @@ def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
             settings.write_text(text)
         made_with.append(few_labels.run_made_with([config], [], [], {}, "scratch", None))
     assert made_with[1] == made_with[3] and all(made_with[i] != made_with[j] for i, j in ((0, 1), (1, 2), (0, 2)))
+
+
+@pytest.fixture
+def by_patient(comparison, tmp_path, monkeypatch):
+    """Two records of each of three patients to learn from; ten of each of four to test on, one without an answer."""
+    compare, asked = comparison
+    training = [{"image": f"{i}.nii.gz", "label": f"{i}_seg.nii.gz", "patient": f"p{i // 2}"} for i in range(6)]
+    test = [{"image": "7.nii.gz", "label": "7_seg.nii.gz", "patient": f"t{i // 10}"} for i in range(41)]
+    (tmp_path / "list.json").write_text(json.dumps({"training": training, "test": test}))
+
+    def stand_in(configs, training, test, folder, **settings):
+        asked.append([record["image"].rsplit("/")[-1][0] for record in training])
+        dice = np.repeat([0.2, 0.4, 0.6, 0.8, np.nan], 10)[:41, None]
+        return dice + (0.1 if settings["init"] != "scratch" else 0)
+
+    monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
+    return compare, asked
+
+
+def test_labelled_patients_are_patients(by_patient):
+    compare, asked = by_patient
+    compare(counts=(2,))
+    assert all(len(images) == 4 and len({int(i) // 2 for i in images}) == 2 for images in asked)
+    with pytest.raises(ValueError, match="4 labelled patients asked for; found 3"):
+        compare(counts=(4,))
+
+
+def test_intervals_are_over_patients_and_cases_without_classes_are_said(by_patient):
+    compare, _ = by_patient
+    table = compare(counts=(2,), seeds=(0,))
+    _, low, high = mean_interval([0.2, 0.4, 0.6, 0.8])
+    assert f"| 0.500 [{low:.3f}, {high:.3f}] | +0.100 [+0.100, +0.100] |" in table
+    assert "over 4 test patients" in table and "1 test records have none of the classes" in table
+
+
+@pytest.mark.parametrize("setting", [{"schedule": "plateau"}, {"patience": 10}])
+def test_what_would_follow_the_answered_records_is_refused(tmp_path, setting):
+    (tmp_path / "task.yaml").write_text(
+        "schedule: cosine\npatience: null\ntrain: {dataset: {}}\nvalidate: {dataset: {}}\n"
+    )
+    (tmp_path / "overlay.yaml").write_text(json.dumps(setting))
+    arguments = {"init": "scratch", "seed": 0}
+    with pytest.raises(ValueError, match="must not follow a validation"):
+        last_weights.prepare_training(
+            [tmp_path / n for n in ("task.yaml", "overlay.yaml")], [], [], tmp_path, **arguments
+        )
+    with pytest.raises(ValueError, match="must not follow a validation"):
+        last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments, overrides=setting)
+    last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments)
 
 
 class Unrun(ConfigWorkflow):
@@ -198,10 +248,11 @@ def hostile_values(file):
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_a_record_holds_is_never_parsed_as_configuration(tmp_path, monkeypatch, data):
-    monkeypatch.setattr(few_labels, "ConfigWorkflow", Unrun)
+    monkeypatch.setattr(last_weights, "ConfigWorkflow", Unrun)
     monkeypatch.setattr(few_labels, "SegmentationCases", unittest.mock.Mock())
     dataset = "{_target_: monai.data.Dataset, data: []}"
-    config = f"width: 2\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\nvalidate: {{dataset: {dataset}}}\n"
+    config = f"preprocessing: {{}}\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\n"
+    config += f"validate: {{dataset: {dataset}, preprocessing: '@preprocessing', postprocessing: null}}\n"
     (tmp_path / "finetune.yaml").write_text(config)
     records = st.dictionaries(KEYS, hostile_values(str(tmp_path / "ran")), max_size=3)
     training, test = data.draw(st.lists(records, min_size=1, max_size=2)), [data.draw(records)]
