@@ -33,7 +33,11 @@ def run(args: argparse.Namespace) -> str:
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files(args.task, args.overlay)
-    init = args.init or str(bundle.results / "models" / "pretrained.pt")
+    pretrained = bundle.results / "models" / "pretrained.pt"
+    init = args.init or str(pretrained)
+    overrides = parsed_settings(args.set, configs)
+    if init == "scratch" and pretrained.is_file():  # the same network, of the same volumes: the weights alone differ
+        overrides = {"settings_from": str(pretrained.absolute()), **overrides}
     return cross_validate(
         [path.absolute() for path in configs],
         args.datalist,
@@ -42,5 +46,5 @@ def run(args: argparse.Namespace) -> str:
         task=args.task,
         folds=args.folds,
         seed=args.seed,
-        overrides=parsed_settings(args.set, configs),
+        overrides=overrides,
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.report.intervals import mean_interval
@@ -214,6 +214,30 @@ def test_what_would_follow_the_answered_records_is_refused(tmp_path, setting):
     with pytest.raises(ValueError, match="must not follow a validation"):
         last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments, overrides=setting)
     last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments)
+
+
+def test_dice_is_measured_on_the_images_own_grid(tmp_path):
+    """Whatever the spacing that the network learns from, label maps stay as they were drawn."""
+    values = np.zeros((12, 10, 8), np.uint8)
+    values[3:9, 3:8, 2:6] = 1
+    for name in ("image", "label"):
+        nib.save(nib.Nifti1Image(values, np.diag([2.0, 2.0, 3.0, 1.0])), tmp_path / f"{name}.nii.gz")
+    prepare = {"_target_": "medgenesis.data.preprocessing", "label_keys": ["label"], "intensity": None}
+    parser = ConfigParser(
+        {
+            "preprocessing": {**prepare, "spacing_mm": [4.0, 4.0, 4.0]},
+            "validate": {"preprocessing": "@preprocessing", "postprocessing": "@train#postprocessing"},
+            "train": {"postprocessing": {"_target_": "monai.transforms.AsDiscreted", "keys": "pred", "threshold": 0.5}},
+        }
+    )
+    few_labels._measure_on_own_grid(parser)
+    paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
+    item = parser.get_parsed_content("validate#preprocessing")(paths)
+    item = parser.get_parsed_content("validate#postprocessing")({**item, "pred": item["image"].clone()})
+    assert item["pred"].shape == item["label"].shape == (1, 12, 10, 8)
+    assert float(item["label"].sum()) == values.sum()
+    learnt = parser.get_parsed_content("preprocessing")(paths)
+    assert learnt["label"].shape != item["label"].shape
 
 
 class Unrun(ConfigWorkflow):
