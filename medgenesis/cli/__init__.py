@@ -16,7 +16,10 @@ from typing import Any, NoReturn
 from medgenesis import __version__
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 
-COMMANDS = ("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval", "weights", "nnunet", "demo")
+COMMANDS = (
+    *("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval"),
+    *("weights", "nnunet", "label-app", "demo"),
+)
 
 OK, UNEXPECTED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _EXIT = """exit status:
@@ -81,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"medgenesis.cli.{name}")
+    return importlib.import_module(f"medgenesis.cli.{name.replace('-', '_')}")
 
 
 def _answer(args: argparse.Namespace) -> int:

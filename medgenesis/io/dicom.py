@@ -9,12 +9,16 @@ import pydicom
 import SimpleITK as sitk
 from monai.data import ImageReader
 from monai.utils import ensure_tuple
-from pydicom.pixels import apply_modality_lut
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, is_dicom, is_image, is_radiograph, read_header, transfer_syntax
 from medgenesis.io.dicom_series import choose_series, lps_affine, once, sorted_series
 from medgenesis.io.readers import LPS_TO_RAS, make_meta
+
+try:
+    from pydicom.pixels import apply_modality_lut
+except ImportError:  # pydicom 2.4, which MONAI Label 0.8.5 needs
+    from pydicom.pixel_data_handlers import apply_modality_lut
 
 
 class DicomReader(ImageReader):

@@ -1,0 +1,73 @@
+"""Serve a bundle to 3D Slicer and OHIF (MONAI Label): open a study, draw, save, train; the next one comes segmented.
+
+Your folder of studies is only read. Labels, models and what was converted lie in the folder --app, and the same command
+goes on there. Research; not for diagnosis.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+HELP = "serve a bundle to 3D Slicer and OHIF (MONAI Label)"
+EXAMPLE = "medgenesis label-app models_genesis_ct --studies my_ct --labels lungs liver"
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="its name, or the folder of a copy")
+    parser.add_argument("--studies", metavar="DIR", help="folder of the scans, or address of a DICOMweb server")
+    parser.add_argument("--labels", nargs="+", metavar="NAME", help="what is segmented (default: as the bundle says)")
+    parser.add_argument("--app", metavar="DIR", help="folder for labels and models (default: label_app/BUNDLE)")
+    parser.add_argument("--weights", metavar="FILE", help="to begin with, or scratch (default: models/pretrained.pt)")
+    parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
+    parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this computer alone)")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000, where OHIF looks")
+    parser.add_argument("--demo", action="store_true", help="computed scans, to see the loop; no --studies needed")
+    parser.add_argument("--prepare-only", action="store_true", help="write the app's folder, start no server")
+
+
+def run(args: argparse.Namespace) -> str | None:
+    """Prepare the app's folder, and serve."""
+    from medgenesis.cli.configs import find_bundle, parsed_settings
+    from medgenesis.label_app import prepare, serve
+    from medgenesis.label_app.demo import make_demo_studies
+    from medgenesis.label_app.serve import check_installed, check_port
+    from medgenesis.label_app.studies import gather_studies
+
+    if not args.demo and args.studies is None:
+        raise ValueError("--studies: must be named; found none. Give a folder of scans, or try --demo.")
+    bundle = find_bundle(args.bundle)
+    if not args.prepare_only:
+        check_installed()
+        check_port(args.host, args.port)
+    configs = bundle.files("finetune", args.overlay)
+    app = Path(args.app or Path("label_app") / bundle.name).absolute()
+    models = bundle.results / "models"
+    weights = args.weights or models / "pretrained.pt"
+    if args.demo and args.weights is None and not weights.is_file():
+        logger.warning("no weights of %s are there: the demo begins from scratch, with a small network", bundle.name)
+        weights, args.overlay = "scratch", args.overlay or ["quick"]
+        configs = bundle.files("finetune", args.overlay)
+    earlier = models / "model.pt"
+    prepare(
+        app,
+        bundle.path,
+        args.labels,
+        name=bundle.name,
+        weights=weights,
+        model=earlier if earlier.is_file() else None,
+        overlays=args.overlay,
+        settings=parsed_settings(args.set, configs),
+    )
+    studies = make_demo_studies(app / "demo") if args.demo and args.studies is None else args.studies
+    if not str(studies).startswith(("http://", "https://")):
+        names = gather_studies(studies, app / "studies")
+        logger.info("%d studies; labels go to %s", len(names), app / "studies" / "labels" / "final")
+        studies = app / "studies"
+    if args.prepare_only:
+        return str(app)
+    serve(app, studies, args.host, args.port)
+    return None

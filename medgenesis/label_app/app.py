@@ -1,0 +1,76 @@
+"""The app that MONAI Label's server, and the process that trains, make from the folder of an app."""
+
+import logging
+import shutil
+from typing import Any
+
+from monailabel.config import settings as server_settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.tasks.activelearning.first import First
+from monailabel.tasks.activelearning.random import Random
+
+from medgenesis import __version__
+from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.history import History
+from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.label_app.train_task import FineTuneTask
+
+logger = logging.getLogger(__name__)
+
+
+class LabelApp(MONAILabelApp):
+    """Segmentation, fine-tuning and the choice of the next study, for one bundle.
+
+    Args:
+        app_dir: the app's folder, as `prepare` writes it.
+        studies: folder of the studies, as `gather_studies` fills it, or the address of a DICOMweb server.
+        conf: of MONAI Label; nothing of it is needed.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.settings = AppSettings.read(app_dir)
+        self.history = History(app_dir, self.settings)
+        self.models = Models(self.settings, self.history)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name=self.settings.name,
+            description="Fine-tuning from self-supervised weights (medgenesis). Research; not for diagnosis",
+            version=__version__,
+            labels=list(self.settings.labels),
+        )
+
+    def init_datastore(self) -> Datastore:
+        """The folder of the studies, or the DICOMweb server."""
+        if self.studies.startswith(("http://", "https://")):
+            self.studies = self.studies.rstrip("/").strip()
+            return self.init_remote_datastore()
+        reload = bool(server_settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+        return StudyFolder(self.studies, self.settings.classes, reload)
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """The bundle's segmentation."""
+        return {self.settings.name: SegmentTask(self.settings, self.models)}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """The bundle's fine-tuning."""
+        return {self.settings.name: FineTuneTask(self.settings, self.app_dir, self.history)}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """What chooses the next study to label."""
+        return {"first": First(), "random": Random()}
+
+    def info(self) -> dict[str, Any]:
+        """What viewers are told; models that are not there yet are left out."""
+        return {**super().info(), "trainings": len(self.history.trainings())}
+
+    def _download_dcmqi_tools(self) -> None:
+        """Nothing is downloaded: the tool that writes DICOM SEG comes with the extra `label`."""
+        if shutil.which("itkimage2segimage") is None:
+            logger.warning("itkimage2segimage is not there: no DICOM SEG can be written. pip install dcmqi")

@@ -1,0 +1,102 @@
+"""Segmentation of a study for a viewer, by the model that the trainings have made so far."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from medgenesis.errors import CheckpointError, VolumeError
+from medgenesis.label_app.history import History
+from medgenesis.label_app.results import described, extension_of, write_result
+from medgenesis.label_app.segmenter import Segmenter
+from medgenesis.label_app.settings import AppSettings
+
+logger = logging.getLogger(__name__)
+
+
+class Models:
+    """The network of the current model, loaded once and again when there is a better one."""
+
+    def __init__(self, settings: AppSettings, history: History) -> None:
+        self.settings, self.history = settings, history
+        self._lock = threading.Lock()
+        self._loaded: tuple[tuple[str, int, str | None], Segmenter] | None = None
+
+    def current(self, device: str | None = None) -> Segmenter:
+        """The network.
+
+        Raises:
+            CheckpointError: nothing was trained so far.
+        """
+        weights = self.history.current()
+        if weights is None:
+            raise CheckpointError(
+                f"{self.settings.name}: must be trained before it segments; found no model of "
+                f"{', '.join(self.settings.labels)} yet. Draw and save labels of two to five studies, then train."
+            )
+        with self._lock:
+            key = (str(weights), weights.stat().st_mtime_ns, device)
+            if self._loaded is None or self._loaded[0] != key:
+                options = {"device": f"$torch.device({device!r})"} if device in ("cpu", "cuda") else None
+                self._loaded = key, Segmenter(self.settings, weights, options)
+                logger.info("segmenting with %s", weights)
+            return self._loaded[1]
+
+
+class SegmentTask(InferTask):
+    """Segment a study.
+
+    The result lies on the study's own grid, in whole numbers; what is asked for by `result_extension` decides the
+    format.
+
+    Args:
+        settings: of the app.
+        models: gives the network.
+        dimension: 3, or 2 of X-rays.
+    """
+
+    def __init__(self, settings: AppSettings, models: Models, dimension: int = 3) -> None:
+        description = f"{settings.name}: fine-tuned from self-supervised weights on the labels saved here"
+        super().__init__(InferType.SEGMENTATION, dict(settings.classes), dimension, description)
+        self.settings, self.models = settings, models
+
+    def is_valid(self) -> bool:
+        """Whether there is a model: only then do viewers show it."""
+        return self.models.history.current() is not None
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """Weights of the model."""
+        current = self.models.history.current()
+        return None if current is None else str(current)
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Segment `request["image"]`; the file of the result, and what is in it.
+
+        Raises:
+            VolumeError, CheckpointError and their like: with what the user can do.
+        """
+        began = time.perf_counter()
+        image = study_of(request)
+        found = self.models.current(request.get("device")).label_map(image)
+        path = write_result(found, self.settings.classes, extension_of(image, request.get("result_extension")))
+        seconds = round(time.perf_counter() - began, 2)
+        return path, {**described(found, self.settings.classes), "latencies": {"total": seconds}}
+
+
+def study_of(request: Mapping[str, Any]) -> str:
+    """The file of the study that a request names.
+
+    Raises:
+        VolumeError: it is none of the server's.
+    """
+    image = request.get("image")
+    if not image or not Path(str(image)).exists():
+        raise VolumeError(
+            f"image: must be a study of the server; found {image or 'another name'!r}. Ask for the next sample, or add "
+            "the file to the folder of the studies and start the app again."
+        )
+    return str(image)

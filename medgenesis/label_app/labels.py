@@ -1,0 +1,96 @@
+"""A label map as a viewer saves it: checked against its study, its values brought to those of the app.
+
+3D Slicer numbers segments by their place in its list and says their names beside (`label_info`): a liver drawn alone is
+stored as 1. It is the name that counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from medgenesis.data.label_layers import JoinLabelLayersd
+from medgenesis.data.pipeline import Preprocessing, preprocessing
+from medgenesis.errors import VolumeError
+from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.storage.atomic import replacing
+
+
+def check_label(
+    image: str | Path, label: str | Path, classes: Mapping[str, int], label_info: Sequence[Mapping[str, Any]] | None
+) -> dict[int, int]:
+    """Check a label map against its study.
+
+    Args:
+        image: file of the study.
+        label: file of the label map.
+        classes: name -> value in the app.
+        label_info: `[{"name": "liver", "idx": 1}, …]` as viewers send it; None: values are those of the app.
+
+    Returns:
+        Stored value -> value in the app, of the values that occur.
+
+    Raises:
+        VolumeError: unreadable, on another grid, without foreground, or with a value that has no name in the app.
+    """
+    prepared = preprocessing(label_keys=["label"], intensity=None)({"image": str(image), "label": str(label)})
+    values = [int(value) for value in np.unique(prepared["label"].numpy(force=True)) if value]
+    if not values:
+        raise VolumeError(f"{label}: a label map must have foreground; found none. Draw before you save.")
+    own = {name.strip().casefold(): value for name, value in classes.items()}
+    named = _names(label_info)
+    found = {value: own.get(named[value].strip().casefold()) if value in named else None for value in values}
+    if named is _UNNAMED:
+        found = {value: value if value in classes.values() else None for value in values}
+    unknown = [
+        f"{value} ({named[value]})" if value in named else str(value) for value, to in found.items() if to is None
+    ]
+    if unknown:
+        listed = ", ".join(f"{value} ({name})" for name, value in classes.items())
+        raise VolumeError(
+            f"{Path(label).name}: labels must be of {listed}; found {', '.join(unknown[:8])}. Rename the segment, or "
+            "start the app with its name among --labels."
+        )
+    return {value: to for value, to in found.items() if to is not None}
+
+
+def write_renumbered(label: str | Path, target: str | Path, values: Mapping[int, int]) -> Path:
+    """Write a label map with the values of the app, on the grid that it has.
+
+    Args:
+        label: as it was saved.
+        target: without suffix.
+        values: stored value -> value in the app, from `check_label`.
+
+    Returns:
+        The file: NIfTI, or PNG of a flat image.
+    """
+    loaded = Preprocessing([LoadVolumed("label", label_keys="label"), JoinLabelLayersd("label")])({"label": str(label)})
+    stored = loaded["label"][0].numpy(force=True)
+    renumbered = np.zeros(stored.shape, np.uint8)
+    for value, to in values.items():
+        renumbered[stored == value] = to
+    flat = renumbered.ndim == 2
+    path = Path(f"{target}{'.png' if flat else '.nii.gz'}")
+    with replacing(path) as beside:
+        if flat:
+            Image.fromarray(renumbered.T).save(beside)
+        else:
+            nib.save(nib.Nifti1Image(renumbered, np.asarray(loaded["label"].affine, dtype=float)), beside)
+    return path
+
+
+_UNNAMED: dict[int, str] = {}
+
+
+def _names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:
+    """Stored value -> name; `_UNNAMED` where the viewer has said none."""
+    said = {
+        int(one["idx"]): str(one["name"])
+        for one in label_info or ()
+        if isinstance(one, Mapping) and str(one.get("idx", "")).isdecimal() and one.get("name")
+    }
+    return said or _UNNAMED

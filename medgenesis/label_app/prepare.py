@@ -1,0 +1,87 @@
+"""The folder of a label app: what MONAI Label's server, and the process that trains, start from."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medgenesis.errors import CheckpointError
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.storage.atomic import write_text
+from medgenesis.storage.run_folder import check_writable
+from medgenesis.weights import settings_of
+
+# what MONAI Label looks for in the folder of an app
+_MAIN = "from medgenesis.label_app.app import LabelApp  # noqa: F401 - written by `medgenesis label-app`\n"
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(
+    app: str | Path,
+    bundle: str | Path,
+    labels: list[str] | None = None,
+    *,
+    name: str | None = None,
+    weights: str | Path | None = None,
+    model: str | Path | None = None,
+    overlays: list[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> AppSettings:
+    """Write the folder of an app, or bring it up to date; what was labelled and trained in it stays.
+
+    Args:
+        app: the folder.
+        bundle: folder of the bundle, which is only read.
+        labels: names of the structures; None: those of `model`, else of the bundle's metadata.
+        name: of the model; None: the bundle's folder.
+        weights: self-supervised weights to begin a training with, or "scratch".
+        model: weights of an earlier fine-tuning, shown until there is a better one; left aside where its labels are
+            others.
+        overlays: of the bundle.
+        settings: of its configs.
+
+    Raises:
+        CheckpointError: weights that are not there.
+        DatalistError: names of labels that cannot be told apart.
+        OutputError: the folder cannot be written.
+    """
+    app, bundle = Path(app).absolute(), Path(bundle).absolute()
+    check_writable(app)
+    if weights is None or (str(weights) != "scratch" and not Path(weights).is_file()):
+        raise CheckpointError(
+            f"--weights: must be a file of self-supervised weights, or scratch; found no file "
+            f"{weights or bundle / 'models' / 'pretrained.pt'}. Pre-train first (`medgenesis run {bundle.name} "
+            "pretrain`), name published weights, or begin without: --weights scratch."
+        )
+    trained = labels_of(model) if model is not None else None
+    names = list(labels or trained or _labels_of_metadata(bundle))
+    if trained is not None and trained != names:
+        logger.warning("%s: segments %s, so that it is left aside", model, ", ".join(trained))
+        trained = None
+    made = AppSettings(
+        name or bundle.name,
+        str(bundle),
+        names,
+        str(weights) if str(weights) == "scratch" else str(Path(weights).absolute()),
+        list(overlays or ()),
+        dict(settings or {}),
+        str(Path(model).absolute()) if trained else None,
+    )
+    made.write(app)
+    write_text(app / "main.py", _MAIN)
+    return made
+
+
+def labels_of(weights: str | Path) -> list[str] | None:
+    """Names of what fine-tuned weights segment, background left out; None where the file does not say."""
+    named = settings_of(weights).get("label_names") or {}
+    names = [str(name) for value, name in sorted((int(value), name) for value, name in named.items()) if value]
+    return names or None
+
+
+def _labels_of_metadata(bundle: Path) -> list[str]:
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    return [name for _, name in sorted((int(value), name) for value, name in channels.items()) if name != "background"]

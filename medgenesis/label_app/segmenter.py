@@ -1,0 +1,64 @@
+"""The segmentation of one study by the bundle's own inference, on the study's own grid."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd
+
+from medgenesis.data.streamed_dataset import StreamedDataset
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.weights import load_pretrained
+
+_TAKEN = ("preprocessing", "network", "inferer", "postprocessing", "device")
+
+
+class Segmenter:
+    """The network of some weights, with the preparation and the sliding windows of `inference.yaml`.
+
+    Args:
+        settings: of the app: bundle, overlays.
+        weights: of a fine-tuning.
+        options: more settings of the config, `{"device": …}`.
+
+    Raises:
+        CheckpointError: the weights are not those of this network.
+    """
+
+    def __init__(self, settings: AppSettings, weights: str | Path, options: Mapping[str, Any] | None = None) -> None:
+        workflow = ConfigWorkflow(
+            config_file=settings.files("inference"),
+            workflow_type="infer",
+            logging_file=False,
+            **{**settings.settings, "bundle_root": settings.bundle, "weights": str(weights), **(options or {})},
+        )
+        workflow.parser.parse(reset=True)
+        parts = {id: workflow.parser.get_parsed_content(id) for id in _TAKEN}
+        self.preprocessing, self.network, self.inferer = parts["preprocessing"], parts["network"], parts["inferer"]
+        self.device = torch.device(parts["device"])
+        self.finish: Compose = parts["postprocessing"]
+        load_pretrained(self.network, weights, skip_head="never")
+        self.network.eval()
+
+    def label_map(self, image: str | Path) -> MetaTensor:
+        """Values of the classes, (1, *spatial), on the grid of the file.
+
+        Raises:
+            VolumeError, IntensityRangeError: the file cannot be used.
+        """
+        return self.finish(self._applied(image))["pred"]
+
+    def probabilities(self, image: str | Path) -> MetaTensor:
+        """Of each class, background first, (classes, *spatial), on the grid of the file."""
+        invert = next(step for step in self.finish.flatten().transforms if isinstance(step, Invertd))
+        found = invert(self._applied(image))["pred"]
+        return MetaTensor(torch.softmax(found.as_tensor().float(), 0), meta=found.meta)
+
+    def _applied(self, image: str | Path) -> dict[str, Any]:
+        data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))
+        with torch.no_grad():
+            found = self.inferer(data["image"][None].to(self.device), self.network)[0]
+        return {**data, "pred": MetaTensor(found.cpu(), meta=data["image"].meta)}

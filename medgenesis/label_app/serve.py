@@ -1,0 +1,109 @@
+"""Starts MONAI Label's server on the folder of an app, offline, for this computer alone unless told otherwise."""
+
+import importlib.util
+import json
+import logging
+import os
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from medgenesis.errors import OutputError
+
+MONAI_LABEL = "0.8.5"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+logger = logging.getLogger(__name__)
+
+
+def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve until it is stopped.
+
+    Args:
+        app: the folder that `prepare` has written.
+        studies: the folder that `gather_studies` has filled, or the address of a DICOMweb server.
+        host: where to listen; another than this computer exposes the studies, which is said.
+        port: where viewers look for it; OHIF only at 8000.
+
+    Raises:
+        ValueError: MONAI Label is not installed.
+        OutputError: the port is in use.
+    """
+    check_installed()
+    check_port(host, port)
+    app = Path(app).absolute()
+    _set_environment(app, host, port)
+    from monailabel.main import Main
+
+    if host not in _LOOPBACK:
+        logger.warning("%s", exposed(host, port))
+    logger.info(
+        "MONAI Label at http://%s:%d (3D Slicer: this address; browser: %s). Ctrl-C stops it", host, port, "/ohif/"
+    )
+    words = ["start_server", "--app", str(app), "--studies", str(studies), "--host", host, "--port", str(port)]
+    before = sys.argv
+    sys.argv = ["monailabel", *words, "--uvicorn_app", "medgenesis.label_app.server:app"]
+    try:
+        Main().run()
+    finally:
+        sys.argv = before
+
+
+def check_installed() -> None:
+    """Find out that MONAI Label is there before anything is written.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if importlib.util.find_spec("monailabel") is None:
+        raise ValueError(
+            "label-app: must have MONAI Label; found none in this environment. Make one for it (its packages are older "
+            "than those of medgenesis): python -m venv label && label/bin/pip install 'medgenesis[label]'"
+        )
+    if version("monailabel") != MONAI_LABEL:
+        logger.warning("MONAI Label %s: this app was tried with %s alone", version("monailabel"), MONAI_LABEL)
+
+
+def check_port(host: str, port: int) -> None:
+    """Find out that a port is free.
+
+    Raises:
+        OutputError: it is not, or the host is none of this computer's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OutputError(
+                f"--port: must be free at --host; found {host}:{port} taken or not allowed ({error.strerror}). Stop "
+                "the other server, or choose another --port."
+            ) from error
+
+
+def exposed(host: str, port: int) -> str:
+    """What it means that others can reach the server."""
+    return (
+        f"{host}:{port}: everybody who reaches this address can read and change all studies and labels, and start "
+        "trainings; nothing is encrypted. MONAI Label asks for a login where MONAI_LABEL_AUTH_ENABLE=true and "
+        "MONAI_LABEL_AUTH_REALM_URI names a realm of a Keycloak server; better, put it behind your hospital's proxy"
+    )
+
+
+def _set_environment(app: Path, host: str, port: int) -> None:
+    """Settings of MONAI Label, which the process that trains inherits; those that are set already stay."""
+    own = {
+        "MONAI_ZOO_SOURCE": "ngc",  # not asked: the default would look at GitHub
+        "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
+        "MONAI_LABEL_DATASTORE_CACHE_PATH": str(app / "dicomweb"),
+        "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
+        "MONAI_LABEL_TRACKING_ENABLED": "false",
+        # else any page in the user's browser could ask this server
+        "MONAI_LABEL_CORS_ORIGINS": json.dumps([f"http://{name}:{port}" for name in {host, "localhost", "127.0.0.1"}]),
+    }
+    for name, value in own.items():
+        os.environ.setdefault(name, value)
+    scripts = str(Path(sys.executable).parent)  # itkimage2segimage, where the environment is not activated
+    os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])

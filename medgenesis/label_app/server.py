@@ -1,0 +1,32 @@
+"""MONAI Label's server, whose errors reach the viewer as a sentence: status 422, not "Internal Server Error"."""
+
+import logging
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from monailabel.app import app
+from monailabel.interfaces.exception import MONAILabelException
+
+from medgenesis.errors import DOMAIN_ERRORS, cause_of
+
+UNUSABLE, UNEXPECTED = 422, 500
+
+logger = logging.getLogger(__name__)
+
+
+async def say_cause(request: Request, error: Exception) -> JSONResponse:
+    """What a user can act on, as `detail`; of an unexpected error its kind too."""
+    cause: Any = cause_of(error)
+    if isinstance(cause, MONAILabelException):
+        return JSONResponse({"detail": cause.msg}, UNUSABLE)
+    if isinstance(cause, (*DOMAIN_ERRORS, ValueError, OSError)):
+        logger.warning("%s", cause)
+        return JSONResponse({"detail": str(cause)}, UNUSABLE)
+    return JSONResponse({"detail": f"unexpected {type(cause).__name__}: {cause}"}, UNEXPECTED)
+
+
+for kind in (MONAILabelException, *DOMAIN_ERRORS, ValueError, OSError, RuntimeError, Exception):
+    app.add_exception_handler(kind, say_cause)
+
+__all__ = ["app", "say_cause"]

@@ -1,0 +1,72 @@
+"""What a label app is made of, kept in its folder: the server and the process that trains read the same."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medgenesis.errors import DatalistError
+from medgenesis.storage.atomic import write_text
+
+FILE = "label_app.json"
+_BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """A label app.
+
+    Attributes:
+        name: of the bundle, and of the model that viewers show.
+        bundle: its folder, which is only read.
+        labels: names of the structures; the first is 1 in label maps.
+        weights: what training begins with: a file of self-supervised weights, or scratch.
+        overlays: of the bundle, quick for example.
+        settings: of the bundle's configs, by id.
+        model: weights of an earlier fine-tuning to begin with, or None.
+    """
+
+    name: str
+    bundle: str
+    labels: list[str]
+    weights: str = "scratch"
+    overlays: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [name.strip().casefold() for name in self.labels]
+        if not names or not all(names) or len(set(names)) < len(names) or _BACKGROUND in names or len(names) > 254:
+            raise DatalistError(
+                f"--labels: must be 1 to 254 different names, background left out; found {self.labels}. Name each "
+                "structure once."
+            )
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Name -> value in label maps."""
+        return {name: value for value, name in enumerate(self.labels, start=1)}
+
+    def files(self, task: str) -> list[str]:
+        """Config files of a task and the overlays, as MONAI's workflows take them."""
+        configs = Path(self.bundle) / "configs"
+        return [str(configs / f"{name}.yaml") for name in (task, *self.overlays)]
+
+    def write(self, folder: str | Path) -> None:
+        """Keep them in the app's folder."""
+        write_text(Path(folder) / FILE, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "AppSettings":
+        """Those of an app's folder.
+
+        Raises:
+            DatalistError: there are none, or the file is damaged.
+        """
+        path = Path(folder) / FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DatalistError(
+                f"{path}: cannot be read ({error}). Start the app by `medgenesis label-app`, which writes it."
+            ) from error

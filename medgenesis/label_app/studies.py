@@ -1,0 +1,140 @@
+"""The studies that a label app shows: links to image files, and DICOM series converted once.
+
+What viewers save lies beside them, in the app's folder; the user's own folder is only read.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from medgenesis.data.label_pairs import is_named_as_label
+from medgenesis.data.left_out import LeftOut
+from medgenesis.data.scan import Scan
+from medgenesis.data.scans import find_scans
+from medgenesis.errors import VolumeError
+from medgenesis.io.dicom_files import folder_files, series_of
+from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.storage.atomic import make_folder, replacing
+from medgenesis.storage.tables import write_table
+
+SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+logger = logging.getLogger(__name__)
+
+
+def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
+    """Show the scans below `studies` in `folder`, under names that viewers and addresses can take.
+
+    A file is linked to (copied, where the system has no links). A DICOM series, and what has no place in one file
+    (MetaImage headers, NumPy arrays), is converted to NIfTI, once: it is converted again when its files are newer.
+    A series is called by a hash of its identifiers; `series.csv` in `folder` tells which SeriesInstanceUID it is.
+
+    Args:
+        studies: the user's folder, at any depth; `labels` in it (of another MONAI Label) is passed over.
+        folder: receives them; links to scans that are gone are removed.
+
+    Returns:
+        Their names.
+
+    Raises:
+        VolumeError: no folder, or no scan in it.
+    """
+    studies, folder = Path(studies), Path(folder)
+    if not studies.is_dir():
+        raise VolumeError(f"--studies: must be a folder or a DICOMweb address; found {studies}. Give the folder.")
+    left_out = LeftOut(studies)
+    scans = [scan for scan in find_scans(studies, left_out, studies / "labels") if _is_study(scan, left_out)]
+    make_folder(folder)
+    shown, series = {}, []
+    for scan, name in _named(scans):
+        try:
+            shown[name] = _show(scan, name, folder, series)
+        except VolumeError as error:
+            left_out.add(scan.files[0], str(error).partition(": ")[2])
+    left_out.say()
+    if not shown:
+        why = "".join(f"; {line}" for line in left_out.lines())
+        raise VolumeError(
+            f"{studies}: must hold NIfTI, NRRD, MetaImage or image files, or DICOM series; found no study{why}. Give "
+            "the folder that holds the images."
+        )
+    for path in folder.iterdir():
+        if path.is_symlink() and path.name not in shown.values():
+            path.unlink()
+    if series:
+        write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
+        logger.info(
+            "%d DICOM series were converted for the viewers, as listed in %s", len(series), folder / "series.csv"
+        )
+    return sorted(shown)
+
+
+def _is_study(scan: Scan, left_out: LeftOut) -> bool:
+    if is_named_as_label(scan.name):
+        left_out.add(scan.files[0], "named as a label map")
+        return False
+    if not scan.is_file and scan.files[0].is_file():
+        left_out.add(scan.files[0], "a DICOM radiograph: save it as PNG")
+        return False
+    return True
+
+
+def _named(scans: list[Scan]) -> Iterator[tuple[Scan, str]]:
+    """Scans with names of one part, all different; of DICOM, whose folders may be called by the patient, a hash."""
+    taken: set[str] = set()
+    for scan in scans:
+        name = _NOT_IN_NAMES.sub("_", scan.name.replace("/", "__")) if scan.is_file else f"series_{_series(scan)}"
+        number = 1
+        while (name if number == 1 else f"{name}_{number}").casefold() in taken:
+            number += 1
+        name = name if number == 1 else f"{name}_{number}"
+        taken.add(name.casefold())
+        yield scan, name
+
+
+def _series(scan: Scan) -> str:
+    return scan.series or series_of(folder_files(scan.files[0]).images[0])
+
+
+def _show(scan: Scan, name: str, folder: Path, series: list) -> str:
+    """The name of the file in `folder` that shows a scan."""
+    source = scan.files[0]
+    if scan.suffix in SHOWN:
+        target = folder / f"{name}{scan.suffix}"
+        _link(source.absolute(), target)
+        return target.name
+    target = folder / f"{name}.nii.gz"
+    if source.is_dir():
+        headers = [header for header in folder_files(source).images if scan.series in (None, series_of(header))]
+        series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
+        newest = max(Path(header.filename).stat().st_mtime for header in headers)
+    else:
+        newest = source.stat().st_mtime
+    if not target.is_file() or target.stat().st_mtime < newest:
+        _convert(source, target, scan.series)
+    return target.name
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.is_symlink() and target.readlink() == source:
+        return
+    target.unlink(missing_ok=True)
+    try:
+        target.symlink_to(source)
+    except OSError:  # Windows without the right to
+        shutil.copy2(source, target)
+
+
+def _convert(source: Path, target: Path, series: str | None) -> None:
+    reader = VolumeReader(None, series)
+    array, meta = reader.get_data(reader.read(source))
+    whole = np.array_equal(array, np.rint(array)) and np.abs(array).max() < 2**15
+    image = nib.Nifti1Image(array.astype(np.int16 if whole else np.float32), np.asarray(meta["affine"], dtype=float))
+    with replacing(target) as beside:
+        nib.save(image, beside)
