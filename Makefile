@@ -17,12 +17,18 @@ INSTALLED := $(VENV)/installed-$(firstword $(shell cat setup.cfg setup.py pyproj
 
 DOCS_INSTALLED := $(subst installed-,docs-,$(INSTALLED))
 
-.PHONY: help install demo test test-slow lint check bench docs docs-serve clean
+# MONAI Label needs older packages: an environment of its own
+LABEL := .venv-label
+LABEL_RUN := $(LABEL)/bin/python
+LABEL_INSTALLED := $(subst $(VENV)/installed-,$(LABEL)/installed-,$(INSTALLED))
+
+.PHONY: help install demo test test-slow test-label label-env lint check bench docs docs-serve clean
 
 help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
 	@echo "  … BUNDLE=semantic_genesis_ct          likewise, with the discovery of anatomical patterns; or transvw_ct"
 	@echo "make test | test-slow                    the suite; with the tests marked slow"
+	@echo "make test-label                          MONAI Label's real server and client, in an environment of their own"
 	@echo "make lint | check                        formatting, lint and types; then the suite too"
 	@echo "make bench                               the programs in benchmarks/ that take minutes, not those that take an hour"
 	@echo "make docs | docs-serve                   the documentation, into site/; shown while it is written"
@@ -49,6 +55,20 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTEST) --slow $(ARGS)
+
+label-env: $(LABEL_INSTALLED)
+
+# torchvision of PyPI is built for CUDA, and does not load beside a CPU build of torch: the tests then declare what is lacking
+$(LABEL_INSTALLED):
+	@$(LABEL_RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(LABEL)
+	$(LABEL_RUN) -m pip install --disable-pip-version-check -q -e '.[label]' pytest pytest-timeout hypothesis
+	@$(LABEL_RUN) -c 'import torchvision' >/dev/null 2>&1 || $(LABEL_RUN) tests/helpers/torchvision_beside_cpu_torch.py install
+	@rm -f $(LABEL)/installed-*
+	@touch $@
+
+test-label: $(LABEL_INSTALLED)
+	OMP_NUM_THREADS=1 $(LABEL_RUN) -m pytest -q --durations=10 -p no:cacheprovider tests/label_app $(ARGS)
+	OMP_NUM_THREADS=1 $(LABEL_RUN) -m pytest -q -p no:cacheprovider tests/io -k dicom
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .

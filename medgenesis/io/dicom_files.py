@@ -153,7 +153,8 @@ def series_of(header: pydicom.Dataset) -> str:
 def transfer_syntax(dataset: pydicom.Dataset) -> pydicom.uid.UID:
     """That of the file; where it says none, as it was read."""
     said = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
-    implicit, little = dataset.original_encoding
+    before_3 = not hasattr(dataset, "original_encoding")  # pydicom 2.4
+    implicit, little = (dataset.is_implicit_VR, dataset.is_little_endian) if before_3 else dataset.original_encoding
     guessed = pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
     return said or (guessed if little is not False else pydicom.uid.ExplicitVRBigEndian)
 

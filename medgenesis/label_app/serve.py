@@ -1,7 +1,6 @@
 """Starts MONAI Label's server on the folder of an app, offline, for this computer alone unless told otherwise."""
 
 import importlib.util
-import json
 import logging
 import os
 import socket
@@ -33,7 +32,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     check_installed()
     check_port(host, port)
     app = Path(app).absolute()
-    _set_environment(app, host, port)
+    _set_environment(app)
     from monailabel.main import Main
 
     if host not in _LOOPBACK:
@@ -92,7 +91,7 @@ def exposed(host: str, port: int) -> str:
     )
 
 
-def _set_environment(app: Path, host: str, port: int) -> None:
+def _set_environment(app: Path) -> None:
     """Settings of MONAI Label, which the process that trains inherits; those that are set already stay."""
     own = {
         "MONAI_ZOO_SOURCE": "ngc",  # not asked: the default would look at GitHub
@@ -100,8 +99,6 @@ def _set_environment(app: Path, host: str, port: int) -> None:
         "MONAI_LABEL_DATASTORE_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_TRACKING_ENABLED": "false",
-        # else any page in the user's browser could ask this server
-        "MONAI_LABEL_CORS_ORIGINS": json.dumps([f"http://{name}:{port}" for name in {host, "localhost", "127.0.0.1"}]),
     }
     for name, value in own.items():
         os.environ.setdefault(name, value)

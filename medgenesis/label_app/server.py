@@ -4,8 +4,10 @@ import logging
 from typing import Any
 
 from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from monailabel.app import app
+from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
@@ -28,5 +30,12 @@ async def say_cause(request: Request, error: Exception) -> JSONResponse:
 
 for kind in (MONAILabelException, *DOMAIN_ERRORS, ValueError, OSError, RuntimeError, Exception):
     app.add_exception_handler(kind, say_cause)
+
+# MONAI Label lets pages of any origin ask, so any page in the browser of whoever runs it; its own setting for this ends
+# its start with an error (0.8.5). Its viewer, OHIF, is a page of this server.
+for middleware in app.user_middleware:
+    if middleware.cls is CORSMiddleware:
+        port = settings.MONAI_LABEL_SERVER_PORT
+        middleware.kwargs["allow_origins"] = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
 
 __all__ = ["app", "say_cause"]

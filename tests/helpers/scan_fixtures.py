@@ -5,10 +5,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from medgenesis.datasets.phantom.dicom import save_dataset
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def write_series(tmp_path):
             for tag, value in tags.items():
                 setattr(dataset, tag, value)
             dataset.PixelData = pixels.astype("<u2").tobytes()
-            pydicom.dcmwrite(path / f"{prefix}{i}", dataset, enforce_file_format=True)
+            save_dataset(dataset, path / f"{prefix}{i}")
         return path
 
     return write

@@ -89,7 +89,11 @@ def test_neither_mark_nor_meta_header_as_gdcm_reads_it(write_series):
     path = write_series("s", _stack(1), [(0, 0, 0)]) / "0"
     dataset = pydicom.dcmread(path)
     del dataset.file_meta
-    dataset.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    if int(pydicom.__version__.split(".")[0]) >= 3:
+        dataset.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    else:
+        dataset.is_implicit_VR, dataset.is_little_endian = True, True
+        dataset.save_as(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))

@@ -38,7 +38,7 @@ def write_series(phantom: Phantom, folder: Path, patient: str, entropy: str) -> 
         data.SliceLocation = _decimal(z)
         stored = phantom.image[:, :, k].T.astype(np.int32) - INTERCEPT_HU
         data.PixelData = stored.astype("<u2").tobytes()
-        _save(data, path)
+        save_dataset(data, path)
 
 
 def _common(phantom: Phantom, patient: str, entropy: str) -> dict:
@@ -79,8 +79,11 @@ def _decimal(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _save(data: FileDataset, path: Path) -> None:
-    """pydicom 3 renamed the argument that asks for a conforming file; 2.4 also wants the encoding said twice."""
+def save_dataset(data: FileDataset, path: Path) -> None:
+    """Write a conforming file, in explicit little endian.
+
+    pydicom 3 renamed the argument that asks for it; 2.4 also wants the encoding said twice.
+    """
     if int(pydicom.__version__.split(".")[0]) >= 3:
         data.save_as(path, enforce_file_format=True)
         return

@@ -1,0 +1,75 @@
+"""Which model is shown: the latest that ended and was not worse, of these labels; and what trainings are judged by."""
+
+import subprocess
+import sys
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medgenesis.label_app.history import History
+from medgenesis.label_app.labelled import Labelled, split_labelled
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.storage.run_folder import release_folder
+from medgenesis.weights import with_settings
+
+SETTINGS = AppSettings("ours", "nowhere", ["lungs", "liver"])
+
+
+def _trained(history, names=("lungs", "liver")):
+    folder = history.begin()
+    labels = {0: "background", **dict(enumerate(names, start=1))}
+    torch.save(with_settings({"w": torch.zeros(1)}, {"label_names": labels}), folder / "model.pt")
+    release_folder(folder)
+    return folder
+
+
+def test_the_latest_that_is_not_worse(tmp_path):
+    history = History(tmp_path, SETTINGS)
+    assert history.current() is None and history.trainings() == []
+    first = _trained(history)
+    assert history.current() == first / "model.pt"  # though it has no result: it was killed
+    second = _trained(history)
+    history.conclude(second, {"worse": False, "best_metric": 0.5})
+    third = _trained(history)
+    history.conclude(third, {"worse": True})
+    _trained(history, ("lungs", "spleen"))
+    release_folder(history.begin())  # killed before its first validation
+    assert history.current() == second / "model.pt"
+    assert [path.name for path in history.trainings()] == ["0001", "0002", "0003", "0004", "0005"]
+    assert History(tmp_path, AppSettings("ours", "nowhere", ["lungs"])).current() is None
+
+
+def test_a_training_that_runs_shows_nothing(tmp_path):
+    history = History(tmp_path, SETTINGS)
+    first, second = _trained(history), _trained(history)
+    code = (
+        f"from medgenesis.storage import hold_folder; hold_folder({str(second)!r}); print('held', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as training:
+        assert training.stdout.readline()
+        assert history.current() == first / "model.pt"
+        training.kill()
+        training.wait()
+    assert history.current() == second / "model.pt"
+
+
+def test_an_earlier_model_counts_until_there_is_another(tmp_path):
+    history = History(tmp_path, AppSettings("ours", "nowhere", ["lungs", "liver"], model="earlier.pt"))
+    assert history.current().name == "earlier.pt"
+    assert _trained(history) / "model.pt" == history.current()
+
+
+@settings(max_examples=40, deadline=None)
+@given(counts=st.lists(st.integers(1, 4), min_size=1, max_size=6), share=st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]))
+def test_studies_that_were_judged_by_stay_so(tmp_path_factory, counts, share):
+    memory = tmp_path_factory.mktemp("memory") / "validation.json"
+    studies, before = [], set()
+    for count in counts:
+        studies += [Labelled(f"s{len(studies) + i}", "i", "l", len(studies) + i) for i in range(count)]
+        training, validation = split_labelled(studies, share, memory)
+        names = {one.name for one in validation}
+        assert len(names) == int(len(studies) * share + 1e-9) and before <= names
+        assert sorted(one.name for one in training + validation) == sorted(one.name for one in studies)
+        assert training  # never all of them
+        before = names

@@ -1,0 +1,60 @@
+"""Results in every format lie where the study lies, as nibabel and SimpleITK read them."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from monai.data import MetaTensor
+from PIL import Image
+
+from medgenesis.errors import VolumeError
+from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app.results import described, extension_of, write_result
+
+CLASSES = {"lungs": 1, "liver": 2}
+
+
+def _oblique():
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = rotation @ np.diag([0.7, 1.1, 3.0]), [5, -7, 11]
+    return affine
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_volumes(extension):
+    values, affine = np.random.default_rng(0).integers(0, 3, (4, 5, 6)), _oblique()
+    path = write_result(MetaTensor(values[None], affine=affine), CLASSES, extension)
+    reader = VolumeReader(labels=True)
+    array, meta = reader.get_data(reader.read(path))
+    np.testing.assert_array_equal(array, values)
+    np.testing.assert_allclose(meta["affine"], affine, atol=1e-4)
+    assert sitk.ReadImage(path).GetPixelID() == sitk.sitkUInt8 if "nii" not in extension else nib.load(path)
+
+
+def test_flat_images():
+    values = np.random.default_rng(0).integers(0, 3, (4, 6))
+    path = write_result(MetaTensor(values[None].astype(np.float32), affine=np.eye(4)), CLASSES, ".png")
+    np.testing.assert_array_equal(np.asarray(Image.open(path)).T, values)
+
+
+def test_names_are_those_of_what_is_there():
+    label_map = MetaTensor(np.array([0, 2, 2]).reshape(1, 3, 1, 1))
+    assert described(label_map, CLASSES) == {
+        "label_names": {"liver": 2},
+        "label_colors": {"liver": [86, 180, 233]},
+        "voxels": {"liver": 2},
+    }
+
+
+def test_formats():
+    assert extension_of("a/b.c.nii.gz", None) == ".nii.gz"
+    assert [extension_of(name, None) for name in ("x.nrrd", "x.jpg", "x.npy", "folder")] == [
+        ".nrrd",
+        ".png",
+        ".nii.gz",
+        ".nii.gz",
+    ]
+    assert extension_of("x.nrrd", "nii.gz") == ".nii.gz"
+    with pytest.raises(VolumeError, match="result_extension"):
+        write_result(MetaTensor(np.zeros((1, 2, 2, 2))), CLASSES, ".doc")

@@ -1,0 +1,313 @@
+"""The clinician's loop, with MONAI Label's own server and client: `make test-label` has an environment with both."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
+
+import psutil
+from monailabel.client import MONAILabelClient
+
+from medgenesis.data.pipeline import preprocessing
+from medgenesis.datasets.phantom import write_phantoms
+
+MODEL = "models_genesis_ct"
+CLASSES = {"lungs": 1, "liver": 2}
+STORED = {1: (6,), 2: (1, 2, 7)}  # as 3D Slicer would number them if the liver was drawn first -> of the phantom
+INFO = [{"name": "Liver", "idx": 1}, {"name": "lungs", "idx": 2}]
+COMMAND = [sys.executable, "-m", "medgenesis", "label-app", MODEL, "--labels", *CLASSES]
+SMALL = ["--weights", "scratch", "--overlay", "quick", "--set", "width=4"]
+# of the same scan: how it is stored -> file
+STORED_AS = {"lps": ".nii.gz", "ras": ".nrrd", "las": ".mha", "oblique": ".nii"}
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _oblique():
+    angle = np.deg2rad(17)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn
+
+
+def _stored(image, how):
+    if how == "oblique":
+        return nib.Nifti1Image(np.asarray(image.dataobj), _oblique() @ image.affine)
+    codes = nib.orientations.axcodes2ornt(how.upper())
+    return image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), codes))
+
+
+def _write(image, path):
+    if path.suffix in (".gz", ".nii"):
+        nib.save(image, path)
+        return
+    lps = np.diag([-1, -1, 1, 1]) @ image.affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    out = sitk.GetImageFromArray(np.asarray(image.dataobj).transpose(2, 1, 0))
+    out.SetSpacing(spacing.tolist())
+    out.SetOrigin(lps[:3, 3].tolist())
+    out.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    sitk.WriteImage(out, str(path))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Folder with studies, label maps and an app's folder; two phantoms, the first stored in several ways."""
+    root = tmp_path_factory.mktemp("label")
+    write_phantoms(root / "phantoms", 3, seed=5, shape=(40, 40, 32), dicom=True)
+    studies = root / "studies"
+    studies.mkdir()
+    for name in ("000", "001", "002"):
+        image = nib.load(root / "phantoms" / "images" / f"phantom_{name}.nii.gz")
+        if name != "000":
+            _write(image, studies / f"case_{name}.nii.gz")
+            continue
+        for how, suffix in STORED_AS.items():
+            _write(_stored(image, how), studies / f"{how}{suffix}")
+    series = next((root / "phantoms" / "dicom").iterdir())
+    series.rename(studies / "DOE^JANE")
+    (studies / "broken.nii.gz").write_bytes(b"no image at all")
+    for name in ("001", "002"):
+        image = nib.load(root / "phantoms" / "labels" / f"phantom_{name}.nii.gz")
+        truth = np.asarray(image.dataobj)
+        drawn = sum(value * np.isin(truth, own) for value, own in STORED.items()).astype(np.uint8)
+        nib.save(nib.Nifti1Image(drawn, image.affine), root / f"drawn_{name}.nii.gz")
+    return root
+
+
+class Server:
+    def __init__(self, root):
+        self.root, self.port = root, _free_port()
+        self.log = (root / f"server_{self.port}.log").open("w")
+        words = ["--studies", root / "studies", "--app", root / "app", "--port", self.port, *SMALL]
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, words)], stdout=self.log, stderr=subprocess.STDOUT, cwd=root, env=_environment()
+        )
+        self.client = MONAILabelClient(f"http://127.0.0.1:{self.port}", tmpdir=str(root))
+        self._wait()
+
+    def _wait(self):
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise RuntimeError(Path(self.log.name).read_text()[-3000:])
+            try:
+                return self.client.info()
+            except OSError:
+                time.sleep(0.5)
+        raise TimeoutError(Path(self.log.name).read_text()[-3000:])
+
+    def train(self, **params):
+        self.client.train_start(MODEL, params)
+        while True:
+            status = self.client.train_status(False)
+            if status["status"] not in ("SUBMITTED", "RUNNING"):
+                return status
+            time.sleep(0.5)
+
+    def infer(self, image, **params):
+        path, said = self.client.infer(MODEL, image, params)
+        return path, said
+
+    def kill(self, number=signal.SIGKILL):
+        """The server and, as a power cut would, what it has started."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(number)
+        for child in children:
+            child.kill()
+        self.process.wait(60)
+        self.log.close()
+
+
+def _environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MONAI_LABEL_AUTH_ENABLE": "false"}
+
+
+@pytest.fixture(scope="module")
+def server(world):
+    """One server for the steps of the loop, which build on each other."""
+    running = Server(world)
+    yield running
+    running.kill()
+
+
+def _refused(call, *args):
+    with pytest.raises(Exception) as caught:
+        call(*args)
+    return str(getattr(caught.value, "msg", caught.value))
+
+
+def _dice(server, name):
+    path, _ = server.infer(f"case_{name}", result_extension=".nii.gz")
+    found = np.asarray(nib.load(path).dataobj)
+    truth = np.asarray(nib.load(server.root / "phantoms" / "labels" / f"phantom_{name}.nii.gz").dataobj)
+    both = [(found == CLASSES["lungs"], np.isin(truth, (1, 2, 7))), (found == CLASSES["liver"], truth == 6)]
+    return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in both]))
+
+
+def test_1_what_the_server_says(server):
+    info = server.client.info()
+    assert info["labels"] == list(CLASSES)
+    assert info["models"] == {}  # nothing is trained: no model is offered
+    assert set(info["trainers"]) == {MODEL}
+    names = set(server.client.datastore()["objects"])
+    assert {"case_001", "case_002", "broken", *STORED_AS} <= names
+    (series,) = [name for name in names if name.startswith("series_")]
+    assert not any("DOE" in name for name in names)
+    assert nib.load(server.root / "app" / "studies" / f"{series}.nii.gz").shape == (40, 40, 32)
+    for strategy in ("first", "random"):
+        sample = server.client.next_sample(strategy, {})
+        assert sample["id"] in names and Path(sample["path"]).exists()
+
+
+def test_2_what_cannot_work_is_said(server, tmp_path):
+    assert "must be trained before it segments" in _refused(server.infer, "case_001")
+    assert "labels: must be saved before training" in "\n".join(server.train()["details"])
+    assert "must be a study of the server" in _refused(server.infer, "nobody")
+    assert "no model 'nothing'" in _refused(server.client.infer, "nothing", "case_001", {})
+    drawn = nib.load(server.root / "drawn_001.nii.gz")
+    save = server.client.save_label
+    nib.save(nib.Nifti1Image(np.asarray(drawn.dataobj)[:-2], drawn.affine), tmp_path / "grid.nii.gz")
+    assert "must lie on the grid" in _refused(save, "case_001", str(tmp_path / "grid.nii.gz"), "", {"label_info": INFO})
+    nib.save(nib.Nifti1Image(np.asarray(drawn.dataobj) * 3, drawn.affine), tmp_path / "value.nii.gz")
+    assert "labels must be of 1 (lungs), 2 (liver); found 3, 6" in _refused(
+        save, "case_001", str(tmp_path / "value.nii.gz"), "", {}
+    )
+    spleen = [{"name": "spleen", "idx": 1}, {"name": "lungs", "idx": 2}]
+    assert "found 1 (spleen)" in _refused(
+        save, "case_001", str(server.root / "drawn_001.nii.gz"), "", {"label_info": spleen}
+    )
+    assert "must be a study" in _refused(save, "nobody", str(server.root / "drawn_001.nii.gz"), "", {})
+    assert server.client.info()["datastore"]["completed"] == 0
+
+
+def test_3_draw_save_train(server):
+    for name in ("001", "002"):
+        drawn = str(server.root / f"drawn_{name}.nii.gz")
+        server.client.save_label(f"case_{name}", drawn, "", {"label_info": INFO})
+        back = server.client.download_label(f"case_{name}", "final")
+        np.testing.assert_array_equal(nib.load(back).get_fdata(), nib.load(drawn).get_fdata())
+    # one that was put there by hand, and cannot be used
+    (server.root / "app" / "studies" / "labels" / "final" / "oblique.nii.gz").write_bytes(b"no label")
+    first = server.train(max_epochs=1)
+    assert first["status"] == "DONE", first["details"]
+    stats = server.client.info()["train_stats"][MODEL]
+    assert stats["studies"] == 2 and set(stats["left_out"]) <= {"oblique"}
+    before = np.nan_to_num(_dice(server, "002"))
+    second = server.train(max_epochs=80)
+    assert second["status"] == "DONE", second["details"]
+    after = _dice(server, "002")
+    assert after > max(before, 0.5), (before, after)
+
+
+def test_4_every_way_of_storing_gives_the_same_answer(server):
+    turn = preprocessing(intensity=None)
+    answers = {}
+    (series,) = [name for name in server.client.datastore()["objects"] if name.startswith("series_")]
+    for how in [*STORED_AS, series]:
+        for extension in (".nrrd", ".nii.gz"):
+            path, said = server.infer(how, result_extension=extension)
+            assert list(said["label_names"]) == [name for name in CLASSES if name in said["label_names"]]
+            study = server.root / "app" / "studies" / f"{how}{STORED_AS.get(how, '.nii.gz')}"
+            asked, answer = turn({"image": str(study)})["image"], turn({"image": path})["image"]
+            assert answer.shape == asked.shape
+            np.testing.assert_allclose(np.asarray(answer.affine), np.asarray(asked.affine), atol=1e-3)
+            answers[how, extension] = answer.numpy()
+    reference = answers["lps", ".nii.gz"]
+    assert set(np.unique(reference)) <= {0, 1, 2} and reference.any()
+    for (how, _), answer in answers.items():
+        if how != series:  # whose values are rounded in another way
+            np.testing.assert_array_equal(answer, reference, err_msg=how)
+    assert (answers[series, ".nrrd"] != reference).mean() < 0.01
+    plain, _ = server.infer("ras")
+    assert plain.endswith(".nrrd") and sitk.ReadImage(plain).GetPixelID() == sitk.sitkUInt8
+
+
+def test_5_named_segments_with_colours(server):
+    path, said = server.infer("lps", result_extension=".seg.nrrd")
+    image = sitk.ReadImage(path)
+    names = [image.GetMetaData(f"Segment{i}_Name") for i in range(2)]
+    assert names == list(CLASSES) and image.GetMetaData("Segment0_Color")
+    assert image.GetNumberOfComponentsPerPixel() == 2
+    assert said["label_colors"]["lungs"] == [230, 159, 0]
+
+
+def test_6_two_clients_at_once(server):
+    results = {}
+
+    def ask(image):
+        results[image] = nib.load(server.infer(image, result_extension=".nii.gz")[0]).get_fdata().sum()
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in ("lps", "case_001", "lps", "case_002")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(results) == {"lps", "case_001", "case_002"}
+
+
+def test_7_a_broken_study_is_named_and_the_server_stays(server):
+    assert "broken.nii.gz" in _refused(server.infer, "broken")
+    assert "result_extension: must be" in _refused(lambda: server.infer("lps", result_extension=".xyz"))
+    assert server.client.info()["labels"] == list(CLASSES)
+
+
+def test_8_killed_in_training_and_started_again(server, world):
+    server.client.train_start(MODEL, {"max_epochs": 5000})
+    trainings = world / "app" / "trainings"
+    model = trainings / f"{max(int(path.name) for path in trainings.iterdir() if path.is_dir()) + 1:04d}" / "model.pt"
+    for _ in range(600):
+        if model.exists():
+            break
+        time.sleep(0.5)
+    shown = server.infer("lps")  # the model before: the one that is being trained shows nothing yet
+    assert shown[1]["label_names"]
+    assert model.exists()
+    server.kill()
+    again = Server(world)
+    try:
+        assert set(again.client.info()["models"]) == {MODEL}
+        assert set(again.client.datastore()["objects"]["case_001"]["labels"]) == {"final"}
+        assert again.infer("lps")[0]
+        status = again.train(max_epochs=2, start="last")
+        assert status["status"] == "DONE", status["details"]
+        assert not (world / "studies" / "labels").exists()  # the user's own folder is only read
+    finally:
+        again.kill()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--studies", "empty", *SMALL], "found no study"),
+        (["--studies", "nowhere", *SMALL], "--studies: must be a folder"),
+        (["--studies", "studies"], "--weights: must be a file of self-supervised weights"),
+        (["--studies", "studies", *SMALL, "--port", "taken"], "--port: must be free"),
+        ([*SMALL], "--studies: must be named"),
+    ],
+)
+def test_what_cannot_start_says_so(world, words, said):
+    (world / "empty").mkdir(exist_ok=True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = [str(taken.getsockname()[1]) if word == "taken" else word for word in words]
+        port = [] if "--port" in words else ["--port", str(_free_port())]
+        done = subprocess.run(
+            [*COMMAND, "--app", "other", *words, *port], cwd=world, capture_output=True, text=True, env=_environment()
+        )
+    assert done.returncode == 2 and said in done.stderr, done.stderr

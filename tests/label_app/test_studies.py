@@ -1,0 +1,78 @@
+"""Studies that viewers can open: links under plain names, DICOM series converted once, nothing written beside them."""
+
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medgenesis.errors import VolumeError
+from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app.studies import gather_studies
+
+
+def _positions(count):
+    return [(-10, -20, 5 + 2 * i) for i in range(count)]
+
+
+def _volume(seed=0):
+    return np.random.default_rng(seed).integers(0, 900, (6, 5, 4)).astype(np.int16)
+
+
+def test_files_are_linked_and_names_are_plain(tmp_path, write_nifti):
+    write_nifti("in/a/scan one.nii.gz", _volume())
+    write_nifti("in/a_scan one.nii.gz", _volume(1))
+    write_nifti("in/a/scan_seg.nii.gz", _volume())
+    write_nifti("in/labels/final/scan.nii.gz", _volume())
+    (tmp_path / "in" / "broken.nii.gz").write_bytes(b"nothing")
+    before = sorted(path.name for path in (tmp_path / "in").rglob("*"))
+    names = gather_studies(tmp_path / "in", tmp_path / "out")
+    assert names == ["a__scan_one", "a_scan_one", "broken"]  # a broken one is shown: asked for, it says what is wrong
+    assert (tmp_path / "out" / "a__scan_one.nii.gz").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "in").rglob("*")) == before
+    (tmp_path / "in" / "a_scan one.nii.gz").unlink()
+    assert gather_studies(tmp_path / "in", tmp_path / "out") == ["a__scan_one", "broken"]
+    assert not (tmp_path / "out" / "a_scan_one.nii.gz").is_symlink()
+
+
+def test_a_series_is_converted_once_and_its_name_says_no_patient(tmp_path, write_series):
+    stored = np.random.default_rng(0).integers(0, 900, (4, 3, 5))
+    folder = write_series("in/DOE^JANE", stored, _positions(4), SeriesInstanceUID="1.2.3")
+    (name,) = gather_studies(tmp_path / "in", tmp_path / "out")
+    target = tmp_path / "out" / f"{name}.nii.gz"
+    reader = VolumeReader()
+    array, meta = reader.get_data(reader.read(folder))
+    image = nib.load(target)
+    np.testing.assert_array_equal(image.get_fdata(), array)
+    np.testing.assert_allclose(image.affine, meta["affine"], atol=1e-5)
+    listed = (tmp_path / "out" / "series.csv").read_text()
+    assert f"{name},4,1.2.3" in listed and "DOE" not in listed + name and "secret" not in listed
+    made = target.stat().st_mtime_ns
+    gather_studies(tmp_path / "in", tmp_path / "out")
+    assert target.stat().st_mtime_ns == made
+    os.utime(folder / "0", (made / 1e9 + 5, made / 1e9 + 5))
+    gather_studies(tmp_path / "in", tmp_path / "out")
+    assert target.stat().st_mtime_ns > made
+
+
+def test_two_series_of_a_folder_are_two_studies(tmp_path, write_series):
+    for number in (1, 2):
+        stored = np.full((3, 3, 5), number)
+        write_series("in/s", stored, _positions(3), prefix=f"{number}_", SeriesInstanceUID=f"1.{number}")
+    names = gather_studies(tmp_path / "in", tmp_path / "out")
+    values = {float(nib.load(tmp_path / "out" / f"{name}.nii.gz").get_fdata()[0, 0, 0]) for name in names}
+    assert len(names) == 2 and values == {-998.0, -996.0}
+
+
+def test_fractions_stay(tmp_path):
+    np.save(tmp_path / "x.npy", np.full((3, 4, 5), 0.25, np.float32))
+    assert gather_studies(tmp_path, tmp_path / "out") == ["x"]
+    np.testing.assert_array_equal(nib.load(tmp_path / "out" / "x.nii.gz").get_fdata(), 0.25)
+
+
+@pytest.mark.parametrize("folder", ["empty", "nowhere"])
+def test_no_study(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "read.me.doc").write_bytes(b"x")
+    with pytest.raises(VolumeError, match="found no study|must be a folder"):
+        gather_studies(tmp_path / folder, tmp_path / "out")
