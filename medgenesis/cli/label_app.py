@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> str | None:
     from medgenesis.cli.configs import find_bundle, parsed_settings
     from medgenesis.label_app import prepare, serve
     from medgenesis.label_app.demo import make_demo_studies
-    from medgenesis.label_app.serve import check_installed, check_port
+    from medgenesis.label_app.start import check_installed, check_port
     from medgenesis.label_app.studies import gather_studies
 
     if not args.demo and args.studies is None:

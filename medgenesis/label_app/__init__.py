@@ -4,8 +4,8 @@ Started by `medgenesis label-app`. MONAI Label (extra `label`, in an environment
 that need it, not by this one.
 """
 
-from medgenesis.label_app.prepare import prepare
-from medgenesis.label_app.serve import serve
+from medgenesis.label_app.app_folder import prepare
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.label_app.start import serve
 
 __all__ = ["AppSettings", "prepare", "serve"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.errors import OutputError
-from medgenesis.label_app.prepare import labels_of
+from medgenesis.label_app.app_folder import labels_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import make_folder, write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
