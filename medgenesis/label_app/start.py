@@ -58,7 +58,7 @@ def check_installed() -> None:
     if importlib.util.find_spec("monailabel") is None:
         raise ValueError(
             "label-app: must have MONAI Label; found none in this environment. Make one for it (its packages are older "
-            "than those of medgenesis): python -m venv label && label/bin/pip install 'medgenesis[label]'"
+            "than those of medgenesis): python -m venv label && label/bin/pip install 'medgenesis[label]'."
         )
     if version("monailabel") != MONAI_LABEL:
         logger.warning("MONAI Label %s: this app was tried with %s alone", version("monailabel"), MONAI_LABEL)
