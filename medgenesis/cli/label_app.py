@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str | None:
     """Prepare the app's folder, and serve."""
+    from medgenesis import bundles
     from medgenesis.cli.configs import find_bundle, parsed_settings
     from medgenesis.label_app import prepare, serve
     from medgenesis.label_app.demo import make_demo_studies
@@ -46,18 +47,16 @@ def run(args: argparse.Namespace) -> str | None:
     configs = bundle.files("finetune", args.overlay)
     app = Path(args.app or Path("label_app") / bundle.name).absolute()
     models = bundle.results / "models"
-    weights = args.weights or models / "pretrained.pt"
+    weights = Path(args.weights or models / "pretrained.pt")
     if args.demo and args.weights is None and not weights.is_file():
-        logger.warning("no weights of %s are there: the demo begins from scratch, with a small network", bundle.name)
-        weights, args.overlay = "scratch", args.overlay or ["quick"]
-        configs = bundle.files("finetune", args.overlay)
+        weights = Path(bundles.weights_or_demo(bundle.path, "pretrained.pt"))  # of computed scans, as those of the demo
     earlier = models / "model.pt"
     prepare(
         app,
         bundle.path,
         args.labels,
         name=bundle.name,
-        weights=weights,
+        weights=args.weights if args.weights == "scratch" else weights,
         model=earlier if earlier.is_file() else None,
         overlays=args.overlay,
         settings=parsed_settings(args.set, configs),

@@ -8,6 +8,7 @@ from monailabel.config import settings as server_settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
@@ -15,9 +16,12 @@ from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
 from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.label_app.strategies import SCORE, ByFeatures, FlipDisagreement, Uncertain
 from medgenesis.label_app.train_task import FineTuneTask
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ class LabelApp(MONAILabelApp):
         self.settings = AppSettings.read(app_dir)
         self.history = History(app_dir, self.settings)
         self.models = Models(self.settings, self.history)
+        self.disagreement = FlipDisagreement(self.models)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -55,8 +60,11 @@ class LabelApp(MONAILabelApp):
         return StudyFolder(self.studies, self.settings.classes, reload)
 
     def init_infers(self) -> dict[str, InferTask]:
-        """The bundle's segmentation."""
-        return {self.settings.name: SegmentTask(self.settings, self.models)}
+        """The bundle's segmentation, and scribbles."""
+        return {
+            self.settings.name: SegmentTask(self.settings, self.models),
+            "scribbles": ScribbleTask(self.settings, self.models),
+        }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """The bundle's fine-tuning."""
@@ -64,7 +72,18 @@ class LabelApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """What chooses the next study to label."""
-        return {"first": First(), "random": Random()}
+        features = StudyFeatures(self.settings, self.app_dir)
+        return {
+            "typical": ByFeatures(features, typical=True),
+            "coverage": ByFeatures(features),
+            "uncertain": Uncertain(self.disagreement),
+            "first": First(),
+            "random": Random(),
+        }
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """What marks studies on which the model is in doubt."""
+        return {SCORE: self.disagreement}
 
     def info(self) -> dict[str, Any]:
         """What viewers are told; models that are not there yet are left out."""

@@ -57,6 +57,18 @@ class Segmenter:
         found = invert(self._applied(image))["pred"]
         return MetaTensor(torch.softmax(found.as_tensor().float(), 0), meta=found.meta)
 
+    def flip_disagreement(self, image: str | Path) -> float:
+        """1 minus the mean Dice, over the classes found, of the answers on a study and on its mirror image."""
+        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"].as_tensor()[None]
+        with torch.no_grad():
+            first, second = (
+                self.inferer(one.to(self.device), self.network).argmax(1) for one in (volume, volume.flip(2))
+            )
+        second = second.flip(1)
+        found = [(first == value, second == value) for value in range(1, 1 + int(max(first.max(), second.max())))]
+        dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in found if a.any() or b.any()]
+        return 1 - float(torch.stack(dice).mean()) if dice else 0.0
+
     def _applied(self, image: str | Path) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))
         with torch.no_grad():

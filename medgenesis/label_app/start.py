@@ -99,6 +99,7 @@ def _set_environment(app: Path) -> None:
         "MONAI_LABEL_DATASTORE_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_TRACKING_ENABLED": "false",
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # else all studies are scored at each next sample
     }
     for name, value in own.items():
         os.environ.setdefault(name, value)

@@ -79,7 +79,7 @@ def world(tmp_path_factory):
             continue
         for how, suffix in STORED_AS.items():
             _write(_stored(image, how), studies / f"{how}{suffix}")
-    series = next((root / "phantoms" / "dicom").iterdir())
+    series = min((root / "phantoms" / "dicom").iterdir())  # of the first
     series.rename(studies / "DOE^JANE")
     (studies / "broken.nii.gz").write_bytes(b"no image at all")
     for name in ("001", "002"):
@@ -162,20 +162,21 @@ def _dice(server, name):
 def test_1_what_the_server_says(server):
     info = server.client.info()
     assert info["labels"] == list(CLASSES)
-    assert info["models"] == {}  # nothing is trained: no model is offered
+    assert set(info["models"]) == {"scribbles"}  # nothing is trained: no model is offered
     assert set(info["trainers"]) == {MODEL}
     names = set(server.client.datastore()["objects"])
     assert {"case_001", "case_002", "broken", *STORED_AS} <= names
     (series,) = [name for name in names if name.startswith("series_")]
     assert not any("DOE" in name for name in names)
     assert nib.load(server.root / "app" / "studies" / f"{series}.nii.gz").shape == (40, 40, 32)
-    for strategy in ("first", "random"):
+    for strategy in ("first", "random", "typical", "coverage"):
         sample = server.client.next_sample(strategy, {})
         assert sample["id"] in names and Path(sample["path"]).exists()
 
 
 def test_2_what_cannot_work_is_said(server, tmp_path):
     assert "must be trained before it segments" in _refused(server.infer, "case_001")
+    assert "uncertain: must have a model" in _refused(server.client.next_sample, "uncertain", {})
     assert "labels: must be saved before training" in "\n".join(server.train()["details"])
     assert "must be a study of the server" in _refused(server.infer, "nobody")
     assert "no model 'nothing'" in _refused(server.client.infer, "nothing", "case_001", {})
@@ -266,7 +267,28 @@ def test_7_a_broken_study_is_named_and_the_server_stays(server):
     assert server.client.info()["labels"] == list(CLASSES)
 
 
-def test_8_killed_in_training_and_started_again(server, world):
+def test_8_scribbles_and_doubt(server):
+    path, said = server.infer("lps", result_extension=".nii.gz")
+    image = nib.load(server.root / "app" / "studies" / "lps.nii.gz")
+    truth = np.asarray(nib.load(server.root / "phantoms" / "labels" / "phantom_000.nii.gz").dataobj) == 6
+    marks = np.zeros(truth.shape, np.uint8)
+    inside, outside = np.argwhere(truth), np.argwhere(~truth)
+    marks[tuple(inside[:: len(inside) // 20].T)], marks[tuple(outside[:: len(outside) // 200].T)] = 4, 3
+    scribbles = server.root / "scribbles.nii.gz"
+    nib.save(nib.Nifti1Image(marks, image.affine), scribbles)
+    params = {"result_extension": ".nii.gz", "structure": "liver"}
+    cut, said = server.client.infer("scribbles", "lps", params, label_in=str(scribbles))
+    found = np.asarray(nib.load(cut).dataobj)
+    assert list(said["label_names"]) == ["liver"] and found[marks == 4].all() and not found[marks == 3].any()
+    model = np.asarray(nib.load(path).dataobj) == CLASSES["liver"]
+    dice = [2 * (one & truth).sum() / (one.sum() + truth.sum()) for one in (model, found.astype(bool))]
+    assert dice[1] > dice[0] - 0.02, dice
+    assert "scribbles: must come" in _refused(server.client.infer, "scribbles", "lps", params)
+    sample = server.client.next_sample("uncertain", {})
+    assert sample["id"] not in ("case_001", "case_002", "broken") and 0 <= sample["weight"] <= 1
+
+
+def test_9_killed_in_training_and_started_again(server, world):
     server.client.train_start(MODEL, {"max_epochs": 5000})
     trainings = world / "app" / "trainings"
     model = trainings / f"{max(int(path.name) for path in trainings.iterdir() if path.is_dir()) + 1:04d}" / "model.pt"
@@ -280,7 +302,7 @@ def test_8_killed_in_training_and_started_again(server, world):
     server.kill()
     again = Server(world)
     try:
-        assert set(again.client.info()["models"]) == {MODEL}
+        assert set(again.client.info()["models"]) == {MODEL, "scribbles"}
         assert set(again.client.datastore()["objects"]["case_001"]["labels"]) == {"final"}
         assert again.infer("lps")[0]
         status = again.train(max_epochs=2, start="last")

@@ -1,0 +1,78 @@
+"""One vector a study, from the self-supervised encoder: which studies are alike, before anything is drawn."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+
+from medgenesis.data.streamed_dataset import StreamedDataset
+from medgenesis.errors import VolumeError
+from medgenesis.inference.embedding import embed_volume
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+class StudyFeatures:
+    """Vectors of studies by the bundle's `embed.yaml`, each computed once and kept in the app's folder.
+
+    Args:
+        settings: of the app; with weights "scratch" the encoder is a random one, which tells intensities and sizes
+            apart and little else.
+        app: its folder.
+    """
+
+    def __init__(self, settings: AppSettings, app: str | Path) -> None:
+        self.settings = settings
+        weights = settings.weights if settings.weights == "scratch" else file_fingerprint(settings.weights)
+        made_with = fingerprint({"weights": weights, "overlays": settings.overlays, "settings": settings.settings})
+        self.folder = Path(app) / "features" / made_with[:12]
+        self._parts: dict | None = None
+
+    def of(self, studies: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Vectors of studies, name -> file; a study that cannot be read has none, which is said."""
+        found = {}
+        for name, path in studies.items():
+            try:
+                found[name] = self._vector(path)
+            except VolumeError as error:
+                logger.warning("no features: %s", error)
+        return found
+
+    def _vector(self, path: str) -> np.ndarray:
+        state = Path(path).stat()
+        kept = self.folder / f"{fingerprint([path, state.st_size, state.st_mtime_ns])[:24]}.npy"
+        if kept.is_file():
+            return np.load(kept, allow_pickle=False)
+        parts = self._loaded()
+        volume = next(iter(StreamedDataset([{"image": path}], parts["preprocessing"])))["image"]
+        vector = embed_volume(parts["network"], volume, parts.get("inferer", parts["cube_size"]))
+        with replacing(kept) as beside:
+            np.save(beside, vector)
+        return vector
+
+    def _loaded(self) -> dict:
+        if self._parts is None:
+            settings = self.settings
+            scratch = settings.weights == "scratch"
+            workflow = ConfigWorkflow(
+                config_file=settings.files("embed"),
+                workflow_type="infer",
+                logging_file=False,
+                **{**settings.settings, "bundle_root": settings.bundle, "weights": settings.weights},
+            )
+            workflow.parser.parse(reset=True)
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                names = ("preprocessing", "network_def" if scratch else "network")
+                parts = [workflow.parser.get_parsed_content(name) for name in names]
+            self._parts = dict(zip(("preprocessing", "network"), parts, strict=True))
+            for name in ("inferer", "cube_size"):
+                if name in workflow.parser.get():
+                    self._parts[name] = workflow.parser.get_parsed_content(name)
+        return self._parts

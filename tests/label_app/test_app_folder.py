@@ -1,0 +1,55 @@
+"""The folder that the server and the trainings start from: labels, weights, and what is refused before a start."""
+
+import json
+
+import pytest
+import torch
+
+from medgenesis import bundles
+from medgenesis.errors import CheckpointError, DatalistError
+from medgenesis.label_app import AppSettings, prepare
+from medgenesis.weights import with_settings
+
+BUNDLE = "models_genesis_ct"
+
+
+def _model(path, names):
+    torch.save(with_settings({"w": torch.zeros(1)}, {"label_names": {0: "background", **names}}), path)
+    return path
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    made = prepare(
+        tmp_path / "app", bundles.path(BUNDLE), ["Liver", "left lung"], weights="scratch", overlays=["quick"]
+    )
+    assert AppSettings.read(tmp_path / "app") == made
+    assert made.classes == {"Liver": 1, "left lung": 2} and made.name == BUNDLE
+    assert [path.rsplit("/", 1)[1] for path in made.files("finetune")] == ["finetune.yaml", "quick.yaml"]
+    assert "LabelApp" in (tmp_path / "app" / "main.py").read_text()
+
+
+@pytest.mark.parametrize("name", bundles.names())
+def test_without_names_those_of_the_bundle(tmp_path, name):
+    made = prepare(tmp_path, bundles.path(name), weights="scratch")
+    metadata = json.loads((bundles.path(name) / "configs" / "metadata.json").read_text())
+    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    assert {str(value): one for one, value in made.classes.items()} | {"0": "background"} == channels
+
+
+def test_an_earlier_model_counts_with_its_own_labels_alone(tmp_path, caplog):
+    model = _model(tmp_path / "model.pt", {1: "spleen"})
+    own = prepare(tmp_path / "a", bundles.path(BUNDLE), weights="scratch", model=model)
+    assert own.labels == ["spleen"] and own.model == str(model)
+    other = prepare(tmp_path / "a", bundles.path(BUNDLE), ["liver"], weights="scratch", model=model)
+    assert other.model is None and "segments spleen, so that it is left aside" in caplog.text
+
+
+def test_what_cannot_be(tmp_path):
+    with pytest.raises(CheckpointError, match="--weights: must be a file"):
+        prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=tmp_path / "none.pt")
+    for names in (["liver", "Liver "], ["background"], [""]):
+        with pytest.raises(DatalistError, match="--labels: must be"):
+            prepare(tmp_path, bundles.path(BUNDLE), names, weights="scratch")
+    (tmp_path / "label_app.json").write_text("{")
+    with pytest.raises(DatalistError, match="cannot be read"):
+        AppSettings.read(tmp_path)
