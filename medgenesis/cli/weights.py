@@ -98,7 +98,8 @@ def _described(found: "Inspected") -> str:
     lines = [
         f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
         f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else f"layout: of medgenesis, {ours}",
-        f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, whole and finite",
+        f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, "
+        + ("whole and finite" if layout else "finite; compared with no network"),
         f"{found.report}",
         f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",
     ]

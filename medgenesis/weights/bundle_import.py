@@ -137,7 +137,16 @@ def _network(
         if name in parser and name != "in_channels":
             parser[name] = given[name]
     parser.parse(True)
-    network = parser.get_parsed_content("network_def", instantiate=True)
+    try:
+        network = parser.get_parsed_content("network_def", instantiate=True)
+    except (RuntimeError, ValueError, TypeError) as error:  # MONAI's says which class, not why
+        why = " ".join(str(error.__cause__ or error).split())
+        told = ", ".join(f"{name}={value}" for name, value in known.items())
+        raise CheckpointError(
+            f"{found.path}: network_def of {', '.join(Path(path).name for path in configs)} must be a network that "
+            f"can be built with what is known of the file ({told}); found that it cannot ({why}). Choose another "
+            "bundle or overlay, or type the settings: --set ID=VALUE."
+        ) from error
     kept = parser.get_parsed_content("kept", instantiate=True) if "kept" in config else {}
     return network, {name: value for name, value in kept.items() if name in known or name not in _OF_IMAGES}
 

@@ -56,7 +56,13 @@ def read_weights_file(path: str | os.PathLike, *, tensors_only: bool = False) ->
     if not tensors_only:
         return read_checkpoint(path)
     content = read_tensors_only(path)
-    return _plain(haiku_arrays(content) or content)
+    try:
+        return _plain(haiku_arrays(content) or content)
+    except RecursionError:
+        raise CheckpointError(
+            f"{path}: must be a checkpoint; found objects that hold each other, a network that refers to itself. Load "
+            "it where you trust it, and save its weights alone: torch.save(network.state_dict(), path)."
+        ) from None
 
 
 def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> Tensors:
@@ -80,8 +86,19 @@ def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> T
         elif container is not None:
             beside = {key: value for key, value in checkpoint.items() if key != container}
             checkpoint = checkpoint[container]
+            several = [key for key, value in beside.items() if _is_state_dict(value)]
+            if several:
+                logger.warning(
+                    "%s: of several networks in it that of its entry %s is taken; dropped: %s",
+                    source,
+                    container,
+                    first_keys(map(str, several)),
+                )
     if not isinstance(checkpoint, Mapping):
         raise _no_weights(source, type(checkpoint).__name__)
+    odd = [key for key in checkpoint if not isinstance(key, str)]
+    if odd:
+        raise _no_weights(source, f"{len(odd)} of its {len(checkpoint)} keys that are no words ({odd[0]!r})")
     others = [str(key) for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)]
     if others and tensors_only and len(others) < len(checkpoint):
         logger.warning("%s: passed over, as no tensors: %d entries (%s)", source, len(others), first_keys(others))
@@ -91,6 +108,11 @@ def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> T
         found = f"{len(others)} of its {len(checkpoint)} entries that are no tensors ({first_keys(others)})"
         raise _no_weights(source, found if others else "an empty one")
     return Tensors(checkpoint, beside)
+
+
+def _is_state_dict(value: Any) -> bool:
+    """Whether it is a mapping of tensors; of an optimiser, whose state has other things too, it is not."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(one, torch.Tensor) for one in value.values())
 
 
 def _no_weights(source: str, found: str) -> CheckpointError:
@@ -116,11 +138,12 @@ def _state_dict(module: StandIn) -> Any:
     held = module.state
     if not isinstance(held, Mapping) or not {"_parameters", "_buffers", "_modules"} <= held.keys():
         return module
+    passing = held.get("_non_persistent_buffers_set") or ()
     found = {
         str(name): value.detach()
         for kind in ("_parameters", "_buffers")
         for name, value in held[kind].items()
-        if isinstance(value, torch.Tensor)
+        if isinstance(value, torch.Tensor) and not (kind == "_buffers" and name in passing)
     }
     for name, child in held["_modules"].items():
         inside = _state_dict(child) if isinstance(child, StandIn) else {}

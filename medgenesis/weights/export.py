@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, OutputError
+from medgenesis.storage.atomic import replacing
 from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.weights.contents import read_weights_file, tensors_of
 from medgenesis.weights.layouts import LAYOUTS
@@ -16,8 +17,10 @@ from medgenesis.weights.layouts.backbones import backbone_of
 from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.load import check_finite
 from medgenesis.weights.momentum_stage import published_stage
+from medgenesis.weights.origin import in_words, kept_origin, published_origin
 from medgenesis.weights.report import first_keys
 from medgenesis.weights.settings import kept_settings
+from medgenesis.weights.sidecar import sidecar_text
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ _NOT_IN = {"models-genesis": ("classifier.", "mask_tokens."), "semantic-genesis"
 def export_weights(path: str | os.PathLike, layout: str, out: str | os.PathLike) -> str:
     """Write weights of ours as a published file of a layout; read back, they are the same.
 
+    Beside it, `.json`: origin and terms of what they were trained from, and the settings.
+
     Args:
         path: ``models/pretrained.pt`` or another state dict, or ``last.pt`` of a run, which has heads too.
         layout: slug of the layout, or "momentum-contrast": the full checkpoint of Adam or CAiD, of a ``last.pt``.
@@ -41,9 +46,14 @@ def export_weights(path: str | os.PathLike, layout: str, out: str | os.PathLike)
     Raises:
         ValueError: no such layout, or one that has no way back.
         CheckpointError: the file cannot be read, or its network is not that of the layout.
+        OutputError: the file to write, or the one beside it, exists.
     """
+    out = Path(out)
+    beside = out.with_suffix(".json")
+    refuse_existing(out, beside)
     content = read_weights_file(path)
     source = str(path)
+    settings, told = kept_settings(content) or {}, {}
     method = content.get("method") if isinstance(content, Mapping) else None
     if layout == FULL:
         published, said = _full(method, source), "full checkpoint of Adam or CAiD (epoch 0, without optimiser)"
@@ -54,9 +64,30 @@ def export_weights(path: str | os.PathLike, layout: str, out: str | os.PathLike)
         parts, left_out = _parts(known, weights, method)
         published = _published(known, parts, source)
         said = f"{known.name}: {len(parts)} tensors" + (f"; left out {first_keys(left_out)}" if left_out else "")
-        _say_norm(known, kept_settings(content) or {}, source)
-    save_checkpoint(published, Path(out))
-    return f"{source}: {said}"
+        _say_norm(known, settings, source)
+        told = known.settings(parts)
+    lost = [f"{name}={value}" for name, value in settings.items() if told.get(name, ...) != value]
+    if lost:
+        said += f"; settings without a place in it, in {beside.name}: {', '.join(lost)}"
+    if settings.get("input_normalisation", "none") != "none":
+        logger.warning(
+            "%s: its network normalises its input itself (input_normalisation %s); the published one does not: do it "
+            "before",
+            source,
+            settings["input_normalisation"],
+        )
+    save_checkpoint(published, out)
+    origin = kept_origin(content) or {**published_origin((), {}), "title": "of medgenesis, of its own training"}
+    with replacing(beside) as file:
+        file.write_text(sidecar_text({"layout": layout, **origin, "settings": settings}), encoding="utf-8")
+    return f"{source}: {said}; terms: {in_words(origin)}"
+
+
+def refuse_existing(*files: Path) -> None:
+    """Raise OutputError if one of the files to write is there: weights are never replaced by an export."""
+    for file in files:
+        if file.exists():
+            raise OutputError(f"{file}: must not exist; found a file there. Name another, or remove it.")
 
 
 def _exporting(slug: str) -> Layout:
@@ -105,12 +136,23 @@ def _published(layout: Layout, parts: StateDict, source: str) -> dict[str, Any]:
         content = layout.publish(parts) if layout.publish else {}
         again, _ = layout.read(tensors_of(content, source), source)
     except (KeyError, ValueError, CheckpointError) as error:
-        raise CheckpointError(f"{network}; found another ({error}). Choose the layout of its network.") from error
+        why = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise CheckpointError(f"{network}; found another ({why}). Choose the layout of its network.") from error
     stem = parts.get("encoder.levels.0.0.conv.weight")
     if stem is not None and stem.shape[0] != _WIDTH:
         raise CheckpointError(
             f"{network} with {_WIDTH} channels in its first convolution, for the published program has no setting for "
             f"it; found {stem.shape[0]}. Train with width={_WIDTH}."
+        )
+    if stem is not None and stem.shape[1] != 1:
+        raise CheckpointError(
+            f"{network} with one input channel, as the published program has; found {stem.shape[1]}. Train on one "
+            "channel."
+        )
+    if layout.slug == "caid-unet" and "_w" in str(layout.settings(parts).get("backbone")):
+        raise CheckpointError(
+            f"{network} with a ResNet of full width; found {layout.settings(parts)['backbone']}. Train with backbone="
+            "resnet50."
         )
     lacking = [key for key in again if key not in parts or not torch.equal(again[key], parts[key])]
     if lacking or not layout.recognise(tensors_of(content, source)):

@@ -86,6 +86,8 @@ def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False, any_
         report = WeightsReport(path.name, "medgenesis" if ours else "no known layout", len(entries))
         return Inspected(path, digests, entries, None, entries, report, own or {}, (), (), ours, kept_origin(content))
     weights, dropped = layout.read(entries, str(path))
+    if not any_network:  # else the comparison with the network tells
+        layout.check_whole(weights, dropped, str(path))
     check_finite(weights, str(path))
     report = WeightsReport(path.name, layout.name, len(entries), dropped=dropped, made=layout.made(weights))
     known = dict(layout.settings(weights))

@@ -76,7 +76,19 @@ def find_layout(state_dict: StateDict) -> Layout | None:
 
 
 def check_finite(weights: StateDict, source: str) -> None:
-    """Raise CheckpointError if a weight is NaN or infinite."""
+    """Raise CheckpointError if a weight is NaN or infinite, or no dense float."""
+    odd = [
+        key
+        for key, value in weights.items()
+        if value.layout is not torch.strided
+        or value.is_complex()
+        or (key.endswith((".weight", ".bias")) and not value.is_floating_point())  # buffers may count
+    ]
+    if odd:
+        raise CheckpointError(
+            f"{source}: weights must be dense floats; found sparse, complex or whole numbers in {len(odd)} of "
+            f"{len(weights)} entries ({first_keys(odd)}). Save them as dense floats."
+        )
     bad = [key for key, value in weights.items() if not torch.isfinite(value).all()]
     if bad:
         raise CheckpointError(

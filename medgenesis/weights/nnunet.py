@@ -12,6 +12,7 @@ from medgenesis.data.nnunet.plans import check_plans, plan_of
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.planned import planned_network
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.export import refuse_existing
 from medgenesis.weights.kept import plain
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, tensors_of
@@ -64,6 +65,11 @@ def read_fold(path: str | Path) -> Fold:
             "checkpoint_final.pth."
         )
     said = content["init_args"]
+    if not isinstance(said, Mapping) or not {"plans", "configuration"} <= said.keys():
+        raise CheckpointError(
+            f"{path}: init_args must hold plans and configuration, as nnU-Net v2 writes them; found others. Give a "
+            "fold's checkpoint_final.pth."
+        )
     plans = check_plans(said["plans"], str(path))
     plan = plan_of(plans, said["configuration"], dataset=said.get("dataset_json"), source=str(path))
     weights = _without_wrapping(content[WEIGHTS])
@@ -105,6 +111,7 @@ def export_for_nnunet(checkpoint: str | Path, out: str | Path, plan: Mapping[str
         CheckpointError: the file cannot be read, is not finite, holds no plan where none is given, or does not have
             every weight of the plan's network, in its shape, but for the heads.
     """
+    refuse_existing(Path(out))
     content = read_checkpoint(checkpoint)
     own = settings_of(checkpoint).get("plan")
     plan = own if plan is None else plan

@@ -6,8 +6,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.networks import UNet3D
-from medgenesis.weights import load_published, models_genesis_keys
+from medgenesis.networks import UNet3D, YNet3D
+from medgenesis.weights import load_pretrained, load_published, models_genesis_keys
+from medgenesis.weights.contents import tensors_of
+from medgenesis.weights.inspection import inspect_weights
+from medgenesis.weights.layouts.models_genesis import models_genesis_file
+from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
 
 
 class Reference(nn.Module):
@@ -160,3 +164,34 @@ def test_files_without_weights(tmp_path, content):
     torch.save(content, tmp_path / "o.pt")
     with pytest.raises(CheckpointError, match=r"o\.pt: must be a dictionary of weights"):
         load_published(tmp_path / "o.pt")
+
+
+def test_a_look_at_a_file_with_one_key(tmp_path):
+    torch.save({"state_dict": {"module.down_tr64.ops.0.conv1.weight": torch.zeros(2, 1, 3, 3, 3)}}, tmp_path / "p.pt")
+    with pytest.raises(CheckpointError, match="p.pt: must be a whole published checkpoint; .*missing in the file"):
+        inspect_weights(tmp_path / "p.pt")
+
+
+@pytest.mark.parametrize("network", [UNet3D(width=2), YNet3D(width=2), YNet3D(width=2, decoder=False)])
+def test_a_look_at_whole_files(tmp_path, network):
+    save = semantic_genesis_file if isinstance(network, YNet3D) else models_genesis_file
+    torch.save(save(network.state_dict()), tmp_path / "p.pt")
+    assert inspect_weights(tmp_path / "p.pt").layout is not None
+
+
+@pytest.mark.parametrize("kind", ["sparse", "complex", "whole"])
+def test_numbers_that_are_no_weights(tmp_path, kind):
+    weights = UNet3D(width=2).state_dict()
+    key = "encoder.levels.0.0.conv.weight"
+    change = {"sparse": torch.Tensor.to_sparse, "complex": torch.Tensor.cfloat, "whole": torch.Tensor.int}[kind]
+    with pytest.raises(CheckpointError, match=f"must be dense floats; found .* in 1 of 106 entries .{key}"):
+        load_pretrained(UNet3D(width=2), {**weights, key: change(weights[key])})
+
+
+def test_several_networks_and_odd_keys(caplog):
+    network = {"a": torch.zeros(1)}
+    found = tensors_of({"model": network, "model_ema": network, "optimizer": {"state": {}, "lr": 1}}, "f.pt")
+    assert dict(found) == network and "f.pt: of several networks in it that of its entry model" in caplog.text
+    assert "dropped: model_ema\n" in caplog.text
+    with pytest.raises(CheckpointError, match="f.pt: must be a dictionary of weights; found 1 of its 1 keys"):
+        tensors_of({1: torch.zeros(1)}, "f.pt")

@@ -11,6 +11,7 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import UNet3D
 from medgenesis.weights import load_pretrained, load_published
+from medgenesis.weights.contents import read_weights_file
 from medgenesis.weights.tensors_only import StandIn, read_tensors_only
 
 
@@ -84,3 +85,20 @@ def test_torchscript_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "o.pt")
     with pytest.raises(CheckpointError, match="TorchScript archive, which holds code"):
         read_tensors_only(tmp_path / "o.pt")
+
+
+class Looped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.register_buffer("passing", torch.zeros(1), persistent=False)
+
+
+def test_a_module_pickled_whole(tmp_path):
+    module = Looped()
+    torch.save(module, tmp_path / "m.pt")
+    assert read_weights_file(tmp_path / "m.pt", tensors_only=True).keys() == module.state_dict().keys()
+    module._modules["self"] = module
+    torch.save(module, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match="m.pt: must be a checkpoint; found objects that hold each other"):
+        read_weights_file(tmp_path / "m.pt", tensors_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
+from medgenesis.errors import CheckpointError
 from medgenesis.networks.unet3d import LEVELS, UNet3D
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import settings_of_genesis
@@ -59,6 +60,11 @@ def keras_unet_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.T
         state_dict: keys ``depth_0_conv/kernel`` (k, k, k, in, out), ``depth_0_bn/gamma`` …, ``conv3d_1/bias``.
     """
     dropped = set(beside_keras_unet(state_dict))
+    heads = {key.partition("/")[0] for key in state_dict if _HEAD.fullmatch(key)}
+    if len(heads) > 1:
+        raise CheckpointError(
+            f"last layer: must be one; found {', '.join(sorted(heads))}. Give a file with one head, the published one."
+        )
     weights: dict[str, torch.Tensor] = {}
     for key, value in state_dict.items():
         ours = None if key in dropped else _our_key(key)

@@ -27,6 +27,7 @@ class Layout:
         made: the keys that ``convert`` adds, of parts that the published network has no weights for.
         whole: the state dict (values do not count) whose keys and shapes converted weights must have; None where an
             incomplete file is left to the comparison with a network.
+        shapes: the same, of a layout without ``whole``: for a look at the file alone.
         covers: what keys of a network begin with that the file promises; (): all. The others may start newly
             initialised.
         settings: what is known of the training, by the names of the bundles' settings, of converted weights.
@@ -41,6 +42,7 @@ class Layout:
     dropped: Callable[[StateDict], tuple[str, ...]] = lambda state_dict: ()
     made: Callable[[StateDict], tuple[str, ...]] = lambda weights: ()
     whole: Callable[[StateDict], StateDict] | None = None
+    shapes: Callable[[StateDict], StateDict] | None = None
     covers: tuple[str, ...] = ()
     settings: Callable[[StateDict], Settings] = field(default=lambda weights: {})
     publish: Callable[[StateDict], dict[str, Any]] | None = None
@@ -56,10 +58,22 @@ class Layout:
         except CheckpointError as error:  # of a pure function, which does not know the file
             raise CheckpointError(f"{source}: {error}") from error
         if self.whole is not None:
-            report = compare(weights, self.whole(weights), source=source, layout=self.name, dropped=dropped)
-            if not report.complete:
-                raise CheckpointError(
-                    f"{source}: must be a whole published checkpoint; found an incomplete or altered checkpoint. "
-                    f"{report} Give the file as published, or download it anew."
-                )
+            try:
+                whole = self.whole(weights)
+            except CheckpointError as error:
+                raise CheckpointError(f"{source}: {error}") from error
+            self._refuse_incomplete(whole, weights, dropped, source)
         return weights, dropped
+
+    def check_whole(self, weights: StateDict, dropped: tuple[str, ...], source: str) -> None:
+        """Raise CheckpointError if converted weights are not all of the network that they come closest to."""
+        if self.shapes is not None:
+            self._refuse_incomplete(self.shapes(weights), weights, dropped, source)
+
+    def _refuse_incomplete(self, whole: StateDict, weights: StateDict, dropped: tuple[str, ...], source: str) -> None:
+        report = compare(weights, whole, source=source, layout=self.name, dropped=dropped)
+        if not report.complete:
+            raise CheckpointError(
+                f"{source}: must be a whole published checkpoint; found an incomplete or altered checkpoint. "
+                f"{report} Give the file as published, or download it anew."
+            )

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from medgenesis.networks.unet3d import UNet3D
 from medgenesis.weights.layouts.layout import Layout
 
 _CONV = ("weight", "bias")
@@ -70,6 +71,18 @@ def refuse_lacking(wanted: Iterable[str], weights: Mapping[str, torch.Tensor]) -
         )
 
 
+def genesis_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict, without values, of the ``UNet3D`` that these weights are of, or closest to; of an encoder alone
+    its encoder.
+    """
+    stem, last = weights.get("encoder.levels.0.0.conv.weight"), weights.get("head.conv.weight")
+    width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
+    with torch.device("meta"):
+        whole = UNet3D(max(channels, 1), 1 if last is None else max(len(last), 1), max(width, 1)).state_dict()
+    encoder_only = all(key.startswith("encoder.") for key in weights)
+    return {key: value for key, value in whole.items() if not encoder_only or key.startswith("encoder.")}
+
+
 _PUBLISHED = {ours: published for published, ours in MODELS_GENESIS_KEYS.items()}
 
 
@@ -89,6 +102,7 @@ LAYOUT = Layout(
     "UNet3D",
     is_models_genesis,
     models_genesis_keys,
+    shapes=genesis_shapes,
     settings=settings_of_genesis,
     publish=models_genesis_file,
 )

@@ -113,6 +113,11 @@ def _blocks_and_features(weights: Mapping[str, torch.Tensor]) -> tuple[tuple[int
             stage = int(match[1])
             blocks[stage] = max(blocks.get(stage, 0), int(match[2]) + 1)
             features[stage] = value.shape[0]
+    if not blocks:
+        raise CheckpointError(
+            f"architecture: must have {_STAGES}.0.blocks.0.conv1.conv.weight under its plan's key_to_encoder; found "
+            "none. Give the file as published."
+        )
     stages = range(max(blocks) + 1)
     return tuple(blocks.get(stage, 1) for stage in stages), tuple(features.get(stage, 1) for stage in stages)
 

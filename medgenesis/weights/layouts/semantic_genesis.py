@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from medgenesis.networks.ynet3d import YNet3D
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import (
     MODELS_GENESIS_KEYS,
@@ -72,6 +73,27 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {**settings, "out_channels": len(weights["head.conv.weight"])}
 
 
+def semantic_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict, without values, of the ``YNet3D`` that these weights are of, or closest to; of an encoder alone
+    its encoder.
+    """
+    stem, last, classes = (
+        weights.get(f"{key}.weight") for key in ("encoder.levels.0.0.conv", "head.conv", "classifier.fc")
+    )
+    width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
+    parts = {key.partition(".")[0] for key in weights}
+    with torch.device("meta"):
+        whole = YNet3D(
+            channels,
+            1 if last is None else len(last),
+            width,
+            num_classes=44 if classes is None else len(classes),
+        ).state_dict()
+    restores = parts & {"decoder", "head"}
+    wanted = {"encoder", *parts, *({"decoder", "head"} if restores else ())}
+    return {key: value for key, value in whole.items() if key.partition(".")[0] in wanted}
+
+
 _PUBLISHED = {ours: published for published, ours in _KEYS.items()}
 _RESTORES = ("decoder.", "head.")
 
@@ -94,6 +116,7 @@ LAYOUT = Layout(
     is_semantic_genesis,
     semantic_genesis_keys,
     foreign_heads,
+    shapes=semantic_shapes,
     settings=settings_of_genesis,
     publish=semantic_genesis_file,
 )
