@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
+from medgenesis import bundles
 from medgenesis.networks.normalisation import AlwaysBatchNorm3d
 
 
@@ -90,3 +92,21 @@ def test_adam_sees_the_mean_of_imagenet(parser_of, task):
     network = parser.get_parsed_content("network_def")
     assert type(network.input_normalisation).__name__ == "ImageNetInput"
     assert parser.get_parsed_content("kept")["input_normalisation"] == "imagenet"
+
+
+@pytest.mark.parametrize("name", ["semantic_genesis_ct", "transvw_ct"])
+def test_mining_and_pre_training_take_the_overlay(name):
+    """Both tasks that its header names; patients are described with ordinary batch norm, as published."""
+    configs = bundles.path(name) / "configs"
+    merged = [
+        ConfigParser(ConfigParser.load_config_files([str(configs / one) for one in (f"{task}.yaml", "published.yaml")]))
+        for task in ("mine", "pretrain")
+    ]
+    assert (
+        merged[0].get_parsed_content("network_def#norm") == merged[0].get_parsed_content("autoencoder_norm") == "batch"
+    )
+    assert merged[0]["autoencoder_def"]["norm"] == "@autoencoder_norm" and merged[1]["norm"] == "batch_always"
+    if name == "transvw_ct":
+        assert (
+            merged[1].get_parsed_content("corrupt#preset") == merged[1].get_parsed_content("kept#preset") == "semantic"
+        )
