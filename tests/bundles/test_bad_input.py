@@ -98,11 +98,10 @@ def cause(bundle, task, folder, **more):
 
 
 def written(folder):
-    """Files below the folder, but for the cache, the table that says which volumes are good, and the lock."""
+    """Files below the folder, but for the cache, the table that says which volumes are good, and what starts note."""
     files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return [
-        name for name in files if "/cache/" not in name and "acceptance" not in name and not name.endswith(".running")
-    ]
+    noted = (".running", "run.json", ".images.json")
+    return [name for name in files if "/cache/" not in name and "acceptance" not in name and not name.endswith(noted)]
 
 
 # volumes

@@ -39,7 +39,10 @@ def folder(request, tmp_path, monkeypatch):
     """The copy; the place where commands are typed is another."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    return bundles.copy(request.param, tmp_path / "my bundles" / request.param)
+    copy = bundles.copy(request.param, tmp_path / "my bundles" / request.param)
+    for demo in copy.glob("models/phantom_demo*"):  # its settings would be those of inference
+        demo.unlink()
+    return copy
 
 
 @pytest.fixture

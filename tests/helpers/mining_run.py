@@ -42,8 +42,8 @@ def mine(datalist, folder, **settings):
 
 
 def contents(folder):
-    """Of each file but the lock, which this process holds until it ends."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".running"]
+    """Of each file but the lock, which this process holds until it ends, and the record of all starts."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".running", "run.json")]
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
