@@ -129,6 +129,8 @@ def _check_alike(name: str | Path, headers: list[pydicom.Dataset]) -> None:
 
 def _warn_of_absent(name: str | Path, headers: list[pydicom.Dataset]) -> None:
     """Slices absent at an end leave no gap: what the files say of their number is all that tells."""
+    if len(headers) == 1:  # one slice is asked for by its file
+        return
     numbers, counts = _whole_numbers(headers, "InstanceNumber"), _whole_numbers(headers, "ImagesInAcquisition")
     said = []
     if numbers and max(numbers) > len(headers):
