@@ -3,6 +3,7 @@
 What viewers save lies beside them, in the app's folder; the user's own folder is only read.
 """
 
+import json
 import logging
 import re
 import shutil
@@ -18,12 +19,14 @@ from medgenesis.data.scan import Scan
 from medgenesis.data.scans import find_scans
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, series_of
+from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
-from medgenesis.storage.atomic import make_folder, replacing
+from medgenesis.storage.atomic import make_folder, replacing, write_text
 from medgenesis.storage.tables import write_table
 
 SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+_SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +40,13 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
 
     Args:
         studies: the user's folder, at any depth; `labels` in it (of another MONAI Label) is passed over.
-        folder: receives them; links to scans that are gone are removed.
+        folder: receives them; what shows scans that are gone is removed.
 
     Returns:
         Their names.
 
     Raises:
-        VolumeError: no folder, or no scan in it.
+        VolumeError: no folder, no scan in it, or another scan under the name of one that is labelled already.
     """
     studies, folder = Path(studies), Path(folder)
     if not studies.is_dir():
@@ -51,10 +54,14 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     left_out = LeftOut(studies)
     scans = [scan for scan in find_scans(studies, left_out, studies / "labels") if _is_study(scan, left_out)]
     make_folder(folder)
-    shown, series = {}, []
+    before = _sources(folder)
+    shown, series, sources = {}, [], {}
     for scan, name in _named(scans):
         try:
-            shown[name] = _show(scan, name, folder, series)
+            shown[name] = _show(scan, name, folder, series, before)
+            sources[shown[name]] = str(scan.files[0].absolute())
+        except _OtherScan:
+            raise
         except VolumeError as error:
             left_out.add(scan.files[0], str(error).partition(": ")[2])
     left_out.say()
@@ -64,9 +71,9 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
             f"{studies}: must hold NIfTI, NRRD, MetaImage or image files, or DICOM series; found no study{why}. Give "
             "the folder that holds the images."
         )
-    for path in folder.iterdir():
-        if path.is_symlink() and path.name not in shown.values():
-            path.unlink()
+    for name in before.keys() - sources.keys():
+        (folder / name).unlink(missing_ok=True)
+    write_text(folder / _SOURCES, json.dumps(sources, indent=1))
     if series:
         write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
         logger.info(
@@ -102,21 +109,44 @@ def _series(scan: Scan) -> str:
     return scan.series or series_of(folder_files(scan.files[0]).images[0])
 
 
-def _show(scan: Scan, name: str, folder: Path, series: list) -> str:
+class _OtherScan(VolumeError):
+    """A labelled study would become another one."""
+
+
+def _sources(folder: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads((folder / _SOURCES).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _check_label_stays(name: str, target: Path, source: Path, before: str | None) -> None:
+    """A label belongs to the scan that it was drawn on: refuse another one under its name."""
+    labels = target.parent / "labels" / "final"
+    drawn = labels.is_dir() and any(split_suffix(path.name)[0] == name for path in labels.iterdir())
+    if drawn and before not in (None, str(source.absolute())):
+        raise _OtherScan(
+            f"--studies: a labelled study must stay the scan that it was; found {source} under the name {name!r}, "
+            f"which was {before}. Choose another --app for other studies, or put the scan back."
+        )
+
+
+def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, str]) -> str:
     """The name of the file in `folder` that shows a scan."""
     source = scan.files[0]
+    target = folder / f"{name}{scan.suffix if scan.suffix in SHOWN else '.nii.gz'}"
+    earlier = before.get(target.name)
+    _check_label_stays(name, target, source, earlier)
     if scan.suffix in SHOWN:
-        target = folder / f"{name}{scan.suffix}"
         _link(source.absolute(), target)
         return target.name
-    target = folder / f"{name}.nii.gz"
     if source.is_dir():
         headers = [header for header in folder_files(source).images if scan.series in (None, series_of(header))]
         series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
     else:
         newest = source.stat().st_mtime
-    if not target.is_file() or target.stat().st_mtime < newest:
+    if not target.is_file() or earlier != str(source.absolute()) or target.stat().st_mtime < newest:
         _convert(source, target, scan.series)
     return target.name
 

@@ -64,6 +64,29 @@ def test_two_series_of_a_folder_are_two_studies(tmp_path, write_series):
     assert len(names) == 2 and values == {-998.0, -996.0}
 
 
+@pytest.mark.parametrize("labelled", [False, True])
+def test_another_folder_shows_no_scan_of_the_former_one(tmp_path, write_nifti, labelled):
+    for folder, value in (("one", 1.5), ("other", 2.5)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", np.full((3, 4, 5), value, np.float32))
+    write_nifti("one/y.nii.gz", _volume())
+    os.utime(tmp_path / "other" / "x.npy", (0, 0))  # older than what was converted
+    out = tmp_path / "out"
+    assert gather_studies(tmp_path / "one", out) == ["x", "y"]
+    if labelled:
+        (out / "labels" / "final").mkdir(parents=True)
+        (out / "labels" / "final" / "x.nii.gz").write_bytes(b"")
+        with pytest.raises(
+            VolumeError, match="--studies: a labelled study must stay the scan that it was; found .*x.npy"
+        ):
+            gather_studies(tmp_path / "other", out)
+    else:
+        assert gather_studies(tmp_path / "other", out) == ["x"]
+        assert not (out / "y.nii.gz").is_symlink()
+    shown = nib.load(out / "x.nii.gz").get_fdata()
+    np.testing.assert_array_equal(shown, 1.5 if labelled else 2.5)
+
+
 def test_fractions_stay(tmp_path):
     np.save(tmp_path / "x.npy", np.full((3, 4, 5), 0.25, np.float32))
     assert gather_studies(tmp_path, tmp_path / "out") == ["x"]
