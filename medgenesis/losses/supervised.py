@@ -113,7 +113,12 @@ def class_weight_tensor(weights: Weights, num_classes: int, counts: Mapping[int,
     """
     if weights is None:
         return None
-    if weights == BALANCED and counts:
+    if weights == BALANCED:
+        if not counts:
+            raise ValueError(
+                f"class_weights: {BALANCED} must have training records with classes to count; found none. Give "
+                f"{num_classes} numbers, or null."
+            )
         weights = balanced_weights(counts, num_classes)
     numbers = [] if isinstance(weights, str) else [float(one) for one in weights]
     if len(numbers) != num_classes or not all(0 <= one < float("inf") for one in numbers):
@@ -136,8 +141,9 @@ class _FocalOfClasses(nn.Module):
 
 
 def _odds(found: Sequence[int]) -> float:
-    """Negative records for each positive one; 1 where there is none."""
-    return (len(found) - sum(found)) / sum(found) if sum(found) else 1.0
+    """Negative records for each positive one; 1 where all are alike, and nothing can be balanced."""
+    present = sum(found)
+    return (len(found) - present) / present if 0 < present < len(found) else 1.0
 
 
 def _check_name(name: str, names: Sequence[str]) -> None:

@@ -14,8 +14,7 @@ import torch
 
 from medgenesis.errors import CheckpointError, OutputError
 from medgenesis.storage.atomic import replacing
-from medgenesis.storage.not_a_checkpoint import not_a_checkpoint
-from medgenesis.storage.zip_files import check_zip
+from medgenesis.storage.not_a_checkpoint import check_may_be_checkpoint
 
 
 def _scalar_of(module: str) -> Callable[[np.dtype, bytes], float | int]:
@@ -103,14 +102,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
             strings, arrays, lists, dictionaries and the options of a command line.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path, or train first.")
     try:
-        check_zip(path, CheckpointError)
-        instead = not_a_checkpoint(path)
-        if instead is not None:
-            what, remedy = instead
-            raise CheckpointError(f"{path}: must be a checkpoint; found {what}. {remedy}")
+        check_may_be_checkpoint(path)
         # only what is not allowed already: on leaving, torch would take away what the user has allowed
         allowed = torch.serialization.get_safe_globals()
         with torch.serialization.safe_globals([known for known in _KNOWN if known not in allowed]), catch_warnings():

@@ -3,6 +3,9 @@
 import zipfile
 from pathlib import Path
 
+from medgenesis.errors import CheckpointError
+from medgenesis.storage.zip_files import check_zip
+
 _HEAD = 1024
 _DOWNLOAD = "Download it anew: the address of a file itself, not of the page that shows it."
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -19,6 +22,21 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x93NUMPY", "a NumPy array", "Give the network's state dict: torch.save(network.state_dict(), path)."),
 )
 _SAFETENSORS = "Save it for PyTorch: torch.save(safetensors.torch.load_file(path), 'weights.pt')."
+
+
+def check_may_be_checkpoint(path: Path) -> None:
+    """Look at a file before an unpickler does.
+
+    Raises:
+        CheckpointError: it is missing, a damaged archive, unpacks to too much, or is plainly something else.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path, or train first.")
+    check_zip(path, CheckpointError)
+    instead = not_a_checkpoint(path)
+    if instead is not None:
+        what, remedy = instead
+        raise CheckpointError(f"{path}: must be a checkpoint; found {what}. {remedy}")
 
 
 def not_a_checkpoint(path: Path) -> tuple[str, str] | None:

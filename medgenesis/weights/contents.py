@@ -30,14 +30,11 @@ class Tensors(dict[str, torch.Tensor]):
 
     Attributes:
         beside: the other entries of the checkpoint: an epoch, an adaptation plan, the state of an optimiser.
-
     """
 
-    def __init__(
-        self, tensors: Mapping[str, Any], beside: Mapping[str, Any] | None = None, passed_over: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, tensors: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
         super().__init__(tensors)
-        self.beside, self.passed_over = dict(beside or {}), passed_over
+        self.beside = dict(beside or {})
 
 
 def read_weights_file(path: str | os.PathLike, *, tensors_only: bool = False) -> Any:

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from medgenesis.errors import CheckpointError
-from medgenesis.storage.not_a_checkpoint import not_a_checkpoint
-from medgenesis.storage.zip_files import check_zip
+from medgenesis.storage.not_a_checkpoint import check_may_be_checkpoint
 
 _NUMPY_NAMES = {"_reconstruct", "scalar", "_frombuffer"}
 _ALLOWED = {
@@ -70,11 +69,7 @@ class StandIn:
 
 
 class Unpickler(pickle.Unpickler):
-    """Builds tensors, arrays and plain containers, and stand-ins for all else; `passed_over` are their names."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.passed_over: set[str] = set()
+    """Builds tensors, arrays and plain containers, and stand-ins for all else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The function or class of an allowed name, or a class of stand-ins."""
@@ -83,7 +78,6 @@ class Unpickler(pickle.Unpickler):
             return getattr(importlib.import_module(module), name)
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
-        self.passed_over.add(f"{module}.{name}")
         return type(name.rpartition(".")[2], (StandIn,), {"name": f"{module}.{name}"})
 
 
@@ -103,14 +97,8 @@ def read_tensors_only(path: str | os.PathLike) -> Any:
         CheckpointError: the file is missing or is neither.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: must be a checkpoint; found no such file. Check the path.")
     try:
-        check_zip(path, CheckpointError)
-        instead = not_a_checkpoint(path)
-        if instead is not None:
-            what, remedy = instead
-            raise CheckpointError(f"{path}: must be a checkpoint; found {what}. {remedy}")
+        check_may_be_checkpoint(path)
         try:
             return torch.load(path, map_location="cpu", pickle_module=sys.modules[__name__], weights_only=False)
         except Exception:  # a plain pickle, which torch has not written

@@ -37,7 +37,7 @@ def test_a_bundle_a_list_and_a_start_for_nnunet(dataset, tmp_path, capsys):
     network = planned_network(plan["architecture"], 1, 1)
     torch.save(with_settings(network.state_dict(), {"plan": plan}), tmp_path / "p.pt")
     status, out, _ = answer(capsys, "export", tmp_path / "p.pt", "--out", tmp_path / "start.pth")
-    assert status == 0 and set(torch.load(out)) == {"network_weights", "medgenesis"}
+    assert status == 0 and set(torch.load(out, weights_only=True)) == {"network_weights", "medgenesis"}
     status, out, _ = answer(
         capsys, "export", tmp_path / "p.pt", "--plans", dataset / "nnUNetPlans.json", "--out", tmp_path / "s2.pth"
     )

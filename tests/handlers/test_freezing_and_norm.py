@@ -123,7 +123,7 @@ def test_statistics_are_the_mean_of_the_batches_under_the_weights_of_now(tmp_pat
 
 def test_wrong_settings_are_refused(tmp_path, data):
     with pytest.raises(ValueError, match="freeze: must give epochs"):
-        FreezeParts({"trunk": 3})
+        FreezeParts({"neck": 3})
     with pytest.raises(ValueError, match="freeze: must give epochs"):
         FreezeParts({"encoder": "ever"})
     with pytest.raises(ValueError, match="freeze: must be a mapping"):

@@ -68,6 +68,21 @@ def test_classes_and_findings():
     )
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_finding_that_is_the_same_in_all_records_counts_plainly(value):
+    """Its odds are 0 or infinite: a weight of 0 would take it out of the loss."""
+    logits, findings = torch.tensor([[0.3], [-1.0]]), torch.full((2, 1), value)
+    records = [{"classes": [int(value)]}] * 2
+    loss = classification_loss("cross_entropy", 1, multi_label=True, class_weights="balanced", records=records)
+    p = torch.where(findings > 0, logits.sigmoid(), 1 - logits.sigmoid())
+    torch.testing.assert_close(loss(logits, findings), -p.log().mean())
+
+
+def test_nothing_to_balance_is_said():
+    with pytest.raises(ValueError, match="class_weights: balanced must have training records .*; found none"):
+        classification_loss("cross_entropy", 2, class_weights="balanced")
+
+
 def test_a_loss_of_one_s_own_and_wrong_words():
     own = torch.nn.MSELoss()
     assert segmentation_loss(own, 2) is own and classification_loss(own, 2) is own

@@ -31,7 +31,7 @@ def pretrained(path, plan, **changes):
 
 def loaded_as_nnunet_does(network, path):
     """The rule of nnU-Net's load_pretrained_weights (2.8.1), in short; the keys that it takes."""
-    given = torch.load(path, weights_only=False)["network_weights"]
+    given = torch.load(path, weights_only=True)["network_weights"]
     own = network.state_dict()
     for key in own:
         if ".seg_layers." not in key:

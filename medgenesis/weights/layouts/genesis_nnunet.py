@@ -27,18 +27,18 @@ def is_nnunet_v1(state_dict: Mapping[str, torch.Tensor]) -> bool:
 
 
 def _levels(keys: Mapping[str, torch.Tensor]) -> int:
-    """The number of poolings: the context blocks but for the deepest."""
+    """The number of poolings: the context blocks but for the bottleneck."""
     found = [match for key in keys if (match := _BLOCK.fullmatch(key.removeprefix(_MODULE)))]
     return max(int(match[2]) for match in found if match[1] == "context")
 
 
-def _our_key(key: str, deepest: int) -> str | None:
+def _our_key(key: str, bottleneck: int) -> str | None:
     """The key of ``DynUNet``; None: without effect, or of the outputs of deep supervision."""
     key = key.removeprefix(_MODULE)
     if up := _UP.fullmatch(key):
         return f"upsamples.{up[1]}.transp_conv.conv.weight"
     if out := _OUT.fullmatch(key):
-        return "output_block.conv.conv.weight" if int(out[1]) == deepest - 1 else None
+        return "output_block.conv.conv.weight" if int(out[1]) == bottleneck - 1 else None
     block = _BLOCK.fullmatch(key)
     if block is None or (block[5] == "conv" and block[6] == "bias"):
         return None
@@ -47,7 +47,7 @@ def _our_key(key: str, deepest: int) -> str | None:
     i = 1 + (number if part is None else int(part))
     if side == "localization":
         where = f"upsamples.{level}.conv_block"
-    elif level == deepest:
+    elif level == bottleneck:
         where = "bottleneck"
     else:
         where = "input_block" if level == 0 else f"downsamples.{level - 1}"
@@ -56,8 +56,8 @@ def _our_key(key: str, deepest: int) -> str | None:
 
 def nnunet_v1_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The published entries under the keys of ``DynUNet``, and a bias of zeros for its output."""
-    deepest = _levels(state_dict)
-    weights = {ours: value for key, value in state_dict.items() if (ours := _our_key(key, deepest))}
+    bottleneck = _levels(state_dict)
+    weights = {ours: value for key, value in state_dict.items() if (ours := _our_key(key, bottleneck))}
     outputs = weights.get("output_block.conv.conv.weight")
     made = {} if outputs is None else {"output_block.conv.conv.bias": torch.zeros(len(outputs))}
     return weights | made
@@ -65,12 +65,12 @@ def nnunet_v1_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Te
 
 def without_effect(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """The keys that are dropped: biases before a normalisation, the outputs of deep supervision."""
-    deepest = _levels(state_dict)
+    bottleneck = _levels(state_dict)
 
     def known(key: str) -> bool:
         return any(pattern.fullmatch(key.removeprefix(_MODULE)) for pattern in (_BLOCK, _UP, _OUT))
 
-    return tuple(key for key in state_dict if known(key) and _our_key(key, deepest) is None)
+    return tuple(key for key in state_dict if known(key) and _our_key(key, bottleneck) is None)
 
 
 def dynunet_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ WIDTHS = (4, 8, 16, 16)
 
 
 def nnunet_weights(outputs=2, seed=0):
-    """The published keys: two stacked convolutions a level, two stacks of one at the deepest and in the decoder."""
+    """The published keys: two stacked convolutions a level, two stacks of one at the bottleneck and in the decoder."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
 
@@ -26,9 +26,9 @@ def nnunet_weights(outputs=2, seed=0):
 
     inside = 1
     for level, out in enumerate(WIDTHS):
-        deepest = level == len(POOLS)
+        bottleneck = level == len(POOLS)
         for i in (0, 1):
-            part = f"{i}.blocks.0" if deepest else f"blocks.{i}"
+            part = f"{i}.blocks.0" if bottleneck else f"blocks.{i}"
             block(f"conv_blocks_context.{level}.{part}", inside if i == 0 else out, out)
         inside = out
     for u, skip in enumerate(WIDTHS[-2::-1]):
