@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.bundles.reading import Reading, being_read
-from medgenesis.storage.run_folder import check_writable
+from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.storage.run_record import record_start
 
 _WORDS = (bool, int, float, str, type(None))
@@ -16,12 +16,14 @@ def begin_run(output_dir: str | Path, *folders: str | Path) -> None:
 
     Args:
         output_dir: of the run.
-        folders: others that it will write to, `models` for example.
+        folders: those that its weights go to; a run that has some, a training, must be alone in `output_dir`.
 
     Raises:
-        OutputError: a folder cannot be written.
+        OutputError: a folder cannot be written, or another training is at work in it: its record stays as it is.
     """
     check_writable(output_dir, *folders)
+    if folders:
+        hold_folder(output_dir)
     reading = being_read()
     if reading is not None:
         record_start(output_dir, whole_config(reading))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigParser
 
 from medgenesis import bundles
+from medgenesis.cli.configs import find_bundle, merged_settings
 from medgenesis.networks.normalisation import AlwaysBatchNorm3d
 
 
@@ -18,6 +20,33 @@ def parser_of(copied, tmp_path):
         return bundle.workflow(*configs, **settings).parser
 
     return build
+
+
+# the numbers of the papers and their programs, typed here again
+PLATEAU = {"learning_rate": 0.001, "schedule": "plateau"}
+PUBLISHED = {
+    ("models_genesis_ct", "pretrain", "published"): {
+        **{"cube_size": [64, 64, 32], "width": 32, "batch_size": 6, "learning_rate": 1.0, "lr_step_epochs": 40},
+        **{"patience": 50, "patches_per_image": 32, "crop_criterion": "lung", "norm": "batch_always"},
+        **{"pretrain_epochs": 10000},
+    },
+    ("semantic_genesis_ct", "pretrain", "published"): {
+        **{"width": 32, "batch_size": 64, "learning_rate": 0.001, "lr_step_epochs": 40, "patience": 50},
+        **{"norm": "batch_always"},
+    },
+    ("models_genesis_ct", "classify", "ncc"): {**PLATEAU, "cube_size": [64, 64, 32], "batch_size": 24, "patience": 10},
+    ("models_genesis_ct", "classify", "ecc"): {**PLATEAU, "cube_size": [64, 64, 64], "batch_size": 24, "patience": 38},
+    ("models_genesis_ct", "finetune", "ncs"): {**PLATEAU, "cube_size": [64, 64, 32], "patience": 50, "loss": "dice"},
+    ("models_genesis_ct", "finetune", "lcs"): {**PLATEAU, "cube_size": [64, 64, 32], "patience": 20, "loss": "dice"},
+    ("models_genesis_ct", "finetune", "bms"): {**PLATEAU, "cube_size": [64, 64, 32], "patience": 30, "loss": "dice"},
+}
+
+
+@pytest.mark.parametrize(("bundle", "task", "overlay"), PUBLISHED)
+def test_overlays_hold_the_published_numbers(bundle, task, overlay):
+    merged = merged_settings(find_bundle(str(bundles.path(bundle))).files(task, [overlay]))
+    wanted = PUBLISHED[bundle, task, overlay]
+    assert {name: yaml.safe_load(merged[name].text) for name in wanted} == wanted
 
 
 def test_models_genesis(parser_of):

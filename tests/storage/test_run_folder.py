@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from medgenesis.bundles import begin_run
 from medgenesis.errors import OutputError
 from medgenesis.storage import check_writable, hold_folder, release_folder
 
@@ -46,6 +47,14 @@ def test_another_process_is_refused_until_the_first_has_died(tmp_path, other):
     first.send_signal(signal.SIGKILL)
     first.wait()
     hold_folder(tmp_path)
+
+
+def test_a_training_is_refused_before_it_touches_the_record_of_the_other(tmp_path, other):
+    """Else the report of the one at work would show the settings of the one that was refused."""
+    other()
+    with pytest.raises(OutputError, match="one run at a time"):
+        begin_run(tmp_path, tmp_path / "models")
+    begin_run(tmp_path)  # several may apply weights into one folder: names of results are claimed
 
 
 def test_the_same_process_again_a_new_folder_and_release(tmp_path, other):
