@@ -120,3 +120,22 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     trainer = toy_trainer(Path(sys.argv[1]), extra=[Slow()] if "slow" in sys.argv else ())
     trainer.run()
+
+
+class Late:
+    """Attaches a handler that is made of the toy run's own validator."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def attach(self, engine):
+        self.make(validator_of(engine)).attach(engine)
+
+
+def validator_of(trainer):
+    for handlers in trainer._event_handlers.values():
+        for handler, *_ in handlers:
+            owner = getattr(handler, "__self__", handler)
+            if isinstance(owner, ValidationHandler):
+                return owner.validator
+    raise LookupError
