@@ -34,10 +34,10 @@ def whole_config(reading: Reading) -> dict[str, Any]:
 
     Records of data become their number: a record of a run names no file of a patient.
     """
-    config = {id: value for id, value in reading.parser.get().items() if id not in ("_meta_", "imports")}
+    config = reading.parser.get()
     shared = reading.parser.get_parsed_content("settings") if "settings" in config else {}
-    found = {id: _plain(value, shared) for id, value in config.items()}
-    return {**found, "settings": _plain(dict(shared), {})} if shared else found
+    left_out = ("_meta_", "imports", "settings")  # of settings, those that count stand under the ids that read them
+    return {id: _plain(value, shared) for id, value in config.items() if id not in left_out}
 
 
 def _plain(value: Any, shared: Mapping[str, Any]) -> Any:

@@ -15,13 +15,9 @@ def add_run_record(report: Report, folder: Path) -> None:
         return
     last = found[-1]
     report.heading("What made this run")
-    rows = [("started", last.get("started")), ("starts so far", len(found)), ("commit", last.get("commit"))]
-    for part in ("versions", "machine"):
-        rows += [(name, _cell(value)) for name, value in (last.get(part) or {}).items()]
-    report.table(("", "value"), [(name, value) for name, value in rows if value is not None], "Of the last start")
+    about = {"started": last.get("started"), "starts so far": len(found), "commit": last.get("commit")}
+    about |= {**(last.get("versions") or {}), **(last.get("machine") or {})}
+    report.code("\n".join(f"{name}: {value}" for name, value in about.items()))
     report.paragraph("The whole configuration (run.json has that of every start):")
-    report.code(yaml.safe_dump(last.get("config"), sort_keys=False, allow_unicode=True, width=120))
-
-
-def _cell(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    config = last.get("config")
+    report.code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))

@@ -28,10 +28,11 @@ img { display: block; max-width: 100%; height: auto; border-radius: 3px; image-r
 .scroll { overflow-x: auto; margin: 1.25rem 0; break-inside: avoid; }
 table { border-collapse: collapse; font-size: .95rem; }
 caption { padding-bottom: .4rem; }
-th, td { padding: .35rem .9rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th + th, td, th + td { padding-left: .9rem; }
+th, td { padding: .35rem .5rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th + th, td, th + td { padding-left: .5rem; }
 thead th { border-bottom: 2px solid var(--soft); }
 tbody th { font-weight: 500; }
+tbody th, td { overflow-wrap: anywhere; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .curves { max-width: 40rem; }
 .chart { display: block; width: 100%; height: auto; font-size: 12px; }
