@@ -2,7 +2,10 @@
 
 import logging
 import re
+import tempfile
 from pathlib import Path
+
+from medgenesis.storage.atomic import cannot_be_written, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +20,15 @@ def is_hub_name(named: str) -> bool:
 def download(named: str, folder: str | Path) -> Path:
     """Download a bundle from Hugging Face, or the server that the variable HF_ENDPOINT names, to a new folder.
 
+    It is downloaded beside and then renamed: one that breaks off leaves nothing, and the next try begins anew.
+
     Args:
         named: hf://OWNER/NAME, or hf://OWNER/NAME@REVISION.
         folder: new or empty.
 
     Raises:
         ValueError: no such name, no answer, a folder that holds something, or no bundle there.
+        OutputError: the folder cannot be written.
         ImportError: huggingface_hub is not installed.
     """
     match, target = _NAME.fullmatch(named), Path(folder).absolute()
@@ -35,14 +41,28 @@ def download(named: str, folder: str | Path) -> Path:
         raise ValueError(
             f"{target}: must be new or empty, so that nothing is overwritten; found files in it. Choose another folder."
         )
-    _fetch(named, match[1], match[2], target)
-    if not (target / "configs" / "metadata.json").is_file():
-        raise ValueError(
-            f"{named}: must be a MONAI bundle; found no configs/metadata.json there. Look at what was "
-            f"downloaded: {target}."
-        )
+    make_folder(target.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name[:100]}-", dir=target.parent) as beside:
+        whole = Path(beside) / target.name  # MONAI's messages name it
+        _fetch(named, match[1], match[2], whole)
+        if not (whole / "configs" / "metadata.json").is_file():
+            found = ", ".join(sorted(path.name for path in whole.iterdir() if not path.name.startswith("."))[:5])
+            raise ValueError(
+                f"{named}: must be a MONAI bundle; found no configs/metadata.json there, but {found or 'nothing'}; "
+                "nothing is kept of it. Look the name up on its page."
+            )
+        _move(whole, target)
     logger.warning("%s: a bundle is a program; run it only if you trust %s", target, match[1].partition("/")[0])
     return target
+
+
+def _move(whole: Path, target: Path) -> None:
+    try:
+        if target.exists():  # and empty: Windows renames to no folder that is there
+            target.rmdir()
+        whole.rename(target)
+    except OSError as error:
+        raise cannot_be_written(target, error) from error
 
 
 def _fetch(named: str, repo: str, revision: str | None, target: Path) -> None:

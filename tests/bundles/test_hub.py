@@ -20,6 +20,7 @@ class Hub(BaseHTTPRequestHandler):
     """One model, tester/toy: its list of files, and the files."""
 
     folder: Path
+    breaks_at = ""  # name of a file at whose first download the server answers no more
 
     def do_GET(self):
         path = self.path.partition("?")[0]
@@ -49,6 +50,10 @@ class Hub(BaseHTTPRequestHandler):
 
     def _file(self, path):
         content = path.read_bytes()
+        if path.name == Hub.breaks_at and self.command == "GET":
+            Hub.breaks_at = ""
+            self._send(403, b"", {})
+            return
         self._send(200, content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT})
 
     def _send(self, status, content, headers):
@@ -88,6 +93,27 @@ def test_a_bundle_comes_whole(hub, tmp_path):
     assert "a bundle is a program" in done.stderr
     for path in filter(Path.is_file, Hub.folder.rglob("*")):
         assert (tmp_path / "mine" / path.relative_to(Hub.folder)).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_a_broken_download_does_not_block_the_next(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(Hub, "breaks_at", "phantom_demo.pt")
+    done = typed(hub, tmp_path, "hf://tester/toy")
+    assert done.returncode != 0 and Hub.breaks_at == "", done.stderr
+    assert "hf://tester/toy: cannot be read" in done.stderr.strip().splitlines()[-1]
+    assert {path.name for path in tmp_path.iterdir()} <= {"served", "cache"}
+    done = typed(hub, tmp_path, "hf://tester/toy")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine" / "models" / "phantom_demo.pt").is_file()
+
+
+@pytest.mark.slow
+def test_a_model_that_is_no_bundle(hub, tmp_path):
+    (Hub.folder / "configs" / "metadata.json").unlink()
+    done = typed(hub, tmp_path, "hf://tester/toy")
+    assert done.returncode != 0
+    assert "must be a MONAI bundle; found no configs/metadata.json there, but LICENSE, " in done.stderr
+    assert not (tmp_path / "mine").exists()
 
 
 @pytest.mark.slow
