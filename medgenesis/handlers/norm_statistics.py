@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medgenesis.data import SeededSampler
+from medgenesis.handlers.validate_every import is_validated
 from medgenesis.networks.normalisation import AlwaysBatchNorm2d, AlwaysBatchNorm3d
 
 
@@ -42,7 +43,7 @@ class ReestimateNorm:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if engine.state.epoch % self.interval and engine.state.epoch != engine.state.max_epochs:
+        if not is_validated(engine.state.epoch, self.interval, engine.state.max_epochs):
             return
         method = engine.method
         norms = [

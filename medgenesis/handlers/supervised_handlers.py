@@ -6,7 +6,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
-from monai.handlers import LrScheduleHandler, ValidationHandler
+from monai.handlers import LrScheduleHandler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from medgenesis.handlers.checkpoints import Checkpoints
@@ -16,6 +16,7 @@ from medgenesis.handlers.freeze_parts import FreezeParts
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.handlers.save_weights import SaveWeights
 from medgenesis.handlers.training_logs import TrainingLogs
+from medgenesis.handlers.validate_every import ValidateEvery
 
 
 class SupervisedHandlers:
@@ -30,7 +31,7 @@ class SupervisedHandlers:
             are the model.
         lr_scheduler: stepped after every epoch, `ReduceLROnPlateau` after every validation by the key metric; or None.
         title: heading of the report.
-        val_interval: epochs between validations; the last epoch of a shorter training is validated.
+        val_interval: epochs between validations; the last epoch is validated too.
         freeze: epochs of each frozen part, see `FreezeParts`.
         norm_batches: see `ReestimateNorm`; 0 is none.
         patience: epochs without a better validation after which training stops, or None: it goes on.
@@ -73,14 +74,13 @@ class SupervisedHandlers:
         self.checkpoints = Checkpoints(output_dir, validator if validated else None, export, settings=settings)
 
     def attach(self, engine: Engine) -> None:
-        interval = min(self.val_interval, engine.state.max_epochs)  # else a short training would save nothing
         last = None if self.export_last is None else (self.export_last, engine.method.network, self.settings)
         handlers = [
             CollapseGuard(),
             self.freezing,
             None if self.lr_scheduler is None else self._schedule(),
-            ReestimateNorm(self.norm_batches, interval) if self.norm_batches else None,
-            ValidationHandler(interval=interval, validator=self.validator),
+            ReestimateNorm(self.norm_batches, self.val_interval) if self.norm_batches else None,
+            ValidateEvery(self.val_interval, self.validator),
             self.stopping,
             self.logs,
             None if last is None else SaveWeights(*last),
