@@ -16,6 +16,7 @@ import torch
 from monai.bundle import run as run_bundle
 
 from medgenesis import bundles
+from medgenesis.bundles.demo_weights import ORIGIN
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.weights import settings_of, with_settings
@@ -63,7 +64,7 @@ def keep(made: Path, kept: Path) -> None:
     weights = read_checkpoint(made)
     halved = {key: value.half() if value.ndim > 1 else value for key, value in weights.items()}
     kept.parent.mkdir(exist_ok=True)
-    save_checkpoint(with_settings(halved, settings_of(made)), kept)
+    save_checkpoint(with_settings(halved, settings_of(made), ORIGIN), kept)
     print(f"{kept}: {kept.stat().st_size / 1e6:.2f} MB, {sum(map(torch.numel, halved.values()))} numbers", flush=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medgenesis.bundles.demo_weights import SAID, knows_phantoms_alone, note_demo_weights
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.storage.run_record import record_start
@@ -25,8 +26,21 @@ def begin_run(output_dir: str | Path, *folders: str | Path) -> None:
     if folders:
         hold_folder(output_dir)
     reading = being_read()
-    if reading is not None:
-        record_start(output_dir, whole_config(reading))
+    if reading is None:
+        return
+    shared = reading.parser.get_parsed_content("settings") if "settings" in reading.parser.get() else {}
+    record_start(output_dir, whole_config(reading), _weights(shared))
+    if getattr(shared, "applied", False):
+        note_demo_weights(output_dir, shared.source, shared.origin)
+
+
+def _weights(shared: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of which published weights a run's are, or were trained from; None: not known, or of none."""
+    origin = getattr(shared, "origin", None)
+    if origin is None:
+        return None
+    warned = shared.applied and knows_phantoms_alone(origin)
+    return {"file": Path(shared.source).name, "origin": dict(origin), **({"warning": f"{SAID}."} if warned else {})}
 
 
 def whole_config(reading: Reading) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Settings(dict[str, Any]):
         folder: that of the configs.
         model: those that came with the weights.
         source: the file of the weights.
+        origin: kept in it, of which published weights they are or were trained from; or None.
         applied: the task uses the model as it is.
     """
 
@@ -25,7 +26,7 @@ class Settings(dict[str, Any]):
         self.model = dict(model or {})
         super().__init__({**values, **self.model})
         self.folder, self.applied = folder, applied
-        self.source = getattr(model, "source", "the model")
+        self.source, self.origin = getattr(model, "source", "the model"), getattr(model, "origin", None)
 
 
 def settings(bundle_root: str | Path, model: Mapping[str, Any] | None = None, *, applied: bool = False) -> Settings:

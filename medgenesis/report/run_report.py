@@ -10,7 +10,7 @@ from PIL import Image
 from medgenesis.report.document import Report
 from medgenesis.report.intervals import MEASURES
 from medgenesis.report.metrics import read_curves
-from medgenesis.report.run_made import add_run_record
+from medgenesis.report.run_made import add_run_record, add_warning_of_weights
 from medgenesis.storage.tables import read_table
 
 CASE_COLUMNS = (
@@ -52,6 +52,7 @@ def write_run_report(folder: str | Path, title: str = "Training") -> Path | None
     if not any((folder / name).is_file() for name in ("metrics.csv", "cases.csv", "auc.csv")):
         return None
     report = Report(title, "Research software: not for diagnosis or treatment.")
+    add_warning_of_weights(report, folder)
     add_cases(report, folder)
     _classes(report, folder)
     _curves(report, folder / "metrics.csv")

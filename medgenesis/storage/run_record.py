@@ -20,12 +20,14 @@ RECORD = "run.json"
 _PACKAGES = ("medgenesis", "monai", "torch", "numpy", "pytorch-ignite", "nibabel", "SimpleITK", "pydicom")
 
 
-def record_start(folder: str | Path, config: Mapping[str, Any]) -> None:
+def record_start(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> None:
     """Add a start of a run to `run.json` of its folder; a run that is continued has several. Rank 0 only.
 
     Args:
         folder: of the run.
         config: the whole configuration, plain data.
+        weights: that it begins with or applies, where their origin is known: plain data; a `warning` in it stands at
+            the head of the report.
 
     Raises:
         OutputError: the file cannot be written.
@@ -38,6 +40,7 @@ def record_start(folder: str | Path, config: Mapping[str, Any]) -> None:
         "versions": versions(),
         "commit": commit(),
         "machine": {**machine(), "processes": torch.distributed.get_world_size() if distributed else 1},
+        **({"weights": dict(weights)} if weights else {}),
         "config": config,
     }
     write_text(Path(folder) / RECORD, json.dumps([*starts(folder), start], indent=1) + "\n")

@@ -26,11 +26,12 @@ class ModelSettings(dict[str, Any]):
 
     Attributes:
         source: the file, for messages.
+        origin: kept in it (`medgenesis.weights.origin`); None: not known, or of our own training.
     """
 
-    def __init__(self, values: Mapping[str, Any], source: str) -> None:
+    def __init__(self, values: Mapping[str, Any], source: str, origin: Mapping[str, Any] | None = None) -> None:
         super().__init__(values)
-        self.source = source
+        self.source, self.origin = source, origin
 
 
 def with_settings(
@@ -59,9 +60,10 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
     """
     if init is None or str(init) == SCRATCH or not Path(init).is_file():
         return ModelSettings({}, str(init))
+    origin = None
     try:
         checkpoint = read_weights_file(init)
-        found = kept_settings(checkpoint)
+        found, origin = kept_settings(checkpoint), kept(checkpoint, ORIGIN)
         if found is None:
             state_dict = tensors_of(checkpoint, str(init))
             layout = find_layout(state_dict)
@@ -76,7 +78,7 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
             logger.info("%s: made with %s", init, ", ".join(f"{name} {_short(value)}" for name, value in found.items()))
     except (CheckpointError, KeyError):  # said by whoever loads the weights, with the remedy
         found = {}
-    return ModelSettings(found, str(init))
+    return ModelSettings(found, str(init), origin)
 
 
 def _known_of(layout: Layout, state_dict: StateDict, init: str | os.PathLike) -> dict[str, Any]:

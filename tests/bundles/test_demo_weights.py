@@ -2,19 +2,26 @@
 
 import json
 import logging
+import shutil
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from medgenesis import bundles
+from medgenesis.bundles.demo_weights import SAID, knows_phantoms_alone
+from medgenesis.bundles.shared import Settings
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.errors import CheckpointError, cause_of
+from medgenesis.report import write_run_report
 from medgenesis.storage import read_table
-from medgenesis.weights import settings_of
+from medgenesis.storage.checkpoint import save_checkpoint
+from medgenesis.weights import settings_of, with_settings
 
 EVERY = bundles.names()
 MODELS = {name: bundles.path(name) / "models" for name in EVERY}
@@ -26,6 +33,7 @@ def test_all_of_them_are_small_and_named_for_what_they_are():
     assert len(files) == 2 * len(NAMES) > 0
     assert sum(path.stat().st_size for path in files) < 5e6
     assert all(settings_of(path) for path in files)
+    assert all(knows_phantoms_alone(settings_of(path).origin) for path in files)
 
 
 def test_they_are_applied_only_where_there_are_none(tmp_path, caplog):
@@ -39,6 +47,39 @@ def test_they_are_applied_only_where_there_are_none(tmp_path, caplog):
         assert bundles.weights_or_demo(tmp_path, "model.pt") == str(tmp_path / "models" / "model.pt")
         assert bundles.weights_or_demo(tmp_path, "pretrained.pt") == str(tmp_path / "models" / "pretrained.pt")
     assert caplog.text == ""
+
+
+def begun(monkeypatch, folder, weights, applied):
+    """The folder of a run that has begun with these weights, whose report is written."""
+    shared = Settings({}, folder, settings_of(weights), applied)
+    parser = SimpleNamespace(get=lambda: {"settings": "$…"}, get_parsed_content=lambda id: shared)
+    monkeypatch.setattr("medgenesis.bundles.begin.being_read", lambda: SimpleNamespace(parser=parser))
+    bundles.begin_run(folder)
+    (folder / "metrics.csv").write_text("epoch,loss\n1,0.5\n")
+    return folder, write_run_report(folder).read_text()
+
+
+def test_results_say_that_they_are_of_the_phantoms_weights(tmp_path, monkeypatch):
+    demo, other = tmp_path / "model.pt", tmp_path / "other.pt"  # known under any name
+    shutil.copy(MODELS["models_genesis_ct"] / "phantom_demo.pt", demo)
+    save_checkpoint(with_settings({"a": torch.zeros(2)}, {"width": 3}), other)
+    folder, page = begun(monkeypatch, tmp_path / "out", demo, applied=True)
+    assert json.loads((folder / "run.json").read_text())[-1]["weights"]["warning"].startswith("THESE WEIGHTS KNOW")
+    assert "<h2>THESE WEIGHTS KNOW COMPUTED PHANTOMS ALONE" in page and "Apache-2.0" in page
+    note = folder / "DEMO_WEIGHTS.txt"
+    assert "made with model.pt" in note.read_text() and SAID in note.read_text()
+    folder, page = begun(monkeypatch, folder, other, applied=True)  # earlier results still lie there
+    assert "weights" not in json.loads((folder / "run.json").read_text())[-1] and SAID not in page
+    assert "made with model.pt" in note.read_text() and "other weights; what was written since" in note.read_text()
+
+
+def test_a_training_that_is_told_to_begin_with_them_is_no_demo(tmp_path, monkeypatch):
+    demo = MODELS["models_genesis_ct"] / "phantom_demo_pretrained.pt"
+    folder, page = begun(monkeypatch, tmp_path / "out", demo, applied=False)
+    said = json.loads((folder / "run.json").read_text())[-1]["weights"]
+    assert said["origin"]["name"] == "phantom-demo" and "warning" not in said and SAID not in page
+    assert not (folder / "DEMO_WEIGHTS.txt").exists()
+    assert not knows_phantoms_alone({**said["origin"], "trained_further": True}) and not knows_phantoms_alone(None)
 
 
 @pytest.mark.parametrize("name", EVERY)
