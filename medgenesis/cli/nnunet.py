@@ -118,6 +118,7 @@ def _import(args: argparse.Namespace) -> Path:
     folder = bundles.copy_planned(args.bundle, args.out, fold.plan, fold.path.name)
     save_start(fold, folder / "models" / "pretrained.pt")
     logger.info("%s", fold.report)
+    logger.info("origin and terms: %s", folder / "models" / "pretrained.json")
     _say_plan(fold.plan)
     logger.info("next: medgenesis run %s finetune --datalist list.json", shlex.quote(str(folder)))
     return folder

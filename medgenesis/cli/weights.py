@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from medgenesis.weights.bundle_import import Imported
+    from medgenesis.weights.catalog import Published
     from medgenesis.weights.inspection import Inspected
 
 HELP = "published weights: list, inspect, import into a bundle, export"
@@ -72,7 +73,7 @@ def _list(args: argparse.Namespace) -> str:
             ("expects", entry.expects), ("terms", entry.terms), ("commercial use", use), ("address", entry.address),
             ("how to get it", entry.gated or "download the address"), ("files", ", ".join(entry.files)),
             ("layout", entry.layout), ("settings", ", ".join(f"{k}={v}" for k, v in entry.settings.items()) or "none"),
-            ("checksums", ", ".join(entry.digests) or "none published"),
+            ("checksums", ", ".join(entry.digests) or "unknown: note that of your file (weights inspect)"),
         ]  # fmt: skip
         return text_table(["", entry.name], rows)
     words = {True: "yes", False: "NO", None: "?"}
@@ -95,17 +96,34 @@ def _described(found: "Inspected") -> str:
     layout = found.layout
     size = found.path.stat().st_size
     ours = f"from {in_words(found.origin)}" if found.origin else "of our own training"
+    ours = ours if found.ours else f"of the keys of {found.network}, without settings: whose training is not told"
+    whole = bool(layout or found.network)
     lines = [
         f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
         f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else f"layout: of medgenesis, {ours}",
         f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, "
-        + ("whole and finite" if layout else "finite; compared with no network"),
+        + (
+            f"whole{found.network and f' ({found.network})'} and finite"
+            if whole
+            else "finite; compared with no network"
+        ),
         f"{found.report}",
         f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",
     ]
     if layout is not None:
-        lines += [f"may be {one.in_words()}" for one in found.among] or ["not in the catalogue: terms not known"]
+        lines += [f"may be {one.in_words()}{_checked(one, found)}" for one in found.among] or [
+            "not in the catalogue: terms not known"
+        ]
     return "\n".join(lines)
+
+
+def _checked(entry: "Published", found: "Inspected") -> str:
+    """What a published checksum says."""
+    if not entry.digests:
+        return "; no checksum known"
+    if entry.contradicted_by(found.digests):
+        return "; ANOTHER CHECKSUM THAN THE PUBLISHED ONE: saved again, or another file"
+    return "; the published checksum"
 
 
 def _import(args: argparse.Namespace) -> str:

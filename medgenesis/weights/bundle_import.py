@@ -9,12 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from medgenesis import __version__
 from medgenesis.bundles.shared import settings as bundle_settings
 from medgenesis.errors import CheckpointError
-from medgenesis.storage.atomic import replacing
-from medgenesis.storage.checkpoint import save_checkpoint
-from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.weights.catalog import Published, chosen_entry
 from medgenesis.weights.inspection import Inspected, inspect_weights
 from medgenesis.weights.kept import FRESH, keep
@@ -22,7 +18,7 @@ from medgenesis.weights.origin import published_origin
 from medgenesis.weights.pretrained import load_pretrained
 from medgenesis.weights.report import WeightsReport
 from medgenesis.weights.settings import ModelSettings, with_settings
-from medgenesis.weights.sidecar import sidecar_of, sidecar_text, source_of
+from medgenesis.weights.sidecar import save_with_sidecar, sidecar_of, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +69,14 @@ def import_weights(
         ValueError: no such entry, or a config without ``network_def``.
         OutputError: the folder cannot be written.
     """
-    found = inspect_weights(path, tensors_only=tensors_only, any_network=True)
+    found = inspect_weights(path, tensors_only=tensors_only, any_network=True, partial=partial)
     chosen = chosen_entry(path, found.among, entry, found.possible, found.ours)
     if chosen is None and not found.ours:
         logger.warning("%s: not in the catalogue: its terms and its input are not known", path)
+    if chosen is not None and chosen.contradicted_by(found.digests):
+        logger.warning(
+            "%s: its checksum is not the published one of %s: saved again, or another file", path, chosen.name
+        )
     known = {**found.settings, **(chosen.settings if chosen else {}), **(given or {})}
     network, kept = _network(configs, known, given or {}, found)
     if "intensity" not in kept:
@@ -94,13 +94,16 @@ def import_weights(
     state = network.state_dict()
     fresh = [key for key in state if key not in report.matched]
     state = {key: value for key, value in state.items() if key not in fresh}
-    origin = found.origin if found.ours else published_origin([chosen] if chosen else [], source_of(found))
-    keep_earlier(models / "pretrained.pt", models / "earlier")
-    save_checkpoint(keep(with_settings(state, kept, origin), FRESH, fresh or None), models / "pretrained.pt")
-    sidecar = sidecar_of(found, origin, report, kept, version=__version__, partial=partial)
-    with replacing(models / "pretrained.json") as beside:
-        beside.write_text(sidecar_text(sidecar), encoding="utf-8")
-    return Imported(models / "pretrained.pt", models / "pretrained.json", found, chosen, report, kept, origin)
+    origin = (
+        found.origin
+        if found.ours
+        else published_origin([chosen] if chosen else [], source_of(found.path, found.digests))
+    )
+    layout = found.layout.slug if found.layout else found.report.layout
+    sidecar = sidecar_of(source_of(found.path, found.digests), layout, origin, report, kept, partial=partial)
+    saved = keep(with_settings(state, kept, origin), FRESH, fresh or None)
+    beside = save_with_sidecar(saved, sidecar, models / "pretrained.pt")
+    return Imported(models / "pretrained.pt", beside, found, chosen, report, kept, origin)
 
 
 def _network(

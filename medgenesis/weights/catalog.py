@@ -35,7 +35,7 @@ class Published:
         gated: how to get it, where the address is no file; "": the address is the file's.
         settings: by the names of the bundles' settings.
         mark: what a key of it matches, of the published keys; "": any.
-        digests: known checksums, ``md5:…`` or ``sha256:…``, also their first digits.
+        digests: known checksums, ``md5:…`` or ``sha256:…``, also their first digits; (): none is published or known.
     """
 
     name: str
@@ -68,6 +68,10 @@ class Published:
     def named(self, path: str | Path) -> bool:
         """Whether a file has one of its names."""
         return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self.files)
+
+    def contradicted_by(self, digests: Mapping[str, str]) -> bool:
+        """Whether checksums of it are known, and a file has none of them: saved again, or another file."""
+        return bool(self.digests) and not any(_is(digest, digests) for digest in self.digests)
 
     def in_words(self) -> str:
         """Title, terms and address in one line."""

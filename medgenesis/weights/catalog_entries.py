@@ -39,16 +39,17 @@ def _photographs(name: str, title: str, files: str, network: str = "ResNet-50", 
     return _entry(name, title, files=files, network=network, **{**common, **more})
 
 
-def _torchvision(depth: str, backbone: str, files: str) -> dict[str, Any]:
+def _torchvision(depth: str, backbone: str, *sha256: str) -> dict[str, Any]:
+    """By the first digits of the checksums of its files, newest first, which their names hold."""
     return _photographs(
         f"supervised-{depth}",
         f"torchvision {backbone}, supervised",
-        files,
+        " ".join([*(f"{backbone}-{digits}.pth" for digits in sha256), f"supervised_{depth}*"]),
         backbone,
         terms="BSD-3-Clause (torchvision); ImageNet's own terms",
         commercial=None,
-        address="https://download.pytorch.org/models/",
-        gated="by torchvision: IMAGENET1K_V1",
+        address=f"https://download.pytorch.org/models/{backbone}-{sha256[0]}.pth",
+        digests=tuple(f"sha256:{digits}" for digits in sha256),
         settings={"backbone": backbone, **_PHOTOGRAPHS},
         mark=r"(?:conv1|features\.conv0)\.weight",
     )
@@ -128,8 +129,8 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "3D U-Net and class head", address="https://github.com/JLiangLab/SemanticGenesis",
     ),
     _genesis(
-        "transvw", "TransVW", "semantic-genesis", "TransVW*.pt", "3D U-Net and class head",
-        address="https://github.com/JLiangLab/TransVW",
+        "transvw", "TransVW", "semantic-genesis", "TransVW*.pt", "3D U-Net and class head", gated="",
+        address="https://zenodo.org/record/4625321/files/TransVW_chest_ct.pt?download=1",
     ),
     _asu_xray(
         "caid", "CAiD, U-Net", "caid-unet", "best_checkpoint.pth current_checkpoint.pth checkpoint.pth",
@@ -169,9 +170,9 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         address="https://storage.cloud.google.com/simclr-gcs/checkpoints/ResNet50_1x.zip",
         settings={"backbone": "resnet50", "input_normalisation": "none"}, mark=r"conv1\.weight",
     ),
-    _torchvision("r18", "resnet18", "resnet18-*.pth supervised_r18*"),
-    _torchvision("r50", "resnet50", "resnet50-*.pth supervised_r50*"),
-    _torchvision("d121", "densenet121", "densenet121-*.pth supervised_d121*"),
+    _torchvision("r18", "resnet18", "f37072fd", "5c106cde"),
+    _torchvision("r50", "resnet50", "0676ba61", "19c8e357"),  # IMAGENET1K_V1; V2 is another training
+    _torchvision("d121", "densenet121", "a639ec97"),
     _mimic_chexpert("0.01"),
     _mimic_chexpert("0.1"),
     _mimic_chexpert("1.0"),

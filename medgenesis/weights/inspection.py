@@ -12,10 +12,13 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import Published, candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
+from medgenesis.weights.kept import FRESH, kept
 from medgenesis.weights.layouts.layout import Layout
+from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.layouts.nnssl import is_fold
 from medgenesis.weights.load import check_finite, find_layout, known_layout
 from medgenesis.weights.origin import kept_origin
+from medgenesis.weights.own_networks import own_network
 from medgenesis.weights.report import WeightsReport
 from medgenesis.weights.settings import kept_settings
 
@@ -35,6 +38,7 @@ class Inspected:
         among: the models of the catalogue that it may be.
         possible: all whose keys, network and checksum do not contradict it, whatever its name.
         ours: it is of our own training, or an import.
+        network: of ours, whose weights it has, whole; "": not told.
         origin: of ours, the published weights that it began with (`medgenesis.weights.origin`).
     """
 
@@ -49,6 +53,7 @@ class Inspected:
     possible: tuple[Published, ...] = ()
     ours: bool = False
     origin: Mapping[str, Any] | None = None
+    network: str = ""
 
     @property
     def values(self) -> int:
@@ -56,13 +61,16 @@ class Inspected:
         return sum(value.numel() for value in self.weights.values())
 
 
-def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False, any_network: bool = False) -> Inspected:
+def inspect_weights(
+    path: str | os.PathLike, *, tensors_only: bool = False, any_network: bool = False, partial: bool = False
+) -> Inspected:
     """Recognise a file, convert its keys, and check that it is whole; nothing is written.
 
     Args:
         path: a published file, or one of our training.
         tensors_only: see ``load_published``.
         any_network: keys of no known layout pass: whoever loads them compares them with a network.
+        partial: an incomplete file of a known layout passes.
 
     Raises:
         CheckpointError: it cannot be read, is of no known layout, not whole, or holds weights that are not finite.
@@ -79,13 +87,25 @@ def inspect_weights(path: str | os.PathLike, *, tensors_only: bool = False, any_
     digests = file_digests(path)
     layout = find_layout(entries) if own is None else None
     ours = own is not None or _ours(content) or kept_origin(content) is not None
-    if layout is None and not (any_network or ours):
-        layout = known_layout(entries, str(path))  # which says that there is none
     if layout is None:
+        weights = entries if ours else strip_module(entries)
+        network = own_network(weights, path.name, kept(content, FRESH, list) or ())
+        if network is None and not (any_network or ours):
+            known_layout(entries, str(path))  # which says that there is none
         check_finite(entries, str(path))
         report = WeightsReport(path.name, "medgenesis" if ours else "no known layout", len(entries))
-        return Inspected(path, digests, entries, None, entries, report, own or {}, (), (), ours, kept_origin(content))
-    weights, dropped = layout.read(entries, str(path))
+        if network is not None and not (network.report.complete or any_network or ours):
+            raise CheckpointError(
+                f"{path}: must be a whole state dict of {network.name}, which its keys come closest to; found another. "
+                f"{network.report} Give the file as it was saved, or take what fits: import with --partial."
+            )
+        told = network.settings if network and own is None else own or {}
+        name = network.name if network and network.report.complete else ""
+        report = network.report if network and name else report
+        among: tuple[Published, ...] = ()
+        origin = kept_origin(content)
+        return Inspected(path, digests, entries, None, weights, report, told, among, among, ours, origin, name)
+    weights, dropped = layout.read(entries, str(path), partial=partial)
     if not any_network:  # else the comparison with the network tells
         layout.check_whole(weights, dropped, str(path))
     check_finite(weights, str(path))

@@ -12,12 +12,15 @@ from medgenesis.data.nnunet.plans import check_plans, plan_of
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.planned import planned_network
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
+from medgenesis.weights.digests import file_digests
 from medgenesis.weights.export import refuse_existing
 from medgenesis.weights.kept import plain
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, tensors_of
+from medgenesis.weights.origin import published_origin
 from medgenesis.weights.report import WeightsReport, compare
 from medgenesis.weights.settings import settings_of, with_settings
+from medgenesis.weights.sidecar import save_with_sidecar, sidecar_of, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +38,16 @@ class Fold:
         plan: of its configuration, see `plan_of`.
         state_dict: all weights, heads included.
         report: how they meet the network of the plan.
+        trainer: name of nnU-Net's.
+        dataset: name of nnU-Net's.
     """
 
     path: Path
     plan: dict[str, Any]
     state_dict: dict[str, torch.Tensor]
     report: WeightsReport
+    trainer: str = "not known"
+    dataset: str = "not known"
 
 
 def read_fold(path: str | Path) -> Fold:
@@ -79,19 +86,30 @@ def read_fold(path: str | Path) -> Fold:
     report = compare(weights, network.state_dict(), source=str(path), layout="nnU-Net v2")
     if not report.complete:
         raise CheckpointError(f"{path}: must have the weights of its own plans' network; found others. {report}")
-    return Fold(path, plan, weights, report)
+    trainer, data = content.get("trainer_name", "not known"), plans.get("dataset_name", "not known")
+    return Fold(path, plan, weights, report, str(trainer), str(data))
 
 
 def save_start(fold: Fold, path: str | Path) -> None:
-    """Write a fold's weights as those that a planned bundle begins with, its plan among them."""
+    """Write a fold's weights as those that a planned bundle begins with, its plan among them; origin beside (.json)."""
     plan = fold.plan
-    kept = {
+    settings = {
         "plan": plan,
         "in_channels": len(plan["channels"]),
         "cube_size": plan["patch_size"],
         "crop_criterion": "any",
     }
-    save_checkpoint(with_settings(fold.state_dict, kept), path)
+    source = source_of(fold.path, file_digests(fold.path))
+    schemes = ", ".join(f"{channel['name']}: {channel['scheme']}" for channel in plan["channels"])
+    origin = {
+        **published_origin((), source),
+        "title": f"a fold of nnU-Net v2, {plan['configuration']}, trained by {fold.trainer}",
+        "terms": "not known: those of whoever trained it, and of the data",
+        "expects": f"spacing {list(plan['spacing'])} mm; by nnU-Net's plans {schemes}",
+        "learnt_from": fold.dataset,
+    }
+    sidecar = sidecar_of(source, "nnunet-v2", origin, fold.report, settings)
+    save_with_sidecar(with_settings(fold.state_dict, settings, origin), sidecar, Path(path))
 
 
 def export_for_nnunet(checkpoint: str | Path, out: str | Path, plan: Mapping[str, Any] | None = None) -> WeightsReport:

@@ -62,8 +62,9 @@ def load_pretrained(
             published 2D network over the slices of a slab.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
         parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
-        partial: take what fits, of whatever network: keys that both have in the same shape. What is missing, unknown or
-            of another shape is reported, and a warning says how much of the network was loaded.
+        partial: take what fits, of whatever network and of a file that is not whole: keys that both have in the same
+            shape. What is missing, unknown or of another shape is reported, and a warning says how much of the network
+            was loaded.
         tensors_only: see ``load_published``.
 
     Raises:
@@ -81,7 +82,7 @@ def load_pretrained(
     content = weights if isinstance(weights, Mapping) else read_weights_file(weights, tensors_only=tensors_only)
     own = network.state_dict()
     entries = tensors_of(content, source, tensors_only=tensors_only)
-    found, layout, dropped = _under_our_keys(entries, own, source)
+    found, layout, dropped = _under_our_keys(entries, own, source, partial)
     check_finite(found, source)
     found, others = onto_encoder(found, own)
     absent = _of_parts_absent_in(own, found)
@@ -145,14 +146,14 @@ def initialise(network: nn.Module, init: str | os.PathLike | Mapping | None = SC
 
 
 def _under_our_keys(
-    state_dict: Tensors, own: Mapping, source: str
+    state_dict: Tensors, own: Mapping, source: str, partial: bool
 ) -> tuple[dict[str, torch.Tensor], Layout | None, tuple[str, ...]]:
     """The entries under our keys, the layout (None: our own), and the published keys that have none."""
     unwrapped = strip_module(state_dict)
     layout = None if unwrapped.keys() == own.keys() else find_layout(state_dict)
     if layout is None:
         return unwrapped, None, ()
-    weights, dropped = layout.read(state_dict, source)
+    weights, dropped = layout.read(state_dict, source, partial=partial)
     return weights, layout, dropped
 
 

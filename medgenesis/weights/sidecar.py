@@ -2,40 +2,43 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from medgenesis.weights.inspection import Inspected
+from medgenesis import __version__
+from medgenesis.storage.atomic import write_text
+from medgenesis.storage.checkpoint import save_checkpoint
+from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.weights.origin import published_origin
 from medgenesis.weights.report import WeightsReport
 
 
 def sidecar_of(
-    found: Inspected,
+    source: Mapping[str, Any],
+    layout: str,
     origin: Mapping[str, Any] | None,
     report: WeightsReport,
     settings: Mapping[str, Any],
     *,
-    version: str,
-    partial: bool,
+    partial: bool = False,
 ) -> dict[str, Any]:
     """The content of the sidecar: plain data, and no path of this machine.
 
     Args:
-        found: the file.
+        source: of the file (`source_of`).
+        layout: of the file.
         origin: kept among the weights (`medgenesis.weights.origin`); None: the file is of our own training.
         report: how it met the network.
         settings: kept among the weights.
-        version: of medgenesis.
         partial: what fitted was taken.
     """
     known = {**published_origin((), {}), "title": "of our own training"} if origin is None else dict(origin)
     began_with = known.pop("source")
-    source = source_of(found)
     return {
-        "source": source,
+        "source": dict(source),
         **({} if began_with in ({}, source) else {"began_with": began_with}),
         **known,
-        "layout": found.layout.slug if found.layout else found.report.layout,
+        "layout": layout,
         "settings": dict(settings),
         "loaded": len(report.matched),
         "share_of_network": round(report.share, 4),
@@ -46,13 +49,33 @@ def sidecar_of(
         "made": list(report.made),
         "unknown_to_network": list(report.unexpected),
         "of_another_shape": [list(map(str, one)) for one in report.mismatched],
-        "medgenesis": version,
+        "medgenesis": __version__,
     }
 
 
-def source_of(found: Inspected) -> dict[str, Any]:
+def source_of(path: str | Path, digests: Mapping[str, str]) -> dict[str, Any]:
     """Name, size and checksums of a file."""
-    return {"file": found.path.name, "bytes": found.path.stat().st_size, **found.digests}
+    return {"file": Path(path).name, "bytes": Path(path).stat().st_size, **digests}
+
+
+def save_with_sidecar(weights: Mapping[str, Any], sidecar: Mapping[str, Any], path: Path) -> Path:
+    """Write weights and what stands beside them; what was there is kept, as a pair, in `earlier/`.
+
+    Args:
+        weights: a state dict, with its settings and origin.
+        sidecar: of `sidecar_of`.
+        path: of the weights.
+
+    Returns:
+        The sidecar's path.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    keep_earlier(path, path.parent / "earlier")
+    save_checkpoint(weights, path)
+    write_text(path.with_suffix(".json"), sidecar_text(sidecar))
+    return path.with_suffix(".json")
 
 
 def sidecar_text(origin: Mapping[str, Any]) -> str:

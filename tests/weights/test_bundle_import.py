@@ -152,6 +152,22 @@ def test_a_2d_file_brings_its_input_normalisation(tmp_path):
     assert torch.equal(network.layer4[2].conv3.weight, weights["layer4.2.conv3.weight"])
 
 
+def test_a_part_of_a_2d_file(tmp_path, caplog):
+    weights, path = moco(tmp_path)
+    content = torch.load(path, weights_only=True)
+    for key in [key for key in content["state_dict"] if "layer4.2" in key]:
+        del content["state_dict"][key]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="must be a whole published checkpoint"):
+        import_weights(path, config("adam_cxr"), tmp_path / "models")
+    done = import_weights(path, config("adam_cxr"), tmp_path / "models", partial=True)
+    assert "its checksum is not the published one of moco-v2" in caplog.text
+    assert all("layer4.2" in key for key in done.report.missing) and 0.5 < done.report.share < 1
+    kept = torch.load(done.weights, weights_only=True)
+    assert kept.keys() == {key for key in weights if "layer4.2" not in key}
+    assert settings_of(done.weights)["backbone"] == "resnet50"
+
+
 def test_several_may_be_meant(tmp_path):
     _, path = moco(tmp_path, "checkpoint.pth")
     with pytest.raises(CheckpointError, match=r"checkpoint.pth: must be told which .*caid-id, adam"):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import yaml
 from helpers.published_2d import backbone_shapes, unet_shapes
 
 from medgenesis.bundles import names, path
@@ -96,6 +97,31 @@ def test_by_its_checksum_whatever_its_name():
     layout = find_layout(entries)
     found = candidates("checkpoint.pth", layout, entries, {"backbone": "resnet50"}, {"md5": "a04e12f8" + "0" * 24})
     assert [entry.name for entry in found] == ["moco-v2"]
+
+
+def test_a_file_of_torchvision_is_told_by_what_its_name_holds():
+    entries = shapes(R50)
+    layout = find_layout(entries)
+    known = layout.settings(layout.convert(entries))
+
+    def found(file, sha256="f" * 64):
+        return [entry.name for entry in candidates(file, layout, entries, known, {"sha256": sha256})]
+
+    assert found("renamed.pt", "0676ba61" + "0" * 56) == found("resnet50-19c8e357.pth") == ["supervised-r50"]
+    assert len(found("resnet50-11ad3fa6.pth")) > 1  # IMAGENET1K_V2, of another training: asked
+    assert published("supervised-r50").contradicted_by({"sha256": "f" * 64, "md5": "0" * 32})
+    assert not published("supervised-r50").contradicted_by({"sha256": "19c8e357" + "0" * 56, "md5": "0" * 32})
+    assert not published("adam").contradicted_by({"sha256": "f" * 64, "md5": "0" * 32})  # none is known
+
+
+@pytest.mark.parametrize("bundle", names())
+def test_large_files_are_those_of_the_catalogue(bundle):
+    """What `download_large_files` of MONAI fetches: one address and checksum a file, also in the catalogue."""
+    for file in yaml.safe_load((path(bundle) / "large_files.yml").read_text())["large_files"]:
+        (entry,) = [one for one in CATALOG if one.address == file["url"]]
+        assert not entry.gated and entry.named(file["path"])
+        known = f"{file['hash_type']}:{file['hash_val']}" if file["hash_val"] else None
+        assert known in (entry.digests or [None])
 
 
 def test_several_must_be_told_apart(caplog):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.networks import UNet3D, YNet3D
+from medgenesis.networks import EncoderClassifier, SparseUNet3D, UNet3D, UNet25D, YNet3D
 from medgenesis.weights import load_pretrained, load_published, models_genesis_keys
 from medgenesis.weights.contents import tensors_of
 from medgenesis.weights.inspection import inspect_weights
@@ -177,6 +177,36 @@ def test_a_look_at_whole_files(tmp_path, network):
     save = semantic_genesis_file if isinstance(network, YNet3D) else models_genesis_file
     torch.save(save(network.state_dict()), tmp_path / "p.pt")
     assert inspect_weights(tmp_path / "p.pt").layout is not None
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        (UNet3D(2, 3, width=2), "UNet3D, width 2, 2 channels"),
+        (UNet3D(width=2, norm="instance"), "UNet3D, width 2, 1 channels"),
+        (YNet3D(width=2, num_classes=5), "YNet3D, width 2, 1 channels"),
+        (YNet3D(width=2, decoder=False), "YNet3D, width 2, 1 channels"),
+        (SparseUNet3D(width=2), "SparseUNet3D, width 2, 1 channels"),
+        (UNet25D("resnet18_w8", 5, 4), "UNet25D, resnet18_w8, 5 slices"),
+        (EncoderClassifier(UNet3D(width=2), 3), "classifier on the encoder of UNet3D, width 2, 1 channels"),
+        (
+            EncoderClassifier(UNet3D(width=2), 3, hidden=None),
+            "classifier on the encoder of UNet3D, width 2, 1 channels",
+        ),
+    ],
+)
+def test_a_plain_state_dict_of_ours(tmp_path, network, name):
+    """Known by its keys and shapes, also where several GPUs have named it; a part of it is told from the whole."""
+    state = network.state_dict()
+    for prefix in ("", "module."):
+        torch.save({prefix + key: value for key, value in state.items()}, tmp_path / "p.pt")
+        found = inspect_weights(tmp_path / "p.pt")
+        assert found.network == name and not found.ours and found.weights.keys() == state.keys()
+        assert found.settings.get("width", 8) in (2, 8) and found.report.complete
+    del state[list(state)[3]]  # of the encoder
+    torch.save(state, tmp_path / "p.pt")
+    with pytest.raises(CheckpointError, match=f"p.pt: must be a whole state dict of .*{name}.*missing in the file"):
+        inspect_weights(tmp_path / "p.pt")
 
 
 @pytest.mark.parametrize("kind", ["sparse", "complex", "whole"])

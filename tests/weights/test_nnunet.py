@@ -1,5 +1,6 @@
 """Weights for nnU-Net and from it: every key but the heads, or nothing."""
 
+import hashlib
 import json
 import os
 
@@ -134,6 +135,23 @@ def test_a_fold_starts_our_fine_tuning(tmp_path):
     fewer = planned_network(kept["plan"]["architecture"], 1, 2)
     assert all(".seg_layers." in key for key in load_pretrained(fewer, tmp_path / "pretrained.pt").fresh)
     load_pretrained(fewer, tmp_path / "fold_0" / "checkpoint_final.pth")  # --init takes the fold itself
+
+
+def test_a_fold_leaves_where_it_is_from_beside_the_weights(tmp_path):
+    fold(tmp_path / "fold_0")
+    found = read_fold(tmp_path / "fold_0")
+    save_start(found, tmp_path / "models" / "pretrained.pt")
+    said = json.loads((tmp_path / "models" / "pretrained.json").read_text())
+    content = found.path.read_bytes()
+    assert said["source"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert said["source"]["file"] == "checkpoint_final.pth" and said["source"]["bytes"] == len(content)
+    assert said["layout"] == "nnunet-v2" and said["settings"]["plan"] == json.loads(json.dumps(found.plan))
+    assert said["title"].endswith("trained by nnUNetTrainer") and said["terms"].startswith("not known")
+    assert all(channel["scheme"] in said["expects"] for channel in found.plan["channels"])
+    assert said["loaded"] == len(found.state_dict) and said["share_of_network"] == 1
+    assert str(tmp_path) not in json.dumps(said)
+    kept = settings_of(tmp_path / "models" / "pretrained.pt").origin
+    assert kept["source"] == said["source"] and kept["title"] == said["title"]
 
 
 def test_what_is_no_fold_of_nnunet_2_is_refused(tmp_path):

@@ -47,8 +47,15 @@ class Layout:
     settings: Callable[[StateDict], Settings] = field(default=lambda weights: {})
     publish: Callable[[StateDict], dict[str, Any]] | None = None
 
-    def read(self, state_dict: StateDict, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    def read(
+        self, state_dict: StateDict, source: str, *, partial: bool = False
+    ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
         """The entries of a file under our keys, and its keys that were dropped.
+
+        Args:
+            state_dict: of the file.
+            source: the file, for messages.
+            partial: a file that is not whole passes: whoever loads it says what it lacks.
 
         Raises:
             CheckpointError: the file is not whole.
@@ -57,7 +64,7 @@ class Layout:
             weights, dropped = self.convert(state_dict), self.dropped(state_dict)
         except CheckpointError as error:  # of a pure function, which does not know the file
             raise CheckpointError(f"{source}: {error}") from error
-        if self.whole is not None:
+        if self.whole is not None and not partial:
             try:
                 whole = self.whole(weights)
             except CheckpointError as error:

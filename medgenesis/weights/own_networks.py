@@ -1,0 +1,89 @@
+"""Which network of ours a state dict is of, by its keys and shapes alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from medgenesis.networks import EncoderClassifier, SparseUNet3D, UNet3D, UNet25D, YNet3D
+from medgenesis.weights.layouts.backbones import backbone_of, slices_of
+from medgenesis.weights.layouts.layout import StateDict
+from medgenesis.weights.pretrained import OPTIONAL_PARTS
+from medgenesis.weights.report import WeightsReport, compare
+
+_STEM_3D = "encoder.levels.0.0.conv.weight"
+_STEMS_2D = ("encoder.conv1.weight", "encoder.features.conv0.weight")
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """The network that a state dict comes closest to.
+
+    Args:
+        name: its class and size, for people.
+        settings: that its shapes tell, by the names of the bundles' settings.
+        report: how the state dict meets it.
+    """
+
+    name: str
+    settings: dict[str, int | str]
+    report: WeightsReport
+
+
+def own_network(weights: StateDict, source: str, fresh: Iterable[str] = ()) -> OwnNetwork | None:
+    """The `UNet3D` (`YNet3D`, `SparseUNet3D`), `UNet25D`, or classifier on one, of these weights; None: of another.
+
+    Args:
+        weights: under our keys.
+        source: the file, for messages.
+        fresh: keys that the file lacks by intention.
+    """
+    named = _unet3d(weights) or _unet25d(weights)
+    if named is None:
+        return None
+    name, settings, network = named
+    if "head.1.weight" in weights:  # one or two dense layers
+        classes, hidden = _outputs(weights, "head.4.weight"), _outputs(weights, "head.1.weight")
+        deep = "head.4.weight" in weights
+        with torch.device("meta"):
+            network = EncoderClassifier(network, classes if deep else hidden, hidden=hidden if deep else None)
+        name = f"classifier on the encoder of {name}"
+    absent = tuple(part for part in OPTIONAL_PARTS if not any(key.startswith(part) for key in weights))
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith(absent or ("\0",))}
+    lacking = tuple(key for key in own if key in set(fresh) - weights.keys())
+    return OwnNetwork(name, settings, compare(weights, own, source=source, layout="medgenesis", fresh=lacking))
+
+
+def _unet3d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] | None:
+    stem = weights.get(_STEM_3D)
+    if stem is None or stem.ndim != 5 or 0 in stem.shape:
+        return None
+    width, channels = stem.shape[:2]
+    norm = "batch" if any(key.endswith("running_mean") for key in weights) else "instance"
+    options = {"in_channels": channels, "out_channels": _outputs(weights, "head.conv.weight"), "width": width}
+    with torch.device("meta"):
+        if any(key.startswith("classifier.") for key in weights):
+            classes = max(2, _outputs(weights, "classifier.fc.weight"))
+            name, network = "YNet3D", YNet3D(**options, num_classes=classes, norm=norm)
+        elif any(key.startswith("mask_tokens.") for key in weights):
+            name, network = "SparseUNet3D", SparseUNet3D(**options, norm=norm)
+        else:
+            name, network = "UNet3D", UNet3D(**options, norm=norm)
+    return f"{name}, width {width}, {channels} channels", {"width": width, "in_channels": channels}, network
+
+
+def _unet25d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] | None:
+    stem = next((weights[key] for key in _STEMS_2D if key in weights), None)
+    if stem is None or stem.ndim != 4 or 0 in stem.shape:
+        return None
+    encoder = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+    backbone, slices = backbone_of(encoder), slices_of(encoder)
+    with torch.device("meta"):
+        network = UNet25D(backbone, slices, _outputs(weights, "head.conv.weight"))
+    return f"UNet25D, {backbone}, {slices} slices", {"backbone": backbone, "slices": slices}, network
+
+
+def _outputs(weights: StateDict, key: str) -> int:
+    value = weights.get(key)
+    return 1 if value is None or not value.ndim else max(1, value.shape[0])
