@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medgenesis.data import SeededSampler
@@ -46,18 +46,11 @@ class ReestimateNorm:
         if not is_validated(engine.state.epoch, self.interval, engine.state.max_epochs):
             return
         method = engine.method
-        norms = [
-            module
-            for module in method.network.modules()
-            if isinstance(module, _BatchNorm)
-            and not isinstance(module, (AlwaysBatchNorm2d, AlwaysBatchNorm3d))
-            and module.running_mean is not None
-            and (module.weight is None or module.weight.requires_grad)
-        ]
+        norms = estimated_norms(method.network)
         if not norms:
             return
         method.network.eval()  # the engine sets the mode of each training step
-        with torch.no_grad(), _averaging(norms):
+        with torch.no_grad(), averaging(norms):
             for image in self._images(engine):
                 with torch.autocast(engine.state.device.type, enabled=engine.scaler.is_enabled()):
                     method.network(image.to(engine.state.device))
@@ -72,8 +65,20 @@ class ReestimateNorm:
             yield torch.as_tensor(batch["image"])
 
 
+def estimated_norms(network: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of a network whose statistics are estimated, not those of frozen parts or "batch_always"."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm)
+        and not isinstance(module, (AlwaysBatchNorm2d, AlwaysBatchNorm3d))
+        and module.running_mean is not None
+        and (module.weight is None or module.weight.requires_grad)
+    ]
+
+
 @contextlib.contextmanager
-def _averaging(norms: list[_BatchNorm]) -> Generator[None]:
+def averaging(norms: list[_BatchNorm]) -> Generator[None]:
     """Inside, these norms take the plain mean of the batches that pass; everything else is in evaluation mode."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

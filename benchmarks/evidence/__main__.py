@@ -1,0 +1,39 @@
+"""The programme of PROTOCOL.md: run what is missing, say what is there, make tables of it.
+
+python -m benchmarks.evidence run [--set hippocampus] [--minutes 60]      goes on where it was stopped
+python -m benchmarks.evidence status                                      how many cells of how many
+python -m benchmarks.evidence tabulate                                    tables, figures, docs/evidence.md
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from benchmarks.evidence.programme import Deadline, Programme
+from benchmarks.evidence.rows import FOLDER
+from benchmarks.evidence.sets import read_set, registry
+
+WORK = Path(__file__).parent / "work"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "status", "tabulate"))
+    parser.add_argument("--set", choices=list(registry()), nargs="+", default=list(registry()), dest="sets")
+    parser.add_argument("--minutes", type=float, default=None, help="after which nothing new begins")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for weights and cached images")
+    parser.add_argument("--rows", type=Path, default=FOLDER, help="folder of the rows")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
+    torch.set_num_threads(1)  # one order of sums: rows are the same on any number of cores
+    deadline = Deadline(args.minutes)
+    for name in args.sets:
+        Programme(read_set(name, args.work), args.work, args.rows, deadline).run()
+
+
+if __name__ == "__main__":
+    main()

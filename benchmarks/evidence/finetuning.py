@@ -1,0 +1,60 @@
+"""Fine-tuning from a few labelled cases for so many steps, from given weights or from none."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from benchmarks.evidence.batches import CasesInMemory, RandAugmentedCropd, sources_of
+from benchmarks.evidence.networks import FinerLogits, segmenter
+from benchmarks.evidence.scores import dice_of
+from benchmarks.evidence.sets import Case, StudySet
+from benchmarks.evidence.training import train
+from medgenesis.handlers.norm_statistics import ReestimateNorm
+from medgenesis.losses import segmentation_loss
+from medgenesis.methods import Supervised
+from medgenesis.weights import load_pretrained
+
+BATCH = 2  # crops a step
+NORM_BATCHES = 16  # from which batch norm's statistics are estimated again before the evaluation
+LOSS = "dice_ce"
+
+
+def dice_after_finetuning(
+    study: StudySet,
+    weights: Mapping[str, Tensor] | None,
+    labelled: Sequence[Case],
+    tested: Sequence[Case],
+    *,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> np.ndarray:
+    """Dice of each tested case and structure, (cases, structures).
+
+    Encoder and decoder begin with `weights`, the head with those of the seed; None: all with those of the seed. What
+    else is drawn (crops, their order) is a function of the seed alone, the same for every arm.
+    """
+    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed)
+    return dice_of(network.eval(), tested, len(study.structures))
+
+
+def fine_tuned(
+    study: StudySet,
+    weights: Mapping[str, Tensor] | None,
+    labelled: Sequence[Case],
+    *,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> nn.Module:
+    """The network after the last step, its batch norm's statistics estimated again."""
+    body = segmenter(len(study.structures), seed)
+    if weights is not None:
+        load_pretrained(body, weights, skip_head="always")
+    case = labelled[0]
+    network = FinerLogits(body, case.label.shape[-1] // case.image.shape[-1])
+    method = Supervised(network, segmentation_loss(LOSS, len(study.structures) + 1))
+    data = CasesInMemory(sources_of(labelled), RandAugmentedCropd(study.crop), steps * BATCH, seed)
+    train(method, data, steps, BATCH, rate, handlers=(ReestimateNorm(NORM_BATCHES),))
+    return network

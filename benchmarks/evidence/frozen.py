@@ -1,0 +1,105 @@
+"""Frozen features: a logistic regression of each voxel on the maps of all levels, encoder and decoder."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.evidence.batches import images_of
+from benchmarks.evidence.networks import WIDTH, enlarged, levels_of
+from benchmarks.evidence.scores import dice_of
+from benchmarks.evidence.sets import Case, StudySet
+from medgenesis.handlers.norm_statistics import averaging, estimated_norms
+from medgenesis.networks import UNet3D
+
+VOXELS = 20_000  # that are fitted to at most, drawn evenly from the labelled cases
+ITERATIONS = 100  # of L-BFGS at most
+_AT_ONCE = 16
+
+
+def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: int) -> UNet3D:
+    """The network of these weights (None: of the seed), batch norm's statistics those of the unlabelled images."""
+    torch.manual_seed(seed)
+    network = UNet3D(1, 1, WIDTH)
+    if weights is not None:
+        network.load_state_dict(dict(weights))
+    network.eval()
+    with torch.no_grad(), averaging(estimated_norms(network)):
+        for some in images_of(study.unlabelled).split(_AT_ONCE):
+            network(some)
+    return network
+
+
+def dice_of_frozen(
+    study: StudySet, network: UNet3D, labelled: Sequence[Case], tested: Sequence[Case], *, penalty: float, seed: int
+) -> np.ndarray:
+    """Dice of each tested case and structure, (cases, structures).
+
+    Args:
+        study: the set.
+        network: in evaluation mode; nothing of it is learnt.
+        labelled: what the regression is fitted to, each voxel to the shares of the structures in it.
+        tested: with labels.
+        penalty: of half the squared weights of standardised features, beside the mean cross-entropy.
+        seed: of the voxels that are drawn.
+    """
+    fine = labelled[0].label.shape[-1] // labelled[0].image.shape[-1]
+    features, shares = _voxels(study, network, labelled, fine, seed)
+    weight, bias = fit(features, shares, penalty)
+
+    def answer(images: Tensor) -> Tensor:
+        maps = levels_of(network, images)
+        parts = weight.split([one.shape[1] for one in maps], dim=1)
+        logits = [
+            enlarged(torch.einsum("kc,bc...->bk...", w, m), _factor(images, m))
+            for w, m in zip(parts, maps, strict=True)
+        ]
+        return enlarged(sum(logits) + bias.view(1, -1, *(1,) * (images.ndim - 2)), fine)
+
+    return dice_of(answer, tested, len(study.structures))
+
+
+def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights (K, F) and bias (K,) of a multinomial logistic regression, of features (N, F) and shares (N, K)."""
+    mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
+    scaled = (features - mean) / spread
+    weight = torch.zeros(shares.shape[1], features.shape[1], requires_grad=True)
+    bias = torch.zeros(shares.shape[1], requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, history_size=20, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = F.cross_entropy(scaled @ weight.T + bias, shares) + penalty / 2 * weight.square().sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    weight, bias = weight.detach() / spread, bias.detach()
+    return weight, bias - weight @ mean
+
+
+@torch.no_grad()
+def _voxels(study: StudySet, network: UNet3D, labelled: Sequence[Case], fine: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Features (N, F) of voxels within the images, and the share of each structure in them, (N, structures + 1)."""
+    generator, features, shares = torch.Generator().manual_seed(seed), [], []
+    for case in labelled:
+        image = case.image[None]
+        maps = [enlarged(one, _factor(image, one)) for one in levels_of(network, image)]
+        window = tuple(
+            slice((whole - side) // 2, (whole - side) // 2 + side)
+            for whole, side in zip(image.shape[2:], case.sides, strict=True)
+        )
+        known = F.one_hot(case.label[0].long(), len(study.structures) + 1).movedim(-1, 0).float()[None]
+        pool = F.avg_pool3d if image.ndim == 5 else F.avg_pool2d
+        known = pool(known, fine) if fine > 1 else known
+        flat = [torch.cat(list(part), 1)[(0, slice(None), *window)].flatten(1).T for part in (maps, [known])]
+        chosen = torch.randperm(len(flat[0]), generator=generator)[: VOXELS // len(labelled)]
+        features.append(flat[0][chosen])
+        shares.append(flat[1][chosen])
+    return torch.cat(features), torch.cat(shares)
+
+
+def _factor(image: Tensor, maps: Tensor) -> int:
+    return image.shape[-1] // maps.shape[-1]

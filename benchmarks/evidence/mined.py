@@ -1,0 +1,50 @@
+"""Patterns that recur in the unlabelled images, found in memory by the product's own discovery: what TransVW learns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.evidence.batches import images_of, sources_of
+from benchmarks.evidence.networks import WIDTH
+from benchmarks.evidence.sets import StudySet
+from medgenesis.mining import VolumeInfo, discover
+from medgenesis.networks import UNet3D
+
+PATTERNS = {"classes": 12, "train_patients": 60, "min_distance": 3}
+
+
+def mined_sources(study: StudySet, weights: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Places of crops, each with its `class`: the same place in the patients who resemble a reference patient most.
+
+    Args:
+        study: the set.
+        weights: of a `UNet3D`, whose pooled last feature maps say who resembles whom.
+    """
+    network = UNet3D(1, 1, WIDTH)
+    network.load_state_dict(dict(weights))
+    images = images_of(study.unlabelled)
+    with torch.no_grad():
+        maps = network.eval().encoder(images)[-1]
+    features = maps.flatten(2).mean(dim=2).numpy()
+    volumes = [
+        VolumeInfo(f"/unlabelled/{row}", str(case.patient), "training", tuple(case.image.shape[1:]), (1.0,) * 3)
+        for row, case in enumerate(study.unlabelled)
+    ]
+    table = discover(
+        volumes,
+        features,
+        lambda row: images[row],
+        cube_size=study.crop,
+        criterion="any",
+        coordinates="voxel",
+        validation_patients=0,
+        **PATTERNS,
+    )
+    row_of = {volume.image: row for row, volume in enumerate(volumes)}
+    sources = sources_of(study.unlabelled)
+    return [
+        {**sources[row_of[item["image"]]], "origin": tuple(item["origin"]), "class": torch.tensor(item["class"])}
+        for item in table.training
+    ]

@@ -1,0 +1,161 @@
+"""Running the cells that are missing: validation first where a value must be chosen, then the test cell itself."""
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from benchmarks.evidence import finetuning, frozen
+from benchmarks.evidence.pretexts import PRETEXTS, Weights, pretrained
+from benchmarks.evidence.protocol import ARMS, RANDOM, SCRATCH, VALIDATION_DRAWS, VERSION, Arm, planned, tuned_at
+from benchmarks.evidence.rows import FOLDER, Cell, RowFile
+from benchmarks.evidence.sets import StudySet, validation_draw
+from benchmarks.evidence.training import WARM_UP
+from benchmarks.evidence.trivial import dice_of_mean_mask
+from medgenesis.storage import write_table
+
+logger = logging.getLogger(__name__)
+
+CHOICES = ("dataset", "method", "readout", "labels", "steps", "value", "draws", "dice", "chosen")
+
+
+class OutOfTime(Exception):
+    """The minutes are over; what is done is kept."""
+
+
+class Deadline:
+    """A moment after which nothing new begins; as a handler it stops a pre-training at its last checkpoint."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.check)
+
+    def check(self) -> None:
+        if self.end is not None and time.monotonic() > self.end:
+            raise OutOfTime
+
+
+class Programme:
+    """The cells of one set.
+
+    Args:
+        study: the set.
+        work: folder for weights.
+        rows: folder of the rows; validation rows are in `validation` below it.
+        deadline: after which `run` ends.
+    """
+
+    def __init__(self, study: StudySet, work: Path, rows: Path = FOLDER, deadline: Deadline | None = None) -> None:
+        self.study, self.work, self.rows = study, work, rows
+        self.deadline = deadline or Deadline(None)
+        self._networks: dict[tuple[str, int], Any] = {}
+        self._chosen: dict[tuple[str, str, int, int], float | None] = {}
+
+    def run(self) -> int:
+        """Run what is missing until all is there, or the time is over; returns the number of test cells run."""
+        count = 0
+        try:
+            for cell in planned(self.study.name):
+                self.deadline.check()
+                count += self.run_cell(cell)
+        except OutOfTime:
+            logger.info("the time is over: %d cells were run, the next run goes on", count)
+        return count
+
+    def run_cell(self, cell: Cell) -> bool:
+        """Run a test cell and keep its rows, unless they are there; whether it was run."""
+        arm = next(one for one in ARMS if (one.method, one.readout) == (cell.method, cell.readout))
+        return self._run(cell, self.value(arm, cell.labels, cell.steps), "test", self.rows)
+
+    def value(self, arm: Arm, labels: int, steps: int) -> float | None:
+        """The value of the arm's hyper-parameter: that with the best mean Dice of validation, seed 0."""
+        if not arm.values:
+            return None
+        labels, steps = tuned_at(labels, steps)
+        key = (arm.method, arm.readout, labels, steps)
+        if key not in self._chosen:
+            means = {value: self._validated(arm, labels, steps, value) for value in arm.values_at(steps)}
+            self._chosen[key] = max(means, key=means.get)
+            self._note(key, means)
+        return self._chosen[key]
+
+    def row_file(self, cell: Cell, value: float | None, folder: Path) -> RowFile:
+        """The file that the cell's rows are in."""
+        return RowFile(folder, cell, self.settings(cell, value))
+
+    def settings(self, cell: Cell, value: float | None) -> dict[str, Any]:
+        """All that decides the cell's rows beside draw and seed."""
+        same = {"version": VERSION, **self.study.made_of, **{k: v for k, v in asdict(cell).items() if k in _SHARED}}
+        if cell.method in PRETEXTS:
+            same["pretext"] = PRETEXTS[cell.method].plain()
+        if cell.readout == "frozen":
+            same |= {"penalty": value, "voxels": frozen.VOXELS}
+        if cell.readout == "finetuned":
+            same |= {"rate": value, "batch": finetuning.BATCH, "loss": finetuning.LOSS, "crop": list(self.study.crop)}
+            same |= {"norm_batches": finetuning.NORM_BATCHES, "warm_up": WARM_UP}
+        return json.loads(json.dumps(same))
+
+    def _validated(self, arm: Arm, labels: int, steps: int, value: float) -> float:
+        """Mean Dice over the draws of validation, patients and structures."""
+        found = []
+        for number in range(VALIDATION_DRAWS):
+            cell = Cell(self.study.name, arm.method, arm.readout, labels, validation_draw(number), 0, steps)
+            self.deadline.check()
+            folder = self.rows / "validation"
+            self._run(cell, value, "validation", folder)
+            rows = self.row_file(cell, value, folder).read()
+            found += [float(row["dice"]) for row in rows if row["draw"] == str(cell.draw) and row["dice"]]
+        return float(np.mean(found))
+
+    def _run(self, cell: Cell, value: float | None, section: str, folder: Path) -> bool:
+        file, cases = self.row_file(cell, value, folder), self.study.cases[section]
+        if file.has(cell):
+            return False
+        began = time.process_time()
+        dice = self._dice(cell, value, cases)
+        file.add(cell, [case.patient for case in cases], self.study.structures, dice)
+        seconds = time.process_time() - began
+        said = f", Dice {np.nanmean(dice):.3f}" if section == "validation" else ""  # of the test only in tables
+        logger.info("%s %s, value %s: %.0f s of processor%s", section, cell, value, seconds, said)
+        return True
+
+    def _dice(self, cell: Cell, value: float | None, cases: list) -> np.ndarray:
+        labelled, seed = self.study.labelled(cell.labels, cell.draw), 1000 * cell.seed + cell.draw
+        if cell.readout == "one_shot":
+            return dice_of_mean_mask(labelled, cases, len(self.study.structures))
+        if cell.readout == "frozen":
+            network = self._frozen(cell.method, cell.seed)
+            return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
+        weights = None if cell.method == SCRATCH else self._weights(cell.method, cell.seed)
+        own = {"steps": cell.steps, "rate": value, "seed": seed}
+        return finetuning.dice_after_finetuning(self.study, weights, labelled, cases, **own)
+
+    def _weights(self, method: str, seed: int) -> Weights:
+        return pretrained(method, self.study, seed, self.work, handlers=(self.deadline,))
+
+    def _frozen(self, method: str, seed: int) -> Any:
+        if (method, seed) not in self._networks:
+            weights = None if method == RANDOM else self._weights(method, seed)
+            self._networks[method, seed] = frozen.frozen_network(self.study, weights, seed)
+        return self._networks[method, seed]
+
+    def _note(self, key: tuple[str, str, int, int], means: dict[float, float]) -> None:
+        """Write the table of a choice, one file each: `choices/` of the rows' folder."""
+        method, readout, labels, steps = key
+        chosen = self._chosen[key]
+        rows = [
+            (self.study.name, *key, f"{value:g}", VALIDATION_DRAWS, f"{mean:.4f}", value == chosen)
+            for value, mean in means.items()
+        ]
+        name = f"{self.study.name}-{method}-{readout}-k{labels}-{steps}.csv"
+        write_table(self.rows / "choices" / name, rows, CHOICES)
+
+
+_SHARED = ("dataset", "method", "readout", "labels", "steps")

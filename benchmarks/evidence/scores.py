@@ -1,0 +1,39 @@
+"""What a network answers on cases, and the Dice of each structure."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.evidence.batches import images_of
+from benchmarks.evidence.sets import Case
+
+_AT_ONCE = 16
+
+
+@torch.no_grad()
+def dice_of(answer: Callable[[Tensor], Tensor], cases: Sequence[Case], structures: int) -> np.ndarray:
+    """Dice of each case and structure, (cases, structures); NaN where neither has the structure.
+
+    Args:
+        answer: images (B, 1, *spatial) -> logits (B, structures + 1, *fine).
+        cases: with labels.
+        structures: how many.
+    """
+    found = []
+    for start in range(0, len(cases), _AT_ONCE):
+        some = cases[start : start + _AT_ONCE]
+        predicted = answer(images_of(some)).argmax(dim=1)
+        found += [dice(one, case.label[0], structures) for one, case in zip(predicted, some, strict=True)]
+    return np.array(found)
+
+
+def dice(predicted: Tensor, truth: Tensor, structures: int) -> list[float]:
+    """2 |A and B| / (|A| + |B|) of each structure, of two label maps of one shape."""
+    scores = []
+    for structure in range(1, structures + 1):
+        one, other = predicted == structure, truth == structure
+        total = int(one.sum()) + int(other.sum())
+        scores.append(2 * int((one & other).sum()) / total if total else float("nan"))
+    return scores
