@@ -74,6 +74,7 @@ def _page_of(source: str) -> str | None:
     """The generated page of a file of the repository, or None."""
     fixed = {"examples/README.md": "examples/index.md", "CONTRIBUTING.md": "contributing.md"}
     fixed["CHANGELOG.md"] = "changelog.md"
+    fixed["benchmarks/evidence/PROTOCOL.md"] = "evidence-protocol.md"
     parts = source.split("/")
     if parts[0] == "examples" and source.endswith(".py"):
         return source.removesuffix(".py") + ".md"
@@ -165,8 +166,12 @@ def bundle_table() -> str:
 
 
 def project_pages() -> dict[str, str]:
-    """The files at the top of the repository that are pages too."""
-    return {"changelog.md": _source_text("CHANGELOG.md"), "contributing.md": _source_text("CONTRIBUTING.md")}
+    """The files elsewhere in the repository that are pages too."""
+    return {
+        "changelog.md": _source_text("CHANGELOG.md"),
+        "contributing.md": _source_text("CONTRIBUTING.md"),
+        "evidence-protocol.md": _source_text("benchmarks/evidence/PROTOCOL.md"),
+    }
 
 
 def _bundles() -> list[Path]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.evidence.found import read_found
+from benchmarks.evidence.page import counted, write_page
 from benchmarks.evidence.programme import Deadline, Programme
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.sets import read_set, registry
@@ -30,6 +32,13 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)  # one order of sums: rows are the same on any number of cores
+    if args.what == "tabulate":
+        logging.info("written: %s", write_page(args.rows))
+        return
+    if args.what == "status":
+        for found in read_found(args.rows):
+            logging.info("%s: %d of %d cells", found.dataset, *counted(found))
+        return
     deadline = Deadline(args.minutes)
     for name in args.sets:
         Programme(read_set(name, args.work), args.work, args.rows, deadline).run()

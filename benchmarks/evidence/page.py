@@ -1,0 +1,118 @@
+"""The docs' page of the programme, made of the rows: nothing on it is typed."""
+
+from pathlib import Path
+
+from benchmarks.evidence import tables
+from benchmarks.evidence.figures import write_chart
+from benchmarks.evidence.found import Found, read_found
+from benchmarks.evidence.protocol import LONG, PRIMARY_DRAWS, PRIMARY_STEPS, SEEDS, planned
+from benchmarks.evidence.rows import FOLDER
+from medgenesis.storage import read_table, write_text
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+_COMMAND = "python -m benchmarks.evidence"
+
+
+def write_page(rows: Path = FOLDER, docs: Path = DOCS) -> Path:
+    """Write `evidence.md` and its charts below `docs`; returns the page.
+
+    Raises:
+        DatalistError: rows that do not go together, see `read_found`.
+    """
+    every = read_found(rows)
+    parts = [_HEAD.format(command=_COMMAND)]
+    if not every:
+        parts.append("No test rows are there yet.")
+    for found in every:
+        parts += _section(found, docs / "evidence", rows)
+    path = docs / "evidence.md"
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
+
+
+def sentence(found: Found) -> list[str]:
+    """What was found, in words, a line for each method and number of steps."""
+    lines = []
+    for (method, steps), (gain, p) in tables.primary(found).items():
+        said, shown = tables.in_words(gain, p), tables.interval(gain, "+")
+        if said == "helps":
+            said = f"**helps**: {shown} Dice"
+        elif said == "harms":
+            said = f"**harms**: {shown} Dice"
+        elif said == "no difference shown":
+            said = f"**no difference shown**: {shown} Dice"
+        else:
+            said = f"**{said}**; so far {shown} Dice"
+        lines.append(f"- `{method}`, one label, {steps} steps: {said}")
+    return lines
+
+
+def counted(found: Found) -> tuple[int, int]:
+    """How many of the planned test cells have rows."""
+    there = {(key, cell) for key, own in found.scores.items() for cell in own}
+    cells = list(planned(found.dataset))
+    return sum(((c.method, c.readout, c.labels, c.steps), (c.draw, c.seed)) in there for c in cells), len(cells)
+
+
+def _section(found: Found, folder: Path, rows: Path) -> list[str]:
+    name, (there, of) = found.dataset, counted(found)
+    parts = [
+        f"## {name}",
+        f"{there} of {of} planned cells have run.",
+        "\n".join(sentence(found)) or "Nothing to compare yet.",
+    ]
+    parts += [
+        f"### {name}: one labelled patient, against scratch with as many steps",
+        tables.markdown(tables.primary_table(found)),
+    ]
+    parts += [f"### {name}: fewer steps against more", tables.markdown(tables.fewer_steps_table(found))]
+    parts += [f"### {name}: without fine-tuning", tables.markdown(tables.frozen_table(found))]
+    parts += [f"### {name}: Dice against steps, one label", tables.markdown(tables.steps_table(found))]
+    over_steps, over_labels = tables.curves_over_steps(found), tables.curves_over_labels(found)
+    if any(len(x) > 1 for x, _ in over_steps.values()):
+        parts.append(
+            _chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label")
+        )
+    parts += [f"### {name}: Dice against labels", tables.markdown(tables.labels_table(found))]
+    if any(len(x) > 1 for x, _ in over_labels.values()):
+        parts.append(
+            _chart(
+                folder, f"{name}-labels", over_labels, "labelled patients", f"{name}: Dice against labelled patients"
+            )
+        )
+    chosen = _choices(name, rows / "choices")
+    if len(chosen) > 1:
+        parts += [f"### {name}: what validation chose", tables.markdown(chosen)]
+    return parts
+
+
+def _chart(folder: Path, name: str, curves: dict, x_label: str, alt: str) -> str:
+    write_chart(folder / f"{name}.svg", curves, x_label, "mean Dice", alt)
+    return f"![{alt}](evidence/{name}.svg)"
+
+
+def _choices(dataset: str, folder: Path) -> list[list[str]]:
+    """A line for each choice: the candidates with their mean Dice on validation, the chosen one in bold."""
+    lines = [["method", "readout", "labels", "steps", "rate or penalty: mean Dice of the validation patients"]]
+    for path in sorted(folder.glob(f"{dataset}-*.csv")):
+        rows = read_table(path)
+        cells = [
+            f"**{row['value']}: {row['dice']}**" if row["chosen"] == "True" else f"{row['value']}: {row['dice']}"
+            for row in rows
+        ]
+        lines.append([rows[0][name] for name in ("method", "readout", "labels", "steps")] + [", ".join(cells)])
+    return lines
+
+
+_HEAD = f"""# Evidence: does pre-training help with few labels?
+
+This page is made by `{{command}} tabulate` from the rows of the programme; nothing on it is typed.
+What is compared, and how, was fixed before the first test figure was seen:
+[the protocol](../benchmarks/evidence/PROTOCOL.md). `{{command}} run` computes the cells that are missing, and goes on
+where it was stopped.
+
+Mean Dice [95 % interval over draws of the labelled patients, test patients and seeds].
+The primary end point is one label with {" and ".join(map(str, PRIMARY_STEPS))} steps of fine-tuning,
+{PRIMARY_DRAWS} draws, {len(SEEDS)} seeds, corrected over all methods (Holm); scratch with {LONG} steps stands beside.
+All other tables are secondary. No verdict is given before all draws and seeds are there, and methods without a gain
+stand here as large as the others."""

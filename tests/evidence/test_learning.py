@@ -1,0 +1,138 @@
+"""Samples, frozen readouts and scores against slow re-computations; each arm runs from end to end on a small set."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks.evidence import batches, finetuning, frozen, mined, scores, trivial
+from benchmarks.evidence.networks import enlarged, levels_of, segmenter
+from benchmarks.evidence.training import share_of_rate
+
+
+def test_without_chance_the_augmented_crop_is_the_middle_of_the_case(study):
+    case = study.cases["training"][0]
+    crop = batches.RandAugmentedCropd((8, 12, 8))
+    crop.R = type("Never", (), {"random": lambda self: 1.0, "uniform": lambda self, a, b, n=None: np.zeros(n or ())})()
+    sample = crop(batches.sources_of([case])[0])
+    torch.testing.assert_close(sample["image"], case.image[:, 4:12, 2:14, 4:12])
+    assert sample["label"].equal(case.label[:, 8:24, 4:28, 8:24].float())
+
+
+def test_the_augmented_crop_moves_along_the_right_axis_and_stays_inside(study):
+    image = torch.zeros(1, 16, 16, 16)
+    image[0, 13, 8, 8] = 1
+    crop = batches.RandAugmentedCropd((8, 8, 8))
+    shifts = iter([np.array([1.0, 0.0, 0.0])])
+    crop.R = type("R", (), {"random": lambda self: 1.0, "uniform": lambda self, a, b, n=None: next(shifts)})()
+    sample = crop({"image": image, "label": image.repeat_interleave(2, 1), "sides": (16, 16, 16)})
+    assert (
+        sample["image"].argmax()
+        == torch.zeros(8, 8, 8).index_put((*map(torch.tensor, (5, 4, 4)),), torch.tensor(1.0)).argmax()
+    )
+
+
+def test_image_and_label_are_turned_and_scaled_alike(study):
+    data = batches.CasesInMemory(
+        batches.sources_of(study.cases["training"]), batches.RandAugmentedCropd((12, 12, 12)), 20, 0
+    )
+    for index in range(20):
+        sample = data[index]
+        bright = F.interpolate(sample["image"][None], scale_factor=2, mode="trilinear")[0] > 0.35
+        assert scores.dice(bright.int(), (sample["label"] > 0).int(), 1)[0] > 0.85
+    assert data[3]["image"].equal(data[3]["image"]) and not data[3]["image"].equal(data[9]["image"])  # of one case
+
+
+def test_crops_of_pretexts_lie_within_the_image(study):
+    case = study.cases["training"][0]
+    ramp = torch.arange(16.0).view(1, 1, 16, 1).expand(1, 16, 16, 16)
+    crop = batches.RandCropOfCased((8, 8, 8)).set_random_state(0)
+    firsts = {int(crop({"image": ramp, "sides": case.sides})["image"][0, 0, 0, 0]) for _ in range(60)}
+    assert firsts == {2, 3, 4, 5, 6}  # of sides (16, 12, 16): voxels 2 to 13 along y
+    assert crop({"image": ramp, "sides": case.sides, "origin": (0, 7, 0)})["image"][0, 0, 0, 0] == 7
+
+
+def test_the_rate_rises_over_a_tenth_and_falls_to_nothing():
+    shares = [share_of_rate(step, 200) for step in range(200)]
+    assert shares[0] == 1 / 20 and shares[19] == shares[20] == 1 and shares[199] < 0.001
+    assert np.argmax(np.diff(shares) < 0) == 20 and share_of_rate(0, 1) == 1
+
+
+def test_dice_is_that_of_sets():
+    one = torch.tensor([0, 1, 1, 2, 2, 2])
+    other = torch.tensor([0, 1, 2, 2, 2, 0])
+    assert scores.dice(one, other, 3)[:2] == [2 * 1 / (2 + 1), 2 * 2 / (3 + 3)]
+    assert np.isnan(scores.dice(one, other, 3)[2])
+
+
+def test_the_regression_is_at_its_minimum():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(300, 4, generator=generator) * torch.tensor([1.0, 10.0, 0.1, 1.0]) + 5
+    shares = F.one_hot((features[:, 0] > 5).long() + (features[:, 1] > 5).long(), 3).float()
+    weight, bias = frozen.fit(features, shares, 0.01)
+    spread = features.std(0)
+    logits = features @ weight.T + bias
+    gradient = (logits.softmax(1) - shares).T @ ((features - features.mean(0)) / spread) / 300 + 0.01 * weight * spread
+    assert gradient.abs().max() < 1e-3
+
+
+def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
+    monkeypatch.setattr(frozen, "VOXELS", 500)
+    network = frozen.frozen_network(study, None, 0)
+    some, answers = study.cases["training"][:1], []
+    monkeypatch.setattr(
+        frozen, "dice_of", lambda answer, cases, structures: answers.append(answer(cases[0].image[None]))
+    )
+    frozen.dice_of_frozen(study, network, some, study.cases["test"], penalty=0.01, seed=0)
+    weight, bias = frozen.fit(*frozen._voxels(study, network, some, 2, 0), 0.01)
+    image = study.cases["test"][0].image[None]
+    with torch.no_grad():
+        maps = torch.cat([enlarged(one, 16 // one.shape[-1]) for one in levels_of(network, image)], 1)
+    expected = enlarged(torch.einsum("kc,bcxyz->bkxyz", weight, maps) + bias.view(1, -1, 1, 1, 1), 2)
+    torch.testing.assert_close(answers[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_levels_are_those_that_the_network_goes_through(study):
+    network = segmenter(2, 0).eval()
+    image = study.cases["test"][0].image[None]
+    with torch.no_grad():
+        torch.testing.assert_close(network.head(levels_of(network, image)[-1]), network(image))
+
+
+def test_frozen_statistics_are_those_of_the_unlabelled_images(study):
+    network = frozen.frozen_network(study, None, 0)
+    first = network.encoder.levels[0][0]
+    with torch.no_grad():
+        maps = first.conv(batches.images_of(study.unlabelled))
+    torch.testing.assert_close(first.norm.running_mean, maps.mean((0, 2, 3, 4)))
+
+
+def test_the_mean_mask_of_one_label_is_that_label(study):
+    labelled, tested = study.cases["training"][:1], study.cases["test"]
+    found = trivial.dice_of_mean_mask(labelled, tested, 2)
+    again = [scores.dice(labelled[0].label[0], case.label[0], 2) for case in tested]
+    assert found == pytest.approx(np.array(again))
+    assert trivial.dice_of_mean_mask(labelled, labelled, 2) == pytest.approx(np.ones((1, 2)))
+
+
+def test_fine_tuning_learns(study):
+    labelled, tested = study.labelled(1, 0), study.cases["test"]
+    found = finetuning.dice_after_finetuning(study, None, labelled, tested, steps=12, rate=1e-2, seed=5)
+    assert found.shape == (3, 2) and found.mean() > 0.3
+
+
+def test_fine_tuning_begins_with_the_weights_and_the_head_of_the_seed(study, monkeypatch):
+    monkeypatch.setattr(finetuning, "NORM_BATCHES", 1)
+    weights, settings = segmenter(2, 9).state_dict(), {"steps": 1, "rate": 1e-12, "seed": 5}
+    one, same = (finetuning.fine_tuned(study, weights, study.labelled(1, 0), **settings).state_dict() for _ in range(2))
+    assert all(one[key].equal(same[key]) for key in one)
+    assert torch.allclose(one["network.decoder.levels.0.up.weight"], weights["decoder.levels.0.up.weight"])
+    assert torch.allclose(one["network.head.conv.weight"], segmenter(2, 5).head.conv.weight)  # in every arm
+
+
+def test_mined_sources_are_places_of_unlabelled_images(study, monkeypatch):
+    monkeypatch.setattr(mined, "PATTERNS", {"classes": 2, "train_patients": 3, "min_distance": 1})
+    found = mined.mined_sources(study, frozen.frozen_network(study, None, 0).state_dict())
+    assert [int(one["class"]) for one in found] == [0, 0, 0, 1, 1, 1]
+    assert len({one["origin"] for one in found}) == 2
+    assert all(any(one["image"].equal(case.image) for case in study.unlabelled) for one in found)

@@ -1,0 +1,111 @@
+"""Tables and page from given rows: the numbers that a slow re-computation gives, and no verdict before its time."""
+
+import itertools
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from benchmarks.evidence import page, tables
+from benchmarks.evidence.figures import write_chart
+from benchmarks.evidence.found import read_found
+from benchmarks.evidence.rows import COLUMNS, RowFile
+from benchmarks.evidence.rows import Cell as C
+from benchmarks.evidence.statistics import Difference
+from medgenesis.errors import DatalistError
+from medgenesis.storage import write_table, write_text
+
+SAME = {"version": 1, "set": "balls", "source": "computed", "files": "none", "dataset": "balls"}
+SAME |= {"batch": 2, "loss": "dice_ce", "crop": [8], "norm_batches": 1, "warm_up": 0.1}
+
+
+def write_rows(folder, method, readout, labels, steps, level, draws=range(4), seeds=(0,), **settings):
+    """Rows of 5 patients and 2 structures round a level."""
+    about = {**SAME, "method": method, "readout": readout, "labels": labels, "steps": steps, **settings}
+    file = RowFile(folder, C("balls", method, readout, labels, 0, 0, steps), about)
+    rows = []
+    for draw, seed, patient, structure in itertools.product(draws, seeds, range(5), ("front", "back")):
+        dice = level + 0.01 * draw - 0.002 * patient + 0.001 * seed + 0.1 * (structure == "back")
+        rows.append(("balls", method, readout, labels, draw, seed, steps, patient, structure, f"{dice:.4f}"))
+    write_table(file.path, rows, COLUMNS)
+    write_text(file.about, json.dumps(about))
+    return file
+
+
+def test_the_page_of_rows(tmp_path):
+    rows, docs = tmp_path / "rows", tmp_path / "docs"
+    for steps, gain in ((50, 0.1), (200, 0.02)):
+        write_rows(rows, "scratch", "finetuned", 1, steps, 0.5 + steps / 1000)
+        write_rows(rows, "models_genesis", "finetuned", 1, steps, 0.5 + steps / 1000 + gain, draws=range(3))
+    write_rows(rows, "random", "frozen", 1, 0, 0.3)
+    write_rows(rows, "mean_mask", "one_shot", 1, 0, 0.35)
+    choices = ("dataset", "method", "readout", "labels", "steps", "value", "draws", "dice", "chosen")
+    chosen = [
+        ("balls", "scratch", "finetuned", 1, 50, value, 4, dice, dice == "0.41")
+        for value, dice in (("1", "0.41"), ("2", "0.40"))
+    ]
+    write_table(rows / "choices" / "balls-scratch-finetuned-k1-50.csv", chosen, choices)
+    text = page.write_page(rows, docs).read_text()
+    cells = [line.split(" | ") for line in text.splitlines() if line.startswith("| 50 | ")]
+    scratch, genesis = cells
+    by_hand = np.mean([0.55 + 0.01 * d - 0.002 * p + 0.1 * s for d in range(4) for p in range(5) for s in range(2)])
+    assert scratch[1] == "scratch" and scratch[2].startswith(f"{by_hand:.3f} [")
+    assert genesis[1] == "models_genesis" and genesis[3].startswith("+0.100 [+0.100, +0.100]") and genesis[5] == "3/3"
+    assert "`models_genesis`, one label, 50 steps: **not yet: 3 of 20 draws, 1 of 3 seeds**; so far +0.100" in text
+    assert "helps" not in text and "| models_genesis | -0.050 " in text  # at 50 steps, from scratch at 200
+    assert "| mean_mask | one_shot |" in text and "+0.050 [+0.050, +0.050]" in text and "**1: 0.41**, 2: 0.40" in text
+    assert "22 of 2160 planned cells" in text and "](evidence/balls-steps.svg)" in text
+    ET.parse(docs / "evidence" / "balls-steps.svg")
+
+
+def test_a_page_without_rows_says_so(tmp_path):
+    assert "No test rows are there yet." in page.write_page(tmp_path / "none", tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    "p, mean, said", [(0.01, 0.1, "helps"), (0.01, -0.1, "harms"), (0.2, 0.1, "no difference shown")]
+)
+def test_words_once_all_is_there(p, mean, said):
+    gain = Difference(mean, mean - 0.05, mean + 0.05, p, 20, 3, 61, 20)
+    assert tables.in_words(gain, p) == said
+    early = Difference(mean, mean - 0.05, mean + 0.05, p, 20, 2, 61, 20)
+    assert tables.in_words(early, p) == "not yet: 20 of 20 draws, 2 of 3 seeds"
+
+
+def test_the_correction_is_over_all_methods_and_both_steps(tmp_path):
+    rng = np.random.default_rng(0)
+    for method, steps in itertools.product(("scratch", "models_genesis", "transvw"), (50, 200)):
+        write_rows(
+            tmp_path, method, "finetuned", 1, steps, 0.5 + 0.02 * rng.random() * (method != "scratch"), range(20)
+        )
+    (found,) = read_found(tmp_path)
+    results = tables.primary(found)
+    assert len(results) == 4
+    assert sorted(p for _, p in results.values())[0] == pytest.approx(4 * min(gain.p for gain, _ in results.values()))
+
+
+def test_rows_that_do_not_go_together_are_refused(tmp_path):
+    first = write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5)
+    write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5, rate=0.1)
+    with pytest.raises(DatalistError, match="there must be one file of each method"):
+        read_found(tmp_path)
+    first.path.unlink()
+    write_rows(tmp_path, "transvw", "finetuned", 1, 50, 0.5, batch=4)
+    with pytest.raises(DatalistError, match=r"must agree in batch; found 4 here and 2|must agree in batch; found 2"):
+        read_found(tmp_path)
+
+
+def test_rows_without_their_settings_are_refused(tmp_path):
+    write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5).about.unlink()
+    with pytest.raises(DatalistError, match="the settings of its rows must stand in"):
+        read_found(tmp_path)
+
+
+def test_a_chart_is_a_file_of_its_own(tmp_path):
+    curves = {"a <b>": (np.arange(3.0), np.arange(3.0)), "c": (np.arange(3.0), np.ones(3))}
+    write_chart(tmp_path / "chart.svg", curves, "steps", "Dice", "two lines")
+    root = ET.parse(tmp_path / "chart.svg").getroot()
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a <b>", "c", "steps", "Dice"} <= set(texts) and int(root.get("height")) > 300
+    assert "var(" not in (tmp_path / "chart.svg").read_text()

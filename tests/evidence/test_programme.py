@@ -1,0 +1,125 @@
+"""What is killed goes on: no cell is lost or counted twice, and rows of other settings never mix."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.evidence import pretexts, programme, rows, training
+from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
+from benchmarks.evidence.protocol import ARMS, Arm, planned, tuned_at
+from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
+from medgenesis.storage import read_table
+
+CELL = Cell("balls", "scratch", "finetuned", 1, 0, 0, 50)
+
+
+def test_a_kill_while_rows_are_written_leaves_the_earlier_ones(tmp_path, monkeypatch):
+    file = RowFile(tmp_path, CELL, {"rate": 0.1})
+    file.add(CELL, [8, 9], ["front", "back"], np.array([[0.5, 0.25], [1.0, np.nan]]))
+    before = file.path.read_bytes()
+    other = dataclasses.replace(CELL, draw=1)
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pathlib.Path.replace", killed)
+        file.add(other, [8, 9], ["front", "back"], np.ones((2, 2)))
+    assert file.path.read_bytes() == before and file.has(CELL) and not file.has(other)
+    file.add(other, [8, 9], ["front", "back"], np.ones((2, 2)))
+    with pytest.raises(ValueError, match="added once"):
+        file.add(other, [8, 9], ["front", "back"], np.ones((2, 2)))
+    found = read_table(file.path)
+    assert (
+        tuple(found[0]) == COLUMNS
+        and [row["dice"] for row in found] == ["0.5000", "0.2500", "1.0000", ""] + ["1.0000"] * 4
+    )
+
+
+def test_rows_of_other_settings_are_in_another_file(tmp_path):
+    one, other = (RowFile(tmp_path, CELL, {"rate": rate}) for rate in (0.1, 0.2))
+    one.add(CELL, [8], ["front"], np.ones((1, 1)))
+    assert one.path != other.path and not other.has(CELL) and one.about.read_text() == '{\n "rate": 0.1\n}\n'
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Few arms, each cell a number that follows from it; returns how often each was computed."""
+    arms = (Arm("mean_mask", "one_shot"), Arm("scratch", "finetuned", (0.1, 0.2)))
+    cells = [CELL, dataclasses.replace(CELL, draw=1), Cell("balls", "mean_mask", "one_shot", 1, 0, 0, 0)]
+    monkeypatch.setattr(programme, "ARMS", arms)
+    monkeypatch.setattr(programme, "planned", lambda name: iter(cells))
+    computed, calls = {}, []
+
+    def dice(self, cell, value, cases):
+        calls.append(cell)
+        if len(calls) in (3, 9):
+            raise KeyboardInterrupt
+        computed[cell, value] = computed.get((cell, value), 0) + 1
+        return np.full((len(cases), 2), 0.5 if value == 0.2 else 0.4)
+
+    monkeypatch.setattr(Programme, "_dice", dice)
+    return cells, computed
+
+
+def test_a_stopped_programme_goes_on(tmp_path, study, short):
+    cells, computed = short
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            Programme(study, tmp_path, tmp_path / "rows").run()
+    assert Programme(study, tmp_path, tmp_path / "rows").run() == 3
+    validated = 2 * programme.VALIDATION_DRAWS
+    assert len(computed) == validated + len(cells) and set(computed.values()) == {1}
+    assert {cell.draw for cell, value in computed if value == 0.1} == {1000 + n for n in range(4)}  # 0.2 was chosen
+    assert Programme(study, tmp_path, tmp_path / "rows").run() == 0
+    found = [row for path in (tmp_path / "rows").glob("*.csv") for row in read_table(path)]
+    assert len(found) == 3 * 3 * 2 and {row["patient"] for row in found} == {"8", "9", "10"}
+    seen = [row for path in (tmp_path / "rows" / "validation").glob("*.csv") for row in read_table(path)]
+    assert len(seen) == validated * 2 * 2 and {row["patient"] for row in seen} == {"6", "7"}
+    (chosen,) = (read_table(path) for path in (tmp_path / "rows" / "choices").glob("*.csv"))
+    assert [(row["value"], row["dice"], row["chosen"]) for row in chosen] == [
+        ("0.1", "0.4000", "False"),
+        ("0.2", "0.5000", "True"),
+    ]
+
+
+def test_no_cell_begins_after_the_deadline(tmp_path, study, short):
+    assert Programme(study, tmp_path, tmp_path / "rows", Deadline(0)).run() == 0
+    assert not (tmp_path / "rows").exists()
+
+
+def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeypatch):
+    for module in (training, pretexts):
+        monkeypatch.setattr(module, "PIECE", 2)
+    short = dataclasses.replace(pretexts.PRETEXTS["models_genesis"], steps=4, batch=2)
+    monkeypatch.setitem(pretexts.PRETEXTS, "models_genesis", short)
+    whole = pretexts.pretrained("models_genesis", study, 3, tmp_path / "whole")
+
+    class Stop(Deadline):
+        def check(self):
+            self.pieces = getattr(self, "pieces", 0) + 1
+            if self.pieces > 1:
+                raise OutOfTime
+
+    with pytest.raises(OutOfTime):
+        pretexts.pretrained("models_genesis", study, 3, tmp_path / "cut", handlers=(Stop(None),))
+    assert len([*(tmp_path / "cut").rglob("*.begun.pt")]) == 1
+    cut = pretexts.pretrained("models_genesis", study, 3, tmp_path / "cut")
+    assert whole.keys() == cut.keys() and all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert not [*(tmp_path / "cut").rglob("*.begun.pt")]
+
+
+def test_planned_cells_are_each_of_an_arm_once():
+    cells = list(planned("balls"))
+    known = {(arm.method, arm.readout) for arm in ARMS}
+    assert len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells} == known
+    assert {cell.readout for cell in cells} == set(rows.READOUTS)
+    primary = [cell for cell in cells if (cell.method, cell.labels, cell.steps) == ("scratch", 1, 200)]
+    assert len(primary) == 60 and len({(cell.draw, cell.seed) for cell in primary}) == 60
+
+
+def test_values_of_other_cells_are_those_of_the_nearest():
+    assert [tuned_at(1, steps) for steps in (25, 50, 100, 400, 1600)] == [(1, n) for n in (50, 50, 200, 200, 1600)]
+    assert [tuned_at(labels, 400) for labels in (2, 3, 5, 10)] == [(3, 400)] * 4 and tuned_at(10, 0) == (3, 0)
