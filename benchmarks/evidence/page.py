@@ -56,39 +56,34 @@ def counted(found: Found) -> tuple[int, int]:
 
 def _section(found: Found, folder: Path, rows: Path) -> list[str]:
     name, (there, of) = found.dataset, counted(found)
-    parts = [
+    over_steps, over_labels = tables.curves_over_steps(found), tables.curves_over_labels(found)
+    said = "\n".join(sentence(found)) or "Nothing to compare yet."
+    return [
         f"## {name}",
         f"{there} of {of} planned cells have run.",
-        "\n".join(sentence(found)) or "Nothing to compare yet.",
+        said,
+        *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.primary_table(found)),
+        *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
+        *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
+        *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
+        *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
+        *_table(f"{name}: Dice against labels", tables.labels_table(found)),
+        *_chart(folder, f"{name}-labels", over_labels, "labelled patients", f"{name}: Dice against labelled patients"),
+        *_table(f"{name}: what validation chose", _choices(name, rows / "choices")),
     ]
-    parts += [
-        f"### {name}: one labelled patient, against scratch with as many steps",
-        tables.markdown(tables.primary_table(found)),
-    ]
-    parts += [f"### {name}: fewer steps against more", tables.markdown(tables.fewer_steps_table(found))]
-    parts += [f"### {name}: without fine-tuning", tables.markdown(tables.frozen_table(found))]
-    parts += [f"### {name}: Dice against steps, one label", tables.markdown(tables.steps_table(found))]
-    over_steps, over_labels = tables.curves_over_steps(found), tables.curves_over_labels(found)
-    if any(len(x) > 1 for x, _ in over_steps.values()):
-        parts.append(
-            _chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label")
-        )
-    parts += [f"### {name}: Dice against labels", tables.markdown(tables.labels_table(found))]
-    if any(len(x) > 1 for x, _ in over_labels.values()):
-        parts.append(
-            _chart(
-                folder, f"{name}-labels", over_labels, "labelled patients", f"{name}: Dice against labelled patients"
-            )
-        )
-    chosen = _choices(name, rows / "choices")
-    if len(chosen) > 1:
-        parts += [f"### {name}: what validation chose", tables.markdown(chosen)]
-    return parts
 
 
-def _chart(folder: Path, name: str, curves: dict, x_label: str, alt: str) -> str:
+def _table(title: str, table: list[list[str]]) -> list[str]:
+    """A heading and a table; nothing where the table has its own heading alone."""
+    return [f"### {title}", tables.markdown(table)] if len(table) > 1 else []
+
+
+def _chart(folder: Path, name: str, curves: dict, x_label: str, alt: str) -> list[str]:
+    """A chart and the line that shows it; nothing where no curve has two points."""
+    if not any(len(x) > 1 for x, _ in curves.values()):
+        return []
     write_chart(folder / f"{name}.svg", curves, x_label, "mean Dice", alt)
-    return f"![{alt}](evidence/{name}.svg)"
+    return [f"![{alt}](evidence/{name}.svg)"]
 
 
 def _choices(dataset: str, folder: Path) -> list[list[str]]:
@@ -108,8 +103,8 @@ _HEAD = f"""# Evidence: does pre-training help with few labels?
 
 This page is made by `{{command}} tabulate` from the rows of the programme; nothing on it is typed.
 What is compared, and how, was fixed before the first test figure was seen:
-[the protocol](../benchmarks/evidence/PROTOCOL.md). `{{command}} run` computes the cells that are missing, and goes on
-where it was stopped.
+[the protocol](../benchmarks/evidence/PROTOCOL.md).
+`{{command}} run` computes the cells that are missing, and goes on where it was stopped.
 
 Mean Dice [95 % interval over draws of the labelled patients, test patients and seeds].
 The primary end point is one label with {" and ".join(map(str, PRIMARY_STEPS))} steps of fine-tuning,
