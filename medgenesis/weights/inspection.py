@@ -85,8 +85,8 @@ def inspect_weights(
         )
     own = kept_settings(content)
     digests = file_digests(path)
-    layout = find_layout(entries) if own is None else None
     ours = own is not None or _ours(content) or kept_origin(content) is not None
+    layout = None if ours else find_layout(entries)
     if layout is None:
         weights = entries if ours else strip_module(entries)
         network = own_network(weights, path.name, kept(content, FRESH, list) or ())

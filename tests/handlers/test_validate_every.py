@@ -16,6 +16,7 @@ from medgenesis.handlers.validate_every import ValidateEvery
 from medgenesis.methods import Supervised
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.storage.tables import read_table
+from medgenesis.weights.origin import kept_origin, set_origin
 
 
 class Noting(Evaluator):
@@ -54,6 +55,7 @@ def test_the_last_weights_of_a_number_of_steps_can_be_the_best(tmp_path):
     loader = DataLoader(items, batch_size=2, sampler=SeededSampler(len(items), 0))
     epochs = epochs_for(99, 9, len(loader))  # 9 steps of 2 an epoch
     handlers = SupervisedHandlers(tmp_path, evaluator, val_interval=3, export=tmp_path / "model.pt")
+    set_origin(network, {"name": "models-genesis", "terms": "non-commercial"})
     optimizer = torch.optim.SGD(network.parameters(), 0.05)
     trainer = PretextTrainer(
         "cpu", epochs, loader, Supervised(network, torch.nn.MSELoss()), optimizer, train_handlers=[handlers]
@@ -61,5 +63,8 @@ def test_the_last_weights_of_a_number_of_steps_can_be_the_best(tmp_path):
     trainer.run()
     rows = read_table(tmp_path / "metrics.csv")
     assert [row["epoch"] for row in rows if row["val_score"]] == ["3", "5"]
+    for file in ("model.pt", "last.pt", "best.pt"):  # the terms of what it began with stay with each
+        origin = kept_origin(read_checkpoint(tmp_path / file))
+        assert origin == {"name": "models-genesis", "terms": "non-commercial", "trained_further": True}
     last = network.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in read_checkpoint(tmp_path / "model.pt").items())

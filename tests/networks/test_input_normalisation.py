@@ -6,6 +6,7 @@ import torch
 
 from medgenesis.networks import EncoderClassifier, ResNet25D, UNet25D
 from medgenesis.networks.input_normalisation import HistogramInput, ImageNetInput
+from medgenesis.weights import load_pretrained
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -49,6 +50,26 @@ def test_it_is_the_first_thing_a_network_does_and_adds_no_key(name, normalisatio
     with torch.no_grad():
         assert torch.equal(network(x), plain(first(x)))
         assert torch.equal(torch.jit.script(network)(x), network(x))
+
+
+@pytest.mark.parametrize("slices", [1, 5])
+def test_how_far_other_numbers_of_slices_are_from_three(slices):
+    """The departure that `ImageNetInput` states: one number for all channels in place of three."""
+    far: dict[str, list[float]] = {"first": [], "last": []}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        three = ResNet25D("resnet18", input_normalisation="imagenet").eval()
+        other = ResNet25D("resnet18", slices, input_normalisation="imagenet").eval()
+        load_pretrained(other, three.state_dict(), inflate_input=True)
+        x = torch.rand(2, 1, 64, 64)
+        with torch.no_grad():
+            for name, steps in {
+                "first": lambda n, x: n.conv1(n.input_normalisation(x)),
+                "last": lambda n, x: n(x),
+            }.items():
+                expected, found = (steps(n, x.expand(-1, c, -1, -1)) for n, c in ((three, 3), (other, slices)))
+                far[name].append(float((found - expected).norm() / expected.norm()))
+    assert 0.10 < np.mean(far["first"]) < 0.13 and 0.02 < np.mean(far["last"]) < 0.04, far
 
 
 def test_in_a_unet_and_a_classifier():

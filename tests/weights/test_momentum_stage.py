@@ -1,14 +1,19 @@
 """Full checkpoints of Adam and CAiD, to a stage of ours and back: every value once, and the next batch the same."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from medgenesis.errors import CheckpointError
+from medgenesis.handlers import Checkpoints
 from medgenesis.methods import Adam, CAiD, initialise_from_stage
 from medgenesis.networks import ResNet25D, UNet25D
 from medgenesis.weights.export import export_weights
+from medgenesis.weights.inspection import inspect_weights
 from medgenesis.weights.momentum_stage import is_momentum_stage, momentum_stage_keys, published_stage
+from medgenesis.weights.origin import origin_of
 
 NAME = "resnet18_w4"
 
@@ -75,6 +80,23 @@ def test_the_next_batch_is_that_of_an_uninterrupted_stage():
         outputs.append(method(batch)["loss"])
         queues.append(method.discrimination.queue.keys.clone())
     assert torch.equal(outputs[0], outputs[1]) and torch.equal(queues[0], queues[1])
+
+
+def test_the_terms_of_a_published_stage_stay_with_what_goes_on_from_it(tmp_path):
+    """From their checkpoint to a stage of ours, to its last.pt and to the stage after that."""
+    torch.save(published_stage(trained(adam()).state_dict()), tmp_path / "checkpoint.pth")
+    method = initialise_from_stage(tmp_path / "checkpoint.pth", adam())
+    for folder in ("one", "two"):
+        saved = Checkpoints(tmp_path / folder)
+        content = {"method": method.state_dict()}
+        engine = SimpleNamespace(state=SimpleNamespace(rank=0), method=method, checkpoint=content.copy)
+        (tmp_path / folder).mkdir()
+        saved._save(engine, "last.pt")
+        origin = inspect_weights(tmp_path / folder / "last.pt").origin
+        assert origin["name"] == "adam or caid-id or caid" and origin["commercial_use"] is False
+        assert origin["source"]["file"] == "checkpoint.pth" and origin["trained_further"]
+        method = initialise_from_stage(tmp_path / folder / "last.pt", adam())
+    assert origin_of(initialise_from_stage({"method": adam().state_dict()}, adam())) is None
 
 
 def test_a_published_stage_of_another_size(tmp_path):

@@ -172,6 +172,27 @@ def test_what_is_no_fold_of_nnunet_2_is_refused(tmp_path):
         read_fold(tmp_path / "part")
 
 
+GOOD = {"plans": plans(), "configuration": "3d_fullres"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, [], 5, {}, {"plans": plans()}, {"configuration": "3d_fullres"}),
+        *({**GOOD, "plans": wrong} for wrong in (None, [1], 5, {}, {"configurations": []}, {"configurations": {}})),
+        *({**GOOD, "configuration": wrong} for wrong in (None, 3, "2d", ["3d_fullres"])),
+        *({**GOOD, "dataset_json": wrong} for wrong in ([1], 5, {"channel_names": 3}, {"channel_names": {}})),
+        *({**GOOD, "plans": {**plans(), "configurations": {"3d_fullres": wrong}}} for wrong in (None, [], {}, 3)),
+    ],
+)
+def test_malformed_init_args_are_refused_by_the_file(tmp_path, said):
+    fold(tmp_path / "fold_0")
+    path = tmp_path / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(path, weights_only=False), "init_args": said}, path)
+    with pytest.raises((CheckpointError, ValueError), match=r"checkpoint_final.pth.*(must|cannot)"):
+        read_fold(path)
+
+
 class Runs:
     """A pickle that runs a program when it is read."""
 

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.json_files import read_json_object
+from medgenesis.data.nnunet.plan_channels import channels_of_plans
 from medgenesis.errors import DatalistError
 from medgenesis.networks.architecture import architecture_of, check_divisible
 
 logger = logging.getLogger(__name__)
 
-_CT = "CTNormalization"
-_RANGES = {"RescaleTo01Normalization": [0.0, 1.0], "RGBTo01Normalization": [0.0, 1.0]}
-SCHEMES = (_CT, "ZScoreNormalization", "NoNormalization", *_RANGES)
 _AXES = (2, 1, 0)  # nnU-Net's arrays are (z, y, x)
 _STORED = ("SimpleITKIO", "NibabelIO")  # voxels in the order of the file
 _REORIENTED = ("SimpleITKIOWithReorient", "NibabelIOWithReorient")  # turned to RAS before
@@ -75,6 +73,11 @@ def check_plans(plans: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         ValueError: those of v1, or something else.
     """
+    if not isinstance(plans, Mapping):
+        raise ValueError(
+            f"{source}: must be the plans of nnU-Net v2, a mapping; found {type(plans).__name__}. Give "
+            "nnUNet_preprocessed/DATASET/nnUNetPlans.json, or a fold's checkpoint as nnU-Net wrote it."
+        )
     if "plans_per_stage" in plans:
         raise ValueError(
             f"{source}: must be the plans of nnU-Net v2; found those of v1 (plans_per_stage). Plan the data set anew: "
@@ -135,7 +138,7 @@ def plan_of(
         "patch_size": [int(side) for side in _numbers(found, "patch_size", where)],
         "batch_size": int(found.get("batch_size", 2)),
         "resampling": _resampling(found, where),
-        "channels": _channels(plans, found, dataset, where),
+        "channels": channels_of_plans(plans, found, dataset, where),
         "architecture": architecture_of(found, where),
     }
     check_divisible(plan["architecture"], plan["patch_size"], where)
@@ -148,7 +151,7 @@ def _inherited(plans: Mapping[str, Any], name: str, source: str) -> dict[str, An
     found: dict[str, Any] = {}
     seen: list[str] = []
     while name is not None:
-        if name not in known or name in seen:
+        if name not in list(known) or name in seen or not isinstance(known[name], Mapping):
             raise ValueError(
                 f"{source}: the configuration must be one of {', '.join(known)}; found {name!r}. Choose one of them by "
                 "--configuration, or plan it: nnUNetv2_plan_and_preprocess."
@@ -198,57 +201,3 @@ def _resampling(found: Mapping[str, Any], where: str) -> dict[str, Any]:
         "order_z": said.get("order_z", 0),
         "separate_z": said.get("force_separate_z"),
     }
-
-
-def _channels(
-    plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[str, Any] | None, where: str
-) -> list[dict[str, Any]]:
-    schemes, masked = found.get("normalization_schemes", []), found.get("use_mask_for_norm", [])
-    names = [str(index) for index in range(len(schemes))]
-    if dataset is not None:
-        said = dataset.get("channel_names", dataset.get("modality"))
-        if not isinstance(said, Mapping) or len(said) != len(schemes):
-            raise ValueError(
-                f"{where}: must have the channels of dataset.json, {said}; found {len(schemes)} (normalization_schemes)"
-                ". Give the dataset.json of the same data set, or plan it anew."
-            )
-        names = [str(said.get(str(index), index)) for index in range(len(schemes))]
-    measured = plans.get(
-        "foreground_intensity_properties_per_channel", plans.get("foreground_intensity_properties_by_modality", {})
-    )
-    channels = []
-    for index, scheme in enumerate(schemes):
-        if scheme not in SCHEMES:
-            raise ValueError(
-                f"{where}: normalization_schemes must be of {', '.join(SCHEMES)}; found {scheme!r}. Name the channel "
-                "in dataset.json so that nnU-Net chooses one of them, and plan anew."
-            )
-        statistics = _statistics(measured.get(str(index), {}), where) if scheme == _CT else None
-        channels.append(
-            {
-                "name": names[index],
-                "scheme": scheme,
-                "use_mask": bool(masked[index]) if index < len(masked) else False,
-                "statistics": statistics,
-                "range": _ct_range(statistics) if statistics else _RANGES.get(scheme),
-            }
-        )
-    if not channels:
-        raise ValueError(f"{where}: must have channels; found no normalization_schemes. Plan the data set anew.")
-    return channels
-
-
-def _statistics(measured: Mapping[str, Any], where: str) -> dict[str, float]:
-    names = ("mean", "std", "percentile_00_5", "percentile_99_5")
-    try:
-        return {name: float(measured[name]) for name in names}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: {_CT} needs the foreground's {', '.join(names)}; found {', '.join(measured) or 'none'}. Plan "
-            "the data set anew."
-        ) from error
-
-
-def _ct_range(statistics: Mapping[str, float]) -> list[float]:
-    ends = (statistics["percentile_00_5"], statistics["percentile_99_5"])
-    return [(end - statistics["mean"]) / max(statistics["std"], 1e-8) for end in ends]
