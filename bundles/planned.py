@@ -1,12 +1,13 @@
 """A copy of a bundle whose network and preprocessing are those of nnU-Net's plans.
 
-The configs stay whole files that people read and change: what they say of the bundle's own network and preprocessing
-is replaced by what says it of the plan, which stands once, in `settings.yaml`.
+The configs stay whole files that people read and change: the entries that speak of the bundle's own network and
+preprocessing are replaced by those of the plan, which stands once, in `settings.yaml`.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +16,19 @@ import yaml
 from medgenesis.bundles.catalog import copy, names
 from medgenesis.bundles.model_card import write_model_card
 from medgenesis.bundles.shared import SETTINGS
+from medgenesis.bundles.yaml_edits import Entry, edited
 
-_NETWORK = re.compile(r"^network_def:\n((?:  .*\n)+)", re.MULTILINE)
-_PLANNED = """network_def:
-  _target_: medgenesis.networks.planned_network # of the package that nnU-Net takes it from
-  architecture: $@plan['architecture']
-"""
-_RANGES = "channel_ranges: \"$[one['range'] for one in @plan['channels']]\" # null: each cube's own\n"
-# what is replaced, line by line or within a line; each in the files that have it
-_EDITS: tuple[tuple[str, str], ...] = (
-    (r"^intensity: \$@settings.*\n", "plan: $@settings['plan'] # nnU-Net's: axes, spacing, normalisation, network\n"),
-    (r"^(spacing_mm|width|norm): \$@settings.*\n", ""),
-    (r"^in_channels: .*\n", "in_channels: $len(@plan['channels'])\n"),
-    (r"intensity: '@intensity',\s+spacing_mm: '@spacing_mm'", "plan: '@plan'"),
-    (r"^  intensity: '@intensity'\n  spacing_mm: '@spacing_mm'\n", "  plan: '@plan'\n"),
-    (r"medgenesis\.data\.preprocessing\b", "medgenesis.data.nnunet.nnunet_preprocessing"),
-    (r", (width|norm): '@\1'", ""),
-    (r"criterion: foreground\b", "criterion: any"),
-    (r"^( +)(preset: \$@settings\['preset'\]\n)", rf"\1\2\1{_RANGES}"),
-)
+_PLAN = "plan: $@settings['plan'] # nnU-Net's: axes, spacing, normalisation, network"
+_NETWORK = """_target_: medgenesis.networks.planned_network # of the package that nnU-Net takes it from
+architecture: $@plan['architecture']"""
+_RANGES = "channel_ranges: \"$[one['range'] for one in @plan['channels']]\" # null: each cube's own"
+_GONE = ("spacing_mm", "width", "norm")  # what the plan says in their place
 _OVERLAYS = ("quick.yaml", "evaluate.yaml", "multi_gpu.yaml", "inference_trt.yaml")
-_QUICK = r"^(width|cube_size|block_size|batch_size): .*\n"
+_QUICK = ("width", "cube_size", "block_size", "batch_size")
+_OF_THE_BUNDLE = ("intensity", *_GONE, "cube_size", "crop_criterion")  # of its settings
 _LEFT = re.compile(
     r"UNet3D|'@(width|norm|intensity|spacing_mm)'|medgenesis\.data\.preprocessing\b|^width:", re.MULTILINE
 )
-_REPLACED_SETTINGS = r"^(intensity|spacing_mm|width|norm|cube_size|crop_criterion): .*\n"
 
 
 def can_be_planned() -> tuple[str, ...]:
@@ -89,16 +78,12 @@ def _rewritten(path: Path, plan: Mapping[str, Any]) -> str:
     if path.name == SETTINGS:
         return _settings(text, plan)
     if path.name == "quick.yaml":
-        text = re.sub(_QUICK, "", text, flags=re.MULTILINE)
+        text = edited(text, lambda entry: "" if entry.id in _QUICK else None)
         return text.replace("small network, small cubes, few epochs", "few epochs; the network is as planned")
-    for pattern, replacement in _EDITS:
-        text = re.sub(pattern, lambda found, to=replacement: found.expand(to), text, flags=re.MULTILINE)
-    text = _NETWORK.sub(_planned_network, text)
-    batch = plan["batch_size"]
+    batches = {"volumes_per_batch": f"{plan['batch_size']} # the plans' batch", "crops_per_volume": "1"}
     if path.name == "pretrain.yaml":
-        text = re.sub(r"^batch_size: .*\n", f"batch_size: {batch} # the plans'\n", text, flags=re.MULTILINE)
-    crops = f"volumes_per_batch: {batch} # the plans' batch\ncrops_per_volume: 1\n"
-    text = re.sub(r"^volumes_per_batch: .*\ncrops_per_volume: .*\n", crops, text, flags=re.MULTILINE)
+        batches["batch_size"] = f"{plan['batch_size']} # the plans'"
+    text = edited(text, partial(_planned, batches=batches))
     left = _LEFT.search(text)
     if left:  # a bundle's file was changed, and this file was not
         raise RuntimeError(
@@ -107,16 +92,29 @@ def _rewritten(path: Path, plan: Mapping[str, Any]) -> str:
     return text
 
 
-def _planned_network(found: re.Match) -> str:
-    kept = [line for line in found[1].splitlines(keepends=True) if line.lstrip().startswith(("in_channels", "out_ch"))]
-    return _PLANNED + "".join(kept)
+def _planned(entry: Entry, batches: Mapping[str, str]) -> str | None:
+    """What a plan says in the place of an entry of a task; "": nothing; None: the entry stays."""
+    id, value = entry.id, entry.value
+    if entry.path == ("network_def",):
+        return _NETWORK if id == "_target_" else None if id in ("in_channels", "out_channels") else ""
+    if value in (f"@{id}", f"$@settings['{id}']") and id in ("intensity", *_GONE):
+        return "" if id in _GONE else "plan: '@plan'" if value == "@intensity" else _PLAN
+    if (id, value) == ("_target_", "medgenesis.data.preprocessing"):
+        return "_target_: medgenesis.data.nnunet.nnunet_preprocessing"
+    if (id, value) == ("criterion", "foreground"):
+        return "criterion: any"
+    if entry.path == ("corrupt",) and id == "preset":
+        return f"{id}: {value}\n{_RANGES}"
+    if entry.path == () and id == "in_channels":
+        return "in_channels: $len(@plan['channels'])"
+    return f"{id}: {batches[id]}" if entry.path == () and id in batches else None
 
 
 def _settings(text: str, plan: Mapping[str, Any]) -> str:
-    kept = re.sub(_REPLACED_SETTINGS, "", text, flags=re.MULTILINE)
     half = min(plan["patch_size"]) // 2  # two blocks or more along each axis
     block = f"block_size: {next((size for size in (16, 8, 4) if size <= half), 2)} # voxels a side"
-    kept = re.sub(r"^block_size: .*$", block, kept, flags=re.MULTILINE)
+    rules = {**dict.fromkeys(_OF_THE_BUNDLE, ""), "block_size": block}
+    kept = edited(text, lambda entry: rules.get(entry.id))
     # plain values alone, and aliases for none: whoever reads the file should see them where they count
     shown = yaml.dump(json.loads(json.dumps(plan)), sort_keys=False, default_flow_style=None, width=110)
     block = "".join(f"  {line}\n" for line in shown.splitlines())
