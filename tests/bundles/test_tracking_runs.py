@@ -22,7 +22,9 @@ def test_pretraining_is_recorded(name, copied, patterns, tmp_path):
         workflow = bundle.run("pretrain", "slabs", tracking="mlflow", **XRAYS)
     else:
         discovers = (bundle.root / "configs" / "mine.yaml").exists()
-        workflow = bundle.run("pretrain", tracking="mlflow", **({"patterns": str(patterns)} if discovers else {}))
+        own = {"patterns": str(patterns)} if discovers else {}
+        own |= {"block_size": 8} if name == "masked_autoencoder_ct" else {}  # of cubes of 16 voxels
+        workflow = bundle.run("pretrain", tracking="mlflow", **own)
     folder = bundle.root / "runs" / "pretrain"
     client = MlflowClient(f"sqlite:///{folder}/mlruns.db")
     (run,) = client.search_runs([client.get_experiment_by_name("monai_experiment").experiment_id])
