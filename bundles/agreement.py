@@ -27,6 +27,7 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
     Raises:
         ValueError: a setting that must agree does not.
     """
+    _compare_with_table(reading, settings)
     for id in sorted(settings.model.keys() & reading.parser.get().keys()):
         if not settings.applied and id in _OF_DATA:
             continue
@@ -40,6 +41,17 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
             )
         logger.warning("%s: %s here; %s was made with %s", id, found, settings.source, wanted)
     _say_intensities(reading, settings)
+
+
+def _compare_with_table(reading: Reading, settings: Settings) -> None:
+    """Places in a pattern table are voxels of volumes that were prepared in one way."""
+    for id in sorted(settings.mined.keys() & reading.parser.get().keys()):
+        wanted, found = settings.mined[id], reading.parser.get_parsed_content(id)
+        if not _same(wanted, found):
+            raise ValueError(
+                f"{id}: must be as {settings.table} was mined with, {wanted}; found {found}. Leave it out (of the "
+                "command and its overlays), or mine with it."
+            )
 
 
 def _say_intensities(reading: Reading, settings: Settings) -> None:

@@ -7,12 +7,14 @@ from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.restore import restore_volume, restore_volumes
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
 from medgenesis.inference.slab_inferer import SlabInferer
+from medgenesis.inference.written_for import claim_tables
 
 __all__ = [
     "OnOwnGridd",
     "SaveLabelMapsd",
     "SlabInferer",
     "auc_interval",
+    "claim_tables",
     "classify_volumes",
     "embed_volume",
     "embed_volumes",

@@ -12,7 +12,7 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.inference.auc import AUC_COLUMNS, auc_table
-from medgenesis.inference.written_for import claim_table
+from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for
 from medgenesis.report import write_run_report
 from medgenesis.storage.tables import write_table
@@ -70,8 +70,7 @@ def classify_volumes(
         row["error"] = None if onehot[i] is None else float(np.abs(one - onehot[i]).max())
         rows.append(row)
     answered = (folder / "predictions.csv").exists()  # else the report is of the training that has just ended
-    for name in ("predictions.csv", "auc.csv", "report.html"):
-        claim_table(folder / name, known_names, keep=answered)
+    claim_tables(folder, ("predictions.csv", "auc.csv", "report.html"), known_names, keep=answered)
     write_table(folder / "predictions.csv", rows, decimals=".6f")
     _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label, seed)
     page = write_run_report(folder, title)

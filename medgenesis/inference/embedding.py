@@ -11,7 +11,7 @@ from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
-from medgenesis.inference.written_for import claim_table
+from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.tables import write_table
@@ -72,7 +72,7 @@ def embed_volumes(
         names.append(known.of(item))
         rows.append(embed_volume(network, item["image"], cube_size))
     vectors = np.stack(rows)
-    claim_table(path, known)
+    claim_tables(Path(path).parent, [Path(path).name], known)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
     write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each", len(names), vectors.shape[1])

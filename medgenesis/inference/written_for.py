@@ -1,11 +1,13 @@
 """Which images the results in a folder are of: another image of that name, or another list, does not replace them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from medgenesis.data.json_files import read_json_object
 from medgenesis.errors import DatalistError
-from medgenesis.io.naming import OutputNames
+from medgenesis.io.naming import OutputNames, names_for
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.fingerprints import fingerprint
@@ -35,22 +37,25 @@ def claim_names(folder: str | Path, names: OutputNames) -> None:
     _write(folder, {**known, **own})
 
 
-def claim_table(path: str | Path, names: OutputNames, *, keep: bool = True) -> None:
-    """Note for which images a table is written; one of other images, or not known of which, is kept in `earlier`.
+def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, keep: bool = True) -> None:
+    """Note for which images tables are written; those of other images, or not known of which, are kept in `earlier`.
 
     Args:
-        path: of the table.
-        names: of all images that it is of.
+        folder: of the tables.
+        tables: their names.
+        volumes: data set of the images, or the `OutputNames` of all of them.
         keep: False: what is there is of the run that writes it, and is replaced.
 
     Raises:
-        OutputError: it cannot be kept, or the note cannot be written.
+        OutputError: one cannot be kept, or the note cannot be written.
     """
-    path = Path(path)
-    known, own = _read(path.parent), fingerprint([list(key) for key in names.names])
-    if keep and known.get(path.name) != own:
-        keep_earlier(path, path.parent / "earlier")
-    _write(path.parent, {**known, path.name: own})
+    names = volumes if isinstance(volumes, OutputNames) else names_for(volumes)
+    known, own = _read(folder), fingerprint([list(key) for key in names.names])
+    for table in tables:
+        path = Path(folder, table)
+        if keep and known.get(table) != own:
+            keep_earlier(path, path.parent / "earlier")
+    _write(folder, {**known, **dict.fromkeys(tables, own)})
 
 
 def _read(folder: str | Path) -> dict[str, str]:

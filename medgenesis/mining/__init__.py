@@ -10,7 +10,7 @@ from medgenesis.mining.features import VolumeFeatures, extract_features, volume_
 from medgenesis.mining.geometry import VolumeInfo, body_box
 from medgenesis.mining.index import VolumeIndex, index_volumes
 from medgenesis.mining.neighbours import nearest
-from medgenesis.mining.patterns import PatternTable
+from medgenesis.mining.patterns import PatternTable, prepared_as
 from medgenesis.mining.published import export_published, import_published
 from medgenesis.mining.released import ReleasedCubes, released_dataset
 from medgenesis.mining.resize import ResizeVolumed
@@ -45,6 +45,7 @@ __all__ = [
     "index_volumes",
     "nearest",
     "pattern_similarity",
+    "prepared_as",
     "records_to_mine",
     "released_dataset",
     "save_image",

@@ -8,12 +8,40 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medgenesis.data.json_files import read_json_object
 from medgenesis.errors import DatalistError
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.storage.atomic import write_text
 
 FORMAT = 1
 MINED_SECTIONS = ("training", "validation")
+PREPARED = "prepared"  # among the settings: those of the preprocessing
+
+
+class Prepared(dict[str, Any]):
+    """How volumes were prepared when they were mined, by setting.
+
+    Attributes:
+        source: the table, for messages.
+    """
+
+    def __init__(self, values: Mapping[str, Any], source: str) -> None:
+        super().__init__(values)
+        self.source = source
+
+
+def prepared_as(path: str | Path) -> Prepared:
+    """`intensity` and `spacing_mm` of the volumes that a table was mined in: defaults of the pre-training on it.
+
+    Args:
+        path: of the table. Of an absent one, of one mined before 0.2 kept them, and of one that cannot be read (said
+            by `PatternTable.load`), nothing is known.
+    """
+    try:
+        found = read_json_object(path).get("settings", {}).get(PREPARED)
+    except (OSError, ValueError, AttributeError):
+        found = None
+    return Prepared(found if isinstance(found, Mapping) else {}, str(path))
 
 
 @dataclass

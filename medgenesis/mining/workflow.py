@@ -19,7 +19,7 @@ from medgenesis.mining.discovery_input import DiscoverySettings, check_eligibili
 from medgenesis.mining.features import VolumeFeatures, extract_features
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import COPIES, VolumeIndex, index_volumes
-from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
+from medgenesis.mining.patterns import MINED_SECTIONS, PREPARED, PatternTable
 from medgenesis.mining.similarity import SimilarityTask
 from medgenesis.renamed import renamed_methods
 from medgenesis.report.scatter import draw_feature_map
@@ -63,6 +63,7 @@ class MiningRun:
         discovery: fields of `DiscoverySettings` that are not to be the defaults.
         body_threshold: intensity above which is body, see `body_box`.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
+        prepared: settings of the preprocessing, which the table keeps for the pre-training on it.
 
     Raises:
         TypeError: a setting of discovery that does not exist.
@@ -82,8 +83,10 @@ class MiningRun:
         discovery: Mapping[str, Any] | None = None,
         body_threshold: float = 0.1,
         on_error: str = "stop",
+        prepared: Mapping[str, Any] | None = None,
     ) -> None:
         self.volumes, self.folder, self.on_error = volumes, Path(folder), on_error
+        self.prepared = dict(prepared or {})
         self.features, self.volume_size = features, volume_size
         self.discovery, self.body_threshold = DiscoverySettings(**(discovery or {})), body_threshold
         known = [VolumeInfo(**record, shape=(), spacing_mm=()) for record in volumes.data]
@@ -206,7 +209,9 @@ class MiningRun:
             own = {**vars(self.discovery), "on_error": self.on_error}
             with PartialTable(partial) as kept:
                 table = discover(features.volumes, features.vectors, load, resume=begun, on_class=kept, **own)
-            partial.replace(path)
+            table.settings[PREPARED] = self.prepared
+            table.save(path)
+            partial.unlink()
         return table
 
     def report(self) -> None:

@@ -135,11 +135,14 @@ def test_scans_of_one_name_do_not_overwrite_each_other(bundle, phantoms, tmp_pat
 
 
 def test_evaluate_measures_the_test_section(bundle, phantoms, tmp_path):
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "cases.csv").write_text("of another list")
     workflow = bundle.run("finetune", "evaluate", output_dir=str(tmp_path))
     details = workflow.evaluator.state.metric_details["val_mean_dice"]
     assert details.shape == (len(json.loads(phantoms.read_text())["test"]), 2)
     rows = read_table(tmp_path / "evaluation" / "cases.csv")
     assert {row["class"]: row["name"] for row in rows} == {"1": "left_lung+right_lung+nodule", "2": "liver"}
+    assert (tmp_path / "evaluation" / "earlier" / "cases.csv").read_text() == "of another list"
 
 
 def test_evaluate_measures_what_inference_writes(bundle, phantoms, tmp_path):

@@ -24,6 +24,20 @@ def test_pretraining_has_all_properties(trained, patterns, tmp_path):
     assert trained.workflow("pretrain", patterns=str(patterns), output_dir=str(tmp_path)).check_properties() == []
 
 
+def test_volumes_are_prepared_as_they_were_mined(trained, patterns, tmp_path):
+    """Places in a table are voxels of prepared volumes: its settings go before those of settings.yaml."""
+    table = json.loads(patterns.read_text())
+    table["settings"]["prepared"] = {"intensity": "mri_percentile", "spacing_mm": None}
+    mined = patterns.with_name("mined_as_mr.json")
+    mined.write_text(json.dumps(table))
+    given = {"patterns": str(mined), "output_dir": str(tmp_path)}
+    assert trained.workflow("pretrain", **given).parser.get_parsed_content("intensity") == "mri_percentile"
+    with pytest.raises(RuntimeError) as error:
+        trained.workflow("pretrain", intensity="ct", **given)
+    said = str(error.getrepr(style="long"))
+    assert "intensity: must be as " in said and "mined_as_mr.json was mined with, mri_percentile; found ct" in said
+
+
 def test_pretraining_writes_what_the_table_says(trained):
     run = trained.root / "runs" / "pretrain"
     names = {path.name for path in run.iterdir()}

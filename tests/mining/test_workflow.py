@@ -23,6 +23,7 @@ from medgenesis.mining import (
     VolumeFeatures,
     VolumeLoader,
     pattern_similarity,
+    prepared_as,
     records_to_mine,
     volume_features,
 )
@@ -38,6 +39,7 @@ def test_a_table_images_and_numbers(datalist, mined):
     assert len(load_decathlon_datalist(str(mined / "patterns.json"), data_list_key="training")) == 9
     assert VolumeFeatures.load(mined / "features.npz").vectors.shape == (6, 16 * TINY["width"])
     assert all(np.ptp(np.asarray(Image.open(mined / name))) > 0 for name in ("contact_sheet.png", "features.png"))
+    assert prepared_as(mined / "patterns.json") == {"intensity": "ct", "spacing_mm": None}
     listed = json.loads(datalist.read_text())
     keys = {record["patient"] for section in ("training", "validation") for record in listed[section]}
     assert {volume.patient for volume in table.volumes} == keys

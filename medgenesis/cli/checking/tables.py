@@ -50,14 +50,15 @@ def write_records(found: Found, path: str | Path) -> None:
     rows = []
     for i, (record, one) in enumerate(zip(found.records, found.surveyed, strict=True)):
         row = {"section": found.places[i][0], "number": found.places[i][1], "file": record["image"]}
-        row |= {"cube": record.get("cube", ""), "error": one.error or "", "warnings": " | ".join(one.warnings)}
+        row |= {"series": record.get("series", ""), "cube": record.get("cube", "")}
+        row |= {"error": one.error or "", "warnings": " | ".join(one.warnings)}
         row |= {"shape": _times(one.shape), "spacing_mm": _times(one.spacing_mm), "axes": one.axes}
         row |= {"channels": one.channels or "", "accepted": one.accepted, "duplicates": group.get(i, "")}
         row |= dict(zip((f"percentile_{p}" for p in PERCENTILES), one.percentiles, strict=False))
         row["labels"] = " ".join(f"{value}:{count}" for value, count in (one.labels or {}).items())
         rows.append(row)
-    columns = ("section", "number", "file", "cube", "error", "warnings", "shape", "spacing_mm", "axes", "channels")
-    columns = (*columns, *(f"percentile_{p}" for p in PERCENTILES), "labels", "accepted", "duplicates")
+    columns = ("section", "number", "file", "series", "cube", "error", "warnings", "shape", "spacing_mm", "axes")
+    columns = (*columns, "channels", *(f"percentile_{p}" for p in PERCENTILES), "labels", "accepted", "duplicates")
     write_table(path, rows, columns, decimals=".4g")
 
 
