@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from medgenesis.mining.discovery_input import (
 )
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.neighbours import PatientNeighbours
-from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
+from medgenesis.mining.patterns import MINED_SECTIONS, PREPARED, PatternTable
 from medgenesis.mining.reference_search import ReferenceSearch
 from medgenesis.renamed import renamed_arguments
 from medgenesis.storage.fingerprints import fingerprint
@@ -190,13 +190,15 @@ class PartialTable:
 
     Args:
         path: of the file.
+        prepared: settings of the preprocessing, noted in the table.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.table, self.saved = path, None, time.monotonic()
+    def __init__(self, path: Path, prepared: Mapping[str, Any]) -> None:
+        self.path, self.prepared, self.table, self.saved = path, dict(prepared), None, time.monotonic()
 
     def __call__(self, table: PatternTable) -> None:
         """Take note of a newer table: the `on_class` of `discover`."""
+        table.settings[PREPARED] = self.prepared
         self.table = table
         if time.monotonic() - self.saved > _SAVE_EVERY:
             table.save(self.path)

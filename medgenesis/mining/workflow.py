@@ -19,7 +19,7 @@ from medgenesis.mining.discovery_input import DiscoverySettings, check_eligibili
 from medgenesis.mining.features import VolumeFeatures, extract_features
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import COPIES, VolumeIndex, index_volumes
-from medgenesis.mining.patterns import MINED_SECTIONS, PREPARED, PatternTable
+from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.similarity import SimilarityTask
 from medgenesis.renamed import renamed_methods
 from medgenesis.report.scatter import draw_feature_map
@@ -207,11 +207,9 @@ class MiningRun:
         with self.steps.doing("discover", settings):
             begun, load = PatternTable.load(partial) if partial.exists() else None, self._loader(features.volumes)
             own = {**vars(self.discovery), "on_error": self.on_error}
-            with PartialTable(partial) as kept:
+            with PartialTable(partial, self.prepared) as kept:
                 table = discover(features.volumes, features.vectors, load, resume=begun, on_class=kept, **own)
-            table.settings[PREPARED] = self.prepared
-            table.save(path)
-            partial.unlink()
+            partial.replace(path)
         return table
 
     def report(self) -> None:
