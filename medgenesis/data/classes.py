@@ -27,6 +27,11 @@ def check_classes(records: list[dict], num_classes: int, every: bool = False) ->
             "`num_classes`."
         )
     lacking = sorted(set(range(num_classes)) - {record["class"] for record in records})
+    if records and len(lacking) == num_classes - 1 and num_classes > 1 and not every:
+        raise DatalistError(
+            f"class: training must have records of two classes at least; found class {records[0]['class']} alone "
+            f"among {len(records)}. Move some of another class there."
+        )
     if every and lacking:
         raise DatalistError(
             f"class: validation must have records of each, for the AUC; found none of class {lacking[0]} among "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.json_files import read_json_object
+from medgenesis.data.list_warnings import warn_of_list
 from medgenesis.data.records import check_record, file_exists, files_of, relative_record, with_channel_files
 from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED, check_disjoint
 from medgenesis.data.unseen import key_kinds
@@ -77,6 +78,8 @@ def datalist_header(path: str | Path) -> dict[str, Any]:
 def read_datalist(path: str | Path) -> dict[str, Any]:
     """The whole list, file names absolute; the files need not exist, and are not looked for.
 
+    Warnings say what in it nothing reads, and which sections share patients or scans.
+
     Raises:
         DatalistError: unreadable or malformed.
     """
@@ -100,6 +103,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
             datalist[section] = [
                 check_record(record, path, section) for record in _as_list(datalist[section], path, section)
             ]
+    warn_of_list(path, datalist)
     said = datalist.get("numTraining")
     if isinstance(said, int) and said != len(datalist.get("training", [])):
         logger.warning("%s: says numTraining %d, found %d records", path, said, len(datalist.get("training", [])))

@@ -16,7 +16,7 @@ import torch.utils.data
 from medgenesis.data.checks import check_whole_numbers
 from medgenesis.data.datalists import read_datalist
 from medgenesis.data.label_layers import JoinLabelLayersd
-from medgenesis.data.label_names import label_names
+from medgenesis.data.label_names import label_names, without_ignored
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.pipeline import Preprocessing, find_domain_error
 from medgenesis.data.reading import read_in_order
@@ -82,7 +82,8 @@ def choose_labels(
         on_error: "skip" passes over maps that cannot be read; whoever reads the volumes says so.
 
     Raises:
-        DatalistError: the merge matches no label of the first section, or a section's maps have no foreground.
+        DatalistError: the merge matches no label of the first section; a section's maps have no foreground, or, without
+            a merge, a label that the list calls "ignore".
         VolumeError: (`on_error="stop"`) a label map that cannot be read, or is none.
 
     Notes:
@@ -103,6 +104,8 @@ def choose_labels(
         if found and not any(found[value] for value in found if value):
             raise _no_foreground(section)
     names = label_names(header.get("labels"), merge)
+    if merge is None:
+        names = without_ignored(names, counts)
     number = 1 + max([*names, *(merge or ()), *(value for found in classes.values() for value in found), 0])
     if classes[first]:
         _say(first, classes[first], number, names)

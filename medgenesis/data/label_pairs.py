@@ -1,6 +1,7 @@
 """The label map of each scan, by their names."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -33,10 +34,16 @@ def pair_labels(scans: Sequence[Scan], labels: Sequence[Scan], images_dir, label
         labels_dir: folder of the label maps, likewise.
 
     Raises:
-        DatalistError: a label map without image, or several for one; no label map at all.
+        DatalistError: a label map without image, or several for one; no label map at all, or the images themselves.
     """
     pairs: dict[Scan, str] = {}
-    unused = set(labels)
+    images = {file.resolve() for scan in scans for file in scan.files}
+    unused = {label for label in labels if images.isdisjoint(file.resolve() for file in label.files)}
+    if labels and not unused:
+        raise DatalistError(
+            f"{labels_dir}: label maps must be other files than the images; found the images alone. Put the label maps "
+            "into a folder of their own, or choose the images by --only."
+        )
     for key in (_whole, _bare, _file_name):
         by_key: dict[str, list[Scan]] = defaultdict(list)
         for label in sorted(unused):
@@ -83,7 +90,7 @@ def _matches(scans: list[Scan], labels: list[Scan], labels_dir) -> list[tuple[Sc
 
 
 def _whole(scan: Scan) -> str:
-    return scan.case or scan.name
+    return unicodedata.normalize("NFC", scan.case or scan.name)  # macOS writes an accent as a letter of its own
 
 
 def _bare(scan: Scan) -> str:

@@ -1,6 +1,7 @@
 """Whose a file is: the patient's key in its path, by a pattern or by the conventions of published data sets."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -50,6 +51,7 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
     Raises:
         DatalistError: the pattern is malformed, or not found in the path.
     """
+    relative = unicodedata.normalize("NFC", relative)  # macOS writes an accent as a letter of its own
     if pattern is not None:
         return PatientKey(_by_pattern(relative, pattern), f"pattern {pattern}")
     if bids := _BIDS.search(relative):
@@ -66,7 +68,8 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
 
 def alike(key: str) -> str:
     """The key as it is compared between lists: `Liver_001` is `liver_1`."""
-    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", key.casefold())
+    key = unicodedata.normalize("NFC", key.casefold())
+    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", key)
 
 
 def is_name(kind: str) -> bool:
@@ -80,12 +83,18 @@ def form(key: str) -> str:
 
 
 def doubtful(keys: Iterable[str]) -> list[str]:
-    """Keys that may be of one patient although they differ: `p1` and `p1_b`; `p1_first`, `p1_second`, `p2_first` …"""
+    """Keys that may be of one patient although they differ: `P1` and `p01`; `p1` and `p1_b`; `p1_first`, `p1_second`,
+    `p2_first` …; `p1a`, `p1b`, `p2a` …"""
     keys = sorted(set(keys))
+    spelt: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        spelt[alike(key)].append(key)
+    if twice := [members for members in spelt.values() if len(members) > 1]:
+        return sum(twice, [])
     by_start: dict[str, list[str]] = defaultdict(list)
     for key in keys:
-        if match := re.fullmatch(r"(.*\d.*)[-_. ][^-_. ]{1,12}", key):
-            by_start[match.group(1)].append(key)
+        if match := re.fullmatch(r"(.*\d.*)[-_. ][^-_. ]{1,12}|(.*\d)[A-Za-z]", key):
+            by_start[match.group(1) or match.group(2)].append(key)
     known = set(keys)
     extended = [one for start, members in by_start.items() if start in known for one in (start, *members)]
     if extended:

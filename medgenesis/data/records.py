@@ -33,6 +33,12 @@ def check_record(record: Any, path: Path, section: str) -> dict:
             raise DatalistError(
                 f'{where}: "{key}" must be a file name or a list of them; found {record[key]!r}. Correct the record.'
             )
+    both = record.get("label") == record["image"]
+    if both and not str(record["image"]).lower().endswith(".npz"):  # of nnU-Net, which holds both
+        raise DatalistError(
+            f'{where}: "label" must be another file than "image"; found {record["label"]!r} as both. Correct the '
+            "record."
+        )
     if not isinstance(record.get("patient", ""), (str, int)):
         raise DatalistError(
             f'{where}: "patient" must be a text or a number; found {record["patient"]!r}. Correct the record.'

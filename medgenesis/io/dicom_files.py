@@ -128,8 +128,9 @@ def is_image(header: pydicom.Dataset) -> bool:
 
 
 def is_one_grey_frame(header: pydicom.Dataset) -> bool:
-    """Whether it is of one frame without colours, the only kind that is read."""
-    return all(int(header.get(tag) or 1) == 1 for tag in ("NumberOfFrames", "SamplesPerPixel"))
+    """Whether it is of one frame without colours, the only kind that is read; numbers of a palette are colours."""
+    one = all(int(header.get(tag) or 1) == 1 for tag in ("NumberOfFrames", "SamplesPerPixel"))
+    return one and header.get("PhotometricInterpretation") != "PALETTE COLOR"
 
 
 def is_radiograph(header: pydicom.Dataset) -> bool:

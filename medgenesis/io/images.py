@@ -50,7 +50,8 @@ class GreyReader(ImageReader):
         """The rows of one image.
 
         Raises:
-            VolumeError: several pages, a label map in colours or as JPEG, 16-bit values that are no brightness.
+            VolumeError: several pages; a label map in colours, as JPEG or with 0 as white; 16-bit values that are no
+                brightness, or of a PNG with colours or alpha.
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
@@ -64,6 +65,16 @@ class GreyReader(ImageReader):
             image.verify()  # the checksum of every part; the image is of no use after that
             image = kind(io.BytesIO(content))
         bits = _bits(image, content)
+        if kind is PngImageFile and bits == 16 and not image.mode.startswith("I"):
+            raise VolumeError(
+                f"{path}: a PNG of 16 bits must be grey, without alpha; found colours or alpha (Pillow's mode "
+                f"{image.mode}), of which the upper 8 bits alone would be read. Save it as grey."
+            )
+        if self.labels and isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+            raise VolumeError(
+                f"{path}: a label map must store 0 as black; found a TIFF in which 0 is white, so that its numbers may "
+                "be turned round. Save it with 0 as black, or as PNG."
+            )
         bright = bits if _is_negative(image, path) else None
         image = ImageOps.exif_transpose(image)
         if self.labels:

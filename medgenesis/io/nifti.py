@@ -19,6 +19,7 @@ from medgenesis.storage.unpacked_size import refuse_bomb
 
 _CODES = range(6)  # of the standard; 0: the form does not hold
 _AGREE = 1e-3  # of a spacing
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}  # of xyzt_units; 0 is unknown, 2 mm
 
 
 class NiftiImage(NamedTuple):
@@ -97,6 +98,9 @@ def _kind(stream: IO[bytes]) -> type:
 
 def _check_forms(path: Path, header: nibabel.Nifti1Header) -> None:
     """Of the header as it stands in the file: nibabel sets a spacing of 0 to 1, and an unknown code to 0."""
+    unit = int(header["xyzt_units"]) & 7
+    if unit in _OTHER_UNITS:  # ITK makes millimetres of them, nibabel, FSL and MRtrix do not
+        raise _geometry_error(path, "its lengths must be in mm (xyzt_units)", f"{_OTHER_UNITS[unit]}")
     sides = header.get_data_shape()[:3]
     spacing = np.asarray(header["pixdim"], dtype=float)[1 : 1 + len(sides)]
     flat = any(mm == 0 and side > 1 for mm, side in zip(spacing, sides, strict=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
+from medgenesis.data.list_warnings import _once
 from medgenesis.errors import DatalistError, OutputError
 
 
@@ -59,6 +60,7 @@ def test_absent_files_are_counted_and_the_first_named(tmp_path):
         ({}, "object"),
         ({"image": 3}, "file name"),
         ({"image": "x", "label": [1]}, "file name"),
+        ({"image": "x.nii", "label": "x.nii"}, "another file"),
         ({"image": "x", "weight": 0}, "weight"),
         ({"image": "x", "weight": "2"}, "weight"),
         ({"image": "x", "weight": float("nan")}, "weight"),
@@ -224,3 +226,50 @@ def test_strings_of_a_list_stay_strings(tmp_path):
     record = {"image": name, "patient": "@network", "_target_": "os.system"}
     (loaded,) = load_datalist(_write(tmp_path / "d.json", training=[record]))
     assert loaded == {**record, "image": f"{tmp_path}/{name}"} and all(type(value) is str for value in loaded.values())
+
+
+@pytest.fixture
+def warned_of(tmp_path, caplog):
+    """what is said of a list with such sections"""
+    _once.cache_clear()
+
+    def read(**sections):
+        read_datalist(_write(tmp_path / "d.json", **sections))
+        return caplog.text
+
+    yield read
+    _once.cache_clear()
+
+
+def test_keys_and_sections_that_nothing_reads_are_named(warned_of):
+    said = warned_of(
+        training=[{"image": "a.nii", "lable": "l.nii"}, {"image": "b.nii", "lable": "m.nii", "fold": 0}],
+        val=[{"image": "c.nii"}],
+        labels=["background", "liver"],
+    )
+    assert "keys that nothing reads: lable (2 records), fold (1 records)" in said
+    assert "the section 'val' is not read, 1 records" in said and said.count("WARNING") == 2
+
+
+@pytest.mark.parametrize(
+    "held_out, kinds",
+    [
+        ({"image": "b.nii", "patient": "p1"}, ["patient"]),  # P01 of the training
+        ({"image": "b.nii", "patient": 1}, []),
+        ({"image": "a.nii", "patient": "q"}, ["scan"]),
+        ({"image": ["c.nii", "./a.nii"], "patient": "P01"}, ["patient", "scan"]),
+        ({"image": "a.nii", "cube": 1, "patient": "q"}, []),
+    ],
+)
+@pytest.mark.parametrize("section", ["validation", "test"])
+def test_what_two_sections_share_is_said_without_names(warned_of, held_out, kinds, section):
+    said = warned_of(training=[{"image": "a.nii", "patient": "P01"}], **{section: [held_out]})
+    assert [kind for kind in ("patient", "scan") if f"training and {section} share 1 {kind}(s)" in said] == kinds
+    assert "P01" not in said and "p1" not in said
+
+
+def test_training_and_unlabelled_scans_may_share_patients(warned_of):
+    records = [{"image": "a.nii", "patient": "p"}]
+    assert not warned_of(training=records, unlabeled=[{"image": "b.nii", "patient": "p"}])
+    assert "unlabeled and validation share" not in warned_of(unlabeled=records)
+    assert "share 1 patient(s)" in warned_of(validation=records, unlabeled=[{"image": "b.nii", "patient": "p"}])

@@ -61,6 +61,20 @@ def test_names_of_the_list_are_classes_even_without_a_voxel(records, tmp_path, c
     assert "classes without a voxel in the section 'training': 2" in caplog.text
 
 
+def test_voxels_to_ignore_are_no_class(records, tmp_path):
+    path = tmp_path / "list.json"
+    said = {"background": 0, "liver": 1, "ignore": 2}
+    for header in ({"labels": said}, {"labels": {str(value): name.title() for name, value in said.items()}}):
+        sections = {"training": records([[1]]), "validation": records([[1, 2]])}
+        path.write_text(json.dumps({**header, **sections}))
+        with pytest.raises(DatalistError, match=r"found label 2 in the section 'validation'.*\{1: \[1\]\}"):
+            choose_labels(sections, datalist=path)
+        assert choose_labels(sections, {1: [1]}, datalist=path).num_classes == 2
+        only = {"training": sections["training"]}
+        found = choose_labels(only, datalist=path)  # it need not occur
+        assert found.num_classes == 2 and 2 not in found.names
+
+
 def test_the_header_of_a_list_that_the_records_are_not_of_does_not_count(records, tmp_path, caplog):
     """MONAI Label gives records of its own, wherever it is started."""
     path, listed, given = tmp_path / "list.json", records([[1, 2], [2]]), records([[1, 2]])

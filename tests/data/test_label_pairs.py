@@ -9,13 +9,15 @@ from medgenesis.data.scan import Scan
 from medgenesis.errors import DatalistError
 
 
-def _scans(*names):
-    return [Scan(name.rsplit(".", 1)[0], (Path(name),), f".{name.rsplit('.', 1)[1]}") for name in names]
+def _scans(folder, *names):
+    return [Scan(name.rsplit(".", 1)[0], (Path(folder, name),), f".{name.rsplit('.', 1)[1]}") for name in names]
 
 
-def _pairs(images, labels):
+def _pairs(images, labels, labels_dir="L"):
+    pairs = pair_labels(_scans("I", *images), _scans(labels_dir, *labels), "I", labels_dir)
     return {
-        str(scan.files[0]): label for scan, label in pair_labels(_scans(*images), _scans(*labels), "I", "L").items()
+        scan.files[0].relative_to("I").as_posix(): Path(label).relative_to(labels_dir).as_posix()
+        for scan, label in pairs.items()
     }
 
 
@@ -49,5 +51,15 @@ def test_names_that_do_not():
 
 
 def test_channels_that_stay_apart_share_their_label():
-    images = [scan._replace(case="a") for scan in _scans("a_0000.nii", "a_0001.nii")]
-    assert set(pair_labels(images, _scans("a.nii"), "I", "L").values()) == {"a.nii"}
+    images = [scan._replace(case="a") for scan in _scans("I", "a_0000.nii", "a_0001.nii")]
+    assert set(pair_labels(images, _scans("L", "a.nii"), "I", "L").values()) == {str(Path("L", "a.nii"))}
+
+
+def test_an_image_is_not_its_own_label_map():
+    with pytest.raises(DatalistError, match="I: label maps must be other files than the images"):
+        _pairs(["a.nii", "a_seg.nii"], ["a.nii", "a_seg.nii"], labels_dir="I")
+    assert _pairs(["a.nii"], ["a.nii", "a_seg.nii"], labels_dir="I") == {"a.nii": "a_seg.nii"}  # chosen by --only
+
+
+def test_an_accent_is_one_letter_or_two():
+    assert _pairs(["Jos\u00e9.nii"], ["Jose\u0301_seg.nii"]) == {"Jos\u00e9.nii": "Jose\u0301_seg.nii"}

@@ -75,3 +75,17 @@ def test_names_that_may_be_of_one_patient():
 def test_names_across_lists():
     assert alike("Liver_001") == alike("liver_1") != alike("liver_10")
     assert form("Liver_001") == form("liver_12") != form("case_12") and form("anna") == form("otto")
+
+
+def test_keys_that_differ_in_their_spelling_alone_are_doubtful():
+    assert doubtful(["PAT0", "pat0", "pat1"]) == ["PAT0", "pat0"]
+    assert doubtful(["p1", "p01", "p2"]) == ["p01", "p1"]
+    letters = [f"pt{number}{letter}" for number in range(3) for letter in "ab"]
+    assert doubtful(letters) == letters
+    assert not doubtful(f"pt{number}a" for number in range(9))
+
+
+def test_an_accent_is_one_letter_or_two():
+    composed, apart = "Jos\u00e9", "Jose\u0301"
+    assert patient_key(f"{apart}/scan") == patient_key(f"{composed}/scan")
+    assert alike(apart) == alike(composed)

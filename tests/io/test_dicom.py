@@ -156,6 +156,12 @@ def test_a_slice_cut_before_its_pixels_is_named(write_series):
         _read(folder)
 
 
+def test_numbers_of_a_palette_are_colours(write_series):
+    """One sample a pixel, and no brightness: read as grey, they would be a scan that nobody has seen."""
+    with pytest.raises(VolumeError, match="palette: .*multi-frame or colour DICOM"):
+        _read(write_series("palette", _stack(), _positions(), PhotometricInterpretation="PALETTE COLOR"))
+
+
 def test_frames_and_missing_positions(write_series):
     with pytest.raises(VolumeError, match="multi-frame"):
         _read(write_series("frames", _stack(1), _positions(1), NumberOfFrames=3))

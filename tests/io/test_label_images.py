@@ -1,5 +1,6 @@
 """Images: turned as they are looked at, white is bright; label maps: the numbers that are stored."""
 
+import struct
 import zlib
 
 import numpy as np
@@ -97,6 +98,34 @@ def test_label_maps_in_colours_and_with_loss_are_refused(tmp_path):
     Image.fromarray(NUMBERS).save(tmp_path / "x.jpg")
     with pytest.raises(VolumeError, match="x.jpg: a label map must be stored without loss"):
         rows(tmp_path / "x.jpg", labels=True)
+
+
+@pytest.mark.parametrize("colour_type, channels", [(2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bits_with_colours_or_alpha_is_refused(tmp_path, colour_type, channels):
+    """Pillow reads the upper 8 bits alone: labels 1 and 2 would all be 0."""
+    stored = np.repeat(NUMBERS[:, :, None], channels, 2).astype(">u2")
+    data = b"".join(b"\0" + row.tobytes() for row in stored)
+    head = struct.pack(">IIBBBBB", NUMBERS.shape[1], NUMBERS.shape[0], 16, colour_type, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, part in ((b"IHDR", head), (b"IDAT", zlib.compress(data)), (b"IEND", b"")):
+        content += struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+    (tmp_path / "x.png").write_bytes(content)
+    for labels in (True, False):
+        with pytest.raises(VolumeError, match="x.png: a PNG of 16 bits must be grey, without alpha"):
+            rows(tmp_path / "x.png", labels)
+
+
+@pytest.mark.parametrize("stored", [NUMBERS, NUMBERS > 0, NUMBERS.astype(np.uint16)])
+def test_label_maps_with_0_as_white_are_refused(tmp_path, stored):
+    """Pillow turns them round, where they have up to 8 bits: label 1 would be 254, or 0 of 1 bit."""
+    Image.fromarray(stored).save(tmp_path / "x.tif")
+    assert set(np.unique(rows(tmp_path / "x.tif", labels=True))) == set(np.unique(stored))
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    entry = content.index(b"\x06\x01\x03\x00\x01\x00\x00\x00")  # tag 262, one short
+    content[entry + 8 : entry + 12] = bytes(4)
+    (tmp_path / "x.tif").write_bytes(content)
+    with pytest.raises(VolumeError, match="x.tif: a label map must store 0 as black"):
+        rows(tmp_path / "x.tif", labels=True)
 
 
 def test_each_part_of_a_png_is_compared_with_its_checksum(tmp_path):

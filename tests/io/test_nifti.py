@@ -155,3 +155,18 @@ def test_a_bomb_is_refused_by_its_header(scan, monkeypatch):
     monkeypatch.setenv("MEDGENESIS_MAX_GIB", "1e-6")
     scan.write_bytes(bytes(zlib.decompress(zlib.compress(scan.read_bytes()))))
     affine_of(scan)  # as large on the disk as in memory
+
+
+@pytest.mark.parametrize(
+    "unit, said", [("meter", "metres"), ("micron", "micrometres"), ("mm", None), ("unknown", None)]
+)
+def test_lengths_in_other_units_are_refused(tmp_path, unit, said):
+    """ITK makes millimetres of them and nibabel does not: a label map would not lie on its image."""
+    image = nibabel.Nifti1Image(ARRAY, SFORM)
+    image.header.set_xyzt_units(unit, "sec")
+    nibabel.save(image, tmp_path / "scan.nii")
+    if said is None:
+        np.testing.assert_allclose(affine_of(tmp_path / "scan.nii"), SFORM, atol=1e-5)
+    else:
+        with pytest.raises(VolumeError, match=rf"scan.nii: its lengths must be in mm \(xyzt_units\); found {said}"):
+            affine_of(tmp_path / "scan.nii")

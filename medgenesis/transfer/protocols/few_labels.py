@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from monai.bundle import ConfigParser
 
-from medgenesis.data import datalist_header
+from medgenesis.data import check_disjoint, datalist_header
 from medgenesis.data.folds import patient_of
 from medgenesis.handlers import SegmentationCases
 from medgenesis.progress import track
@@ -122,6 +122,7 @@ def compare_few_labels(
         ValueError: a count larger than the number of training patients; a plateau or patience, which would follow the
             test records.
         OutputError: another comparison is at work in the folder.
+        DatalistError: a patient (or a scan) in training and test.
         DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
             record is left out before any is chosen, with a warning, and only a section without others is an error.
     """
@@ -135,6 +136,7 @@ def compare_few_labels(
 def _compared(configs, datalist, inits, folder: Path, counts, seeds, iterations: int, overrides) -> str:
     overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}  # its header says what labels are
     training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
+    check_disjoint({"training": training, "test": test})
     owners = [patient_of(record) for record in training]
     known = list(dict.fromkeys(owners))
     if max(counts) > len(known):
