@@ -11,17 +11,44 @@ from benchmarks.evidence.rows import Cell
 VERSION = 1  # part of every cell's settings: one more where code changes what a cell's rows are
 SCRATCH, RANDOM, MEAN_MASK = "scratch", "random", "mean_mask"
 
-PRIMARY_LABELS, PRIMARY_STEPS, PRIMARY_DRAWS = 1, (50, 200), 20
-LONG = 1600  # steps of scratch beside
 SEEDS = (0, 1, 2)
-OTHER_STEPS = (25, 100, 400)  # secondary, of one label
-OTHER_LABELS, OTHER_LABELS_STEPS, OTHER_DRAWS = (2, 3, 5, 10), 400, 10
+LABELS, STEPS, LONG = 1, (50, 200), 1600  # of the main table; LONG of scratch beside
+MORE_STEPS = 400  # with more labels
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of a set is run; for one label and `STEPS` each draw has all `SEEDS`, elsewhere one (draw mod 3).
+
+    Args:
+        primary: whether it is the primary end point.
+        draws: of one label with `STEPS`.
+        long: whether scratch is run with `LONG` steps too.
+        other_labels: more labels, with `MORE_STEPS` steps.
+        other_steps: of one label.
+        other_draws: of the last two.
+    """
+
+    primary: bool = False
+    draws: int = 10
+    long: bool = False
+    other_labels: tuple[int, ...] = (3,)
+    other_steps: tuple[int, ...] = ()
+    other_draws: int = 10
+
+
+PLANS = {
+    "hippocampus": Plan(True, 20, True, (2, 3, 5, 10), (25, 100, 400)),
+    "prostate": Plan(),
+    "fetal_shift": Plan(),
+    "mouse": Plan(),
+}
 
 RATES = (1e-3, 3e-3, 1e-2)
 LONG_RATES = RATES[:2]  # of `LONG` steps
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # of frozen readouts
 VALIDATION_DRAWS = 4
-TUNED = {1: (50, 200, LONG), 3: (OTHER_LABELS_STEPS,)}  # labels -> steps at which values are chosen
+TUNED = {1: (*STEPS, LONG), 3: (MORE_STEPS,)}  # labels -> steps at which values are chosen
 
 
 @dataclass(frozen=True)
@@ -67,20 +94,25 @@ def tuned_at(labels: int, steps: int) -> tuple[int, int]:
 
 def planned(dataset: str) -> Iterator[Cell]:
     """All test cells of a set, in the order in which they run: what is paired soonest, first."""
+    plan = PLANS[dataset]
     for seed in SEEDS:
         for arms in _groups():
-            for draw, arm in itertools.product(range(PRIMARY_DRAWS), arms):
-                yield from _cells(dataset, arm, PRIMARY_LABELS, draw, seed, PRIMARY_STEPS)
-        if seed == SEEDS[0]:
-            yield from _long(dataset, seed)
-    for seed, draw in itertools.product(SEEDS, range(OTHER_DRAWS)):
-        for labels, arm in itertools.product(OTHER_LABELS, ARMS):
-            yield from _cells(dataset, arm, labels, draw, seed, (OTHER_LABELS_STEPS,))
+            for draw, arm in itertools.product(range(plan.draws), arms):
+                yield from _cells(dataset, arm, LABELS, draw, seed, STEPS)
+        if seed == SEEDS[0] and plan.long:
+            for draw in range(plan.draws):
+                yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
+    for draw in range(plan.other_draws):
+        for labels, arm in itertools.product(plan.other_labels, ARMS):
+            yield from _cells(dataset, arm, labels, draw, seed_of(draw), (MORE_STEPS,))
         for arm in ARMS:
             if arm.readout == "finetuned":
-                yield from _cells(dataset, arm, PRIMARY_LABELS, draw, seed, OTHER_STEPS)
-    for seed in SEEDS[1:]:
-        yield from _long(dataset, seed)
+                yield from _cells(dataset, arm, LABELS, draw, seed_of(draw), plan.other_steps)
+
+
+def seed_of(draw: int) -> int:
+    """The one seed of a draw, where not all are run."""
+    return SEEDS[draw % len(SEEDS)]
 
 
 def _groups() -> Iterator[list[Arm]]:
@@ -91,13 +123,10 @@ def _groups() -> Iterator[list[Arm]]:
         yield [arm for arm in ARMS if arm.method == name]
 
 
-def _long(dataset: str, seed: int) -> Iterator[Cell]:
-    for draw in range(PRIMARY_DRAWS):
-        yield Cell(dataset, SCRATCH, "finetuned", PRIMARY_LABELS, draw, seed, LONG)
-
-
 def _cells(dataset: str, arm: Arm, labels: int, draw: int, seed: int, steps: tuple[int, ...]) -> Iterator[Cell]:
-    if arm.readout == "one_shot" and not arm.trained and seed > 0:
-        return  # nothing of it is drawn but the patients
+    if arm.method == MEAN_MASK:  # nothing of it is drawn but the patients
+        if (labels, seed) == (LABELS, SEEDS[0]) or labels != LABELS:
+            yield Cell(dataset, arm.method, arm.readout, labels, draw, SEEDS[0], 0)
+        return
     for count in steps if arm.readout == "finetuned" else (0,):
         yield Cell(dataset, arm.method, arm.readout, labels, draw, seed, count)

@@ -45,18 +45,20 @@ def scores_of(rows: list[Mapping[str, Any]]) -> dict[tuple[int, int], dict[int, 
 def cube_of(*arms: Mapping[tuple[int, int], Mapping[int, float]]) -> list[np.ndarray]:
     """What arms have in common, (seeds, draws, patients) of each arm, paired.
 
-    Draws are those that all arms have with the first seed; a further seed counts once it has all of these draws.
+    Draws are those that all arms have with the first seed; a further seed counts once it has all of these draws. Where
+    each draw has one seed in common, the seeds are those of the draws: (1, draws, patients).
     """
     cells = set.intersection(*(set(arm) for arm in arms))
     if not cells:
         return [np.empty((0, 0, 0)) for _ in arms]
-    seeds = sorted({seed for _, seed in cells})
-    draws = sorted(draw for draw, seed in cells if seed == seeds[0])
-    seeds = [seed for seed in seeds if all((draw, seed) in cells for draw in draws)]
-    patients = sorted(set.intersection(*(set(arm[draw, s]) for arm in arms for draw in draws for s in seeds)))
-    return [
-        np.array([[[arm[draw, seed][one] for one in patients] for draw in draws] for seed in seeds]) for arm in arms
-    ]
+    if len({draw for draw, _ in cells}) == len(cells):
+        grid = [sorted(cells)]
+    else:
+        seeds = sorted({seed for _, seed in cells})
+        draws = sorted(draw for draw, seed in cells if seed == seeds[0])
+        grid = [[(draw, one) for draw in draws] for one in seeds if all((draw, one) in cells for draw in draws)]
+    patients = sorted(set.intersection(*(set(arm[cell]) for arm in arms for row in grid for cell in row)))
+    return [np.array([[[arm[cell][one] for one in patients] for cell in row] for row in grid]) for arm in arms]
 
 
 def difference(values: np.ndarray, seed: int = 0, bootstrap: int = BOOTSTRAP) -> Difference:

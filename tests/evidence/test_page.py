@@ -16,18 +16,18 @@ from benchmarks.evidence.statistics import Difference
 from medgenesis.errors import DatalistError
 from medgenesis.storage import write_table, write_text
 
-SAME = {"version": 1, "set": "balls", "source": "computed", "files": "none", "dataset": "balls"}
+SAME = {"version": 1, "set": "balls", "source": "computed", "files": "none", "dataset": "hippocampus"}
 SAME |= {"batch": 2, "loss": "dice_ce", "crop": [8], "norm_batches": 1, "warm_up": 0.1}
 
 
 def write_rows(folder, method, readout, labels, steps, level, draws=range(4), seeds=(0,), **settings):
     """Rows of 5 patients and 2 structures round a level."""
     about = {**SAME, "method": method, "readout": readout, "labels": labels, "steps": steps, **settings}
-    file = RowFile(folder, C("balls", method, readout, labels, 0, 0, steps), about)
+    file = RowFile(folder, C("hippocampus", method, readout, labels, 0, 0, steps), about)
     rows = []
     for draw, seed, patient, structure in itertools.product(draws, seeds, range(5), ("front", "back")):
         dice = level + 0.01 * draw - 0.002 * patient + 0.001 * seed + 0.1 * (structure == "back")
-        rows.append(("balls", method, readout, labels, draw, seed, steps, patient, structure, f"{dice:.4f}"))
+        rows.append(("hippocampus", method, readout, labels, draw, seed, steps, patient, structure, f"{dice:.4f}"))
     write_table(file.path, rows, COLUMNS)
     write_text(file.about, json.dumps(about))
     return file
@@ -42,10 +42,10 @@ def test_the_page_of_rows(tmp_path):
     write_rows(rows, "mean_mask", "one_shot", 1, 0, 0.35)
     choices = ("dataset", "method", "readout", "labels", "steps", "value", "draws", "dice", "chosen")
     chosen = [
-        ("balls", "scratch", "finetuned", 1, 50, value, 4, dice, dice == "0.41")
+        ("hippocampus", "scratch", "finetuned", 1, 50, value, 4, dice, dice == "0.41")
         for value, dice in (("1", "0.41"), ("2", "0.40"))
     ]
-    write_table(rows / "choices" / "balls-scratch-finetuned-k1-50.csv", chosen, choices)
+    write_table(rows / "choices" / "hippocampus-scratch-finetuned-k1-50.csv", chosen, choices)
     text = page.write_page(rows, docs).read_text()
     cells = [line.split(" | ") for line in text.splitlines() if line.startswith("| 50 | ")]
     scratch, genesis = cells
@@ -55,8 +55,8 @@ def test_the_page_of_rows(tmp_path):
     assert "`models_genesis`, one label, 50 steps: **not yet: 3 of 20 draws, 1 of 3 seeds**; so far +0.100" in text
     assert "helps" not in text and "| models_genesis | -0.050 " in text  # at 50 steps, from scratch at 200
     assert "| mean_mask | one_shot |" in text and "+0.050 [+0.050, +0.050]" in text and "**1: 0.41**, 2: 0.40" in text
-    assert "22 of 2160 planned cells" in text and "](evidence/balls-steps.svg)" in text
-    ET.parse(docs / "evidence" / "balls-steps.svg")
+    assert "The primary end point. 22 of " in text and "](evidence/hippocampus-steps.svg)" in text
+    ET.parse(docs / "evidence" / "hippocampus-steps.svg")
 
 
 def test_a_page_without_rows_says_so(tmp_path):
@@ -68,9 +68,9 @@ def test_a_page_without_rows_says_so(tmp_path):
 )
 def test_words_once_all_is_there(p, mean, said):
     gain = Difference(mean, mean - 0.05, mean + 0.05, p, 20, 3, 61, 20)
-    assert tables.in_words(gain, p) == said
+    assert tables.in_words(gain, p, "hippocampus") == said
     early = Difference(mean, mean - 0.05, mean + 0.05, p, 20, 2, 61, 20)
-    assert tables.in_words(early, p) == "not yet: 20 of 20 draws, 2 of 3 seeds"
+    assert tables.in_words(early, p, "hippocampus") == "not yet: 20 of 20 draws, 2 of 3 seeds"
 
 
 def test_the_correction_is_over_all_methods_and_both_steps(tmp_path):
@@ -80,7 +80,7 @@ def test_the_correction_is_over_all_methods_and_both_steps(tmp_path):
             tmp_path, method, "finetuned", 1, steps, 0.5 + 0.02 * rng.random() * (method != "scratch"), range(20)
         )
     (found,) = read_found(tmp_path)
-    results = tables.primary(found)
+    results = tables.against_scratch(found)
     assert len(results) == 4
     assert sorted(p for _, p in results.values())[0] == pytest.approx(4 * min(gain.p for gain, _ in results.values()))
 

@@ -8,8 +8,9 @@ import torch
 
 from benchmarks.evidence import pretexts, programme, rows, training
 from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
-from benchmarks.evidence.protocol import ARMS, Arm, planned, tuned_at
+from benchmarks.evidence.protocol import ARMS, PLANS, Arm, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
+from benchmarks.evidence.sets import registry
 from medgenesis.storage import read_table
 
 CELL = Cell("balls", "scratch", "finetuned", 1, 0, 0, 50)
@@ -111,15 +112,21 @@ def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeyp
     assert not [*(tmp_path / "cut").rglob("*.begun.pt")]
 
 
-def test_planned_cells_are_each_of_an_arm_once():
-    cells = list(planned("balls"))
+@pytest.mark.parametrize("dataset, draws", [("hippocampus", 20), ("prostate", 10), ("fetal_shift", 10), ("mouse", 10)])
+def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
+    cells = list(planned(dataset))
     known = {(arm.method, arm.readout) for arm in ARMS}
     assert len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells} == known
     assert {cell.readout for cell in cells} == set(rows.READOUTS)
     primary = [cell for cell in cells if (cell.method, cell.labels, cell.steps) == ("scratch", 1, 200)]
-    assert len(primary) == 60 and len({(cell.draw, cell.seed) for cell in primary}) == 60
+    assert len(primary) == 3 * draws and len({(cell.draw, cell.seed) for cell in primary}) == 3 * draws
+    assert {seed_of(cell.draw) == cell.seed for cell in cells if cell.labels > 1 and cell.method == "scratch"} == {True}
 
 
 def test_values_of_other_cells_are_those_of_the_nearest():
     assert [tuned_at(1, steps) for steps in (25, 50, 100, 400, 1600)] == [(1, n) for n in (50, 50, 200, 200, 1600)]
     assert [tuned_at(labels, 400) for labels in (2, 3, 5, 10)] == [(3, 400)] * 4 and tuned_at(10, 0) == (3, 0)
+
+
+def test_every_set_has_a_plan():
+    assert PLANS.keys() == registry().keys()

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from benchmarks.evidence import sets
-from benchmarks.evidence.sets import kept
+from benchmarks.evidence.sets import preparing
 from medgenesis.errors import DatalistError
 
 
@@ -56,10 +56,10 @@ def test_prepared_cases_are_read_once(study, tmp_path):
     read = []
     made_of = {"source": "computed"}
     for _ in range(2):
-        cases = kept.kept_cases(tmp_path, made_of, lambda: read.append(1) or study.cases)
+        cases = preparing.kept_cases(tmp_path, made_of, lambda: read.append(1) or study.cases)
     assert read == [1] and cases.keys() == study.cases.keys()
     one, other = cases["test"][1], study.cases["test"][1]
     assert one.patient == other.patient and one.sides == other.sides
     assert one.image.equal(other.image) and one.label.equal(other.label)
-    kept.kept_cases(tmp_path, {"source": "another"}, lambda: read.append(2) or study.cases)
+    preparing.kept_cases(tmp_path, {"source": "another"}, lambda: read.append(2) or study.cases)
     assert read == [1, 2]

@@ -74,6 +74,13 @@ def test_arms_are_paired_by_draw_seed_and_patient():
     assert statistics.cube_of(one)[0].shape == (2, 3, 2)
 
 
+def test_draws_with_one_seed_each_are_paired_by_their_own_seeds():
+    one = {(draw, seed): {0: draw + 10.0 * seed} for draw in range(6) for seed in range(3)}
+    other = {(draw, draw % 3): {0: 1.0} for draw in range(6)}
+    first, second = statistics.cube_of(one, other)
+    assert first.tolist() == [[[0], [11], [22], [3], [14], [25]]] and second.shape == (1, 6, 1)
+
+
 def test_rows_become_means_over_structures():
     rows = [
         {"draw": "3", "seed": "1", "patient": "7", "structure": s, "dice": d} for s, d in (("a", "0.5"), ("b", "1"))

@@ -85,9 +85,10 @@ def validation_draw(number: int) -> int:
 
 def registry() -> dict[str, Callable[[Path], StudySet]]:
     """Functions that read the sets, by name, in the order in which they run; each takes a folder to keep them in."""
-    from benchmarks.evidence.sets.hippocampus import hippocampus
+    from benchmarks.evidence.sets import hippocampus, mr_volumes
 
-    return {"hippocampus": hippocampus}
+    volumes = {"prostate": mr_volumes.prostate, "fetal_shift": mr_volumes.fetal_shift, "mouse": mr_volumes.mouse}
+    return {"hippocampus": hippocampus.hippocampus, **volumes}
 
 
 def read_set(name: str, work: Path) -> StudySet:
