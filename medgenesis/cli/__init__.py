@@ -17,7 +17,7 @@ from medgenesis import __version__
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 
 COMMANDS = (
-    *("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval"),
+    *("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval", "transfer"),
     *("weights", "nnunet", "label-app", "demo"),
 )
 

@@ -1,9 +1,26 @@
 """The published data sets that `medgenesis datalist --dataset` reads, by name."""
 
-from medgenesis.datasets import chestxray14, luna16
+from medgenesis.datasets import (
+    chestxray14,
+    cxr_cohen,
+    cxr_hannover,
+    cxr_nih,
+    cxr_nih_more,
+    lidc_nodules,
+    luna16,
+    mr_fetal_brain,
+    mr_hippocampus,
+    mr_mouse_brain,
+    mr_us_prostate,
+)
 from medgenesis.datasets.published import PublishedDataset
 
-DATASETS: dict[str, PublishedDataset] = {module.DATASET.name: module.DATASET for module in (chestxray14, luna16)}
+_MODULES = (
+    *(chestxray14, luna16),
+    *(cxr_cohen, cxr_hannover, cxr_nih, cxr_nih_more),
+    *(lidc_nodules, mr_fetal_brain, mr_hippocampus, mr_mouse_brain, mr_us_prostate),
+)
+DATASETS: dict[str, PublishedDataset] = {module.DATASET.name: module.DATASET for module in _MODULES}
 
 
 def get_dataset(name: str) -> PublishedDataset:

@@ -1,0 +1,66 @@
+"""k nearest neighbours: the class of an image by those of the training images most like it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from medgenesis.transfer.scores import Judge, intervals
+
+
+@dataclass(frozen=True)
+class Knn:
+    """Settings.
+
+    Args:
+        k: neighbours, at most as many as there are to learn from.
+        temperature: a neighbour's vote is exp(cosine / temperature).
+        seed: of the bootstrap.
+    """
+
+    k: int = 20
+    temperature: float = 0.07
+    seed: int = 0
+
+
+def knn(
+    vectors: np.ndarray, labels: np.ndarray, sections: np.ndarray, patients: np.ndarray, settings: Knn
+) -> tuple[dict[str, dict[str, float]], np.ndarray, np.ndarray]:
+    """Vote of the nearest training and validation records, by cosine, for each test record.
+
+    Args:
+        vectors: (N, d).
+        labels: class of each, (N,).
+        sections: of each, (N,).
+        patients: whose each is, (N,).
+        settings: of the vote.
+
+    Returns:
+        Figures with intervals over patients, rows of the test records (T,), and their scores (T, classes).
+
+    Raises:
+        ValueError: k below 1, a temperature that is not above 0, or no records to learn from or to judge.
+
+    References:
+        Wu et al., Unsupervised feature learning via non-parametric instance discrimination, CVPR 2018: the vote.
+    """
+    known, test = np.flatnonzero(np.isin(sections, ("training", "validation"))), np.flatnonzero(sections == "test")
+    if settings.k < 1 or not settings.temperature > 0 or not len(known) or not len(test):
+        raise ValueError(
+            f"k, temperature: must be at least 1 and above 0, with training and test records; found {settings.k}, "
+            f"{settings.temperature}, {len(known)} and {len(test)} records. Correct them."
+        )
+    units = [_units(vectors[rows]) for rows in (known, test)]
+    search = NearestNeighbors(n_neighbors=min(settings.k, len(known)), algorithm="brute").fit(units[0])
+    distances, nearest = search.kneighbors(units[1])
+    votes = np.exp((1 - distances**2 / 2 - 1) / settings.temperature)  # of unit vectors; less 1: the best vote is 1
+    scores = np.zeros((len(test), int(labels.max()) + 1))
+    for column in range(nearest.shape[1]):
+        np.add.at(scores, (np.arange(len(test)), labels[known][nearest[:, column]]), votes[:, column])
+    scores /= scores.sum(1, keepdims=True)
+    return intervals(Judge(labels[test], scores), patients[test], seed=settings.seed), test, scores
+
+
+def _units(vectors: np.ndarray) -> np.ndarray:
+    vectors = vectors.astype(np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,177 @@
+"""Linear: how well a logistic regression on frozen features tells the class, its strength chosen on validation."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from medgenesis.data.splits import split_patients
+from medgenesis.transfer.scores import MEASURES, Judge, intervals
+
+logger = logging.getLogger(__name__)
+
+GRID = tuple(10 ** (exponent / 4 - 5) for exponent in range(45))
+"""C of the study: 45 values from 1e-5 to 1e6."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Settings of the regression.
+
+    Args:
+        grid: values of C that are tried; a single one is taken without a search.
+        metric: that chooses C, on validation: "auc", "accuracy" or "balanced_accuracy".
+        standardise: features to mean 0 and deviation 1 of those trained on; the study did not.
+        max_iter: steps of L-BFGS at most; where they do not suffice, the result says so.
+        seed: of the validation that is drawn where there is none.
+        compat: as the study: raw features, 100 steps, each C begun where the one before ended, from the largest;
+            accuracy chooses; a fifth of the training images, drawn by image, is the validation.
+    """
+
+    grid: Sequence[float] = GRID
+    metric: str = "auc"
+    standardise: bool = True
+    max_iter: int = 1000
+    seed: int = 0
+    compat: bool = False
+
+    @classmethod
+    def as_published(cls, grid: Sequence[float] = GRID) -> "Linear":
+        """With the study's settings."""
+        return cls(grid, "accuracy", False, 100, 0, True)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearResult:
+    """What was found.
+
+    Attributes:
+        figures: measures on test, with intervals over patients.
+        c: the value chosen.
+        tried: rows `c`, `score` on validation, `converged`.
+        converged: whether the last fit, on training and validation, ended before `max_iter`.
+        rows: of the test records, (T,).
+        probabilities: of the test records, (T, classes).
+    """
+
+    figures: dict[str, dict[str, float]]
+    c: float
+    tried: list[dict]
+    converged: bool
+    rows: np.ndarray
+    probabilities: np.ndarray
+
+
+def linear(
+    vectors: np.ndarray, labels: np.ndarray, sections: np.ndarray, patients: np.ndarray, settings: Linear
+) -> LinearResult:
+    """Fit on training for each C, choose on validation, fit on both, judge on test.
+
+    Args:
+        vectors: (N, d).
+        labels: class of each, (N,).
+        sections: "training", "validation" or "test" of each, (N,); without validation a fifth of the training patients
+            is drawn for it, of each class.
+        patients: whose each is, (N,).
+        settings: of the regression.
+
+    Raises:
+        ValueError: an unknown metric, values of C that are not above 0, an empty section, or one class alone.
+
+    Notes:
+        The study's published program tries the same values; at 100 steps those above about 1 are not converged.
+    """
+    if settings.metric not in MEASURES or not settings.grid or not min(settings.grid) > 0:
+        raise ValueError(
+            f"metric, grid: must be one of {', '.join(MEASURES)} and values above 0; found {settings.metric!r} and "
+            f"{list(settings.grid)[:5]}. Correct them."
+        )
+    train, valid, test = split_rows(labels, sections, patients, settings)
+    classes = int(labels.max()) + 1
+    tried: list[dict] = []
+    model = None
+    order = sorted(settings.grid, reverse=settings.compat)
+    if len(order) > 1:
+        best, c = 0.0, None
+        scale = _Scale(vectors[train], settings.standardise)
+        known, asked = scale(vectors[train]), scale(vectors[valid])
+        for value in order:
+            model = _fit(known, labels[train], value, settings, model if settings.compat else None)
+            score = Judge(labels[valid], _spread(model, asked, classes))()[settings.metric]
+            tried.append({"c": value, "score": score, "converged": bool(model.n_iter_.max() < settings.max_iter)})
+            if score > best:
+                best, c = score, value
+        if c is None:
+            raise ValueError(
+                f"grid: a value must be better than 0 on validation; found the scores "
+                f"{[round(row['score'], 3) for row in tried[:5]]} …. Use another metric, or a validation section with "
+                "all classes."
+            )
+    else:
+        c = float(order[0])
+    both = np.concatenate([train, valid])
+    scale = _Scale(vectors[both], settings.standardise)
+    model = _fit(scale(vectors[both]), labels[both], c, settings, model if settings.compat else None)
+    probabilities = _spread(model, scale(vectors[test]), classes)
+    figures = intervals(Judge(labels[test], probabilities), patients[test], seed=settings.seed)
+    converged = bool(model.n_iter_.max() < settings.max_iter)
+    if not converged:
+        logger.warning("linear: the fit at C = %g has not converged in %d steps", c, settings.max_iter)
+    return LinearResult(figures, float(c), tried, converged, test, probabilities)
+
+
+def split_rows(
+    labels: np.ndarray, sections: np.ndarray, patients: np.ndarray, settings: Linear
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of training, validation and test."""
+    train, valid, test = (np.flatnonzero(sections == name) for name in ("training", "validation", "test"))
+    if settings.compat:
+        pool = np.concatenate([train, valid])
+        shuffled = np.random.RandomState(0).permutation(len(pool))
+        cut = len(pool) // 5
+        train, valid = pool[shuffled[cut:]], pool[shuffled[:cut]]
+    elif len(train) and not len(valid):
+        owners = {str(patients[row]): int(labels[row]) for row in train[::-1]}
+        section_of = split_patients(owners, (0.8, 0.2, 0.0), settings.seed, owners)
+        held = np.array([section_of[str(patients[row])] == "validation" for row in train])
+        train, valid = train[~held], train[held]
+    if not len(test) or len(np.unique(labels[train])) < 2 or not len(valid):
+        raise ValueError(
+            f"sections: must have training records of two classes, validation and test; found {len(train)}, "
+            f"{len(valid)} and {len(test)} records. Give a list with these sections."
+        )
+    return train, valid, test
+
+
+class _Scale:
+    """Features less their mean, over their deviation, as the training has them; or as they are."""
+
+    def __init__(self, known: np.ndarray, standardise: bool) -> None:
+        known = known.astype(np.float64)
+        self.mean = known.mean(0) if standardise else np.zeros(known.shape[1])
+        deviation = known.std(0) if standardise else np.ones(known.shape[1])
+        self.deviation = np.where(deviation > 1e-12, deviation, 1.0)
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors.astype(np.float64) - self.mean) / self.deviation
+
+
+def _fit(
+    known: np.ndarray, labels: np.ndarray, c: float, settings: Linear, before: LogisticRegression | None
+) -> LogisticRegression:
+    model = before or LogisticRegression(max_iter=settings.max_iter, tol=1e-4, warm_start=settings.compat)
+    model.set_params(C=c)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the result
+        return model.fit(known, labels)
+
+
+def _spread(model: LogisticRegression, vectors: np.ndarray, classes: int) -> np.ndarray:
+    """Probabilities (N, classes); 0 for a class that the training has not."""
+    found = np.zeros((len(vectors), classes))
+    found[:, model.classes_] = model.predict_proba(vectors)
+    return found

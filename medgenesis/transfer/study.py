@@ -1,0 +1,138 @@
+"""The study's questions on classes: encoders times data sets, features once, results side by side."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medgenesis.storage.tables import write_table
+from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.features import Features, study_features
+from medgenesis.transfer.geometry import Geometry
+from medgenesis.transfer.protocols.few_shot import FewShot, few_shot, weighted_accuracy
+from medgenesis.transfer.protocols.knn import Knn, knn
+from medgenesis.transfer.protocols.linear import Linear, linear
+from medgenesis.transfer.results import load_arrays, load_results, save_result
+from medgenesis.transfer.scores import Judge, paired_difference
+from medgenesis.transfer.study_set import StudySet
+
+logger = logging.getLogger(__name__)
+
+PAIRS = "comparisons.csv"
+Settings = FewShot | Linear | Knn
+Answer = tuple[dict[str, dict[str, float]], dict[str, np.ndarray], dict[str, Any]]  # figures, by record, more
+
+
+def ask(
+    encoder: Encoder,
+    study_set: StudySet,
+    settings: Settings,
+    folder: str | Path,
+    *,
+    intensity: Any = None,
+    batch_size: int = 32,
+    compat: bool = False,
+) -> dict[str, Any]:
+    """Ask one encoder one question on one data set, and keep the result.
+
+    Args:
+        encoder: frozen.
+        study_set: with classes.
+        settings: `FewShot`, `Linear` or `Knn`; they say which question.
+        folder: of the study: features, results, tables.
+        intensity: see `ImageReading`.
+        batch_size: inputs at a time.
+        compat: the study's geometry of this question, of 2D encoders; its own settings are those of `settings`.
+
+    Returns:
+        The result, as `load_results` gives it.
+    """
+    question, answer = _QUESTIONS[type(settings)]
+    if compat and question == "few-shot" and encoder.dims == 2:
+        encoder = replace(encoder, geometry=Geometry("episode"))
+    found = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
+    figures, arrays, more = answer(found, study_set, settings)
+    told = {
+        "name": encoder.name,
+        **encoder.told,
+        **{key: value for key, value in found.told.items() if "data" not in key},
+    }
+    arrays = {"patients": study_set.patients, **arrays}
+    path = save_result(
+        folder, question, told, study_set.told(), asdict(settings), figures, arrays, compat=compat, **more
+    )
+    said = ", ".join(f"{name} {figure['value']:.4f}" for name, figure in figures.items())
+    logger.info("%s, %s on %s: %s", question, encoder.name, study_set.name, said)
+    return next(one for one in load_results(folder, question) if one["path"] == path)
+
+
+def compare(
+    results: Sequence[Mapping[str, Any]], folder: str | Path, *, draws: int = 1000, seed: int = 0
+) -> list[dict]:
+    """Paired tests between all encoders of a question and a data set, written to `comparisons.csv`.
+
+    Args:
+        results: of several encoders; only those of one question, data set and settings are compared with each other.
+        folder: of the study.
+        draws: of the bootstrap over patients.
+        seed: of the draws.
+
+    Returns:
+        The rows: `question`, `dataset`, `one`, `other`, `measure`, `difference`, `low`, `high`, `p` (two-sided, not
+        corrected for their number).
+    """
+    rows = []
+    for one, other in combinations(results, 2):
+        alike = all(one[key] == other[key] for key in ("question", "dataset", "settings", "compat"))
+        if not alike or one["encoder"]["name"] == other["encoder"]["name"]:
+            continue
+        arrays, judges = [], []
+        for result in (one, other):
+            arrays.append(load_arrays(result))
+            judges.append(_judge(result["question"], arrays[-1]))
+        patients = arrays[0]["patients"][arrays[0]["rows"]]
+        for measure, figure in paired_difference(*judges, patients, draws=draws, seed=seed).items():
+            names = {"one": one["encoder"]["name"], "other": other["encoder"]["name"]}
+            row = {"question": one["question"], "dataset": one["dataset"]["dataset"], **names, "measure": measure}
+            rows.append({**row, "difference": figure["value"], **{key: figure[key] for key in ("low", "high", "p")}})
+    columns = ("question", "dataset", "one", "other", "measure", "difference", "low", "high", "p")
+    write_table(Path(folder) / PAIRS, rows, columns)
+    return rows
+
+
+def _judge(question: str, arrays: Mapping[str, np.ndarray]) -> Callable:
+    if question == "few-shot":
+        used = arrays["rows"]
+        return weighted_accuracy(arrays["correct"][used], arrays["asked"][used])
+    return Judge(arrays["truth"], arrays["scores"])
+
+
+def _few_shot(found: Features, study_set: StudySet, settings: FewShot) -> Answer:
+    result = few_shot(found.vectors, study_set.labels, study_set.patients, settings)
+    arrays = {"correct": result.correct, "asked": result.asked, "rows": np.flatnonzero(result.asked)}
+    left_out = [study_set.class_names[label] for label in result.left_out]
+    if left_out:
+        logger.warning("%s: classes left out, too small: %s", study_set.name, ", ".join(left_out))
+    return result.figures, {**arrays, "accuracies": result.accuracies}, {"classes left out": left_out}
+
+
+def _linear(found: Features, study_set: StudySet, settings: Linear) -> Answer:
+    result = linear(found.vectors, study_set.labels, study_set.sections, study_set.patients, settings)
+    arrays = {"rows": result.rows, "truth": study_set.labels[result.rows], "scores": result.probabilities}
+    return result.figures, arrays, {"C": result.c, "converged": result.converged, "tried": result.tried}
+
+
+def _knn(found: Features, study_set: StudySet, settings: Knn) -> Answer:
+    figures, rows, scores = knn(found.vectors, study_set.labels, study_set.sections, study_set.patients, settings)
+    return figures, {"rows": rows, "truth": study_set.labels[rows], "scores": scores}, {}
+
+
+_QUESTIONS: dict[type, tuple[str, Callable[..., Answer]]] = {
+    FewShot: ("few-shot", _few_shot),
+    Linear: ("linear", _linear),
+    Knn: ("knn", _knn),
+}

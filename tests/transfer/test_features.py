@@ -1,0 +1,92 @@
+"""Features computed once: the right ones, kept, and never stale."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers.study_sets import ColumnMeans, column_encoder, write_images
+from torch import nn
+
+from medgenesis.errors import VolumeError
+from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.features import ImageReading, study_features
+from medgenesis.transfer.study_set import open_study_set
+
+
+@pytest.fixture
+def study_set(tmp_path):
+    return open_study_set(str(write_images(tmp_path)), tmp_path)
+
+
+def test_they_are_those_of_each_image_alone_whatever_the_batch(study_set, tmp_path):
+    encoder = column_encoder()
+    found = study_features(encoder, study_set, tmp_path / "f", batch_size=5).vectors
+    read = ImageReading(encoder)
+    for row, record in enumerate(study_set.records):
+        assert np.allclose(found[row], ColumnMeans()(encoder.prepared(read(record), "a")).mean(0))
+    assert isinstance(found, np.memmap) and found.dtype == np.float32 and len(found) == 24
+
+
+def test_they_are_computed_once_and_anew_where_anything_differs(study_set, tmp_path):
+    calls = []
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, batch):
+            calls.append(len(batch))
+            return batch.flatten(1)[:, :4] * self.weight
+
+    network = Counting()
+
+    def computed(**changed):
+        before = len(calls)
+        encoder = Encoder("e", network, 2, 1, changed.pop("size", (16, 16)), **changed)
+        study_features(encoder, study_set, tmp_path / "f")
+        return len(calls) > before
+
+    assert computed() and not computed()
+    assert computed(size=(8, 8)) and not computed(size=(8, 8))
+    with torch.no_grad():
+        network.weight += 1
+    assert computed() and not computed()
+    image = study_set.records[0]["image"]
+    os.utime(image, (1, 1))
+    del study_set.__dict__["fingerprint"]  # as in another process
+    assert computed()
+
+
+def test_features_that_are_not_finite_name_the_image(study_set, tmp_path):
+    encoder = column_encoder(network=lambda batch: torch.full((len(batch), 2), float("nan")))
+    with pytest.raises(VolumeError, match=r"p\d+\.png: its features must be finite"):
+        study_features(encoder, study_set, tmp_path / "f")
+    assert not list((tmp_path / "f").glob("*.npy"))
+
+
+def test_an_encoder_that_gives_no_vectors_is_refused(study_set, tmp_path):
+    encoder = column_encoder(network=lambda batch: batch.mean())
+    with pytest.raises((ValueError, IndexError), match="must give features"):
+        study_features(encoder, study_set, tmp_path / "f")
+
+
+def test_a_network_is_in_evaluation_mode(study_set, tmp_path):
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten()).train()
+    encoder = Encoder("norm", network, 2, 1, (8, 8))
+    study_features(encoder, study_set, tmp_path / "f")
+    assert not network.training and network[0].num_batches_tracked == 0
+
+
+def test_intensities_that_nothing_tells_are_asked_for(tmp_path):
+    listed = write_images(tmp_path)
+    content = json.loads(listed.read_text())
+    for record in content["training"]:
+        del record["intensity"]
+    listed.write_text(json.dumps(content))
+    study_set = open_study_set(str(listed), tmp_path)
+    with pytest.raises(VolumeError, match="its intensities must be known"):
+        study_features(column_encoder(), study_set, tmp_path / "f")
+    assert len(study_features(column_encoder(), study_set, tmp_path / "f", intensity="xray").vectors) == 24

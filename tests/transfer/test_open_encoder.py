@@ -1,0 +1,115 @@
+"""Encoders by their names: bundles, files, functions, controls, untrained ones."""
+
+import sys
+import types
+
+import pytest
+import torch
+
+from medgenesis import bundles
+from medgenesis.errors import CheckpointError, DatalistError
+from medgenesis.networks import ResNet25D, UNet3D
+from medgenesis.networks.input_normalisation import IMAGENET_MEAN, IMAGENET_STD
+from medgenesis.transfer.controls import control, hand_made, raw_intensities
+from medgenesis.transfer.open_encoder import open_encoder
+
+
+@pytest.fixture
+def resnet(tmp_path):
+    """A ResNet-18 under torchvision's keys, with its classifier, as MoCo-CXR or torchvision might write it."""
+    torch.manual_seed(1)
+    weights = ResNet25D("resnet18").state_dict()
+    torch.save({**weights, "fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}, tmp_path / "some.pth")
+    return tmp_path / "some.pth"
+
+
+def test_a_published_file_brings_its_own_normalisation(resnet):
+    plain = ResNet25D("resnet18").eval()
+    plain.load_state_dict({k: v for k, v in torch.load(resnet).items() if not k.startswith("fc.")})
+    batch = torch.rand(2, 3, 64, 64)
+    mean, deviation = (torch.tensor(three)[:, None, None] for three in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        expected = {"supervised-r18": plain((batch - mean) / deviation), "other": plain(batch)}
+    for entry, vectors in expected.items():
+        encoder = open_encoder(f"mine={resnet}#{entry}")
+        assert (encoder.name, encoder.dims, encoder.channels, encoder.size) == ("mine", 2, 3, (224, 224))
+        assert torch.allclose(encoder.embed(batch), vectors, atol=1e-5)
+        assert encoder.told["file"] == "some.pth" and str(resnet.parent) not in str(encoder.told)
+
+
+def test_a_3d_file_of_ours_and_its_untrained_control(tmp_path):
+    torch.manual_seed(3)
+    network = UNet3D(width=4)
+    torch.save(network.state_dict(), tmp_path / "own.pt")
+    batch = torch.rand(1, 1, 16, 16, 16)
+    encoder = open_encoder(str(tmp_path / "own.pt"))
+    with torch.no_grad():
+        expected = network.eval().encoder(batch)
+    assert encoder.dims == 3 and encoder.name == "own"
+    assert all(torch.equal(a, b) for a, b in zip(encoder.levels(batch), expected, strict=True))
+    assert torch.allclose(encoder.embed(batch), expected[-1].mean((2, 3, 4)), atol=1e-6)
+    one, same, other = (open_encoder(f"random:{tmp_path / 'own.pt'}", seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(one.embed(batch), same.embed(batch)) and one.fingerprint == same.fingerprint
+    assert not torch.allclose(one.embed(batch), other.embed(batch)) and other.fingerprint != one.fingerprint
+    assert not torch.allclose(one.embed(batch), encoder.embed(batch))
+    assert one.name == "random:own" and one.told["untrained, seed"] == 0
+
+
+def test_a_bundle_gives_the_encoder_and_settings_of_its_task_embed(tmp_path):
+    folder = bundles.copy("models_genesis_ct", tmp_path / "mine")
+    encoder = open_encoder(str(folder))  # the weights of the phantom
+    assert encoder.name == "mine" and encoder.dims == 3 and encoder.intensity == "ct"
+    assert encoder.told["weights"] == "phantom_demo_pretrained.pt"
+    assert encoder.embed(torch.rand(1, 1, *encoder.size)).ndim == 2
+    with pytest.raises(CheckpointError, match="must be the weights of the bundle; found no file"):
+        open_encoder("adam_cxr")
+    untrained = open_encoder("random:adam_cxr")
+    assert (untrained.dims, untrained.channels, untrained.size) == (2, 3, (224, 224))
+
+
+def test_a_function_of_ones_own(monkeypatch):
+    def embed(batch):
+        return batch.flatten(1)[:, :7]
+
+    def embed_without_dims(batch):
+        return batch
+
+    embed.dims, embed.size = 2, (16, 16)
+
+    class Network(torch.nn.Module):
+        dims, size, channels = 3, (8, 8, 8), 1
+
+        def forward(self, batch):
+            return [batch, batch[:, :, ::2]]
+
+    module = types.ModuleType("mine_of_the_test")
+    module.embed, module.Network, module.plain = embed, Network, embed_without_dims
+    monkeypatch.setitem(sys.modules, "mine_of_the_test", module)
+    assert open_encoder("mine_of_the_test:embed").embed(torch.rand(2, 3, 16, 16)).shape == (2, 7)
+    assert len(open_encoder("a=mine_of_the_test:Network").levels(torch.rand(1, 1, 8, 8, 8))) == 2
+    with pytest.raises(ValueError, match="must say by an attribute `dims`"):
+        open_encoder("mine_of_the_test:plain")
+    with pytest.raises(ValueError, match="must name a function or class that Python can import"):
+        open_encoder("mine_of_the_test:absent")
+
+
+def test_controls_are_what_they_say():
+    batch = torch.rand(2, 1, 28, 28)
+    assert torch.equal(raw_intensities(batch), batch.flatten(1))
+    image = torch.zeros(1, 1, 10, 20)
+    image[..., 4, 5] = 1
+    found = hand_made(image)[0]
+    assert found[:32].tolist() == pytest.approx([199 / 200, *[0] * 30, 1 / 200])
+    assert found[32] == pytest.approx(1 / 200) and found[33:35].exp().tolist() == pytest.approx([10, 20])
+    assert found[35:37].tolist() == pytest.approx([4 / 9, 5 / 19]) and found[37:].tolist() == pytest.approx(
+        [0, 0], abs=1e-3
+    )
+    table = control("table")
+    assert table.of_record({"numbers": {"b": 2, "a": 1}}).tolist() == [[1, 2]]
+    with pytest.raises(DatalistError, match="^x: its record must have `numbers`"):
+        table.of_record({"image": "x"})
+
+
+def test_nothing_of_that_name_is_refused():
+    with pytest.raises(ValueError, match="^encoder: must be a bundle .* found 'nothing'"):
+        open_encoder("nothing")

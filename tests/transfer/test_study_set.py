@@ -1,0 +1,83 @@
+"""Data sets by their names."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from helpers.study_sets import write_images
+from PIL import Image
+
+from medgenesis.errors import DatalistError
+from medgenesis.transfer.controls import control
+from medgenesis.transfer.features import ImageReading
+from medgenesis.transfer.study_set import open_study_set
+
+
+def test_a_list_without_test_section_is_split_by_patient(tmp_path):
+    study_set = open_study_set(str(write_images(tmp_path, per_class=20)), tmp_path)
+    assert study_set.labels.tolist().count(1) == 20 and study_set.split.startswith("patient")
+    by_section = {
+        name: set(study_set.patients[study_set.sections == name]) for name in ("training", "validation", "test")
+    }
+    assert all(by_section.values()) and sum(map(len, by_section.values())) == 40
+    told = study_set.told()
+    assert told["images by section and class"]["test"] == [4, 4] and "p000" not in json.dumps(told)
+
+
+def test_the_sections_of_a_list_are_kept_and_records_without_class_are_counted(tmp_path, caplog):
+    content = json.loads(write_images(tmp_path).read_text())
+    records = content.pop("training")
+    del records[0]["class"]
+    content |= {"training": records[:12], "test": records[12:]}
+    (tmp_path / "cut.json").write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING):
+        study_set = open_study_set(str(tmp_path / "cut.json"), tmp_path)
+    assert (study_set.sections == "test").sum() == 12 and len(study_set.records) == 23 and study_set.split == "list"
+    assert "1 of 24 images have no class" in caplog.text
+
+
+def test_a_folder_with_a_folder_for_each_class(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "scans" / label).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(tmp_path / "scans" / label / f"{label}{number}.png")
+    study_set = open_study_set(str(tmp_path / "scans"), tmp_path)
+    assert study_set.class_names == ("a", "b") and len(study_set.records) == 10
+
+
+@pytest.mark.parametrize("shape, dims", [((9, 9), 2), ((9, 9, 3), 2), ((6, 7, 8), 3)])
+def test_medmnist_files_are_unpacked_without_loss(tmp_path, shape, dims):
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 6), ("val", 2), ("test", 4)):
+        arrays[f"{part}_images"] = generator.integers(0, 255, (count, *shape), dtype=np.uint8)
+        arrays[f"{part}_labels"] = (np.arange(count) % 2)[:, None].astype(np.uint8)
+    np.savez(tmp_path / "some.npz", **arrays)
+    study_set = open_study_set(str(tmp_path / "some.npz"), tmp_path / "out")
+    assert study_set.sections.tolist().count("test") == 4 and study_set.labels[:4].tolist() == [0, 1, 0, 1]
+    image = ImageReading(control("pixels"))(study_set.records[3])
+    expected = arrays["train_images"][3].astype(float)
+    expected /= arrays["train_images"].max() if dims == 3 else 255
+    if dims == 2:
+        expected = np.moveaxis(expected.swapaxes(0, 1), -1, 0) if len(shape) == 3 else expected.T[None]
+    else:
+        expected = expected[None]
+    assert np.allclose(np.asarray(image), expected, atol=1e-6)
+    assert open_study_set(str(tmp_path / "some.npz"), tmp_path / "out").fingerprint == study_set.fingerprint
+
+
+def test_what_cannot_be_asked_is_refused(tmp_path):
+    with pytest.raises(DatalistError, match="^dataset: must be a list"):
+        open_study_set("nothing", tmp_path)
+    listed = write_images(tmp_path, classes=1)
+    with pytest.raises(DatalistError, match="must have two classes or more"):
+        open_study_set(str(listed), tmp_path)
+    content = json.loads(listed.read_text())
+    content["training"] = [{"image": record["image"], "classes": [0, 1]} for record in content["training"]]
+    listed.write_text(json.dumps(content))
+    with pytest.raises(DatalistError, match=r"must have a `class`; found findings \(`classes`\)"):
+        open_study_set(str(listed), tmp_path)
+    np.savez(tmp_path / "odd.npz", train_images=np.zeros((2, 5, 5), np.uint8), train_labels=np.zeros((2, 14)))
+    with pytest.raises(DatalistError, match="must have uint8 images and one label each"):
+        open_study_set(str(tmp_path / "odd.npz"), tmp_path)
