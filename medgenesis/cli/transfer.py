@@ -21,7 +21,9 @@ EXAMPLE = "medgenesis transfer linear --encoder my_model pixels --dataset my_lab
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION", title="questions")
+    questions = parser.add_subparsers(
+        dest="question", required=True, metavar="QUESTION", title="questions", help="what to ask"
+    )
     one = questions.add_parser("few-shot", help="nearest mean of a few labelled images, many episodes")
     one.add_argument("--ways", type=int, metavar="N", help="classes an episode (default: all, at most 5)")
     one.add_argument("--shots", type=int, default=5, metavar="N", help="labelled images a class (default 5)")

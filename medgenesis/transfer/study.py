@@ -54,6 +54,8 @@ def ask(
     question, answer = _QUESTIONS[type(settings)]
     if compat and question == "few-shot" and encoder.dims == 2:
         encoder = replace(encoder, geometry=Geometry("episode"))
+    if isinstance(settings, Knn) and encoder.told.get("control") in ("handmade", "table"):
+        settings = replace(settings, distance="standardised")
     found = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
     figures, arrays, more = answer(found, study_set, settings)
     told = {
@@ -87,7 +89,8 @@ def compare(
     """
     rows = []
     for one, other in combinations(results, 2):
-        alike = all(one[key] == other[key] for key in ("question", "dataset", "settings", "compat"))
+        alike = all(one[key] == other[key] for key in ("question", "dataset", "compat"))
+        alike = alike and {**one["settings"], "distance": None} == {**other["settings"], "distance": None}
         if not alike or one["encoder"]["name"] == other["encoder"]["name"]:
             continue
         arrays, judges = [], []

@@ -15,11 +15,14 @@ class Knn:
     Args:
         k: neighbours, at most as many as there are to learn from.
         temperature: a neighbour's vote is exp(cosine / temperature).
+        distance: "cosine"; or "standardised": Euclidean, of features with the mean 0 and deviation 1 that those learnt
+            from have, and all neighbours vote alike. For a few numbers of different units a cosine means nothing.
         seed: of the bootstrap.
     """
 
     k: int = 20
     temperature: float = 0.07
+    distance: str = "cosine"
     seed: int = 0
 
 
@@ -39,7 +42,8 @@ def knn(
         Figures with intervals over patients, rows of the test records (T,), and their scores (T, classes).
 
     Raises:
-        ValueError: k below 1, a temperature that is not above 0, or no records to learn from or to judge.
+        ValueError: k below 1, a temperature that is not above 0, another distance, or no records to learn
+            from or to judge.
 
     References:
         Wu et al., Unsupervised feature learning via non-parametric instance discrimination, CVPR 2018: the vote.
@@ -50,15 +54,26 @@ def knn(
             f"k, temperature: must be at least 1 and above 0, with training and test records; found {settings.k}, "
             f"{settings.temperature}, {len(known)} and {len(test)} records. Correct them."
         )
-    units = [_units(vectors[rows]) for rows in (known, test)]
-    search = NearestNeighbors(n_neighbors=min(settings.k, len(known)), algorithm="brute").fit(units[0])
-    distances, nearest = search.kneighbors(units[1])
-    votes = np.exp((1 - distances**2 / 2 - 1) / settings.temperature)  # of unit vectors; less 1: the best vote is 1
+    if settings.distance not in ("cosine", "standardised"):
+        raise ValueError(f"distance: must be cosine or standardised; found {settings.distance!r}. Choose one of them.")
+    by_cosine = settings.distance == "cosine"
+    scaled = [_units(vectors[rows]) for rows in (known, test)] if by_cosine else _standardised(vectors, known, test)
+    search = NearestNeighbors(n_neighbors=min(settings.k, len(known)), algorithm="brute").fit(scaled[0])
+    distances, nearest = search.kneighbors(scaled[1])
+    # of unit vectors the cosine is 1 - distance² / 2; less 1, for the best vote to be 1
+    votes = np.exp(-(distances**2) / 2 / settings.temperature) if by_cosine else np.ones_like(distances)
     scores = np.zeros((len(test), int(labels.max()) + 1))
     for column in range(nearest.shape[1]):
         np.add.at(scores, (np.arange(len(test)), labels[known][nearest[:, column]]), votes[:, column])
     scores /= scores.sum(1, keepdims=True)
     return intervals(Judge(labels[test], scores), patients[test], seed=settings.seed), test, scores
+
+
+def _standardised(vectors: np.ndarray, known: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
+    own = vectors[known].astype(np.float64)
+    deviation = own.std(0)
+    deviation = np.where(deviation > 1e-12, deviation, 1.0)
+    return [(own - own.mean(0)) / deviation, (vectors[test].astype(np.float64) - own.mean(0)) / deviation]
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:

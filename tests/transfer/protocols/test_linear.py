@@ -84,6 +84,15 @@ def test_what_cannot_be_fitted_is_refused():
         knn(vectors, labels, sections, patients, Knn(k=0))
 
 
+def test_a_single_number_is_compared_by_distance():
+    numbers = np.array([1.0, 2, 11, 12, 1.5, 11.5])[:, None]
+    sections = np.array(["training"] * 4 + ["test"] * 2)
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    for scale in (1, 1000):
+        figures, _, scores = knn(scale * numbers, labels, sections, np.arange(6), Knn(k=2, distance="standardised"))
+        assert figures["auc"]["value"] == 1 and scores.tolist() == [[1, 0], [0, 1]]
+
+
 def test_neighbours_vote_by_their_cosine():
     known = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0], [0.6, 0.8]], float)
     labels = np.array([0, 0, 1, 1, 0])
