@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medgenesis.transfer.protocols.propagation import Propagation
     from medgenesis.transfer.study import Settings
 
-HELP = "ask encoders how well they transfer: few-shot, linear, knn"
+HELP = "ask encoders how well they transfer, with controls and a report"
 EXAMPLE = "medgenesis transfer linear --encoder my_model pixels --dataset my_labels.json --out study"
 
 
@@ -38,6 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = questions.add_parser("knn", help="vote of the k nearest training images")
     one.add_argument("--k", type=int, default=20, metavar="N", help="default 20")
     _common(one)
+    one = questions.add_parser("propagate", help="labels of a few images, by dense features, onto all others")
+    one.add_argument("--shots", type=int, default=1, metavar="K", help="labelled patients (default 1)")
+    one.add_argument("--draws", type=int, default=3, metavar="N", help="of those patients (default 3)")
+    one.add_argument("--method", default="linear", choices=("nearest", "linear"), help="default: linear")
+    one.add_argument("--stride", type=int, default=2, metavar="N", help="voxels from place to place (default 2)")
+    one.add_argument("--cases", type=int, metavar="N", help="test cases at most (default: all)")
+    _common(one)
+    one = questions.add_parser("report", help="one page of all results of a study")
+    one.add_argument("--out", required=True, metavar="OUT", help="folder of the study; report.html is written there")
+    one.add_argument("--title", default="Transfer study", help="of the page")
+    _always(one)
 
 
 def _common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
@@ -53,24 +65,42 @@ def _common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
     parser.add_argument("--tensors-only", action="store_true", help="of a pickle with foreign objects (BYOL's)")
     if compat:
         parser.add_argument("--compat", action="store_true", help=f"as the published study: {compat}")
+    _always(parser)
+
+
+def _always(parser: argparse.ArgumentParser) -> None:
+    """What every command has, also behind the question."""
     parser.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS)
     parser.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> str:
-    """Ask every encoder on every data set, and return the tables."""
+    """Ask every encoder on every data set, and return the tables; or write the page."""
+    if args.question == "report":
+        from medgenesis.transfer.study_report import write_study_report
+
+        return f"written: {write_study_report(args.out, args.title)}"
+    return _asked(args)
+
+
+def _asked(args: argparse.Namespace) -> str:
     from medgenesis.report import text_table
+    from medgenesis.transfer.ask_propagation import ask_propagation
     from medgenesis.transfer.study import ask, compare
     from medgenesis.transfer.study_set import open_study_set
 
-    compat = getattr(args, "compat", False)
+    by_class = args.question != "propagate"
     settings, encoders = _SETTINGS[args.question](args), opened(args)
     results, rows = [], []
     for named in args.dataset:
-        study_set = open_study_set(named, args.out, seed=args.seed)
+        study_set = open_study_set(named, args.out, seed=args.seed, labelled=by_class)
         for encoder in encoders:
-            options = {"intensity": args.intensity, "batch_size": args.batch_size, "compat": compat}
-            results.append(ask(encoder, study_set, settings, args.out, **options))
+            if by_class:
+                options = {"batch_size": args.batch_size, "compat": getattr(args, "compat", False)}
+                result = ask(encoder, study_set, settings, args.out, intensity=args.intensity, **options)
+            else:
+                result = ask_propagation(encoder, study_set, settings, args.out, intensity=args.intensity)
+            results.append(result)
             figures = {name: _said(figure) for name, figure in results[-1]["figures"].items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **figures})
     tables = [text_table(list(rows[0]), [list(row.values()) for row in rows])]
@@ -145,10 +175,17 @@ def _knn(args: argparse.Namespace) -> "Settings":
     return Knn(args.k, seed=args.seed)
 
 
-_SETTINGS: dict[str, Callable[[argparse.Namespace], "Settings"]] = {
+def _propagation(args: argparse.Namespace) -> "Propagation":
+    from medgenesis.transfer.protocols.propagation import Propagation
+
+    return Propagation(args.shots, args.draws, args.method, args.stride, cases=args.cases, seed=args.seed)
+
+
+_SETTINGS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "few-shot": _few_shot,
     "linear": _linear,
     "knn": _knn,
+    "propagate": _propagation,
 }
 
 

@@ -42,7 +42,7 @@ def line_chart(curves: Curves, x_label: str, y_label: str, alt: str, log_y: bool
     lines = [_curve(p, across, up, index) for index, p in enumerate(points.values())]
     axes = _axes(x_ticks, y_ticks, across, up, escape(x_label), escape(y_label))
     chart = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
-    return "\n".join([chart, *axes, *lines, "</svg>", _legend(list(points))])
+    return "\n".join([chart, *axes, *lines, "</svg>", legend(list(points))])
 
 
 def _points(name: str, x: Sequence[float], y: Sequence[float], log_y: bool) -> np.ndarray:
@@ -74,12 +74,13 @@ def _scale(
     return lambda value: pixels[0] + (convert(value) - low) / (high - low) * (pixels[1] - pixels[0])
 
 
-def _stroke(index: int) -> str:
+def stroke(index: int) -> str:
+    """Colour and dashes of the line of that number, as attributes."""
     return f'class="s{index % COLOURS}" stroke-dasharray="{DASHES[index % len(DASHES)]}"'
 
 
 def _curve(points: np.ndarray, across: Callable, up: Callable, index: int) -> str:
-    parts = [f"<g {_stroke(index)}>"]
+    parts = [f"<g {stroke(index)}>"]
     for finite, run in groupby(points, key=lambda point: bool(np.isfinite(point).all())):
         run = [(float(across(x)), float(up(y))) for x, y in run] if finite else []
         if len(run) > 1:
@@ -105,10 +106,10 @@ def _axes(
     yield f'<text x="4" y="14">{y_label}</text>'
 
 
-def _legend(names: list[str]) -> str:
+def legend(names: list[str]) -> str:
     """Beside the drawing, not in it, so that many or long names wrap."""
     items = [
-        f'<li><svg class="swatch" viewBox="0 0 34 10" aria-hidden="true"><g {_stroke(index)}>'
+        f'<li><svg class="swatch" viewBox="0 0 34 10" aria-hidden="true"><g {stroke(index)}>'
         f'<line x1="1" x2="33" y1="5" y2="5"/></g></svg>{escape(name)}</li>'
         for index, name in enumerate(names)
     ]

@@ -110,6 +110,15 @@ class Report:
         chart = line_chart(curves, x_label, y_label, alt, log_y)
         return self._add(f'<figure class="curves">{chart}<figcaption>{escape(caption)}</figcaption></figure>')
 
+    def figure(self, chart: str, caption: str) -> "Report":
+        """Add a chart of `medgenesis.report.plots`, which is HTML already.
+
+        Args:
+            chart: as `radar_chart` or `scatter_chart` give it.
+            caption: what it shows.
+        """
+        return self._add(f'<figure class="curves">{chart}<figcaption>{escape(caption)}</figcaption></figure>')
+
     def render(self) -> str:
         """Return the page."""
         title, subtitle = escape(self.title), escape(self.subtitle)

@@ -89,7 +89,7 @@ def compare(
     """
     rows = []
     for one, other in combinations(results, 2):
-        alike = all(one[key] == other[key] for key in ("question", "dataset", "compat"))
+        alike = all(one.get(key) == other.get(key) for key in ("question", "dataset", "compat"))
         alike = alike and {**one["settings"], "distance": None} == {**other["settings"], "distance": None}
         if not alike or one["encoder"]["name"] == other["encoder"]["name"]:
             continue
@@ -111,7 +111,16 @@ def _judge(question: str, arrays: Mapping[str, np.ndarray]) -> Callable:
     if question == "few-shot":
         used = arrays["rows"]
         return weighted_accuracy(arrays["correct"][used], arrays["asked"][used])
+    if question == "propagate":
+        return _mean_dice(arrays["values"])
     return Judge(arrays["truth"], arrays["scores"])
+
+
+def _mean_dice(values: np.ndarray) -> Callable:
+    def judge(weights: np.ndarray | None = None) -> dict[str, float]:
+        return {"dice": float(np.average(values, weights=weights))}
+
+    return judge
 
 
 def _few_shot(found: Features, study_set: StudySet, settings: FewShot) -> Answer:

@@ -1,0 +1,209 @@
+"""The page of a transfer study: all results side by side, with intervals, paired tests and the published numbers."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr
+
+from medgenesis.errors import DatalistError
+from medgenesis.report import Report
+from medgenesis.report.plots import radar_chart, scatter_chart
+from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
+from medgenesis.transfer.results import load_results
+from medgenesis.transfer.study import compare
+
+logger = logging.getLogger(__name__)
+
+QUESTIONS = ("few-shot", "linear", "knn", "propagate")
+_MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "propagate": "dice"}
+_SETTINGS_SHOWN = 12  # of a run, in words
+
+Result = Mapping[str, Any]
+
+
+def write_study_report(folder: str | Path, title: str = "Transfer study") -> Path:
+    """Write `report.html` of all results in a folder, whole or not at all, and return its path.
+
+    Args:
+        folder: of the study.
+        title: of the page.
+
+    Raises:
+        DatalistError: there are no results.
+    """
+    folder = Path(folder)
+    results = load_results(folder)
+    if not results:
+        raise DatalistError(
+            f"{folder}: must hold results; found none. Ask a question first: medgenesis transfer linear."
+        )
+    report = Report(title, "Research software: not for diagnosis or treatment.")
+    pairs = compare(results, folder)
+    for question in (one for one in QUESTIONS if any(result["question"] == one for result in results)):
+        own = [result for result in results if result["question"] == question]
+        report.heading(question)
+        _figures(report, question, own)
+        _radar(report, question, own)
+        _pairs(report, [pair for pair in pairs if pair["question"] == question and pair["measure"] == _MAIN[question]])
+        for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in own):
+            _published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
+    _between_questions(report, results)
+    _data_sets(report, results)
+    _encoders(report, results)
+    return report.write(folder / "report.html")
+
+
+def correlation(points: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """Pearson's r and its two-sided p of named points; NaN for fewer than three, or where one side is constant."""
+    table = np.array(list(points.values())).reshape(-1, 2)
+    if len(table) < 3 or min(np.ptp(table, axis=0)) == 0:
+        return float("nan"), float("nan")
+    found = pearsonr(table[:, 0], table[:, 1])
+    return float(found.statistic), float(found.pvalue)
+
+
+def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
+    measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
+    rows = []
+    for result in sorted(results, key=lambda one: (one["dataset"]["dataset"], -_main(one))):
+        figures = [_in_brackets(result["figures"].get(name)) for name in measures]
+        settings = _settings(result, results)
+        rows.append((result["encoder"]["name"], result["dataset"]["dataset"], *figures, settings))
+    note = "Intervals are 95 %: of a bootstrap over patients."
+    if question == "few-shot":
+        note += " Those of episode_accuracy and auc are ± 1.96 sd / sqrt(episodes), as the study has them."
+    if question == "propagate":
+        note += " same_place_dice is of the answer that looks at no image: the mean of the labelled label maps."
+    report.table(("encoder", "data set", *measures, "settings"), rows, note)
+
+
+def _settings(result: Result, among: Sequence[Result]) -> str:
+    """The settings in which results of a question differ; of the first of all, those that count."""
+    said = {"compat": result.get("compat"), **result["settings"]}
+    differing = {
+        name: value
+        for name, value in said.items()
+        if any({"compat": one.get("compat"), **one["settings"]}.get(name) != value for one in among)
+    }
+    if "C" in result:
+        differing["C"] = f"{result['C']:.4g}" + ("" if result.get("converged", True) else ", not converged")
+    return ", ".join(f"{name} {value}" for name, value in list(differing.items())[:_SETTINGS_SHOWN])
+
+
+def _radar(report: Report, question: str, results: Sequence[Result]) -> None:
+    values: dict[str, dict[str, float]] = {}
+    for result in results:
+        values.setdefault(result["encoder"]["name"], {})[result["dataset"]["dataset"]] = _main(result)
+    if len({axis for one in values.values() for axis in one}) < 3:
+        return
+    every = [value for one in values.values() for value in one.values() if np.isfinite(value)]
+    low = min(0.0 if question == "propagate" else 0.5, *every)
+    caption = f"{_MAIN[question]}; the middle is {low:.2f}, the rim 1."
+    report.figure(radar_chart(values, f"{question}: {caption}", low, 1.0), caption)
+
+
+def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            pair["one"],
+            pair["other"],
+            pair["dataset"],
+            _in_brackets({**pair, "value": pair["difference"]}),
+            f"{pair['p']:.3f}",
+        )
+        for pair in pairs
+    ]
+    if rows:
+        note = (
+            "Difference of the first to the second on the same patients; p is two-sided, not corrected for the pairs."
+        )
+        report.table(("encoder", "less", "data set", pairs[0]["measure"], "p"), rows, note)
+
+
+def _published(report: Report, question: str, dataset: str, results: Sequence[Result]) -> None:
+    """The study's numbers, and where it is of the study the encoder of ours beside each."""
+    known: Mapping[str, Any] = {}
+    if question == "few-shot":
+        known = published_few_shot(dataset)
+    elif question == "linear":
+        known = {model: (value, None) for model, value in published_linear(dataset).items()}
+    if not known:
+        return
+    ours = {result["encoder"].get("entry") or result["encoder"]["name"]: result for result in results}
+    rows = []
+    for model, (value, half) in known.items():
+        own = ours.get(model)
+        measure = "episode_accuracy" if question == "few-shot" else "accuracy"
+        figure = None if own is None else _in_brackets(own["figures"].get(measure))
+        rows.append((model, f"{value:.4f}" + (f" ± {half:.4f}" if half is not None else ""), figure))
+    note = f"{dataset}: published (Anton et al. 2022; 20 shots), and ours, which is comparable with --compat alone."
+    report.table(("model", "published", "ours"), rows, note)
+    points = {model: (top / 100, known[model][0]) for model, top in IMAGENET_TOP1.items() if model in known}
+    r, p = correlation(points)
+    caption = f"{dataset}, published: ImageNet top-1 against {question} accuracy, r = {r:.2f} (p = {p:.2f})."
+    report.figure(scatter_chart(points, "ImageNet top-1", f"{question} accuracy", caption), caption)
+
+
+def _between_questions(report: Report, results: Sequence[Result]) -> None:
+    """Whether one question foretells another, over the encoders."""
+    for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
+        own = [result for result in results if result["dataset"]["dataset"] == dataset]
+        few, line = (
+            {one["encoder"]["name"]: _main(one) for one in own if one["question"] == question}
+            for question in ("few-shot", "linear")
+        )
+        points = {name: (few[name], line[name]) for name in few if name in line}
+        points = {name: pair for name, pair in points.items() if np.isfinite(pair).all()}
+        if len(points) > 2:
+            r, p = correlation(points)
+            found = f"r = {r:.2f} (p = {p:.2f})"
+            caption = f"{dataset}: few-shot accuracy against linear AUC of {len(points)} encoders, {found}."
+            report.figure(scatter_chart(points, "few-shot accuracy", "linear AUC", caption), caption)
+
+
+def _data_sets(report: Report, results: Sequence[Result]) -> None:
+    report.heading("Data sets")
+    known = {one["dataset"]["dataset"]: one["dataset"] for one in results}
+    rows = [
+        (
+            name,
+            one["images"],
+            one["patients"],
+            ", ".join(one["classes"]),
+            one["split"],
+            str(one["images by section and class"]),
+        )
+        for name, one in known.items()
+    ]
+    report.table(
+        ("data set", "images", "patients", "classes", "split", "images by section and class"), rows, "As asked."
+    )
+
+
+def _encoders(report: Report, results: Sequence[Result]) -> None:
+    report.heading("Encoders")
+    hidden = ("name", "version", "encoder (fingerprint)")
+    known = {one["encoder"]["encoder (fingerprint)"] + one["encoder"]["name"]: one["encoder"] for one in results}
+    rows = [
+        (
+            one["name"],
+            ", ".join(f"{name}: {value}" for name, value in one.items() if name not in hidden and value is not None),
+        )
+        for one in known.values()
+    ]
+    names = [row[0] for row in rows]
+    for name in {name for name in names if names.count(name) > 1}:
+        report.paragraph(f"Several encoders are called {name}: their rows above cannot be told apart. Name them anew.")
+        logger.warning("report: several encoders are called %s", name)
+    report.table(("encoder", "what it is"), rows, "What each has been shown, and its weights.")
+
+
+def _main(result: Result) -> float:
+    return float(result["figures"][_MAIN[result["question"]]]["value"])
+
+
+def _in_brackets(figure: Mapping[str, float] | None) -> str | None:
+    return None if figure is None else f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
