@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.bundles.demo_weights import SAID, knows_phantoms_alone, note_demo_weights
+from medgenesis.bundles.plain_config import plain_config
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.storage.run_record import record_start
-
-_WORDS = (bool, int, float, str, type(None))
 
 
 def begin_run(output_dir: str | Path, *folders: str | Path) -> None:
@@ -51,16 +50,11 @@ def whole_config(reading: Reading) -> dict[str, Any]:
     config = reading.parser.get()
     shared = reading.parser.get_parsed_content("settings") if "settings" in config else {}
     left_out = ("_meta_", "imports", "settings")  # of settings, those that count stand under the ids that read them
-    return {id: _plain(value, shared) for id, value in config.items() if id not in left_out}
+    return {
+        id: plain_config(value, shared, told=_without_records) for id, value in config.items() if id not in left_out
+    }
 
 
-def _plain(value: Any, shared: Mapping[str, Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {str(id): _plain(part, shared) for id, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        if value and all(isinstance(one, Mapping) and "image" in one for one in value):
-            return f"{len(value)} records"
-        return [_plain(part, shared) for part in value]
-    if isinstance(value, str) and value.startswith("$@settings['") and value.endswith("']"):
-        return _plain(shared.get(value[12:-2], value), {})
-    return value if isinstance(value, _WORDS) else type(value).__name__
+def _without_records(value: Any) -> Any:
+    records = isinstance(value, (list, tuple)) and value and all(isinstance(x, Mapping) and "image" in x for x in value)
+    return f"{len(value)} records" if records else value

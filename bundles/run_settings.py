@@ -1,10 +1,10 @@
 """What made a run of a bundle, to be compared when it is continued; and where its weights go."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medgenesis.bundles.plain_config import WORDS, plain_config
 from medgenesis.bundles.reading import being_read
 from medgenesis.bundles.unused import TRACKING, unused_ids
 from medgenesis.storage.fingerprints import file_fingerprint
@@ -12,8 +12,6 @@ from medgenesis.storage.fingerprints import file_fingerprint
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
 
-_SETTING = re.compile(r"\$@settings\['(\w+)'\]")
-_WORDS = (bool, int, float, str, type(None))
 # what changes no result, or is compared in another way: lists by their content, rates by the trainer
 _FREE = {
     *TRACKING,
@@ -47,7 +45,8 @@ def made_with() -> dict[str, Any]:
     config, parser = reading.parser.get(), reading.parser
     unused = set(unused_ids(reading))
     shared = parser.get_parsed_content("settings") if "settings" in config else {}
-    kept = {id: _plain(_value(parser, id), shared) for id in config if id not in _FREE | unused}
+    options = {"told": _by_content, "without": _FREE_WITHIN}
+    kept = {id: plain_config(_value(parser, id), shared, **options) for id in config if id not in _FREE | unused}
     named = next((id for id in ("datalist", "patterns") if id in config), None)
     if named is not None:
         kept["datalist"] = Path(str(parser.get_parsed_content(named))).name
@@ -77,20 +76,12 @@ def _value(parser: "ConfigParser", id: str) -> Any:
         return value
     found = parser.get_parsed_content(id)
     parts = found if isinstance(found, (list, tuple)) else [found]
-    return found if all(isinstance(part, _WORDS) for part in parts) or isinstance(found, Mapping) else value
+    return found if all(isinstance(part, WORDS) for part in parts) or isinstance(found, Mapping) else value
 
 
-def _plain(value: Any, shared: Mapping[str, Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {str(id): _plain(part, shared) for id, part in value.items() if id not in _FREE_WITHIN}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part, shared) for part in value]
-    if isinstance(value, str):
-        setting = _SETTING.fullmatch(value)
-        if setting and setting[1] in shared:
-            return _plain(shared[setting[1]], {})
-        return f"file {file_fingerprint(value)[:8]}" if _is_file(value) else value
-    return value if isinstance(value, _WORDS) else type(value).__name__
+def _by_content(value: Any) -> Any:
+    """A file by its content."""
+    return f"file {file_fingerprint(value)[:8]}" if isinstance(value, str) and _is_file(value) else value
 
 
 def _is_file(text: str) -> bool:

@@ -52,6 +52,18 @@ def auc_interval(
     return _auc(truth, np.ones(len(truth)), starts), float(low), float(high)
 
 
+def in_columns(truth: Sequence[int] | np.ndarray | int, classes: int, *, multi_label: bool) -> np.ndarray:
+    """The truth of a record as 0 or 1 for each class, (classes,).
+
+    Args:
+        truth: its class, or its findings (0 or 1 each).
+        classes: how many there are.
+        multi_label: the classes are findings, of which several may be present.
+    """
+    values = np.asarray(truth, dtype=int).reshape(-1)
+    return values if multi_label else np.eye(classes, dtype=int)[values[0]]
+
+
 def auc_table(
     truth: np.ndarray, scores: np.ndarray, patients: Sequence[object], *, multi_label: bool, seed: int = 0
 ) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from monai.networks.utils import eval_mode
 from torch import nn
 
-from medgenesis.inference.auc import AUC_COLUMNS, auc_table
+from medgenesis.inference.auc import AUC_COLUMNS, auc_table, in_columns
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for
 from medgenesis.report import write_run_report
@@ -62,7 +62,8 @@ def classify_volumes(
             truths.append(None if known is None else np.asarray(known).astype(int))
             patients.append(str(item.get("patient", f"record {number}")))
     probabilities = np.stack(answers)
-    onehot = [_onehot(truth, probabilities.shape[1]) for truth in truths]
+    classes = probabilities.shape[1]
+    onehot = [None if one is None else in_columns(one, classes, multi_label=multi_label) for one in truths]
     rows = []
     for i, (name, one) in enumerate(zip(names, probabilities, strict=True)):
         row: dict[str, Any] = {"record": i + 1, "image": name, "truth": _in_words(truths[i])}
@@ -77,12 +78,6 @@ def classify_volumes(
     logger.info("%d images, %d classes", *probabilities.shape)
     logger.info("written: %s, %s, %s", folder / "predictions.csv", folder / "auc.csv", page)
     return probabilities
-
-
-def _onehot(truth: np.ndarray | None, classes: int) -> np.ndarray | None:
-    if truth is None:
-        return None
-    return truth if truth.ndim else np.eye(classes, dtype=int)[int(truth)]
 
 
 def _in_words(truth: np.ndarray | None) -> str:

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from medgenesis.data import datalist_header
 from medgenesis.data.folds import patient_folds, patient_of
-from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table
+from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table, in_columns
 from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
@@ -148,7 +148,7 @@ def _pool_predictions(
     write_table(folder / "predictions.csv", rows)
     found = np.array([[float(value) for name, value in row.items() if name.startswith("p_")] for row in rows])
     words = [[int(one) for one in row["truth"].split()] for row in rows]
-    truth = np.array(words if multi_label else [np.eye(found.shape[1], dtype=int)[one] for (one,) in words])
+    truth = np.array([in_columns(one, found.shape[1], multi_label=multi_label) for one in words])
     owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
     table = auc_table(truth, found, owners, multi_label=multi_label, seed=seed)
     lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
