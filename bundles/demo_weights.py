@@ -1,4 +1,4 @@
-"""The small weights that come with the CT bundles, trained on computed phantoms alone: found, and said loudly."""
+"""The small weights that come with the bundles, trained on computed phantoms alone: found, and said loudly."""
 
 import logging
 from collections.abc import Mapping

@@ -132,6 +132,10 @@ class ResNet25D(_Maps):
     References:
         He et al., Deep residual learning, CVPR 2016 (arXiv 1512.03385); the stride of a bottleneck sits on its 3x3
         convolution, as in torchvision. Huang et al., Densely connected networks, CVPR 2017 (arXiv 1608.06993).
+
+    Notes:
+        Narrower than 8 channels, keep `channels_last` off on a CPU: PyTorch 2.13's strided 1x1 convolution of 6
+        channels in that order ends the process ("double free or corruption").
     """
 
     head_names = ()  # nothing of it depends on a task

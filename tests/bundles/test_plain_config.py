@@ -31,4 +31,8 @@ def test_what_is_told_in_the_place_of_a_list_or_a_text():
         return "2 records" if isinstance(value, list) and len(value) == 2 else "file" if value == "f" else value
 
     config = {"data": [{}, {}], "nested": [["f"], "g"], "of settings": "$@settings['f']"}
-    assert plain_config(config, {"f": "f"}, told=told) == {"data": "2 records", "nested": "2 records", "of settings": "file"}
+    assert plain_config(config, {"f": "f"}, told=told) == {
+        "data": "2 records",
+        "nested": "2 records",
+        "of settings": "file",
+    }

@@ -49,6 +49,23 @@ def test_overlays_hold_the_published_numbers(bundle, task, overlay):
     assert {name: yaml.safe_load(merged[name].text) for name in wanted} == wanted
 
 
+# what the papers set otherwise from task to task; each overlay is whole, so that it can be read and typed by itself
+FAMILIES = {
+    ("ncs", "lcs", "bms"): {"intensity", "patience", "volumes_per_batch", "crops_per_volume"},
+    ("ncc", "ecc"): {"cube_size", "patience"},
+}
+
+
+@pytest.mark.parametrize("tasks", FAMILIES)
+def test_tasks_of_a_family_agree_in_all_else(tasks):
+    folder = bundles.path("models_genesis_ct") / "configs"
+    read = [yaml.safe_load((folder / f"{task}.yaml").read_text()) for task in tasks]
+    others = [{id: value for id, value in one.items() if id not in FAMILIES[tasks]} for one in read]
+    assert all(one == others[0] for one in others) and all(one.keys() == read[0].keys() for one in read)
+    crops = {one.get("volumes_per_batch", 0) * one.get("crops_per_volume", 0) for one in read}
+    assert crops in ({16}, {0})  # cubes a batch, as published
+
+
 def test_models_genesis(parser_of):
     parser = parser_of("models_genesis_ct", "pretrain", "published", crop_criterion="any")
     optimizer, schedule = (parser.get_parsed_content(id) for id in ("optimizer", "lr_scheduler"))
