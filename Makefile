@@ -61,7 +61,7 @@ label-env: $(LABEL_INSTALLED)
 # torchvision of PyPI is built for CUDA, and does not load beside a CPU build of torch: the tests then declare what is lacking
 $(LABEL_INSTALLED):
 	@$(LABEL_RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(LABEL)
-	$(LABEL_RUN) -m pip install --disable-pip-version-check -q -e '.[label]' pytest pytest-timeout hypothesis
+	$(LABEL_RUN) -m pip install --disable-pip-version-check -q -c constraints-label.txt -e '.[label]' pytest pytest-timeout hypothesis
 	@$(LABEL_RUN) -c 'import torchvision' >/dev/null 2>&1 || $(LABEL_RUN) tests/helpers/torchvision_beside_cpu_torch.py install
 	@rm -f $(LABEL)/installed-*
 	@touch $@

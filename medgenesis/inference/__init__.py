@@ -4,20 +4,25 @@ from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedding import embed_volume, embed_volumes
 from medgenesis.inference.own_grid import OnOwnGridd
-from medgenesis.inference.restore import restore_volume, restore_volumes
+from medgenesis.inference.restore import restoration_error, restore_volume, restore_volumes
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
 from medgenesis.inference.slab_inferer import SlabInferer
+from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, fit_voxel_probe
 from medgenesis.inference.written_for import claim_tables
 
 __all__ = [
+    "FeatureLevels",
     "OnOwnGridd",
     "SaveLabelMapsd",
     "SlabInferer",
+    "VoxelProbe",
     "auc_interval",
     "claim_tables",
     "classify_volumes",
     "embed_volume",
     "embed_volumes",
+    "fit_voxel_probe",
+    "restoration_error",
     "restore_volume",
     "restore_volumes",
 ]

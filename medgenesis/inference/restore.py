@@ -56,6 +56,20 @@ def restore_volume(
     return corrupted[inside], restored[inside]
 
 
+def restoration_error(
+    network: nn.Module, volume: Tensor, corrupt: Callable, cube_size: Sequence[int], batch_size: int = 4
+) -> float:
+    """Mean squared difference of a restored volume to the original: how strange the volume is to the pretext task.
+
+    Args and draws as of `restore_volume`; of a slab, (slices, H, W), the middle slice is compared.
+    """
+    _, restored = restore_volume(network, volume, corrupt, cube_size, batch_size)
+    plain = torch.as_tensor(np.asarray(volume))
+    if plain.ndim == 3:
+        plain, restored = plain[len(plain) // 2], restored[len(plain) // 2]
+    return float((plain - restored).square().mean())
+
+
 def restore_volumes(
     network: nn.Module, volumes: Iterable[dict], corrupt: Callable, cube_size: Sequence[int], output_dir: str | Path
 ) -> None:

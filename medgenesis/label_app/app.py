@@ -16,12 +16,14 @@ from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
 from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.label_app.strategies import SCORE, ByFeatures, FlipDisagreement, Uncertain
+from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, RestorationError, StudyScore
 from medgenesis.label_app.train_task import FineTuneTask
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,10 @@ class LabelApp(MONAILabelApp):
         self.settings = AppSettings.read(app_dir)
         self.history = History(app_dir, self.settings)
         self.models = Models(self.settings, self.history)
-        self.disagreement = FlipDisagreement(self.models)
+        restoration = Restoration(self.settings)
+        self.scores: dict[str, StudyScore] = {"uncertain": FlipDisagreement(self.models)}
+        if restoration.possible:
+            self.scores["strange"] = RestorationError(restoration)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -63,6 +68,7 @@ class LabelApp(MONAILabelApp):
         """The bundle's segmentation, and scribbles."""
         return {
             self.settings.name: SegmentTask(self.settings, self.models),
+            "draft": DraftTask(self.settings, self.app_dir, self.datastore),
             "scribbles": ScribbleTask(self.settings, self.models),
         }
 
@@ -76,14 +82,14 @@ class LabelApp(MONAILabelApp):
         return {
             "typical": ByFeatures(features, typical=True),
             "coverage": ByFeatures(features),
-            "uncertain": Uncertain(self.disagreement),
+            **{name: ByScore(score) for name, score in self.scores.items()},
             "first": First(),
             "random": Random(),
         }
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
-        """What marks studies on which the model is in doubt."""
-        return {SCORE: self.disagreement}
+        """What gives each study a number: the doubt of the model, and how strange the study is."""
+        return {score.name: score for score in self.scores.values()}
 
     def info(self) -> dict[str, Any]:
         """What viewers are told; models that are not there yet are left out."""

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-from monai.bundle import ConfigWorkflow
 
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.errors import VolumeError
 from medgenesis.inference.embedding import embed_volume
+from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
@@ -58,21 +57,8 @@ class StudyFeatures:
 
     def _loaded(self) -> dict:
         if self._parts is None:
-            settings = self.settings
-            scratch = settings.weights == "scratch"
-            workflow = ConfigWorkflow(
-                config_file=settings.files("embed"),
-                workflow_type="infer",
-                logging_file=False,
-                **{**settings.settings, "bundle_root": settings.bundle, "weights": settings.weights},
-            )
-            workflow.parser.parse(reset=True)
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                names = ("preprocessing", "network_def" if scratch else "network")
-                parts = [workflow.parser.get_parsed_content(name) for name in names]
-            self._parts = dict(zip(("preprocessing", "network"), parts, strict=True))
-            for name in ("inferer", "cube_size"):
-                if name in workflow.parser.get():
-                    self._parts[name] = workflow.parser.get_parsed_content(name)
+            scratch = self.settings.weights == "scratch"
+            names = ("preprocessing", "network_def" if scratch else "network", "inferer", "cube_size")
+            parts = config_parts(self.settings, "embed", names, {"weights": self.settings.weights}, seed=0)
+            self._parts = {("network" if name == "network_def" else name): part for name, part in parts.items()}
         return self._parts

@@ -56,12 +56,11 @@ class SegmentTask(InferTask):
     Args:
         settings: of the app.
         models: gives the network.
-        dimension: 3, or 2 of X-rays.
     """
 
-    def __init__(self, settings: AppSettings, models: Models, dimension: int = 3) -> None:
+    def __init__(self, settings: AppSettings, models: Models) -> None:
         description = f"{settings.name}: fine-tuned from self-supervised weights on the labels saved here"
-        super().__init__(InferType.SEGMENTATION, dict(settings.classes), dimension, description)
+        super().__init__(InferType.SEGMENTATION, dict(settings.classes), settings.dimension, description)
         self.settings, self.models = settings, models
 
     def is_valid(self) -> bool:

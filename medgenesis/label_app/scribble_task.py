@@ -28,7 +28,12 @@ class ScribbleTask(InferTask):
     """
 
     def __init__(self, settings: AppSettings, models: Models) -> None:
-        super().__init__(InferType.SCRIBBLES, dict(settings.classes), 3, "Correct or cut out a structure by scribbles")
+        super().__init__(
+            InferType.SCRIBBLES,
+            dict(settings.classes),
+            settings.dimension,
+            "Correct or cut out a structure by scribbles",
+        )
         self.settings, self.models = settings, models
 
     def is_valid(self) -> bool:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
+from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
+from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.weights import load_pretrained
 
@@ -23,25 +24,28 @@ class Segmenter:
         settings: of the app: bundle, overlays.
         weights: of a fine-tuning.
         options: more settings of the config, `{"device": …}`.
+        network: answers in place of that of the config (whose settings are then those of `weights`), loaded already.
 
     Raises:
         CheckpointError: the weights are not those of this network.
     """
 
-    def __init__(self, settings: AppSettings, weights: str | Path, options: Mapping[str, Any] | None = None) -> None:
-        workflow = ConfigWorkflow(
-            config_file=settings.files("inference"),
-            workflow_type="infer",
-            logging_file=False,
-            **{**settings.settings, "bundle_root": settings.bundle, "weights": str(weights), **(options or {})},
-        )
-        workflow.parser.parse(reset=True)
-        parts = {id: workflow.parser.get_parsed_content(id) for id in _TAKEN}
-        self.preprocessing, self.network, self.inferer = parts["preprocessing"], parts["network"], parts["inferer"]
+    def __init__(
+        self,
+        settings: AppSettings,
+        weights: str | Path,
+        options: Mapping[str, Any] | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        names = [name for name in _TAKEN if network is None or name != "network"]
+        parts = config_parts(settings, "inference", names, {"weights": str(weights), **(options or {})})
+        self.preprocessing, self.inferer = parts["preprocessing"], parts["inferer"]
         self.device = torch.device(parts["device"])
         self.finish: Compose = parts["postprocessing"]
-        load_pretrained(self.network, weights, skip_head="never")
-        self.network.eval()
+        if network is None:
+            network = parts["network"]
+            load_pretrained(network, weights, skip_head="never")
+        self.network = network.to(self.device).eval()
 
     def label_map(self, image: str | Path) -> MetaTensor:
         """Values of the classes, (1, *spatial), on the grid of the file.

@@ -47,6 +47,13 @@ class AppSettings:
         """Name -> value in label maps."""
         return {name: value for value, name in enumerate(self.labels, start=1)}
 
+    @property
+    def dimension(self) -> int:
+        """2 of radiographs, 3 of volumes; the overlay `slabs` shows volumes to a network of slices."""
+        metadata = json.loads((Path(self.bundle) / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        sides = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
+        return 3 if "slabs" in self.overlays else len(sides)
+
     def files(self, task: str) -> list[str]:
         """Config files of a task and the overlays, as MONAI's workflows take them."""
         configs = Path(self.bundle) / "configs"

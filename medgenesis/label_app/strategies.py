@@ -1,4 +1,4 @@
-"""The choice of the next study, for MONAI Label: by coverage, typicality, or where the model contradicts itself."""
+"""The choice of the next study, for MONAI Label: by coverage, typicality, or by a score of each study."""
 
 import logging
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from medgenesis.errors import DOMAIN_ERRORS, CheckpointError, cause_of
 from medgenesis.label_app.choice import farthest, most_typical
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.infer_task import Models
+from medgenesis.label_app.restoration import Restoration
 
-SCORE = "flip_disagreement"
 _AT_ONCE = 10  # studies that are scored while somebody waits
 
 logger = logging.getLogger(__name__)
@@ -41,57 +41,109 @@ class ByFeatures(Strategy):
         return {"id": name, "weight": weight}
 
 
-class FlipDisagreement(ScoringMethod):
+class StudyScore(ScoringMethod):
+    """A number for each study without a label, kept with the study until what it was computed with is another.
+
+    A score has a `name`, `made_with` (what decides it; None: it cannot be computed yet) and `score_of` a file.
+    """
+
+    name = ""
+
+    def made_with(self) -> str | None:
+        raise NotImplementedError
+
+    def score_of(self, image: str) -> float:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Say why there can be no score yet.
+
+        Raises:
+            CheckpointError: with what to do first.
+        """
+
+    def __call__(self, request: Mapping[str, Any], datastore: Any, most: int | None = None) -> dict[str, float]:
+        """Score the studies without a label (at most so many that have no score yet); name -> score."""
+        made_with, scores, new = self.made_with(), {}, 0
+        if made_with is None:
+            return {}
+        for name in datastore.get_unlabeled_images():
+            kept = datastore.get_image_info(name).get(self.name) or {}
+            if kept.get("made_with") != made_with:
+                if most is not None and new >= most:
+                    continue
+                new += 1
+                try:
+                    value = self.score_of(datastore.get_image_uri(name))
+                except (*DOMAIN_ERRORS, RuntimeError) as error:
+                    logger.warning("no score: %s", cause_of(error))
+                    continue
+                kept = {"made_with": made_with, "score": value}
+                datastore.update_image_info(name, {self.name: kept})
+            scores[name] = kept["score"]
+        return scores
+
+
+class FlipDisagreement(StudyScore):
     """How much of a segmentation changes when the study is shown mirrored: 1 minus the Dice of the two answers.
 
     No labels and no dropout are needed. A study is scored again when there is another model.
     """
 
+    name = "flip_disagreement"
+
     def __init__(self, models: Models) -> None:
-        super().__init__("Disagreement of the model's answers on a study and on its mirror image")
+        super().__init__("Disagreement of the model's answers on a study and on its mirror image (needs a model)")
         self.models = models
 
-    def __call__(self, request: Mapping[str, Any], datastore: Any, most: int | None = None) -> dict[str, float]:
-        """Score the studies without a label (at most so many that have no score yet); name -> score."""
+    def made_with(self) -> str | None:
         weights = self.models.history.current()
-        if weights is None:
-            return {}
-        made_by, scores, new = f"{weights} {weights.stat().st_mtime_ns}", {}, 0
-        for name in datastore.get_unlabeled_images():
-            kept = datastore.get_image_info(name).get(SCORE) or {}
-            if kept.get("model") != made_by:
-                if most is not None and new >= most:
-                    continue
-                new += 1
-                try:
-                    value = self.models.current().flip_disagreement(datastore.get_image_uri(name))
-                except (*DOMAIN_ERRORS, RuntimeError) as error:
-                    logger.warning("no score: %s", cause_of(error))
-                    continue
-                kept = {"model": made_by, "score": value}
-                datastore.update_image_info(name, {SCORE: kept})
-            scores[name] = kept["score"]
-        return scores
+        return None if weights is None else f"{weights} {weights.stat().st_mtime_ns}"
+
+    def score_of(self, image: str) -> float:
+        return self.models.current().flip_disagreement(image)
+
+    def check(self) -> None:
+        if self.models.history.current() is None:
+            raise CheckpointError(
+                "uncertain: must have a model that can be in doubt; found none yet. Choose `coverage` or `typical` for "
+                "the first studies."
+            )
 
 
-class Uncertain(Strategy):
-    """The study on which the model contradicts itself most."""
+class RestorationError(StudyScore):
+    """How badly the self-supervised network restores a study that was corrupted as in its pre-training.
 
-    def __init__(self, scoring: FlipDisagreement) -> None:
-        super().__init__("Where the model's answer changes most when the study is mirrored (needs a model)")
+    Neither labels nor a model are needed; the same corruption every time.
+    """
+
+    name = "restoration_error"
+
+    def __init__(self, restoration: Restoration) -> None:
+        super().__init__("Error of the self-supervised network when it restores the corrupted study")
+        self.restoration = restoration
+
+    def made_with(self) -> str | None:
+        return self.restoration.made_with
+
+    def score_of(self, image: str) -> float:
+        return self.restoration.error_of(image)
+
+
+class ByScore(Strategy):
+    """The study with the highest score."""
+
+    def __init__(self, scoring: StudyScore) -> None:
+        super().__init__(f"The highest of: {scoring.description}")
         self.scoring = scoring
 
     def __call__(self, request: Mapping[str, Any], datastore: Any) -> dict[str, Any] | None:
         """The next study; None where all are labelled.
 
         Raises:
-            CheckpointError: there is no model yet.
+            CheckpointError: nothing can be scored yet.
         """
-        if self.scoring.models.history.current() is None:
-            raise CheckpointError(
-                "uncertain: must have a model that can be in doubt; found none yet. Choose `coverage` or `typical` for "
-                "the first studies."
-            )
+        self.scoring.check()
         scores = self.scoring(request, datastore, _AT_ONCE)
         if not scores:
             open_ones = datastore.get_unlabeled_images()

@@ -8,6 +8,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -18,9 +19,10 @@ from medgenesis.data.left_out import LeftOut
 from medgenesis.data.scan import Scan
 from medgenesis.data.scans import find_scans
 from medgenesis.errors import VolumeError
-from medgenesis.io.dicom_files import folder_files, series_of
+from medgenesis.io.dicom_files import folder_files, read_header, series_of
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app.radiographs import convert_radiograph, radiograph_name
 from medgenesis.storage.atomic import make_folder, replacing, write_text
 from medgenesis.storage.tables import write_table
 
@@ -35,8 +37,9 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     """Show the scans below `studies` in `folder`, under names that viewers and addresses can take.
 
     A file is linked to (copied, where the system has no links). A DICOM series, and what has no place in one file
-    (MetaImage headers, NumPy arrays), is converted to NIfTI, once: it is converted again when its files are newer.
-    A series is called by a hash of its identifiers; `series.csv` in `folder` tells which SeriesInstanceUID it is.
+    (MetaImage headers, NumPy arrays), is converted to NIfTI, a DICOM radiograph to PNG, once: it is converted again
+    when its files are newer. Both are called by a hash of their identifiers; `series.csv` in `folder` tells which
+    SeriesInstanceUID it is.
 
     Args:
         studies: the user's folder, at any depth; `labels` in it (of another MONAI Label) is passed over.
@@ -86,9 +89,6 @@ def _is_study(scan: Scan, left_out: LeftOut) -> bool:
     if is_named_as_label(scan.name):
         left_out.add(scan.files[0], "named as a label map")
         return False
-    if not scan.is_file and scan.files[0].is_file():
-        left_out.add(scan.files[0], "a DICOM radiograph: save it as PNG")
-        return False
     return True
 
 
@@ -96,7 +96,10 @@ def _named(scans: list[Scan]) -> Iterator[tuple[Scan, str]]:
     """Scans with names of one part, all different; of DICOM, whose folders may be called by the patient, a hash."""
     taken: set[str] = set()
     for scan in scans:
-        name = _NOT_IN_NAMES.sub("_", scan.name.replace("/", "__")) if scan.is_file else f"series_{_series(scan)}"
+        if scan.is_file:
+            name = _NOT_IN_NAMES.sub("_", scan.name.replace("/", "__"))
+        else:
+            name = radiograph_name(scan.files[0]) if scan.files[0].is_file() else f"series_{_series(scan)}"
         number = 1
         while (name if number == 1 else f"{name}_{number}").casefold() in taken:
             number += 1
@@ -134,20 +137,22 @@ def _check_label_stays(name: str, target: Path, source: Path, before: str | None
 def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, str]) -> str:
     """The name of the file in `folder` that shows a scan."""
     source = scan.files[0]
-    target = folder / f"{name}{scan.suffix if scan.suffix in SHOWN else '.nii.gz'}"
+    radiograph = not scan.is_file and source.is_file()
+    target = folder / f"{name}{'.png' if radiograph else scan.suffix if scan.suffix in SHOWN else '.nii.gz'}"
     earlier = before.get(target.name)
     _check_label_stays(name, target, source, earlier)
     if scan.suffix in SHOWN:
         _link(source.absolute(), target)
         return target.name
-    if source.is_dir():
-        headers = [header for header in folder_files(source).images if scan.series in (None, series_of(header))]
+    newest = source.stat().st_mtime
+    if not scan.is_file:
+        headers = [read_header(source)] if radiograph else folder_files(source).images
+        headers = [header for header in headers if radiograph or scan.series in (None, series_of(header))]
         series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
-    else:
-        newest = source.stat().st_mtime
     if not target.is_file() or earlier != str(source.absolute()) or target.stat().st_mtime < newest:
-        _convert(source, target, scan.series)
+        convert = convert_radiograph if radiograph else partial(_convert, series=scan.series)
+        convert(source, target)
     return target.name
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from medgenesis.data import preprocessing
 from medgenesis.handlers.preview import pretext_triples
-from medgenesis.inference import restore_volume, restore_volumes
+from medgenesis.inference import restoration_error, restore_volume, restore_volumes
 from medgenesis.methods import MaskedAutoencoder
 from medgenesis.transforms import RandGenesis, RandMaskBlocks
 
@@ -133,3 +133,17 @@ def test_every_volume_has_files_of_its_own(tmp_path):
         saved = nibabel.load(tmp_path / "out" / f"{name}_original.nii.gz").get_fdata(dtype=np.float32)
         np.testing.assert_array_equal(saved, volumes[number]["image"][0].numpy())
     assert len([path for path in (tmp_path / "out").rglob("[!.]*") if path.is_file()]) == 16
+
+
+def test_the_error_of_a_restoration():
+    """Of a network that gives back what it sees, it is what the corruption has changed; of a slab, the middle's."""
+    volume = torch.rand(1, 16, 16, 8)
+    halves = nn.Conv3d(1, 1, 1, bias=False)
+    nn.init.ones_(halves.weight)
+    error = restoration_error(halves, volume, lambda cube: (cube * 0.5, cube), SIZE)
+    assert error == pytest.approx(float((volume * 0.5).square().mean()), rel=1e-5)
+    middle = nn.Conv2d(3, 1, 1, bias=False)
+    with torch.no_grad():
+        middle.weight.copy_(torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1))
+    slab = torch.rand(3, 16, 16)
+    assert restoration_error(middle, slab, lambda one: (one + 0.1, one), (16, 16)) == pytest.approx(0.01, rel=1e-4)

@@ -1,0 +1,161 @@
+"""Labels carried from one image to others by frozen features: a linear classifier of voxels on all levels."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.networks.utils import eval_mode
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+PER_CLASS = 150  # voxels that are drawn of each class in a crop
+PENALTY = 0.001  # weight of the squared coefficients against one voxel's loss
+
+
+class FeatureLevels(nn.Module):
+    """What a U-Net makes of an image, from the intensities to its last decoder level.
+
+    Args:
+        network: with `encoder`, which returns a list of maps, and `decoder`, whose `levels` (or MONAI's `blocks`) are
+            applied one after the other: `UNet3D`, `UNet25D`. Not changed.
+
+    Shape:
+        input: images (B, C, *spatial).
+        returns: the images, the maps of the encoder and those of the decoder: a list of (B, channels, *some spatial).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found: list[Tensor] = []
+        decoder = self.network.decoder
+        stages = decoder.levels if hasattr(decoder, "levels") else decoder.blocks
+        hooks = [stage.register_forward_hook(lambda _, __, out: found.append(out)) for stage in stages]
+        try:
+            encoded = self.network.encoder(x)
+            decoder(encoded)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [x, *encoded, *found]
+
+
+class VoxelProbe(nn.Module):
+    """Linear classifier of voxels on the levels of a frozen network, one 1x1 convolution a level.
+
+    The answers of each level are resized to the image and added, which is the classifier on the resized features: both
+    steps are linear.
+
+    Args:
+        levels: see `FeatureLevels`.
+        coefficients: (classes, features), of the features of all levels one after the other.
+        intercepts: (classes,).
+
+    Shape:
+        input: images (B, C, *spatial).
+        returns: logits (B, classes, *spatial).
+    """
+
+    def __init__(self, levels: FeatureLevels, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+        super().__init__()
+        self.levels = levels
+        self.register_buffer("coefficients", torch.as_tensor(coefficients, dtype=torch.float32))
+        self.register_buffer("intercepts", torch.as_tensor(intercepts, dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = (1,) * (x.ndim - 2)
+        mode = "trilinear" if len(axes) == 3 else "bilinear"
+        total, first = self.intercepts.view(1, -1, *axes), 0
+        for level in self.levels(x):
+            own = self.coefficients[:, first : first + level.shape[1]]
+            first += level.shape[1]
+            answers = torch.einsum("kc,bc...->bk...", own, level.as_subclass(Tensor))
+            total = total + F.interpolate(answers, x.shape[2:], mode=mode, align_corners=False)
+        return total
+
+
+@torch.no_grad()
+def fit_voxel_probe(
+    network: nn.Module,
+    crops: Iterable[tuple[Tensor, Tensor]],
+    num_classes: int,
+    *,
+    per_class: int = PER_CLASS,
+    seed: int = 0,
+) -> VoxelProbe:
+    """Fit a classifier of voxels to labelled crops; seconds, and nothing of the network is changed.
+
+    Of each crop equally many voxels of each class are drawn, and all classes count alike: of a structure that is a
+    hundredth of the image, a classifier that knows how rare it is finds little.
+
+    Args:
+        network: see `FeatureLevels`; used in evaluation mode, on the device of its weights.
+        crops: images (C, *spatial) with label maps (1, *spatial), whole numbers.
+        num_classes: background included; a class that the crops lack is never answered.
+        per_class: voxels drawn of a class in a crop, at most.
+        seed: of the draw.
+
+    Raises:
+        ValueError: the crops hold fewer than two classes.
+
+    References:
+        Alain and Bengio, Understanding intermediate layers using linear classifier probes, 2016 (arXiv 1610.01644).
+    """
+    levels = FeatureLevels(network)
+    device = next(network.parameters()).device
+    rng = np.random.default_rng(seed)
+    rows, classes = [], []
+    with eval_mode(network):
+        for image, label in crops:
+            drawn = _drawn(np.asarray(label)[0], num_classes, per_class, rng)
+            at = np.stack(np.unravel_index(drawn, label.shape[1:]), 1)
+            maps = levels(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
+            rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
+            classes.append(np.asarray(label)[0].ravel()[drawn].astype(int))
+    features, labels = np.concatenate(rows), np.concatenate(classes)
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"labels: must be of two classes at least, background counted; found {np.unique(labels).tolist()} alone. "
+            "Draw and save a structure."
+        )
+    return VoxelProbe(levels, *_linear(features, labels, num_classes))
+
+
+def _drawn(label: np.ndarray, classes: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Flat indices of voxels, at most so many of each class."""
+    flat, chosen = label.ravel(), []
+    for value in range(classes):
+        there = np.flatnonzero(flat == value)
+        chosen.append(rng.permutation(there)[:per_class])
+    return np.concatenate(chosen)
+
+
+def _at(level: Tensor, at: np.ndarray, shape: Sequence[int]) -> Tensor:
+    """Features (voxels, channels) of a map (1, channels, *some spatial), resized to a shape, at voxels (n, axes)."""
+    sides = torch.tensor(list(shape), dtype=torch.float32)
+    places = (2 * torch.as_tensor(at, dtype=torch.float32) + 1) / sides - 1
+    grid = places.flip(1).view(1, *(1,) * (len(shape) - 1), len(at), len(shape)).to(level)
+    found = F.grid_sample(level, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return found.flatten(2)[0].T
+
+
+def _linear(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and intercepts of all classes, for features as they are."""
+    mean, spread = features.mean(0), features.std(0)
+    spread = np.where(spread > 1e-6, spread, np.inf)
+    model = LogisticRegression(C=1 / (PENALTY * len(features)), max_iter=100, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near the minimum is enough
+        model.fit((features - mean) / spread, labels)
+    there = model.classes_
+    own, free = model.coef_, model.intercept_
+    if len(there) == 2:  # one row, of the second class against the first
+        own, free = np.concatenate([-own / 2, own / 2]), np.concatenate([-free / 2, free / 2])
+    coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.full(num_classes, -1e4)
+    coefficients[there], intercepts[there] = own / spread, free - own @ (mean / spread)
+    return coefficients, intercepts

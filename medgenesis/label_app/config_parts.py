@@ -1,0 +1,34 @@
+"""Components of a bundle's config, made without running it and without the lists of files that it would read."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+
+from medgenesis.label_app.settings import AppSettings
+
+
+def config_parts(
+    settings: AppSettings, task: str, names: Iterable[str], options: Mapping[str, Any], seed: int | None = None
+) -> dict[str, Any]:
+    """Components of `<task>.yaml` and the app's overlays.
+
+    Args:
+        settings: of the app.
+        task: finetune, inference, embed, restore.
+        names: ids of the components; one that the config lacks is left out.
+        options: more settings of the config.
+        seed: of networks that begin at random; the generator is afterwards as it was.
+    """
+    workflow = ConfigWorkflow(
+        config_file=settings.files(task),
+        workflow_type="train" if task == "finetune" else "infer",
+        logging_file=False,
+        **{**settings.settings, "bundle_root": settings.bundle, **options},
+    )
+    workflow.parser.parse(reset=True)
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return {id: workflow.parser.get_parsed_content(id) for id in names if id in workflow.parser}

@@ -1,0 +1,59 @@
+"""A first draft before any training: what is labelled is carried to other studies by self-supervised features."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from medgenesis.data.pipeline import Preprocessing
+from medgenesis.inference.voxel_probe import fit_voxel_probe
+from medgenesis.label_app.config_parts import config_parts
+from medgenesis.label_app.labelled import Labelled
+from medgenesis.label_app.segmenter import Segmenter
+from medgenesis.label_app.settings import AppSettings
+from medgenesis.weights import initialise, settings_of
+
+MOST = 5  # labelled studies that a draft is made of, the latest
+_CROPS = 48  # of all of them, at least
+
+
+def draft_segmenter(settings: AppSettings, labelled: Sequence[Labelled], seed: int = 0) -> Segmenter:
+    """A segmentation by the frozen self-supervised network and a linear classifier of its voxels.
+
+    Args:
+        settings: of the app; with weights "scratch" the features are those of a random network, and tell little.
+        labelled: studies with label maps of the app's values, at least one; the latest are taken.
+        seed: of the crops and voxels.
+
+    Raises:
+        CheckpointError: the weights are not of the bundle's network.
+        VolumeError: a study cannot be used.
+    """
+    weights, used = settings.weights, list(labelled)[-MOST:]
+    options = {"weights": weights, "num_classes": 1 + len(settings.labels)}
+    parts = config_parts(settings, "inference", ("network_def",), options, seed=seed)
+    network = initialise(parts["network_def"], weights)
+    known = {} if weights == "scratch" else settings_of(weights)
+    options = {
+        "init": weights,
+        "merge": None,
+        "num_classes": options["num_classes"],
+        "in_channels": known.get("in_channels", 1),
+    }
+    parts = config_parts(settings, "finetune", ("preprocessing", "train#random_transforms"), options)
+    prepared = [parts["preprocessing"](one.record) for one in used]
+    crops = _crops(prepared, parts["train#random_transforms"], seed)
+    probe = fit_voxel_probe(network, crops, options["num_classes"], seed=seed)
+    return Segmenter(settings, weights, network=probe)
+
+
+def _crops(prepared: Sequence[Mapping], transforms: list, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Crops as fine-tuning sees them, of each study equally many."""
+    random = Preprocessing(list(transforms)).set_random_state(seed)
+    wanted = -(-_CROPS // len(prepared))
+    for one in prepared:
+        made = 0
+        while made < wanted:
+            found = random(dict(one))
+            for crop in found if isinstance(found, list) else [found]:
+                made += 1
+                yield crop["image"], crop["label"]

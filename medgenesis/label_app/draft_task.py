@@ -1,0 +1,74 @@
+"""The draft in MONAI Label's viewers."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from medgenesis.errors import DatalistError
+from medgenesis.label_app.draft import MOST, draft_segmenter
+from medgenesis.label_app.infer_task import study_of
+from medgenesis.label_app.labelled import labelled_studies
+from medgenesis.label_app.results import described, extension_of, write_result
+from medgenesis.label_app.segmenter import Segmenter
+from medgenesis.label_app.settings import AppSettings
+
+logger = logging.getLogger(__name__)
+
+
+class DraftTask(InferTask):
+    """Offer a draft in viewers, as soon as one study is labelled; a trained model is better, and said to be.
+
+    Args:
+        settings: of the app.
+        app: its folder.
+        datastore: gives MONAI Label's, when it is there.
+    """
+
+    def __init__(self, settings: AppSettings, app: str | Path, datastore: Callable[[], Any]) -> None:
+        super().__init__(
+            InferType.SEGMENTATION,
+            dict(settings.classes),
+            settings.dimension,
+            "A draft, not a trained model: the labels saved so far, carried over by self-supervised features",
+        )
+        self.settings, self.folder, self.datastore = settings, Path(app) / "draft", datastore
+        self._lock = threading.Lock()
+        self._made: tuple[tuple, Segmenter, int] | None = None
+
+    def is_valid(self) -> bool:
+        """Whether anything is labelled: only then do viewers show it."""
+        return bool(self.datastore().get_labeled_images())
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Segment `request["image"]`; the file of the result, and what is in it.
+
+        Raises:
+            DatalistError: no label that can be used.
+        """
+        began, image = time.perf_counter(), study_of(request)
+        segmenter, count = self._current()
+        found = segmenter.label_map(image)
+        path = write_result(found, self.settings.classes, extension_of(image, request.get("result_extension")))
+        said = f"a draft from {count} labelled studies, by features alone: correct it before you save it"
+        seconds = round(time.perf_counter() - began, 2)
+        return path, {**described(found, self.settings.classes), "draft": said, "latencies": {"total": seconds}}
+
+    def _current(self) -> tuple[Segmenter, int]:
+        with self._lock:
+            labelled, left_out = labelled_studies(self.datastore(), self.settings.classes, self.folder)
+            if not labelled:
+                why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
+                raise DatalistError(
+                    f"draft: must have a labelled study to carry over; found none that can be used{why}. Draw and save "
+                    "one."
+                )
+            key = tuple((one.name, one.saved, Path(one.label).stat().st_size) for one in labelled)
+            if self._made is None or self._made[0] != key:
+                self._made = key, draft_segmenter(self.settings, labelled), min(len(labelled), MOST)
+                logger.info("a draft from %d labelled studies", self._made[2])
+            return self._made[1], self._made[2]

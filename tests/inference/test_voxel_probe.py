@@ -1,0 +1,115 @@
+"""Labels carried over by frozen features: the classifier against its slow computation, and where it must work."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+
+from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe
+from medgenesis.networks import UNet3D, UNet25D
+
+SIDE = {3: 16, 2: 32}
+
+
+def _network(axes):
+    torch.manual_seed(0)
+    return UNet3D(1, 2, width=2) if axes == 3 else UNet25D("resnet18", 3, 2)
+
+
+def _image(axes, batch=1, seed=0):
+    channels = 1 if axes == 3 else 3
+    return torch.rand(batch, channels, *(SIDE[axes],) * axes, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_levels_are_what_the_network_computes(axes):
+    network, image = _network(axes).eval(), _image(axes)
+    with torch.no_grad():
+        levels = FeatureLevels(network)(image)
+        np.testing.assert_array_equal(network.head(levels[-1]), network(image))
+    assert levels[0] is image
+    encoded = network.encoder(image)
+    assert [one.shape for one in levels[1 : 1 + len(encoded)]] == [one.shape for one in encoded]
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_probe_is_the_classifier_on_resized_features(axes):
+    network, image = _network(axes).eval(), _image(axes, 2)
+    levels = FeatureLevels(network)
+    mode = "trilinear" if axes == 3 else "bilinear"
+    with torch.no_grad():
+        resized = [F.interpolate(one, image.shape[2:], mode=mode, align_corners=False) for one in levels(image)]
+        features = torch.cat(resized, 1)
+        rng = np.random.default_rng(0)
+        weights, free = rng.normal(size=(3, features.shape[1])), rng.normal(size=3)
+        expected = np.einsum("kc,bc...->bk...", weights, features) + free.reshape(1, 3, *(1,) * axes)
+        np.testing.assert_allclose(VoxelProbe(levels, weights, free)(image), expected, atol=1e-3)
+        at = rng.integers(0, SIDE[axes], (50, axes))
+        found = torch.cat([_at(one[:1], at, image.shape[2:]) for one in levels(image)], 1)
+    np.testing.assert_allclose(found, features[0][(slice(None), *at.T)].T, atol=1e-4)
+
+
+def _scene(seed, axes):
+    """A bright ball in noise, and its label map; a second class is darker than all."""
+    rng = np.random.default_rng(seed)
+    side = SIDE[axes]
+    grid = np.stack(np.meshgrid(*[np.arange(side)] * axes, indexing="ij"))
+    label = np.zeros((side,) * axes, int)
+    for value, radius in ((1, side / 4), (2, side / 4)):
+        centre = rng.uniform(side / 4, 3 * side / 4, axes).reshape(-1, *(1,) * axes)
+        label[((grid - centre) ** 2).sum(0) < radius**2] = value
+    image = np.choose(label, [0.5, 0.9, 0.1]) + rng.normal(size=label.shape) * 0.05
+    channels = 1 if axes == 3 else 3
+    return torch.tensor(np.repeat(image[None], channels, 0), dtype=torch.float32), torch.tensor(label[None])
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_labelled_crops_label_the_next_image(axes):
+    network = _network(axes)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    crops = [_scene(seed, axes) for seed in range(6)]
+    probe = fit_voxel_probe(network, crops, 3)
+    other, truth = _scene(9, axes)
+    with torch.no_grad():
+        found = probe.eval()(other[None]).argmax(1)
+    for value in (1, 2):
+        a, b = found == value, truth == value
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.75
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    again = fit_voxel_probe(network, crops, 3)
+    assert torch.equal(again.coefficients, probe.coefficients)
+
+
+def test_rare_classes_count_as_much_as_frequent_ones_and_absent_ones_never():
+    image, rng = torch.zeros(1, 16, 16, 16), np.random.default_rng(0)
+    label = torch.tensor((rng.random((1, 16, 16, 16)) < 0.1).astype(int))
+    probe = fit_voxel_probe(_network(3), [(image, label)], 3)
+    with torch.no_grad():
+        found = probe.eval()(image[None]).softmax(1).mean((0, 2, 3, 4))  # the image tells nothing
+    np.testing.assert_allclose(found, [0.5, 0.5, 0], atol=0.06)
+
+
+def test_two_classes_are_scikit_learns(monkeypatch):
+    seen = {}
+
+    class Kept(LogisticRegression):
+        def fit(self, x, y):
+            seen["x"], seen["model"] = x, self
+            return super().fit(x, y)
+
+    monkeypatch.setattr("medgenesis.inference.voxel_probe.LogisticRegression", Kept)
+    network, (image, label) = _network(3).eval(), _scene(3, 3)
+    label = (label == 1).long()
+    count = int(label.sum())
+    probe = fit_voxel_probe(network, [(image, label)], 2, per_class=count)
+    logits = seen["model"].decision_function(seen["x"])
+    with torch.no_grad():
+        answers = probe(image[None])[0]
+    drawn = (answers[1] - answers[0])[label[0] == 1]
+    np.testing.assert_allclose(np.sort(drawn), np.sort(logits[count:]), atol=2e-2)
+
+
+def test_nothing_is_drawn():
+    with pytest.raises(ValueError, match="labels: must be of two classes"):
+        fit_voxel_probe(_network(3), [(torch.zeros(1, 16, 16, 16), torch.zeros(1, 16, 16, 16).long())], 2)
