@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -26,6 +27,7 @@ from medgenesis.storage.tables import write_table
 logger = logging.getLogger(__name__)
 
 SURFACE_TOLERANCE = 2.0  # mm, or pixels
+WORST_MAPS = {"found": "pred", "reference": "label"}
 _LONGEST = 200  # pixels of a drawing's longest side
 _DISTANCES = {"hausdorff_95": (compute_hausdorff_distance, {"percentile": 95})}
 _DISTANCES["surface_distance"] = (compute_average_surface_distance, {"symmetric": True})
@@ -42,7 +44,8 @@ class SegmentationCases:
     and class with a 95 % interval of a bootstrap over patients (`patient` of the records; else each case is one).
 
     Args:
-        folder: receives `cases.csv`, `summary.csv`, `cases/*.png` (the worst) and `report.html`.
+        folder: receives `cases.csv`, `summary.csv`, `cases/*.png` (the worst), `cases/worst_*.nii.gz` (the worst
+            volume, to scroll through) and `report.html`.
         title: heading of the report.
         names: of the classes, as far as they are known.
         tolerance: of the surface Dice, mm, of 2D images pixels.
@@ -62,6 +65,7 @@ class SegmentationCases:
         self._rows: list[dict] = []
         self._patients: dict[int, str] = {}
         self._worst: list[tuple[float, int, np.ndarray]] = []
+        self._volumes: tuple[int, dict[str, nib.Nifti1Image]] | None = None
         self._count = 0
 
     def attach(self, engine: Engine) -> None:
@@ -71,6 +75,7 @@ class SegmentationCases:
 
     def _start(self, engine: Engine) -> None:
         self._rows, self._patients, self._worst, self._count = [], {}, [], 0
+        self._volumes = None
 
     def _measure(self, engine: Engine) -> None:
         records = engine.state.batch if isinstance(engine.state.batch, list) else ({} for _ in engine.state.output)
@@ -82,6 +87,8 @@ class SegmentationCases:
             rows = [{"case": self._count, **row, "name": self.names.get(row["class"], "")} for row in rows]
             self._rows += rows
             mean = mean_dice(rows).get(self._count, 1.0)
+            if item["image"].ndim == 4 and (not self._worst or mean < self._worst[0][0]):
+                self._volumes = self._count, _volumes(item)
             if len(self._worst) < WORST or mean < self._worst[-1][0]:
                 self._worst = [*self._worst, (mean, self._count, _drawn(item))]
                 self._worst = sorted(self._worst, key=lambda one: one[:2])[:WORST]
@@ -94,6 +101,11 @@ class SegmentationCases:
         for _, number, drawing in self._worst:
             with replacing(self.folder / "cases" / f"case_{number:04d}.png") as beside:
                 Image.fromarray(drawing).save(beside)
+        for old in (self.folder / "cases").glob("worst_*.nii.gz"):
+            old.unlink()
+        for name, volume in (self._volumes or (0, {}))[1].items():
+            with replacing(self.folder / "cases" / f"worst_{name}.nii.gz") as beside:
+                nib.save(volume, beside)
         write_table(self.folder / "cases.csv", self._rows, CASE_COLUMNS, decimals=".5g")
         summary = summarise_cases(self._rows, self._patients)
         write_table(self.folder / "summary.csv", summary, SUMMARY_COLUMNS, decimals=".5g")
@@ -139,6 +151,15 @@ def case_rows(
 
 def _spacing(image: Tensor) -> tuple[float, ...] | None:
     return tuple(float(mm) for mm in image.pixdim) if image.ndim == 4 and hasattr(image, "pixdim") else None
+
+
+def _volumes(item: dict) -> dict[str, nib.Nifti1Image]:
+    """Image, answer and reference of a case, for the page's viewer."""
+    affine = np.asarray(getattr(item["image"], "affine", np.eye(4)), dtype=float)
+    grey = np.rint(np.asarray(item["image"][0].cpu()).clip(0, 1) * 255).astype(np.uint8)
+    maps = {name: torch.as_tensor(item[key]).argmax(dim=0).cpu() for name, key in WORST_MAPS.items()}
+    shown = {"image": grey, **{name: np.asarray(found).astype(np.uint8) for name, found in maps.items()}}
+    return {name: nib.Nifti1Image(values, affine) for name, values in shown.items()}
 
 
 def _drawn(item: dict) -> np.ndarray:

@@ -5,6 +5,7 @@ from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedding import embed_volume, embed_volumes
 from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.restore import restoration_error, restore_volume, restore_volumes
+from medgenesis.inference.result_page import ShowLabelMapsd
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
 from medgenesis.inference.slab_inferer import SlabInferer
 from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, fit_voxel_probe
@@ -14,6 +15,7 @@ __all__ = [
     "FeatureLevels",
     "OnOwnGridd",
     "SaveLabelMapsd",
+    "ShowLabelMapsd",
     "SlabInferer",
     "VoxelProbe",
     "auc_interval",

@@ -1,9 +1,9 @@
-"""A report as one HTML file that needs nothing else: no network, no script, no file beside it."""
+"""A report as one HTML file that needs nothing else: no network, no file beside it; a script only to show scans."""
 
 import base64
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from medgenesis.report.chart import Curves, line_chart
 from medgenesis.report.style import STYLE
 from medgenesis.report.text import cell_text, escape
+from medgenesis.report.viewer import SOURCES, viewer_parts, viewer_script
 from medgenesis.storage.atomic import write_text
 
 # Also "0.91 ± 0.02", "93 %", "0.91 [0.88, 0.93]", "1.2 s"; not "3D U-Net".
@@ -36,6 +37,7 @@ class Report:
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title, self.subtitle = title, subtitle
         self._parts: list[str] = []
+        self._viewers = 0
 
     def heading(self, text: str) -> "Report":
         """Begin a section."""
@@ -94,6 +96,29 @@ class Report:
         figures = "\n".join(_figure(array, caption, scale) for array, caption in images)
         return self._add(f'<div class="gallery">\n{figures}\n</div>')
 
+    def viewer(
+        self,
+        volume: np.ndarray,
+        affine: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        caption: str,
+        names: Sequence[str] = (),
+    ) -> "Report":
+        """Add a scan with label maps to scroll through (NiiVue), 1.1 MB for the first one and the scans' own size.
+
+        Args:
+            volume: (X, Y, Z) in [0, 1], on any grid.
+            affine: (4, 4) of its voxels, in RAS millimetres.
+            labels: name -> (X, Y, Z) whole numbers on the same grid.
+            caption: what it shows.
+            names: of the labels' values, from 1 on.
+
+        Raises:
+            VolumeError: not 3D, or a label map on another grid.
+        """
+        self._viewers += 1
+        return self._add(viewer_parts(self._viewers, volume, affine, labels, names, caption))
+
     def curves(self, curves: Curves, x_label: str, y_label: str, caption: str, log_y: bool = False) -> "Report":
         """Add a line chart.
 
@@ -123,17 +148,21 @@ class Report:
         """Return the page."""
         title, subtitle = escape(self.title), escape(self.subtitle)
         head = f"<h1>{title}</h1>" + (f"<p>{subtitle}</p>" if subtitle else "")
-        # The policy has the browser enforce what the page promises: nothing is fetched, nothing runs.
+        # The policy has the browser enforce what the page promises: nothing is fetched; nothing runs but the viewer
+        sources = (
+            f"{SOURCES}; style-src 'unsafe-inline'" if self._viewers else "img-src data:; style-src 'unsafe-inline'"
+        )
         return "\n".join(
             [
                 '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
                 '<meta name="viewport" content="width=device-width, initial-scale=1">',
-                '<meta http-equiv="Content-Security-Policy" '
-                "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
+                f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {sources}">',
                 f"<title>{title}</title>\n<style>\n{STYLE}\n</style>\n</head>",
                 f"<body>\n<main>\n<header>{head}</header>",
                 *self._parts,
-                "</main>\n</body>\n</html>\n",
+                "</main>",
+                *([viewer_script()] if self._viewers else []),
+                "</body>\n</html>\n",
             ]
         )
 

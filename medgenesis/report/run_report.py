@@ -1,9 +1,10 @@
 """The page of a run, made of what the run has recorded in its folder: the same whenever it is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from PIL import Image
 
@@ -80,6 +81,7 @@ def add_cases(report: Report, folder: Path) -> None:
     if gallery:
         report.gallery(gallery)
         report.paragraph("Coloured: found. Yellow line: reference. R and A: the patient's right and front.")
+    _viewer(report, folder / "cases", order[0], dict.fromkeys(map(class_name, rows)))
     report.table(
         ("class", "cases", *measures),
         [(name, *means_of_class(rows, name)) for name in dict.fromkeys(map(class_name, rows))],
@@ -93,6 +95,17 @@ def add_cases(report: Report, folder: Path) -> None:
         f"Cases by their number in the section, the worst first ({len(listed)} of {len(rows)} rows; all: cases.csv). "
         "A dash: the class is absent from one of the two.",
     )
+
+
+def _viewer(report: Report, folder: Path, case: str, names: Iterable[str]) -> None:
+    """The worst case to scroll through, where it is a volume."""
+    files = {name: folder / f"worst_{name}.nii.gz" for name in ("image", "found", "reference")}
+    if not all(file.is_file() for file in files.values()):
+        return
+    image, *maps = (nib.load(file) for file in files.values())
+    labels = {name: np.asarray(one.dataobj) for name, one in zip(("found", "reference"), maps, strict=True)}
+    caption = f"case {case}, the worst: found, and the reference fainter"
+    report.viewer(np.asarray(image.dataobj) / 255, image.affine, labels, caption, list(names))
 
 
 def class_name(row: Row) -> str:

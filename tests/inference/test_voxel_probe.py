@@ -69,7 +69,7 @@ def test_labelled_crops_label_the_next_image(axes):
     network = _network(axes)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     crops = [_scene(seed, axes) for seed in range(6)]
-    probe = fit_voxel_probe(network, crops, 3)
+    probe = fit_voxel_probe(network, crops, 3, per_class=400)
     other, truth = _scene(9, axes)
     with torch.no_grad():
         found = probe.eval()(other[None]).argmax(1)
@@ -77,7 +77,7 @@ def test_labelled_crops_label_the_next_image(axes):
         a, b = found == value, truth == value
         assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.75
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    again = fit_voxel_probe(network, crops, 3)
+    again = fit_voxel_probe(network, crops, 3, per_class=400)
     assert torch.equal(again.coefficients, probe.coefficients)
 
 

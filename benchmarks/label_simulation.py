@@ -1,0 +1,278 @@
+"""What a label is worth: Dice against the number of labels, by the start of a training and by who chose the studies.
+
+    python benchmarks/label_simulation.py OUT [--sets phantoms mr_hippocampus mr_us_prostate] [--draws 20]
+
+A draw is a random pool of studies without labels and a random choice of some of them. From the same pool the strategies
+of `medgenesis label-app` choose too: `typical`, and `strange` (the highest restoration error). Each choice is trained
+on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested; `draft` is
+no training at all: the frozen network and a linear classifier of voxels. OUT/rows.csv has a row a run, and is gone on
+with; OUT/summary.csv and OUT/report.html are of what is there. Real scans lie below MEDGENESIS_DATA.
+"""
+
+import argparse
+import functools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medgenesis.data import preprocessing
+from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
+from medgenesis.label_app.choice import most_typical
+from medgenesis.losses import segmentation_loss
+from medgenesis.networks import UNet3D
+from medgenesis.report import Report
+from medgenesis.storage.tables import read_table, write_table
+from medgenesis.transforms import RandGenesis
+
+DATA = Path(os.environ.get("MEDGENESIS_DATA", "../shared/data"))
+WIDTH, BATCH, RATE = 8, 4, 3e-3
+PRETEXT_STEPS, STEPS = 600, 60
+COUNTS, POOL, TESTED = (1, 2, 4), 16, 12
+STARTS, CHOICES = ("scratch", "ours", "draft"), ("random", "typical", "strange")
+KEY = ("set", "draw", "choice", "labels", "start")
+
+
+class Study(NamedTuple):
+    name: str
+    image: Tensor
+    """(1, *spatial) in [0, 1], spacing of the training, sides that divide by 8."""
+    label: Tensor
+    """(1, *spatial) likewise."""
+    truth: Tensor
+    """(*spatial), on the study's own grid."""
+    side: tuple[int, ...]
+    """of `image` before it was padded."""
+
+
+def studies_of(name: str, out: Path) -> tuple[list[Study], int]:
+    """The studies of a set, and its number of classes."""
+    if name == "phantoms":
+        write_phantoms(out / "phantoms", 44, seed=11, shape=(40, 40, 32))
+        merge, spacing, intensity = {1: "1,2,7", 2: "6"}, None, "ct"
+        images = sorted((out / "phantoms" / "images").glob("*.nii.gz"))
+        labels = [out / "phantoms" / "labels" / path.name for path in images]
+    elif name == "mr_hippocampus":
+        merge, spacing, intensity = {1: "1", 2: "2"}, 2.0, "mri_percentile"
+        images = sorted((DATA / name / "images").glob("*.nii.gz"))[:120]
+        labels = [DATA / name / "labels" / path.name for path in images]
+    else:
+        merge, spacing, intensity = {1: "1"}, 0.8, "mri_percentile"  # the headers' 0.4 is a placeholder
+        images = sorted((DATA / name / "mr_images").glob("*.nii.gz"))
+        labels = [_gland(DATA / name / "mr_labels" / path.name, out / "glands") for path in images]
+    options = {"label_keys": ["label"], "intensity": intensity, "spacing_mm": spacing, "label_merge": merge}
+    coarse, own = preprocessing(**options), preprocessing(**options, resample_labels=False)
+    return [_study(image, label, coarse, own) for image, label in zip(images, labels, strict=True)], 1 + len(merge)
+
+
+def _gland(label: Path, folder: Path) -> Path:
+    """The first channel, the prostate gland; the others are landmarks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = nib.load(label)
+    values = np.asarray(stored.dataobj).astype(np.uint8)
+    nib.save(nib.Nifti1Image(values[..., 0] if values.ndim == 4 else values, stored.affine), folder / label.name)
+    return folder / label.name
+
+
+def _study(image: Path, label: Path, coarse, own) -> Study:
+    record = {"image": str(image), "label": str(label)}
+    found, truth = coarse(record), own(record)["label"][0].as_tensor()
+    side = tuple(found["image"].shape[1:])
+    sizes = [part for axis in reversed(side) for part in (0, -axis % 8)]
+    padded = [F.pad(found[key].as_tensor(), sizes) for key in ("image", "label")]
+    return Study(image.name, padded[0], padded[1].long(), truth.long(), side)
+
+
+def batches(studies: list[Study], steps: int, rng: np.random.Generator) -> Iterator[list[Study]]:
+    """Random studies, as many at a time as a batch has, padded to one size."""
+    for _ in range(steps):
+        yield [studies[i] for i in rng.integers(0, len(studies), BATCH)]
+
+
+def stacked(volumes: list[Tensor]) -> Tensor:
+    largest = [max(one.shape[axis] for one in volumes) for axis in (1, 2, 3)]
+    return torch.stack(
+        [F.pad(one, [p for axis in (3, 2, 1) for p in (0, largest[axis - 1] - one.shape[axis])]) for one in volumes]
+    )
+
+
+def pretrained(studies: list[Study], seed: int = 0) -> nn.Module:
+    """A network that has learnt to restore."""
+    torch.manual_seed(seed)
+    network, rng = UNet3D(1, 1, width=WIDTH), np.random.default_rng(seed)
+    corrupt = RandGenesis(rates={"flip": 0.0}).set_random_state(seed)
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    for some in batches(studies, PRETEXT_STEPS, rng):
+        target = stacked([one.image for one in some])
+        seen = torch.stack([torch.as_tensor(np.asarray(corrupt(one)[0])) for one in target])
+        loss = (network(seen) - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return network.eval()
+
+
+def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, seed: int) -> nn.Module:
+    """A network that gives logits, trained on a few studies."""
+    if start == "draft":
+        return fit_voxel_probe(base, [(one.image, one.label) for one in training], classes, per_class=2000).eval()
+    torch.manual_seed(seed)
+    network = UNet3D(1, classes, width=WIDTH, activation=None)
+    if start == "ours":
+        trunk = {key: value for key, value in base.state_dict().items() if not key.startswith("head.")}
+        network.load_state_dict(trunk, strict=False)
+    loss_of = segmentation_loss("dice_ce", classes)
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for some in batches(training, STEPS, np.random.default_rng(seed)):
+        loss = loss_of(network(stacked([one.image for one in some])), stacked([one.label for one in some]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.no_grad()
+def dice(network: nn.Module, tested: list[Study], classes: int) -> float:
+    """Mean over studies and classes, on the studies' own grids."""
+    found = []
+    for one in tested:
+        logits = network(one.image[None])[..., : one.side[0], : one.side[1], : one.side[2]]
+        answer = F.interpolate(logits, one.truth.shape, mode="trilinear", align_corners=False).argmax(1)[0]
+        for value in range(1, classes):
+            a, b = answer == value, one.truth == value
+            if b.any():
+                found.append(float(2 * (a & b).sum() / (a.sum() + b.sum())))
+    return float(np.mean(found))
+
+
+def choices(pool: list[str], vectors: dict, errors: dict, rng: np.random.Generator) -> dict[str, list[str]]:
+    """Names that each way of choosing asks to be labelled, the first one first."""
+    typical: list[str] = []
+    for _ in range(max(COUNTS)):
+        typical.append(most_typical({name: vectors[name] for name in pool}, typical)[0])
+    return {
+        "random": rng.permutation(pool)[: max(COUNTS)].tolist(),
+        "typical": typical,
+        "strange": sorted(pool, key=lambda name: -errors[name])[: max(COUNTS)],
+    }
+
+
+class Prepared(NamedTuple):
+    base: nn.Module
+    """Pre-trained."""
+    free: dict[str, Study]
+    tested: list[Study]
+    classes: int
+    vectors: dict[str, np.ndarray]
+    errors: dict[str, float]
+
+
+@functools.cache
+def prepared(name: str, out: Path) -> Prepared:
+    """The studies of a set, and what pre-training makes of those without labels."""
+    studies, classes = studies_of(name, out)
+    order = np.random.default_rng(0).permutation(len(studies))
+    tested, free = [studies[i] for i in order[:TESTED]], [studies[i] for i in order[TESTED:]]
+    base, file = UNet3D(1, 1, width=WIDTH), out / f"{name}.pt"
+    if file.is_file():
+        base.load_state_dict(torch.load(file, weights_only=True))
+    else:
+        base = pretrained(free)
+        torch.save(base.state_dict(), file)
+    base.eval()
+    corrupt = RandGenesis(rates={"flip": 0.0})
+    vectors = {one.name: embed_volume(base, one.image, one.image.shape[1:]) for one in free}
+    errors = {
+        one.name: restoration_error(base, one.image, corrupt.set_random_state(0), one.image.shape[1:]) for one in free
+    }
+    return Prepared(base, {one.name: one for one in free}, tested, classes, vectors, errors)
+
+
+def simulate(name: str, out: Path, draw: int, rows: list[dict]) -> None:
+    """Add the rows of a draw that are lacking."""
+    done = {tuple(str(row[key]) for key in KEY) for row in rows}
+    wanted = [(name, draw, c, k, s) for k in COUNTS for c in CHOICES for s in STARTS]
+    wanted = [one for one in wanted if tuple(map(str, one)) not in done]
+    if not wanted:
+        return
+    known, rng = prepared(name, out), np.random.default_rng([1, draw])
+    pool = rng.permutation(sorted(known.free))[:POOL].tolist()
+    chosen = choices(pool, known.vectors, known.errors, rng)
+    for _, _, choice, count, start in wanted:
+        began = time.perf_counter()
+        training = [known.free[one] for one in chosen[choice][:count]]
+        network = segmenter(start, known.base, training, known.classes, draw)
+        row = dict(zip(KEY, (name, draw, choice, count, start), strict=True))
+        found = dice(network, known.tested, known.classes)
+        rows.append({**row, "dice": found, "seconds": time.perf_counter() - began})
+        write_table(out / "rows.csv", rows)
+    summarise(out, rows)
+
+
+def summarise(out: Path, rows: list[dict]) -> None:
+    """A table of means with differences, paired by draw, and their 95 % intervals; and a page with figures."""
+    value = {tuple(str(row[key]) for key in KEY): float(row["dice"]) for row in rows}
+    report, table = Report("Labels in simulation", "Research software: not for diagnosis or treatment."), []
+    for name in dict.fromkeys(str(row["set"]) for row in rows):
+        curves = {}
+        for start in STARTS:
+            for choice in CHOICES:
+                points = []
+                for count in COUNTS:
+                    key = {d: (name, d, choice, str(count), start) for d in dict.fromkeys(str(r["draw"]) for r in rows)}
+                    own = {d: value[one] for d, one in key.items() if one in value}
+                    if not own:
+                        continue
+                    points.append((count, np.mean(list(own.values()))))
+                    line = {"set": name, "labels": count, "start": start, "choice": choice, "draws": len(own)}
+                    line["dice"] = points[-1][1]
+                    line["- random"] = _gain(own, value, name, "random", count, start)
+                    line["- scratch"] = _gain(own, value, name, choice, count, "scratch")
+                    table.append(line)
+                if points:
+                    curves[f"{start}, {choice}"] = tuple(np.array(points, float).T)
+        report.heading(name)
+        report.curves(curves, "labelled studies", "mean Dice", f"{name}: mean over draws, test studies and classes.")
+    columns = ["set", "labels", "start", "choice", "draws", "dice", "- random", "- scratch"]
+    write_table(out / "summary.csv", table, columns, decimals=".4f")
+    note = "Differences are paired by draw, with 95 % intervals of a bootstrap over draws; one pre-training a set."
+    report.table(columns, [[line[column] for column in columns] for line in table], note)
+    report.write(out / "report.html")
+
+
+def _gain(own: dict, value: dict, name: str, choice: str, count: int, start: str) -> str:
+    other = {draw: value.get((name, draw, choice, str(count), start)) for draw in own}
+    paired = np.array([own[draw] - other[draw] for draw in own if other[draw] is not None])
+    if not len(paired) or not paired.any():
+        return ""
+    means = np.random.default_rng(0).choice(paired, (2000, len(paired))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{paired.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sets", nargs="+", default=["phantoms", "mr_hippocampus", "mr_us_prostate"])
+    parser.add_argument("--draws", type=int, default=20)
+    args = parser.parse_args()
+    rows: list[dict] = list(read_table(args.out / "rows.csv")) if (args.out / "rows.csv").is_file() else []
+    args.out.mkdir(parents=True, exist_ok=True)
+    for draw in range(args.draws):  # a draw of each set, then the next: what is there is of all sets
+        for name in args.sets:
+            simulate(name, args.out, draw, rows)
+    summarise(args.out, rows)
+
+
+if __name__ == "__main__":
+    main()

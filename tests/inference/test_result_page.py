@@ -1,0 +1,49 @@
+"""The page of the first results: the label map on the image's own grid, and a failure that costs no result."""
+
+import base64
+import gzip
+import re
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+from PIL import Image
+
+from medgenesis.inference import ShowLabelMapsd
+
+
+def _held(page, id):
+    text = re.search(rf'<script type="text/plain" id="{id}">([^<]*)</script>', page)[1]
+    return nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text)))
+
+
+def _item(path, label, affine):
+    image = MetaTensor(np.zeros((1, 2, 2, 2)), meta={"filename_or_obj": str(path)})
+    return {"image": image, "pred": MetaTensor(label[None], affine=affine)}
+
+
+def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
+    rng = np.random.default_rng(0)
+    values, label = rng.integers(-900, 900, (6, 5, 4)), rng.integers(0, 2, (6, 5, 4))
+    affine = np.diag([2.0, 1.5, 3.0, 1.0])  # RAS: turned for the page
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(values.astype(np.int16), affine), path)
+    show = ShowLabelMapsd("pred", tmp_path, "ct", {0: "background", 1: "liver"}, most=1)
+    item = _item(path, label, affine)
+    assert show(item)["pred"] is item["pred"]
+    show(_item(path, label, affine))  # the second is not shown
+    page = (tmp_path / "results.html").read_text()
+    found = nib.as_closest_canonical(_held(page, "volume1label0"))
+    np.testing.assert_array_equal(found.get_fdata(), label)
+    np.testing.assert_allclose(found.affine, affine)
+    assert "scan.nii.gz: liver" in page and "volume2" not in page
+
+
+def test_flat_images_and_files_that_are_gone(tmp_path, caplog):
+    Image.fromarray(np.full((6, 4), 128, np.uint8)).save(tmp_path / "xray.png")
+    show = ShowLabelMapsd("pred", tmp_path, "xray")
+    gone = _item(tmp_path / "gone.nii.gz", np.zeros((2, 2, 2)), np.eye(4))
+    assert show(gone)["pred"] is gone["pred"] and "not on the page" in caplog.text
+    show(_item(tmp_path / "xray.png", np.eye(4, 6), np.eye(4)))
+    page = (tmp_path / "results.html").read_text()
+    assert "xray.png" in page and "canvas" not in page
