@@ -148,7 +148,7 @@ def _linear(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple
     """Coefficients and intercepts of all classes, for features as they are."""
     mean, spread = features.mean(0), features.std(0)
     spread = np.where(spread > 1e-6, spread, np.inf)
-    model = LogisticRegression(C=1 / (PENALTY * len(features)), max_iter=100, tol=1e-3)
+    model = LogisticRegression(C=1 / (PENALTY * len(features)), max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near the minimum is enough
         model.fit((features - mean) / spread, labels)

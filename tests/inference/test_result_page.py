@@ -40,7 +40,7 @@ def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
 
 
 def test_flat_images_and_files_that_are_gone(tmp_path, caplog):
-    Image.fromarray(np.full((6, 4), 128, np.uint8)).save(tmp_path / "xray.png")
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(6, 4) * 10).save(tmp_path / "xray.png")
     show = ShowLabelMapsd("pred", tmp_path, "xray")
     gone = _item(tmp_path / "gone.nii.gz", np.zeros((2, 2, 2)), np.eye(4))
     assert show(gone)["pred"] is gone["pred"] and "not on the page" in caplog.text
