@@ -12,7 +12,8 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
-from medgenesis.label_app.labels import check_label
+from medgenesis.label_app.labels import check_label, write_flat
+from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.studies import SHOWN
 from medgenesis.storage.atomic import replacing
 
@@ -48,6 +49,8 @@ class StudyFolder(LocalDatastore):
             raise VolumeError(
                 f"label: must be {', '.join(_LABELS)}; found {Path(label_filename).name}. Save it as NIfTI or NRRD."
             )
+        if split_suffix(Path(self.get_image_uri(image_id)).name)[1].lower() in FLAT and suffix not in FLAT:
+            label_filename, suffix = str(write_flat(label_filename, f"{label_filename}.png")), ".png"
         tag = label_tag.value if isinstance(label_tag, DefaultLabelTag) else label_tag
         if tag == DefaultLabelTag.FINAL.value:
             check_label(

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.data.label_layers import JoinLabelLayersd
+from medgenesis.data.orientation import ReorientVolumesd
 from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import LoadVolumed
@@ -81,6 +82,28 @@ def write_renumbered(label: str | Path, target: str | Path, values: Mapping[int,
         else:
             nib.save(nib.Nifti1Image(renumbered, np.asarray(loaded["label"].affine, dtype=float)), beside)
     return path
+
+
+def write_flat(label: str | Path, target: str | Path) -> Path:
+    """Write the label map of a flat image, which 3D Slicer saves as a volume of one slice, as PNG.
+
+    Raises:
+        VolumeError: it cannot be read, or is of several slices.
+    """
+    steps = [
+        LoadVolumed("label", label_keys="label"),
+        JoinLabelLayersd("label"),
+        ReorientVolumesd("label", axcodes="LPS"),
+    ]
+    values = Preprocessing(steps)({"label": str(label)})["label"][0].numpy(force=True)
+    if values.ndim != 3 or values.shape[2] != 1:
+        raise VolumeError(
+            f"{Path(label).name}: a label map of a flat image must be of one slice; found {values.shape}. Save it as "
+            "PNG."
+        )
+    with replacing(target) as beside:
+        Image.fromarray(values[..., 0].astype(np.uint8).T).save(beside)
+    return Path(target)
 
 
 _UNNAMED: dict[int, str] = {}

@@ -17,7 +17,7 @@ from medgenesis.io.suffixes import split_suffix
 # of the segments, by value; told apart by colour-blind readers too (Okabe and Ito 2008)
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 _VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -103,4 +103,4 @@ def extension_of(image: str | Path, asked: str | None) -> str:
     if asked:
         return asked if asked.startswith(".") else f".{asked}"
     suffix = split_suffix(Path(image).name)[1].lower()
-    return ".png" if suffix in _FLAT else suffix if suffix in _VOLUMES else ".nii.gz"
+    return ".png" if suffix in FLAT else suffix if suffix in _VOLUMES else ".nii.gz"

@@ -1,10 +1,7 @@
 """The clinician's loop, with MONAI Label's own server and client: `make test-label` has an environment with both."""
 
-import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,8 +13,7 @@ import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-import psutil
-from monailabel.client import MONAILabelClient
+from helpers.label_server import Server, command, environment, free_port, refused
 
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
@@ -26,16 +22,9 @@ MODEL = "models_genesis_ct"
 CLASSES = {"lungs": 1, "liver": 2}
 STORED = {1: (6,), 2: (1, 2, 7)}  # as 3D Slicer would number them if the liver was drawn first -> of the phantom
 INFO = [{"name": "Liver", "idx": 1}, {"name": "lungs", "idx": 2}]
-COMMAND = [sys.executable, "-m", "medgenesis", "label-app", MODEL, "--labels", *CLASSES]
 SMALL = ["--weights", "scratch", "--overlay", "quick", "--set", "width=4"]
 # of the same scan: how it is stored -> file
 STORED_AS = {"lps": ".nii.gz", "ras": ".nrrd", "las": ".mha", "oblique": ".nii"}
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _oblique():
@@ -90,65 +79,16 @@ def world(tmp_path_factory):
     return root
 
 
-class Server:
-    def __init__(self, root):
-        self.root, self.port = root, _free_port()
-        self.log = (root / f"server_{self.port}.log").open("w")
-        words = ["--studies", root / "studies", "--app", root / "app", "--port", self.port, *SMALL]
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, words)], stdout=self.log, stderr=subprocess.STDOUT, cwd=root, env=_environment()
-        )
-        self.client = MONAILabelClient(f"http://127.0.0.1:{self.port}", tmpdir=str(root))
-        self._wait()
-
-    def _wait(self):
-        for _ in range(600):
-            if self.process.poll() is not None:
-                raise RuntimeError(Path(self.log.name).read_text()[-3000:])
-            try:
-                return self.client.info()
-            except OSError:
-                time.sleep(0.5)
-        raise TimeoutError(Path(self.log.name).read_text()[-3000:])
-
-    def train(self, **params):
-        self.client.train_start(MODEL, params)
-        while True:
-            status = self.client.train_status(False)
-            if status["status"] not in ("SUBMITTED", "RUNNING"):
-                return status
-            time.sleep(0.5)
-
-    def infer(self, image, **params):
-        path, said = self.client.infer(MODEL, image, params)
-        return path, said
-
-    def kill(self, number=signal.SIGKILL):
-        """The server and, as a power cut would, what it has started."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(number)
-        for child in children:
-            child.kill()
-        self.process.wait(60)
-        self.log.close()
-
-
-def _environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MONAI_LABEL_AUTH_ENABLE": "false"}
+def _start(root):
+    return Server(root, MODEL, CLASSES, SMALL)
 
 
 @pytest.fixture(scope="module")
 def server(world):
     """One server for the steps of the loop, which build on each other."""
-    running = Server(world)
+    running = _start(world)
     yield running
     running.kill()
-
-
-def _refused(call, *args):
-    with pytest.raises(Exception) as caught:
-        call(*args)
-    return str(getattr(caught.value, "msg", caught.value))
 
 
 def _dice(server, name):
@@ -162,7 +102,7 @@ def _dice(server, name):
 def test_1_what_the_server_says(server):
     info = server.client.info()
     assert info["labels"] == list(CLASSES)
-    assert set(info["models"]) == {"scribbles"}  # nothing is trained: no model is offered
+    assert set(info["models"]) == {"scribbles"}  # nothing is trained or labelled: no model is offered
     assert set(info["trainers"]) == {MODEL}
     names = set(server.client.datastore()["objects"])
     assert {"case_001", "case_002", "broken", *STORED_AS} <= names
@@ -175,24 +115,25 @@ def test_1_what_the_server_says(server):
 
 
 def test_2_what_cannot_work_is_said(server, tmp_path):
-    assert "must be trained before it segments" in _refused(server.infer, "case_001")
-    assert "uncertain: must have a model" in _refused(server.client.next_sample, "uncertain", {})
+    assert "must be trained before it segments" in refused(server.infer, "case_001")
+    assert "uncertain: must have a model" in refused(server.client.next_sample, "uncertain", {})
+    assert "draft: must have a labelled study" in refused(server.client.infer, "draft", "case_001", {})
     assert "labels: must be saved before training" in "\n".join(server.train()["details"])
-    assert "must be a study of the server" in _refused(server.infer, "nobody")
-    assert "no model 'nothing'" in _refused(server.client.infer, "nothing", "case_001", {})
+    assert "must be a study of the server" in refused(server.infer, "nobody")
+    assert "no model 'nothing'" in refused(server.client.infer, "nothing", "case_001", {})
     drawn = nib.load(server.root / "drawn_001.nii.gz")
     save = server.client.save_label
     nib.save(nib.Nifti1Image(np.asarray(drawn.dataobj)[:-2], drawn.affine), tmp_path / "grid.nii.gz")
-    assert "must lie on the grid" in _refused(save, "case_001", str(tmp_path / "grid.nii.gz"), "", {"label_info": INFO})
+    assert "must lie on the grid" in refused(save, "case_001", str(tmp_path / "grid.nii.gz"), "", {"label_info": INFO})
     nib.save(nib.Nifti1Image(np.asarray(drawn.dataobj) * 3, drawn.affine), tmp_path / "value.nii.gz")
-    assert "labels must be of 1 (lungs), 2 (liver); found 3, 6" in _refused(
+    assert "labels must be of 1 (lungs), 2 (liver); found 3, 6" in refused(
         save, "case_001", str(tmp_path / "value.nii.gz"), "", {}
     )
     spleen = [{"name": "spleen", "idx": 1}, {"name": "lungs", "idx": 2}]
-    assert "found 1 (spleen)" in _refused(
+    assert "found 1 (spleen)" in refused(
         save, "case_001", str(server.root / "drawn_001.nii.gz"), "", {"label_info": spleen}
     )
-    assert "must be a study" in _refused(save, "nobody", str(server.root / "drawn_001.nii.gz"), "", {})
+    assert "must be a study" in refused(save, "nobody", str(server.root / "drawn_001.nii.gz"), "", {})
     assert server.client.info()["datastore"]["completed"] == 0
 
 
@@ -202,6 +143,9 @@ def test_3_draw_save_train(server):
         server.client.save_label(f"case_{name}", drawn, "", {"label_info": INFO})
         back = server.client.download_label(f"case_{name}", "final")
         np.testing.assert_array_equal(nib.load(back).get_fdata(), nib.load(drawn).get_fdata())
+    assert set(server.client.info()["models"]) == {"draft", "scribbles"}
+    path, said = server.client.infer("draft", "lps", {"result_extension": ".nii.gz"})
+    assert nib.load(path).shape == (40, 40, 32) and "draft from 2 labelled studies" in said["draft"]
     # one that was put there by hand, and cannot be used
     (server.root / "app" / "studies" / "labels" / "final" / "oblique.nii.gz").write_bytes(b"no label")
     first = server.train(max_epochs=1)
@@ -262,8 +206,8 @@ def test_6_two_clients_at_once(server):
 
 
 def test_7_a_broken_study_is_named_and_the_server_stays(server):
-    assert "broken.nii.gz" in _refused(server.infer, "broken")
-    assert "result_extension: must be" in _refused(lambda: server.infer("lps", result_extension=".xyz"))
+    assert "broken.nii.gz" in refused(server.infer, "broken")
+    assert "result_extension: must be" in refused(lambda: server.infer("lps", result_extension=".xyz"))
     assert server.client.info()["labels"] == list(CLASSES)
 
 
@@ -283,7 +227,7 @@ def test_8_scribbles_and_doubt(server):
     model = np.asarray(nib.load(path).dataobj) == CLASSES["liver"]
     dice = [2 * (one & truth).sum() / (one.sum() + truth.sum()) for one in (model, found.astype(bool))]
     assert dice[1] > dice[0] - 0.02, dice
-    assert "scribbles: must come" in _refused(server.client.infer, "scribbles", "lps", params)
+    assert "scribbles: must come" in refused(server.client.infer, "scribbles", "lps", params)
     sample = server.client.next_sample("uncertain", {})
     assert sample["id"] not in ("case_001", "case_002", "broken") and 0 <= sample["weight"] <= 1
 
@@ -300,9 +244,9 @@ def test_9_killed_in_training_and_started_again(server, world):
     assert shown[1]["label_names"]
     assert model.exists()
     server.kill()
-    again = Server(world)
+    again = _start(world)
     try:
-        assert set(again.client.info()["models"]) == {MODEL, "scribbles"}
+        assert set(again.client.info()["models"]) == {MODEL, "draft", "scribbles"}
         assert set(again.client.datastore()["objects"]["case_001"]["labels"]) == {"final"}
         assert again.infer("lps")[0]
         status = again.train(max_epochs=2, start="last")
@@ -328,8 +272,12 @@ def test_what_cannot_start_says_so(world, words, said):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         words = [str(taken.getsockname()[1]) if word == "taken" else word for word in words]
-        port = [] if "--port" in words else ["--port", str(_free_port())]
+        port = [] if "--port" in words else ["--port", str(free_port())]
         done = subprocess.run(
-            [*COMMAND, "--app", "other", *words, *port], cwd=world, capture_output=True, text=True, env=_environment()
+            [*command(MODEL, CLASSES), "--app", "other", *words, *port],
+            cwd=world,
+            capture_output=True,
+            text=True,
+            env=environment(),
         )
     assert done.returncode == 2 and said in done.stderr, done.stderr
