@@ -34,9 +34,9 @@ from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transforms import RandGenesis
 
 DATA = Path(os.environ.get("MEDGENESIS_DATA", "../shared/data"))
-WIDTH, BATCH, RATE = 8, 4, 3e-3
-PRETEXT_STEPS, STEPS = 600, 60
-COUNTS, POOL, TESTED = (1, 2, 4), 16, 12
+WIDTH, BATCH, RATE = 8, 2, 3e-3
+PRETEXT_STEPS, STEPS = 400, 60
+COUNTS, POOL, TESTED = (1, 3), 16, 10
 STARTS, CHOICES = ("scratch", "ours", "draft"), ("random", "typical", "strange")
 KEY = ("set", "draw", "choice", "labels", "start")
 
@@ -56,16 +56,16 @@ class Study(NamedTuple):
 def studies_of(name: str, out: Path) -> tuple[list[Study], int]:
     """The studies of a set, and its number of classes."""
     if name == "phantoms":
-        write_phantoms(out / "phantoms", 44, seed=11, shape=(40, 40, 32))
+        write_phantoms(out / "phantoms", 44, seed=11, shape=(32, 32, 24))
         merge, spacing, intensity = {1: "1,2,7", 2: "6"}, None, "ct"
         images = sorted((out / "phantoms" / "images").glob("*.nii.gz"))
         labels = [out / "phantoms" / "labels" / path.name for path in images]
     elif name == "mr_hippocampus":
         merge, spacing, intensity = {1: "1", 2: "2"}, 2.0, "mri_percentile"
-        images = sorted((DATA / name / "images").glob("*.nii.gz"))[:120]
+        images = sorted((DATA / name / "images").glob("*.nii.gz"))[:60]
         labels = [DATA / name / "labels" / path.name for path in images]
     else:
-        merge, spacing, intensity = {1: "1"}, 0.8, "mri_percentile"  # the headers' 0.4 is a placeholder
+        merge, spacing, intensity = {1: "1"}, 1.2, "mri_percentile"  # the headers' 0.4 is a placeholder
         images = sorted((DATA / name / "mr_images").glob("*.nii.gz"))
         labels = [_gland(DATA / name / "mr_labels" / path.name, out / "glands") for path in images]
     options = {"label_keys": ["label"], "intensity": intensity, "spacing_mm": spacing, "label_merge": merge}
@@ -123,7 +123,7 @@ def pretrained(studies: list[Study], seed: int = 0) -> nn.Module:
 def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, seed: int) -> nn.Module:
     """A network that gives logits, trained on a few studies."""
     if start == "draft":
-        return fit_voxel_probe(base, [(one.image, one.label) for one in training], classes, per_class=2000).eval()
+        return fit_voxel_probe(base, [(one.image, one.label) for one in training], classes, per_class=800).eval()
     torch.manual_seed(seed)
     network = UNet3D(1, classes, width=WIDTH, activation=None)
     if start == "ours":
