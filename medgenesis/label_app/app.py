@@ -23,7 +23,7 @@ from medgenesis.label_app.infer_task import Models, SegmentTask
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, RestorationError, StudyScore
+from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, Strangeness, StudyScore
 from medgenesis.label_app.train_task import FineTuneTask
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class LabelApp(MONAILabelApp):
         restoration = Restoration(self.settings)
         self.scores: dict[str, StudyScore] = {"uncertain": FlipDisagreement(self.models)}
         if restoration.possible:
-            self.scores["strange"] = RestorationError(restoration)
+            self.scores["strange"] = Strangeness(restoration)
         super().__init__(
             app_dir=app_dir,
             studies=studies,

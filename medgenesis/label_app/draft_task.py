@@ -11,9 +11,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import DatalistError
 from medgenesis.label_app.draft import MOST, draft_segmenter
-from medgenesis.label_app.infer_task import study_of
+from medgenesis.label_app.infer_task import result_of, study_of
 from medgenesis.label_app.labelled import labelled_studies
-from medgenesis.label_app.results import described, extension_of, write_result
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
 
@@ -53,10 +52,9 @@ class DraftTask(InferTask):
         began, image = time.perf_counter(), study_of(request)
         segmenter, count = self._current()
         found = segmenter.label_map(image)
-        path = write_result(found, self.settings.classes, extension_of(image, request.get("result_extension")))
-        said = f"a draft from {count} labelled studies, by features alone: correct it before you save it"
-        seconds = round(time.perf_counter() - began, 2)
-        return path, {**described(found, self.settings.classes), "draft": said, "latencies": {"total": seconds}}
+        path, said = result_of(found, self.settings, image, request.get("result_extension"))
+        said["draft"] = f"a draft from {count} labelled studies, by features alone: correct it before you save it"
+        return path, {**said, "latencies": {"total": round(time.perf_counter() - began, 2)}}
 
     def _current(self) -> tuple[Segmenter, int]:
         with self._lock:

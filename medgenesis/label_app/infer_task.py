@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai.data import MetaTensor
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import CheckpointError, VolumeError
+from medgenesis.label_app.dicom_seg import DICOM_SEG, series_files, write_dicom_seg
 from medgenesis.label_app.history import History
 from medgenesis.label_app.results import described, extension_of, write_result
 from medgenesis.label_app.segmenter import Segmenter
@@ -81,9 +83,18 @@ class SegmentTask(InferTask):
         began = time.perf_counter()
         image = study_of(request)
         found = self.models.current(request.get("device")).label_map(image)
-        path = write_result(found, self.settings.classes, extension_of(image, request.get("result_extension")))
-        seconds = round(time.perf_counter() - began, 2)
-        return path, {**described(found, self.settings.classes), "latencies": {"total": seconds}}
+        path, said = result_of(found, self.settings, image, request.get("result_extension"))
+        return path, {**said, "latencies": {"total": round(time.perf_counter() - began, 2)}}
+
+
+def result_of(found: MetaTensor, settings: AppSettings, image: str, asked: str | None) -> tuple[str, dict[str, Any]]:
+    """The file of a label map, in the format that is asked for or as the study is stored, and what is in it."""
+    said, extension = described(found, settings.classes), extension_of(image, asked)
+    if extension != DICOM_SEG:
+        return write_result(found, settings.classes, extension), said
+    series_files(image)  # before anything is written
+    path = write_result(found, settings.classes, ".nii.gz")
+    return write_dicom_seg(path, image, said["label_names"], settings.name), said
 
 
 def study_of(request: Mapping[str, Any]) -> str:

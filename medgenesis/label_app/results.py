@@ -72,8 +72,8 @@ def write_result(label_map: MetaTensor, classes: Mapping[str, int], extension: s
     else:
         Path(path).unlink()
         raise VolumeError(
-            f"result_extension: must be .nii.gz, .nrrd, .seg.nrrd or .mha, .png of flat images; found {extension!r}. "
-            "Ask for one of them."
+            "result_extension: must be .nii.gz, .nrrd, .seg.nrrd or .mha, .dcm of DICOM series, .png of flat images; "
+            f"found {extension!r}. Ask for one of them."
         )
     return path
 

@@ -111,7 +111,7 @@ class FlipDisagreement(StudyScore):
             )
 
 
-class RestorationError(StudyScore):
+class Strangeness(StudyScore):
     """How badly the self-supervised network restores a study that was corrupted as in its pre-training.
 
     Neither labels nor a model are needed; the same corruption every time.

@@ -28,7 +28,7 @@ from medgenesis.storage.tables import write_table
 
 SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
-_SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
+SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
         )
     for name in before.keys() - sources.keys():
         (folder / name).unlink(missing_ok=True)
-    write_text(folder / _SOURCES, json.dumps(sources, indent=1))
+    write_text(folder / SOURCES, json.dumps(sources, indent=1))
     if series:
         write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
         logger.info(
@@ -118,7 +118,7 @@ class _OtherScan(VolumeError):
 
 def _sources(folder: Path) -> dict[str, str]:
     try:
-        return dict(json.loads((folder / _SOURCES).read_text(encoding="utf-8")))
+        return dict(json.loads((folder / SOURCES).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -189,6 +190,32 @@ def test_5_named_segments_with_colours(server):
     assert names == list(CLASSES) and image.GetMetaData("Segment0_Color")
     assert image.GetNumberOfComponentsPerPixel() == 2
     assert said["label_colors"]["lungs"] == [230, 159, 0]
+
+
+def test_5_dicom_in_gives_dicom_seg_out(server):
+    (series,) = [name for name in server.client.datastore()["objects"] if name.startswith("series_")]
+    path, said = server.infer(series, result_extension=".dcm")
+    data = pydicom.dcmread(path)
+    assert data.Modality == "SEG" and [one.SegmentLabel for one in data.SegmentSequence] == list(said["label_names"])
+    slices = [pydicom.dcmread(file) for file in (server.root / "studies" / "DOE^JANE").iterdir()]
+    assert data.ReferencedSeriesSequence[0].SeriesInstanceUID == slices[0].SeriesInstanceUID
+    places = {float(one.ImagePositionPatient[2]): one for one in slices}
+    plain = nib.load(server.infer(series, result_extension=".nii.gz")[0])
+    values, inverse = np.asarray(plain.dataobj), np.linalg.inv(np.diag([-1, -1, 1, 1]) @ plain.affine)
+    found, frames = np.zeros_like(values), data.pixel_array
+    for frame, about in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
+        place = about.PlanePositionSequence[0].ImagePositionPatient
+        assert float(place[2]) in places
+        number = about.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        rows, columns = np.nonzero(frame)
+        spacing = places[float(place[2])].PixelSpacing
+        world = np.stack([place[0] + columns * spacing[1], place[1] + rows * spacing[0]]).astype(float)
+        world = np.concatenate([world, np.full((1, len(rows)), float(place[2])), np.ones((1, len(rows)))])
+        found[tuple(np.rint((inverse @ world)[:3]).astype(int))] = list(said["label_names"].values())[number - 1]
+    np.testing.assert_array_equal(found, values)
+    assert "must be asked of studies that are DICOM series" in refused(
+        lambda: server.infer("lps", result_extension=".dcm")
+    )
 
 
 def test_6_two_clients_at_once(server):
