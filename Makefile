@@ -20,7 +20,7 @@ DOCS_INSTALLED := $(subst installed-,docs-,$(INSTALLED))
 # MONAI Label needs older packages: an environment of its own
 LABEL := .venv-label
 LABEL_RUN := $(LABEL)/bin/python
-LABEL_INSTALLED := $(subst $(VENV)/installed-,$(LABEL)/installed-,$(INSTALLED))
+LABEL_INSTALLED := $(LABEL)/installed-$(firstword $(shell cat setup.cfg setup.py pyproject.toml constraints-label.txt | cksum))
 
 .PHONY: help install demo test test-slow test-label label-env lint check bench docs docs-serve clean
 
@@ -58,10 +58,12 @@ test-slow: $(INSTALLED)
 
 label-env: $(LABEL_INSTALLED)
 
+# Nothing is resolved: constraints-label.txt names every package, but for those that torch itself needs on a GPU.
 # torchvision of PyPI is built for CUDA, and does not load beside a CPU build of torch: the tests then declare what is lacking
 $(LABEL_INSTALLED):
 	@$(LABEL_RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(LABEL)
-	$(LABEL_RUN) -m pip install --disable-pip-version-check -q -c constraints-label.txt -e '.[label]' pytest pytest-timeout hypothesis
+	$(LABEL_RUN) -m pip install --disable-pip-version-check -q -c constraints-label.txt torch torchvision
+	$(LABEL_RUN) -m pip install --disable-pip-version-check -q --no-deps -r constraints-label.txt -e .
 	@$(LABEL_RUN) -c 'import torchvision' >/dev/null 2>&1 || $(LABEL_RUN) tests/helpers/torchvision_beside_cpu_torch.py install
 	@rm -f $(LABEL)/installed-*
 	@touch $@
