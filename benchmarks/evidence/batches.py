@@ -24,7 +24,7 @@ class CasesInMemory(SeededDataset):
     """
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], transform: Callable, samples: int, seed: int) -> None:
-        super().__init__(Compose([transform]), seed, ("image", "label", "target", "mask", "class"))
+        super().__init__(Compose([transform]), seed, ("image", "label", "target", "mask", "class", "key"))
         self.sources, self.samples = list(sources), samples
 
     def __len__(self) -> int:
@@ -99,10 +99,13 @@ class RandAugmentedCropd(Randomizable, Transform):
 
 
 def sources_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Cases as sources of `CasesInMemory`."""
-    return [
-        {"image": one.image, "sides": one.sides, **({} if one.label is None else {"label": one.label})} for one in cases
-    ]
+    """Cases as sources of `CasesInMemory`, without their labels, which no pretext sees."""
+    return [{"image": one.image, "sides": one.sides} for one in cases]
+
+
+def labelled_sources_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Cases as sources with their labels."""
+    return [{**source, "label": one.label} for source, one in zip(sources_of(cases), cases, strict=True)]
 
 
 def images_of(cases: Sequence[Case]) -> Tensor:

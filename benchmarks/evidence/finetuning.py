@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from benchmarks.evidence.batches import CasesInMemory, RandAugmentedCropd, sources_of
+from benchmarks.evidence.batches import CasesInMemory, RandAugmentedCropd, labelled_sources_of, sources_of
+from benchmarks.evidence.mean_teacher import MeanTeacher, RandBesideUnlabelledd
 from benchmarks.evidence.networks import FinerLogits, segmenter
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
 from benchmarks.evidence.training import train
+from medgenesis.engines import PretextMethod
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.losses import segmentation_loss
 from medgenesis.methods import Supervised
@@ -29,13 +31,10 @@ def dice_after_finetuning(
     steps: int,
     rate: float,
     seed: int,
+    teacher: bool = False,
 ) -> np.ndarray:
-    """Dice of each tested case and structure, (cases, structures).
-
-    Encoder and decoder begin with `weights`, the head with those of the seed; None: all with those of the seed. What
-    else is drawn (crops, their order) is a function of the seed alone, the same for every arm.
-    """
-    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed)
+    """Dice of each tested case and structure, (cases, structures); see `fine_tuned`."""
+    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed, teacher=teacher)
     return dice_of(network.eval(), tested, len(study.structures))
 
 
@@ -47,14 +46,31 @@ def fine_tuned(
     steps: int,
     rate: float,
     seed: int,
+    teacher: bool = False,
 ) -> nn.Module:
-    """The network after the last step, its batch norm's statistics estimated again."""
-    body = segmenter(len(study.structures), seed)
+    """The network after the last step, its batch norm's statistics estimated again.
+
+    Encoder and decoder begin with `weights`, the head with those of the seed; None: all with those of the seed. What
+    else is drawn (crops, their order) is a function of the seed alone, the same for every arm.
+
+    Args:
+        study: the set.
+        weights: of a pretext, or None.
+        labelled: what is learnt from.
+        steps, rate, seed: of the training.
+        teacher: whether a mean teacher learns from the unlabelled images beside.
+    """
+    body = segmenter(study.dims, len(study.structures), seed)
     if weights is not None:
         load_pretrained(body, weights, skip_head="always")
     case = labelled[0]
     network = FinerLogits(body, case.label.shape[-1] // case.image.shape[-1])
-    method = Supervised(network, segmentation_loss(LOSS, len(study.structures) + 1))
-    data = CasesInMemory(sources_of(labelled), RandAugmentedCropd(study.crop), steps * BATCH, seed)
+    loss = segmentation_loss(LOSS, len(study.structures) + 1)
+    method: PretextMethod = Supervised(network, loss)
+    crop = RandAugmentedCropd(study.crop)
+    if teacher:
+        method = MeanTeacher(network, loss, steps)
+        crop = RandBesideUnlabelledd(crop, sources_of(study.unlabelled), study.crop)
+    data = CasesInMemory(labelled_sources_of(labelled), crop, steps * BATCH, seed)
     train(method, data, steps, BATCH, rate, handlers=(ReestimateNorm(NORM_BATCHES),))
     return network

@@ -5,26 +5,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.evidence.batches import images_of
-from benchmarks.evidence.networks import WIDTH, enlarged, levels_of
+from benchmarks.evidence.networks import enlarged, levels_of, restorer
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
 from medgenesis.handlers.norm_statistics import averaging, estimated_norms
-from medgenesis.networks import UNet3D
+from medgenesis.weights import load_pretrained
 
 VOXELS = 20_000  # that are fitted to at most, drawn evenly from the labelled cases
 ITERATIONS = 100  # of L-BFGS at most
 _AT_ONCE = 16
 
 
-def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: int) -> UNet3D:
+def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
     """The network of these weights (None: of the seed), batch norm's statistics those of the unlabelled images."""
     torch.manual_seed(seed)
-    network = UNet3D(1, 1, WIDTH)
+    network = restorer(study.dims)
     if weights is not None:
-        network.load_state_dict(dict(weights))
+        load_pretrained(network, weights, skip_head="never")
     network.eval()
     with torch.no_grad(), averaging(estimated_norms(network)):
         for some in images_of(study.unlabelled).split(_AT_ONCE):
@@ -33,7 +33,7 @@ def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: 
 
 
 def dice_of_frozen(
-    study: StudySet, network: UNet3D, labelled: Sequence[Case], tested: Sequence[Case], *, penalty: float, seed: int
+    study: StudySet, network: nn.Module, labelled: Sequence[Case], tested: Sequence[Case], *, penalty: float, seed: int
 ) -> np.ndarray:
     """Dice of each tested case and structure, (cases, structures).
 
@@ -81,7 +81,9 @@ def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def _voxels(study: StudySet, network: UNet3D, labelled: Sequence[Case], fine: int, seed: int) -> tuple[Tensor, Tensor]:
+def _voxels(
+    study: StudySet, network: nn.Module, labelled: Sequence[Case], fine: int, seed: int
+) -> tuple[Tensor, Tensor]:
     """Features (N, F) of voxels within the images, and the share of each structure in them, (N, structures + 1)."""
     generator, features, shares = torch.Generator().manual_seed(seed), [], []
     for case in labelled:

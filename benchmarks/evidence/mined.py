@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.evidence.batches import images_of, sources_of
-from benchmarks.evidence.networks import WIDTH
+from benchmarks.evidence.networks import restorer
 from benchmarks.evidence.sets import StudySet
 from medgenesis.mining import VolumeInfo, discover
-from medgenesis.networks import UNet3D
 
 PATTERNS = {"classes": 12, "train_patients": 60, "min_distance": 3}
 
@@ -20,9 +19,9 @@ def mined_sources(study: StudySet, weights: Mapping[str, Tensor]) -> list[dict[s
 
     Args:
         study: the set.
-        weights: of a `UNet3D`, whose pooled last feature maps say who resembles whom.
+        weights: of a `restorer`, whose pooled last feature maps say who resembles whom.
     """
-    network = UNet3D(1, 1, WIDTH)
+    network = restorer(3)
     network.load_state_dict(dict(weights))
     images = images_of(study.unlabelled)
     with torch.no_grad():

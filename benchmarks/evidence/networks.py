@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medgenesis.networks import UNet3D
+from medgenesis.networks import UNet3D, UNet25D
 
-WIDTH = 8
+WIDTH = 8  # of volumes
+BACKBONE = "resnet18_w8"  # of images
 
 
 class FinerLogits(nn.Module):
@@ -25,10 +26,21 @@ class FinerLogits(nn.Module):
         return enlarged(self.network(image), self.factor)
 
 
-def segmenter(structures: int, seed: int) -> UNet3D:
-    """A network of `structures` + 1 logits with the weights of a seed."""
+def segmenter(dims: int, structures: int, seed: int) -> nn.Module:
+    """A network of `structures` + 1 logits with the weights of a seed, for images of 2 or 3 dimensions."""
     torch.manual_seed(seed)
-    return UNet3D(1, structures + 1, WIDTH, activation=None)
+    return _network(dims, structures + 1, None)
+
+
+def restorer(dims: int) -> nn.Module:
+    """A network that gives an image back, what pretexts train; its weights follow from torch's seed."""
+    return _network(dims, 1, "sigmoid")
+
+
+def _network(dims: int, channels: int, activation: str | None) -> nn.Module:
+    if dims == 2:
+        return UNet25D(BACKBONE, 1, channels, activation=activation)
+    return UNet3D(1, channels, WIDTH, activation=activation)
 
 
 def enlarged(logits: Tensor, factor: int) -> Tensor:
@@ -39,11 +51,15 @@ def enlarged(logits: Tensor, factor: int) -> Tensor:
     return F.interpolate(logits, scale_factor=factor, mode=mode)
 
 
-def levels_of(network: UNet3D, image: Tensor) -> list[Tensor]:
+def levels_of(network: nn.Module, image: Tensor) -> list[Tensor]:
     """Feature maps of all levels, encoder (shallow to deep), then decoder (deep to shallow), each (B, C, *its grid)."""
-    features = network.encoder(image)
-    x, decoded = features[-1], []
-    for level, up in enumerate(network.decoder.levels):
-        x = up(x, features[-2 - level])
-        decoded.append(x)
+    decoded: list[Tensor] = []
+    levels = network.decoder.blocks if image.ndim == 4 else network.decoder.levels
+    hooks = [level.register_forward_hook(lambda _module, _given, maps: decoded.append(maps)) for level in levels]
+    try:
+        features = list(network.encoder(image))
+        network.decoder(features)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return [*features, *decoded]

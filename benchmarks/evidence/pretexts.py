@@ -4,7 +4,8 @@ A pretext is a method of the product, what it learns from (`sources`), and how a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,23 @@ from torch import Tensor
 
 from benchmarks.evidence.batches import CasesInMemory, RandCropOfCased, sources_of
 from benchmarks.evidence.mined import PATTERNS, mined_sources
-from benchmarks.evidence.networks import WIDTH
+from benchmarks.evidence.networks import BACKBONE, WIDTH, restorer
 from benchmarks.evidence.sets import StudySet
 from benchmarks.evidence.training import CLIP_NORM, PIECE, WARM_UP, train
 from medgenesis.engines import PretextMethod
-from medgenesis.methods import MaskedAutoencoder, ModelsGenesis, TransVW
-from medgenesis.networks import UNet3D
+from medgenesis.methods import CAiD, MaskedAutoencoder, ModelsGenesis, MomentumContrast, SemanticGenesis, TransVW
+from medgenesis.networks import YNet3D
 from medgenesis.storage import fingerprint, read_checkpoint, save_checkpoint
-from medgenesis.transforms import RandGenesisd, RandMaskBlocksd
+from medgenesis.transforms import RandGenesisd, RandMaskBlocksd, caid_views
 
 Weights = dict[str, Tensor]
 NO_FLIP = {"flip": 0.0}  # as the bundles: a flip would move the content of a cube
-BLOCKS = {"ratio": 0.6, "block_size": 4}
+BLOCKS = {2: {"ratio": 0.6, "block_size": 8}, 3: {"ratio": 0.6, "block_size": 4}}
+QUEUE = {"queue_size": 512, "momentum": 0.99}
+
+
+def _of_unlabelled(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[str, Any]]:
+    return sources_of(study.unlabelled)
 
 
 @dataclass(frozen=True)
@@ -33,50 +39,70 @@ class Pretext:
     """How a network is pre-trained on the unlabelled images of a set.
 
     Args:
-        method: makes what is trained; called after the seed is set.
-        transform: random, of a crop `image` to the keys that the method takes.
+        method: of the dimensions, 2 or 3: what is trained; called after the seed is set.
+        transform: of the set: random, from a crop `image` to the keys that the method takes.
+        settings: of the dimensions: what else tells this pretext from another, plain data; rows made with other
+            settings do not mix.
         sources: of a set and the function that gives other pretexts' weights (of the same seed): what samples are
             made of; the unlabelled images by default.
-        settings: what else tells this pretext from another, plain data; rows made with other settings do not mix.
+        dims: of the sets that it is for.
+        whole: whether the transform gets whole images, and cuts them itself.
         steps, batch, rate: of the training, Adam with a warm-up and a cosine.
     """
 
-    method: Callable[[], PretextMethod]
-    transform: Callable[[], Callable]
-    sources: Callable[[StudySet, Callable[[str], Weights]], list[dict[str, Any]]] = field(
-        default=lambda study, weights_of: sources_of(study.unlabelled)
-    )
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    method: Callable[[int], PretextMethod]
+    transform: Callable[[StudySet], Callable]
+    settings: Callable[[int], Mapping[str, Any]]
+    sources: Callable[[StudySet, Callable[[str], Weights]], list[dict[str, Any]]] = _of_unlabelled
+    dims: tuple[int, ...] = (2, 3)
+    whole: bool = False
     steps: int = 3000
     batch: int = 4
     rate: float = 1e-3
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self, dims: int) -> dict[str, Any]:
         """All that decides the weights, beside the set and the seed."""
         training = {"steps": self.steps, "batch": self.batch, "rate": self.rate, "piece": PIECE}
-        return {**self.settings, **training, "warm_up": WARM_UP, "clip_norm": CLIP_NORM, "width": WIDTH}
+        network = {"width": WIDTH} if dims == 3 else {"backbone": BACKBONE}
+        return {**self.settings(dims), **training, "warm_up": WARM_UP, "clip_norm": CLIP_NORM, **network}
 
 
-def _unet() -> UNet3D:
-    return UNet3D(1, 1, WIDTH)
+def _mined(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[str, Any]]:
+    return mined_sources(study, weights_of("models_genesis"))
 
 
 PRETEXTS: dict[str, Pretext] = {
     "models_genesis": Pretext(
-        lambda: ModelsGenesis(_unet()),
-        lambda: RandGenesisd(preset="models", rates=NO_FLIP),
-        settings={"preset": "models", "rates": NO_FLIP},
+        lambda dims: ModelsGenesis(restorer(dims)),
+        lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
+        lambda dims: {"preset": "models", "rates": NO_FLIP},
     ),
     "masked_autoencoder": Pretext(
-        lambda: MaskedAutoencoder(_unet()),
-        lambda: RandMaskBlocksd("image", "mask", "target", **BLOCKS),
-        settings=BLOCKS,
+        lambda dims: MaskedAutoencoder(restorer(dims)),
+        lambda study: RandMaskBlocksd("image", "mask", "target", **BLOCKS[study.dims]),
+        lambda dims: BLOCKS[dims],
+    ),
+    "caid": Pretext(
+        lambda dims: CAiD(restorer(dims), partial(MomentumContrast, **QUEUE)),
+        lambda study: caid_views(study.crop[0], mode="caid", least_side=32, align_target=True),
+        lambda dims: {"views": "caid_views", **QUEUE},
+        dims=(2,),
+        whole=True,
+        batch=8,
     ),
     "transvw": Pretext(
-        lambda: TransVW(ModelsGenesis(_unet()), PATTERNS["classes"]),
-        lambda: RandGenesisd(preset="models", rates=NO_FLIP),
-        lambda study, weights_of: mined_sources(study, weights_of("models_genesis")),
-        {"preset": "models", "rates": NO_FLIP, "patterns": PATTERNS, "features": "models_genesis"},
+        lambda dims: TransVW(ModelsGenesis(restorer(dims)), PATTERNS["classes"]),
+        lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
+        lambda dims: {"preset": "models", "rates": NO_FLIP, "patterns": PATTERNS, "features": "models_genesis"},
+        _mined,
+        dims=(3,),
+    ),
+    "semantic_genesis": Pretext(
+        lambda dims: SemanticGenesis(YNet3D(1, 1, WIDTH, PATTERNS["classes"])),
+        lambda study: RandGenesisd(preset="semantic"),
+        lambda dims: {"preset": "semantic", "patterns": PATTERNS, "features": "models_genesis"},
+        _mined,
+        dims=(3,),
     ),
 }
 
@@ -92,14 +118,15 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         handlers: of the trainer, to stop it in time for example.
     """
     pretext = PRETEXTS[name]
-    key = fingerprint({"pretext": pretext.plain(), "set": study.made_of, "crop": study.crop})[:8]
+    key = fingerprint({"pretext": pretext.plain(study.dims), "set": study.made_of, "crop": study.crop})[:8]
     path = work / study.name / f"{name}-s{seed}-{key}.pt"
     if path.exists():
         return read_checkpoint(path)
     sources = pretext.sources(study, lambda other: pretrained(other, study, seed, work, handlers=handlers))
     torch.manual_seed(seed)
-    method = pretext.method()
-    transform = Compose([RandCropOfCased(study.crop), pretext.transform()])
+    method = pretext.method(study.dims)
+    crop = [] if pretext.whole else [RandCropOfCased(study.crop)]
+    transform = Compose([*crop, pretext.transform(study)])
     data = CasesInMemory(sources, transform, PIECE * pretext.batch, seed)
     begun = path.with_suffix(".begun.pt")
     train(method, data, pretext.steps, pretext.batch, pretext.rate, checkpoint=begun, handlers=handlers)

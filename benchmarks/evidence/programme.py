@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from benchmarks.evidence import finetuning, frozen
+from benchmarks.evidence import finetuning, frozen, mean_teacher
+from benchmarks.evidence.networks import BACKBONE
 from benchmarks.evidence.pretexts import PRETEXTS, Weights, pretrained
-from benchmarks.evidence.protocol import ARMS, RANDOM, SCRATCH, VALIDATION_DRAWS, VERSION, Arm, planned, tuned_at
+from benchmarks.evidence.protocol import ARMS, MEAN_TEACHER, RANDOM, VALIDATION_DRAWS, VERSION, Arm, planned, tuned_at
 from benchmarks.evidence.rows import FOLDER, Cell, RowFile
 from benchmarks.evidence.sets import StudySet, validation_draw
 from benchmarks.evidence.training import WARM_UP
@@ -94,12 +95,16 @@ class Programme:
         """All that decides the cell's rows beside draw and seed."""
         same = {"version": VERSION, **self.study.made_of, **{k: v for k, v in asdict(cell).items() if k in _SHARED}}
         if cell.method in PRETEXTS:
-            same["pretext"] = PRETEXTS[cell.method].plain()
+            same["pretext"] = PRETEXTS[cell.method].plain(self.study.dims)
         if cell.readout == "frozen":
             same |= {"penalty": value, "voxels": frozen.VOXELS}
         if cell.readout == "finetuned":
             same |= {"rate": value, "batch": finetuning.BATCH, "loss": finetuning.LOSS, "crop": list(self.study.crop)}
             same |= {"norm_batches": finetuning.NORM_BATCHES, "warm_up": WARM_UP}
+        if cell.method == MEAN_TEACHER:
+            same |= {"decay": mean_teacher.DECAY, "consistency": mean_teacher.CONSISTENCY, "noise": mean_teacher.NOISE}
+        if self.study.dims == 2:
+            same["network"] = BACKBONE
         return json.loads(json.dumps(same))
 
     def _validated(self, arm: Arm, labels: int, steps: int, value: float) -> float:
@@ -133,8 +138,8 @@ class Programme:
         if cell.readout == "frozen":
             network = self._frozen(cell.method, cell.seed)
             return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
-        weights = None if cell.method == SCRATCH else self._weights(cell.method, cell.seed)
-        own = {"steps": cell.steps, "rate": value, "seed": seed}
+        weights = self._weights(cell.method, cell.seed) if cell.method in PRETEXTS else None
+        own = {"steps": cell.steps, "rate": value, "seed": seed, "teacher": cell.method == MEAN_TEACHER}
         return finetuning.dice_after_finetuning(self.study, weights, labelled, cases, **own)
 
     def _weights(self, method: str, seed: int) -> Weights:

@@ -9,7 +9,7 @@ from benchmarks.evidence.pretexts import PRETEXTS
 from benchmarks.evidence.rows import Cell
 
 VERSION = 1  # part of every cell's settings: one more where code changes what a cell's rows are
-SCRATCH, RANDOM, MEAN_MASK = "scratch", "random", "mean_mask"
+SCRATCH, RANDOM, MEAN_MASK, MEAN_TEACHER = "scratch", "random", "mean_mask", "mean_teacher"
 
 SEEDS = (0, 1, 2)
 LABELS, STEPS, LONG = 1, (50, 200), 1600  # of the main table; LONG of scratch beside
@@ -21,6 +21,7 @@ class Plan:
     """How much of a set is run; for one label and `STEPS` each draw has all `SEEDS`, elsewhere one (draw mod 3).
 
     Args:
+        dims: of the images.
         primary: whether it is the primary end point.
         draws: of one label with `STEPS`.
         long: whether scratch is run with `LONG` steps too.
@@ -29,6 +30,7 @@ class Plan:
         other_draws: of the last two.
     """
 
+    dims: int = 3
     primary: bool = False
     draws: int = 10
     long: bool = False
@@ -38,7 +40,8 @@ class Plan:
 
 
 PLANS = {
-    "hippocampus": Plan(True, 20, True, (2, 3, 5, 10), (25, 100, 400)),
+    "hippocampus": Plan(3, True, 20, True, (2, 3, 5, 10), (25, 100, 400)),
+    "lungs": Plan(2),
     "prostate": Plan(),
     "fetal_shift": Plan(),
     "mouse": Plan(),
@@ -56,7 +59,7 @@ class Arm:
     """A method with a readout: a line of the tables.
 
     Args:
-        method: `scratch`, `random`, `mean_mask`, or of `PRETEXTS`.
+        method: `scratch`, `mean_teacher`, `random`, `mean_mask`, or of `PRETEXTS`.
         readout: as in the rows.
         values: of its one hyper-parameter, of which validation chooses; empty where it has none.
     """
@@ -79,6 +82,7 @@ ARMS = (
     Arm(MEAN_MASK, "one_shot"),
     Arm(SCRATCH, "finetuned", RATES),
     *(Arm(name, "finetuned", RATES) for name in PRETEXTS),
+    Arm(MEAN_TEACHER, "finetuned", RATES),
     Arm(RANDOM, "frozen", PENALTIES),
     *(Arm(name, "frozen", PENALTIES) for name in PRETEXTS),
 )
@@ -94,18 +98,18 @@ def tuned_at(labels: int, steps: int) -> tuple[int, int]:
 
 def planned(dataset: str) -> Iterator[Cell]:
     """All test cells of a set, in the order in which they run: what is paired soonest, first."""
-    plan = PLANS[dataset]
+    plan, every = PLANS[dataset], arms_of(dataset)
     for seed in SEEDS:
-        for arms in _groups():
+        for arms in _groups(every):
             for draw, arm in itertools.product(range(plan.draws), arms):
                 yield from _cells(dataset, arm, LABELS, draw, seed, STEPS)
         if seed == SEEDS[0] and plan.long:
             for draw in range(plan.draws):
                 yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
     for draw in range(plan.other_draws):
-        for labels, arm in itertools.product(plan.other_labels, ARMS):
+        for labels, arm in itertools.product(plan.other_labels, every):
             yield from _cells(dataset, arm, labels, draw, seed_of(draw), (MORE_STEPS,))
-        for arm in ARMS:
+        for arm in every:
             if arm.readout == "finetuned":
                 yield from _cells(dataset, arm, LABELS, draw, seed_of(draw), plan.other_steps)
 
@@ -115,12 +119,17 @@ def seed_of(draw: int) -> int:
     return SEEDS[draw % len(SEEDS)]
 
 
-def _groups() -> Iterator[list[Arm]]:
-    """Arms without a pretext and those of the first one; then those of each further pretext."""
-    first, *others = PRETEXTS
-    yield [arm for arm in ARMS if not arm.trained or arm.method == first]
-    for name in others:
-        yield [arm for arm in ARMS if arm.method == name]
+def arms_of(dataset: str) -> list[Arm]:
+    """The arms of a set: some pretexts are for volumes or for images alone."""
+    return [arm for arm in ARMS if not arm.trained or PLANS[dataset].dims in PRETEXTS[arm.method].dims]
+
+
+def _groups(arms: list[Arm]) -> Iterator[list[Arm]]:
+    """Arms without a pretext and those of the first one; then those of each further pretext, and the mean teacher."""
+    first, *others = dict.fromkeys(arm.method for arm in arms if arm.trained)
+    yield [arm for arm in arms if arm.method not in (*others, MEAN_TEACHER)]
+    for name in (*others, MEAN_TEACHER):
+        yield [arm for arm in arms if arm.method == name]
 
 
 def _cells(dataset: str, arm: Arm, labels: int, draw: int, seed: int, steps: tuple[int, ...]) -> Iterator[Cell]:

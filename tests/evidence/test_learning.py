@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.evidence import batches, finetuning, frozen, mined, scores, trivial
+from benchmarks.evidence import batches, finetuning, frozen, mean_teacher, mined, scores, trivial
 from benchmarks.evidence.networks import enlarged, levels_of, segmenter
 from benchmarks.evidence.training import share_of_rate
 
@@ -14,7 +14,7 @@ def test_without_chance_the_augmented_crop_is_the_middle_of_the_case(study):
     case = study.cases["training"][0]
     crop = batches.RandAugmentedCropd((8, 12, 8))
     crop.R = type("Never", (), {"random": lambda self: 1.0, "uniform": lambda self, a, b, n=None: np.zeros(n or ())})()
-    sample = crop(batches.sources_of([case])[0])
+    sample = crop(batches.labelled_sources_of([case])[0])
     torch.testing.assert_close(sample["image"], case.image[:, 4:12, 2:14, 4:12])
     assert sample["label"].equal(case.label[:, 8:24, 4:28, 8:24].float())
 
@@ -34,7 +34,7 @@ def test_the_augmented_crop_moves_along_the_right_axis_and_stays_inside(study):
 
 def test_image_and_label_are_turned_and_scaled_alike(study):
     data = batches.CasesInMemory(
-        batches.sources_of(study.cases["training"]), batches.RandAugmentedCropd((12, 12, 12)), 20, 0
+        batches.labelled_sources_of(study.cases["training"]), batches.RandAugmentedCropd((12, 12, 12)), 20, 0
     )
     for index in range(20):
         sample = data[index]
@@ -50,6 +50,10 @@ def test_crops_of_pretexts_lie_within_the_image(study):
     firsts = {int(crop({"image": ramp, "sides": case.sides})["image"][0, 0, 0, 0]) for _ in range(60)}
     assert firsts == {2, 3, 4, 5, 6}  # of sides (16, 12, 16): voxels 2 to 13 along y
     assert crop({"image": ramp, "sides": case.sides, "origin": (0, 7, 0)})["image"][0, 0, 0, 0] == 7
+
+
+def test_no_pretext_sees_a_label(study):
+    assert all(set(source) == {"image", "sides"} for source in batches.sources_of(study.unlabelled))
 
 
 def test_the_rate_rises_over_a_tenth_and_falls_to_nothing():
@@ -93,10 +97,18 @@ def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
 
 
 def test_the_levels_are_those_that_the_network_goes_through(study):
-    network = segmenter(2, 0).eval()
+    network = segmenter(3, 2, 0).eval()
     image = study.cases["test"][0].image[None]
     with torch.no_grad():
         torch.testing.assert_close(network.head(levels_of(network, image)[-1]), network(image))
+
+
+def test_images_of_two_dimensions_have_a_network_with_levels_too():
+    network, image = segmenter(2, 1, 0).eval(), torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        levels = levels_of(network, image)
+        torch.testing.assert_close(network.head(levels[-1]), network(image))
+    assert [tuple(one.shape[2:]) for one in levels[:5]] == [(32 // k, 64 // k) for k in (2, 4, 8, 16, 32)]
 
 
 def test_frozen_statistics_are_those_of_the_unlabelled_images(study):
@@ -123,11 +135,50 @@ def test_fine_tuning_learns(study):
 
 def test_fine_tuning_begins_with_the_weights_and_the_head_of_the_seed(study, monkeypatch):
     monkeypatch.setattr(finetuning, "NORM_BATCHES", 1)
-    weights, settings = segmenter(2, 9).state_dict(), {"steps": 1, "rate": 1e-12, "seed": 5}
+    weights, settings = segmenter(3, 2, 9).state_dict(), {"steps": 1, "rate": 1e-12, "seed": 5}
     one, same = (finetuning.fine_tuned(study, weights, study.labelled(1, 0), **settings).state_dict() for _ in range(2))
     assert all(one[key].equal(same[key]) for key in one)
     assert torch.allclose(one["network.decoder.levels.0.up.weight"], weights["decoder.levels.0.up.weight"])
-    assert torch.allclose(one["network.head.conv.weight"], segmenter(2, 5).head.conv.weight)  # in every arm
+    assert torch.allclose(one["network.head.conv.weight"], segmenter(3, 2, 5).head.conv.weight)  # in every arm
+
+
+def test_a_mean_teacher_is_the_mean_of_its_student_and_asks_it_to_agree(study):
+    torch.manual_seed(0)
+    method = mean_teacher.MeanTeacher(torch.nn.Conv3d(1, 2, 1), lambda answer, label: 0 * answer.sum(), 10)
+    weights = []
+    for value in (1.0, 3.0, 5.0):
+        method.network.weight.data.fill_(value)
+        method.follow()
+        method.taken += 1
+        weights.append(float(method.teacher.weight[0]))
+    assert weights == pytest.approx([1.0, 2.0, 3.0])  # a plain mean as long as that decays faster
+    method.taken = 10
+    torch.nn.init.normal_(method.network.weight)
+    batch = {"image": torch.rand(1, 1, 2, 2, 2), "label": torch.zeros(1, 1, 2, 2, 2), "key": torch.rand(1, 1, 2, 2, 2)}
+    found = method(batch)
+    assert float(found["loss"].detach()) == pytest.approx(
+        mean_teacher.CONSISTENCY * float(found["consistency"]), abs=1e-7
+    )
+    assert found["consistency"] > 0 and not any(one.requires_grad for one in method.teacher.parameters())
+
+
+def test_a_mean_teacher_sees_the_labelled_crops_of_every_arm(study):
+    crop, sources = batches.RandAugmentedCropd((8, 8, 8)), batches.labelled_sources_of(study.labelled(1, 0))
+    plain = batches.CasesInMemory(sources, crop, 4, 0)[2]
+    beside = mean_teacher.RandBesideUnlabelledd(crop, batches.sources_of(study.unlabelled), (8, 8, 8))
+    both = batches.CasesInMemory(sources, beside, 4, 0)[2]
+    assert both["image"].equal(plain["image"]) and both["label"].equal(plain["label"])
+    assert both["key"].shape == (1, 8, 8, 8) and not both["key"].equal(both["image"])
+
+
+def test_fine_tuning_with_a_teacher_learns_something_else(study, monkeypatch):
+    monkeypatch.setattr(finetuning, "NORM_BATCHES", 1)
+    settings = {"steps": 2, "rate": 1e-3, "seed": 5}
+    one, other = (
+        finetuning.fine_tuned(study, None, study.labelled(1, 0), teacher=teacher, **settings).state_dict()
+        for teacher in (False, True)
+    )
+    assert one.keys() == other.keys() and any(not one[key].equal(other[key]) for key in one)
 
 
 def test_mined_sources_are_places_of_unlabelled_images(study, monkeypatch):

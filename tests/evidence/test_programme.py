@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.evidence import pretexts, programme, rows, training
 from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
-from benchmarks.evidence.protocol import ARMS, PLANS, Arm, planned, seed_of, tuned_at
+from benchmarks.evidence.protocol import PLANS, Arm, arms_of, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
 from medgenesis.storage import read_table
@@ -112,10 +112,12 @@ def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeyp
     assert not [*(tmp_path / "cut").rglob("*.begun.pt")]
 
 
-@pytest.mark.parametrize("dataset, draws", [("hippocampus", 20), ("prostate", 10), ("fetal_shift", 10), ("mouse", 10)])
+@pytest.mark.parametrize(
+    "dataset, draws", [("hippocampus", 20), ("prostate", 10), ("lungs", 10), ("fetal_shift", 10), ("mouse", 10)]
+)
 def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
     cells = list(planned(dataset))
-    known = {(arm.method, arm.readout) for arm in ARMS}
+    known = {(arm.method, arm.readout) for arm in arms_of(dataset)}
     assert len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells} == known
     assert {cell.readout for cell in cells} == set(rows.READOUTS)
     primary = [cell for cell in cells if (cell.method, cell.labels, cell.steps) == ("scratch", 1, 200)]

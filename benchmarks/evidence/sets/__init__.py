@@ -37,7 +37,7 @@ class StudySet:
     Args:
         name: in tables.
         structures: names of the labels 1, 2, …
-        crop: sides of what is learnt from, voxels of the network's grid; multiples of 8.
+        crop: sides of what is learnt from, voxels of the network's grid; multiples of 8 (images: of 32).
         cases: of `training` (labels are drawn here), `validation` and `test`.
         unlabelled: what pre-training learns from: the images of `training`, or more; none of validation or test.
         source: how the files were prepared, in words.
@@ -51,6 +51,11 @@ class StudySet:
     unlabelled: list[Case]
     source: str
     files: str
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the images, 2 or 3."""
+        return len(self.crop)
 
     @property
     def made_of(self) -> dict[str, str]:
@@ -85,10 +90,10 @@ def validation_draw(number: int) -> int:
 
 def registry() -> dict[str, Callable[[Path], StudySet]]:
     """Functions that read the sets, by name, in the order in which they run; each takes a folder to keep them in."""
-    from benchmarks.evidence.sets import hippocampus, mr_volumes
+    from benchmarks.evidence.sets import chest_xrays, hippocampus, mr_volumes
 
     volumes = {"prostate": mr_volumes.prostate, "fetal_shift": mr_volumes.fetal_shift, "mouse": mr_volumes.mouse}
-    return {"hippocampus": hippocampus.hippocampus, **volumes}
+    return {"hippocampus": hippocampus.hippocampus, "lungs": chest_xrays.lungs, **volumes}
 
 
 def read_set(name: str, work: Path) -> StudySet:

@@ -1,0 +1,71 @@
+"""Lungs in chest X-rays: 44 images of 37 patients drawn by radiologists; two other collections without labels."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.evidence.sets import SECTIONS, Case, StudySet
+from benchmarks.evidence.sets.preparing import case_of, contents_of, data_folder, kept_cases
+from medgenesis.data.splits import split_patients
+
+SIDE, STEP = 256, 2  # scored at 256 pixels a side, the network sees 128
+SPLITS = (0.4, 0.15, 0.45)
+_LUNGS = (1, 2)  # bits: right, left
+OTHERS = {"cxr_nih_more": ("index.csv", "patient", "file"), "cxr_hannover": ("data.csv", "patient_id", "image_id")}
+
+
+def lungs(work: Path) -> StudySet:
+    """Right and left lung; pre-training sees the other collections and this one's images of training patients."""
+    folder = data_folder() / "cxr_cohen_radiologist"
+    rows = [row for row in _rows(folder / "index.csv") if row["anatomy"] == "1"]
+    section = split_patients([row["patient"] for row in rows], SPLITS)
+    number = {patient: index for index, patient in enumerate(sorted(section))}
+    source = f"{folder.name} anatomy, {', '.join(OTHERS)}, square, {SIDE} pixels, network {STEP}, splits {SPLITS}"
+    folders = [folder / "images", folder / "anatomy", *(data_folder() / name / "images" for name in OTHERS)]
+    files = contents_of(*folders)
+
+    def labelled(row: dict[str, str]) -> Case:
+        bits = _square(folder / "anatomy" / row["file"], Image.Resampling.NEAREST).long()
+        label = sum((structure + 1) * ((bits & bit) > 0).float() for structure, bit in enumerate(_LUNGS))
+        image = _square(folder / "images" / row["file"], Image.Resampling.BOX) / 255
+        return case_of(number[row["patient"]], image, label, (SIDE, SIDE), STEP)
+
+    def read() -> dict[str, list[Case]]:
+        cases = {one: [labelled(row) for row in rows if section[row["patient"]] == one] for one in SECTIONS}
+        return {**cases, "others": list(_others(len(number)))}
+
+    cases = kept_cases(work / "sets", {"source": source, "files": files}, read)
+    unlabelled = [*cases["training"], *cases.pop("others")]
+    return StudySet("lungs", ("right lung", "left lung"), (96, 96), cases, unlabelled, source, files)
+
+
+def _others(first: int) -> Iterator[Case]:
+    """The images without labels, of patients numbered from `first` on."""
+    for name, (table, patient, file) in OTHERS.items():
+        folder = data_folder() / name
+        rows = _rows(folder / table)
+        number = {one: first + index for index, one in enumerate(sorted({row[patient] for row in rows}))}
+        first += len(number)
+        for row in rows:
+            path = folder / "images" / row[file]
+            path = path if path.suffix else path.with_suffix(".png")
+            yield case_of(number[row[patient]], _square(path, Image.Resampling.BOX) / 255, None, (SIDE, SIDE), STEP)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _square(path: Path, how: Image.Resampling) -> Tensor:
+    """The image in grey, (1, H, W), its longer side `SIDE`; rows go down."""
+    with Image.open(path) as image:
+        share = SIDE / max(image.size)
+        sides = tuple(max(1, round(side * share)) for side in image.size)
+        grey = image.convert("L") if image.mode != "L" else image
+        return torch.from_numpy(np.array(grey.resize(sides, how), dtype=np.float32))[None]
