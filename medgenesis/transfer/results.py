@@ -44,7 +44,7 @@ def save_result(
     """
     made = {"question": question, "encoder": dict(encoder), "dataset": dict(dataset), "settings": dict(settings)}
     made = json.loads(json.dumps(made, default=_plain))
-    stem = f"{_word(encoder['name'])}__{_word(dataset['dataset'])}__{fingerprint(made)[:8]}"
+    stem = f"{file_word(encoder['name'])}__{file_word(dataset['dataset'])}__{fingerprint(made)[:8]}"
     path = Path(folder) / RESULTS / question / f"{stem}.json"
     if arrays is not None:
         with replacing(path.with_suffix(".npz")) as beside, beside.open("wb") as file:
@@ -114,6 +114,6 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _word(text: str) -> str:
+def file_word(text: str) -> str:
     """A text as a part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", text)[:60]

@@ -12,6 +12,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
+from medgenesis.transfer.report_analyses import add_analysis
 from medgenesis.transfer.results import load_results
 from medgenesis.transfer.study import compare
 
@@ -41,6 +42,8 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
             f"{folder}: must hold results; found none. Ask a question first: medgenesis transfer linear."
         )
     report = Report(title, "Research software: not for diagnosis or treatment.")
+    analyses = [result for result in results if result["question"] not in QUESTIONS]
+    results = [result for result in results if result["question"] in QUESTIONS]
     pairs = compare(results, folder)
     for question in (one for one in QUESTIONS if any(result["question"] == one for result in results)):
         own = [result for result in results if result["question"] == question]
@@ -51,8 +54,11 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
         for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in own):
             _published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
     _between_questions(report, results)
-    _data_sets(report, results)
-    _encoders(report, results)
+    for question in dict.fromkeys(result["question"] for result in analyses):
+        report.heading(question)
+        add_analysis(report, question, [one for one in analyses if one["question"] == question], folder)
+    _data_sets(report, [*results, *analyses])
+    _encoders(report, [*results, *analyses])
     return report.write(folder / "report.html")
 
 

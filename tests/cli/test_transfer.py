@@ -39,6 +39,28 @@ def test_every_question_finds_the_answer_that_is_there(listed, tmp_path, capsys)
     assert pairs and {pair["one"] for pair in pairs} == {"columns"} and all(pair["p"] for pair in pairs)
 
 
+def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys):
+    content = json.loads(listed.read_text())
+    records = [{**one, "patient": str(number // 2)} for number, one in enumerate(content["training"])]
+    two_views = listed.with_name("views.json")
+    two_views.write_text(json.dumps({**content, "training": records}))
+    encoders = ("--encoder", "columns=helpers.study_sets:ColumnMeans", "handmade")
+    common = (*encoders, "--dataset", two_views, "--out", tmp_path)
+    cka = asked(capsys, "cka", *common)
+    assert "cka_debiased" in cka and (tmp_path / "cka_bright.csv").is_file()
+    out = asked(capsys, "invariance", *common, "--changes", "flip", "gamma", "--images", 4)
+    assert "flip" in out and (tmp_path / "invariance" / "columns__bright" / "gamma.csv").is_file()
+    assert "retrieval" in asked(capsys, "multiview", *common)
+    one = (*encoders[:2], "--dataset", two_views, "--out", tmp_path)
+    asked(capsys, "saliency", *one, "--images", 1, "--window", 8, "--stride", 4)
+    assert (tmp_path / "saliency" / "columns__bright" / "001.png").is_file()
+    asked(capsys, "report", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert all(word in page for word in ("saliency", "invariance", "multiview", "data:image/png", "bright: gamma."))
+    assert main(["transfer", "cka", *map(str, one)]) == 2
+    assert "--encoder: must be two or more for CKA" in capsys.readouterr().err
+
+
 def test_compat_is_the_studys(listed, tmp_path, capsys):
     common = ("--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed, "--out", tmp_path)
     asked(capsys, "few-shot", *common, "--episodes", 5, "--compat")

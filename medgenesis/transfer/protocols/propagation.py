@@ -75,7 +75,7 @@ def propagate(encoder: Encoder, study_set: StudySet, settings: Propagation, *, i
     """Segment the labelled cases of `test` by labelled patients of `training`.
 
     Each image is resized to the encoder's input (a volume seen by a 2D encoder slice by slice); of its places the
-    features of all levels are taken. Dice is measured on the image's own grid (after orientation and spacing).
+    features of all levels are taken. Dice is measured on the image's own grid.
 
     Args:
         encoder: that gives feature maps; "pixels" is its image.
@@ -145,13 +145,15 @@ def _labelled(study_set: StudySet, section: str) -> list[int]:
 
 
 class _Reading:
-    """Image (C, *spatial) in [0, 1] and label map (*spatial) of a record."""
+    """Image (C, *spatial) in [0, 1] and label map (*spatial) of a record; the label map keeps its own resolution, so
+    that encoders with other spacings are judged alike.
+    """
 
     def __init__(self, encoder: Encoder, intensity: Any) -> None:
         preset = encoder.intensity if intensity is None else intensity
         channels = encoder.channels if encoder.dims == 3 else None
         options = {"spacing_mm": encoder.spacing_mm, "in_channels": channels}
-        self.steps = preprocessing(label_keys="label", intensity=preset or "unit", **options)
+        self.steps = preprocessing(label_keys="label", intensity=preset or "unit", resample_labels=False, **options)
 
     def __call__(self, record: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         keys = ("image", "label", "cube", "series", "intensity")
@@ -169,8 +171,9 @@ def _parts(encoder: Encoder, image: Tensor, label: Tensor) -> list[tuple[Tensor,
         return [(resized(image[None].contiguous(), encoder.size), label.T)]
     if encoder.dims != 2:
         return [(resized(image[None], encoder.size), label)]
-    channels, depth = encoder.channels or 1, image.shape[3]
-    slabs = (take_slab(image[0], 2, range(z - channels // 2, z - channels // 2 + channels)) for z in range(depth))
+    channels, depth = encoder.channels or 1, label.shape[2]
+    middles = [int((z + 0.5) * image.shape[3] / depth) - channels // 2 for z in range(depth)]
+    slabs = (take_slab(image[0], 2, range(first, first + channels)) for first in middles)
     return [(resized(slab[None], encoder.size), label[..., z].T) for z, slab in enumerate(slabs)]
 
 

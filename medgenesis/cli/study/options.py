@@ -1,0 +1,83 @@
+"""What all questions of `medgenesis transfer` are given: encoders, data sets, and how images are shown."""
+
+import argparse
+from typing import Any
+
+
+def common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
+    """Declare the arguments of a question; `compat` says what --compat does."""
+    parser.add_argument("--encoder", nargs="+", required=True, metavar="ENCODER", help="see above: one or several")
+    parser.add_argument("--dataset", nargs="+", required=True, metavar="DATASET", help="see above: one or several")
+    parser.add_argument("--out", required=True, metavar="OUT", help="folder of the study")
+    parser.add_argument("--intensity", metavar="PRESET", help="of images whose record says none: ct, xray, …")
+    parser.add_argument("--size", type=int, nargs="+", metavar="N", help="sides of the input (default: the training's)")
+    parser.add_argument(
+        "--spacing", nargs="+", metavar="MM", help="of volumes: mm, or own for theirs (default: the training's)"
+    )
+    parser.add_argument("--geometry", choices=("crop", "squash", "windows"), help="default: crop; of volumes windows")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="inputs at a time (default 32)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw (default 0)")
+    parser.add_argument("--tensors-only", action="store_true", help="of a pickle with foreign objects (BYOL's)")
+    if compat:
+        parser.add_argument("--compat", action="store_true", help=f"as the published study: {compat}")
+    always(parser)
+
+
+def always(parser: argparse.ArgumentParser) -> None:
+    """What every command has, also behind the question."""
+    parser.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS)
+    parser.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
+
+
+def opened(args: argparse.Namespace) -> list[Any]:
+    """The encoders of the command line, each with its own name.
+
+    Raises:
+        ValueError: two of one name, or a number of sides that no input has.
+    """
+    from dataclasses import replace
+
+    from medgenesis.transfer.geometry import Geometry
+    from medgenesis.transfer.open_encoder import open_encoder
+
+    if args.size and len(args.size) > 3:
+        raise ValueError(f"--size: must be one to three sides; found {len(args.size)}. Write --size 64 64 32.")
+    encoders = []
+    for named in args.encoder:
+        encoder = open_encoder(named, seed=args.seed, device=args.device, tensors_only=args.tensors_only)
+        if args.size and encoder.dims:
+            sides = tuple(args.size) * encoder.dims if len(args.size) == 1 else tuple(args.size)
+            if len(sides) != encoder.dims:
+                raise ValueError(
+                    f"--size: must be one side, or {encoder.dims} for {encoder.name}; found {len(sides)}. Give one."
+                )
+            encoder = replace(encoder, size=sides)
+        if args.spacing:
+            encoder = replace(encoder, spacing_mm=_spacing(args.spacing))
+        if args.geometry and encoder.dims:
+            encoder = replace(encoder, geometry=Geometry(args.geometry))
+        encoders.append(encoder)
+    names = [encoder.name for encoder in encoders]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--encoder: names must differ; found {twice!r} twice. Write LABEL=ENCODER.")
+    return encoders
+
+
+def _spacing(words: list[str]) -> list[float] | None:
+    try:
+        numbers = None if words == ["own"] else [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if numbers is not None and (len(numbers) not in (1, 3) or min(numbers) <= 0):
+        raise ValueError(
+            f"--spacing: must be one or three numbers of mm, or own; found {words}. Write --spacing 1 1 3."
+        )
+    return numbers if numbers is None or len(numbers) == 3 else numbers * 3
+
+
+def said(figure: dict[str, float]) -> str:
+    """A figure with its interval, where it has one."""
+    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
+    return f"{figure['value']:.3f}{ends}"

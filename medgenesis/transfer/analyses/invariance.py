@@ -1,0 +1,119 @@
+"""Invariance: how alike the features of an image and of its changed copy are, in units of how features vary."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, solve_triangular
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+from medgenesis.transfer.encoder import Encoder
+
+_RIDGE = 1e-6  # of the study
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureStatistics:
+    """Mean and covariance of an encoder's features over a data set; vectors are whitened by them.
+
+    Args:
+        mean: (d,).
+        factor: lower Cholesky factor of the covariance, (d, d).
+        samples: images that they are of.
+        shrinkage: Ledoit and Wolf's, 0 to 1; None: the study's ridge of 1e-6 instead.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+    samples: int
+    shrinkage: float | None
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, *, compat: bool = False) -> "FeatureStatistics":
+        """Of vectors (N, d), with Ledoit and Wolf's shrinkage, for N is often below d; or as the study, with 1e-6 added
+        to the diagonal: then directions in which no image varies decide.
+
+        Raises:
+            ValueError: fewer than two vectors, not finite ones, or a covariance that is not positive definite.
+        """
+        vectors = np.asarray(vectors, np.float64)
+        if vectors.ndim != 2 or len(vectors) < 2 or not np.isfinite(vectors).all():
+            raise ValueError(
+                f"vectors: must be finite, (N, d) with two or more; found shape {vectors.shape}. Give more images."
+            )
+        mean, shrinkage = vectors.mean(0), None
+        if compat:
+            covariance = np.atleast_2d(np.cov(vectors, rowvar=False)) + _RIDGE * np.eye(vectors.shape[1])
+        else:
+            covariance, shrinkage = ledoit_wolf(vectors)
+        try:
+            factor = cho_factor(covariance, lower=True)[0]
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                f"vectors: their covariance must be positive definite; found one that is not ({error}), of "
+                f"{len(vectors)} vectors. Use shrinkage (no compat), or more images that differ."
+            ) from error
+        return cls(mean, np.tril(factor), len(vectors), None if shrinkage is None else float(shrinkage))
+
+    def whitened(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (N, d) less the mean, in coordinates in which the covariance is the identity."""
+        return solve_triangular(self.factor, (np.asarray(vectors, np.float64) - self.mean).T, lower=True).T
+
+
+def similarity(one: np.ndarray, other: np.ndarray, statistics: FeatureStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Of pairs of vectors (N, d): the cosine of the whitened vectors, NaN where one has length 0, and their Mahalanobis
+    distance, (N,) each."""
+    a, b = statistics.whitened(one), statistics.whitened(other)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = np.where(lengths > 0, (a * b).sum(1) / lengths, np.nan)
+    return cosine, np.linalg.norm(a - b, axis=1)
+
+
+Change = Callable[[Tensor, float], Tensor]
+
+
+def invariance(
+    encoder: Encoder,
+    images: Sequence[Tensor],
+    change: Change,
+    parameters: Sequence[float],
+    statistics: FeatureStatistics,
+) -> list[Mapping[str, float]]:
+    """How alike an image and its changed copy are, parameter by parameter.
+
+    Args:
+        encoder: in evaluation mode.
+        images: (C, *spatial) in [0, 1], of any sizes: changed first, then shown as the encoder sees images.
+        change: from an image and a parameter to the changed image.
+        parameters: of the change.
+        statistics: of the encoder's features.
+
+    Returns:
+        A row a parameter: `parameter`, means over the images of `similarity` and `distance`, and `undefined`, how many
+        images have no similarity and are left out of its mean.
+
+    References:
+        Anton et al., J. Imaging 8(12):320, 2022, section on invariances.
+    """
+    clean = np.stack([_vector(encoder, image) for image in images])
+    rows = []
+    for parameter in parameters:
+        changed = np.stack([_vector(encoder, change(image, parameter)) for image in images])
+        cosine, distance = similarity(clean, changed, statistics)
+        mean = float(np.nanmean(cosine)) if np.isfinite(cosine).any() else float("nan")
+        undefined = int(np.isnan(cosine).sum())
+        rows.append(
+            {
+                "parameter": float(parameter),
+                "similarity": mean,
+                "distance": float(distance.mean()),
+                "undefined": undefined,
+            }
+        )
+    return rows
+
+
+def _vector(encoder: Encoder, image: Tensor) -> np.ndarray:
+    return encoder.embed(encoder.prepared(image, "image")).mean(0).numpy()

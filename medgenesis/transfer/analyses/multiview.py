@@ -1,0 +1,70 @@
+"""Multi-view: whether the views of one patient are alike in an encoder's features, beside views of two patients."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from medgenesis.data.folds import patient_of
+from medgenesis.errors import DatalistError
+from medgenesis.report.intervals import mean_interval
+from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarity
+
+
+def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int = 0) -> list[tuple[int, int]]:
+    """Rows of two views of one patient: with different `view` where records have one, else any two; at most one pair a
+    patient, and at most so many pairs, drawn by the seed.
+
+    Raises:
+        DatalistError: no patient has two views.
+    """
+    by_patient: dict[str, list[int]] = {}
+    for row, record in enumerate(records):
+        by_patient.setdefault(patient_of(record), []).append(row)
+    generator, found = np.random.default_rng(seed), []
+    for rows in by_patient.values():
+        views = [records[row].get("view") for row in rows]
+        pairs = [(a, b) for (a, u), (b, v) in combinations(zip(rows, views, strict=True), 2) if u is None or u != v]
+        if pairs:
+            found.append(pairs[generator.integers(len(pairs))])
+    if not found:
+        raise DatalistError(
+            "records: must hold two views of a patient; found no patient with two images (of different `view`). Add "
+            "`patient`, and `view`, to the records."
+        )
+    chosen = generator.permutation(len(found))[:most]
+    return [found[place] for place in chosen]
+
+
+def multiview(
+    vectors: np.ndarray, pairs: Sequence[tuple[int, int]], statistics: FeatureStatistics, *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """How alike views of one patient are, and views of two.
+
+    Args:
+        vectors: (N, d).
+        pairs: rows, one pair a patient (`view_pairs`).
+        statistics: of the features.
+        seed: of the bootstrap.
+
+    Returns:
+        `similarity` and `distance` of the pairs; `similarity_of_others`, of the first view of each with the second view
+        of the next patient; `difference` of both similarities; and `retrieval`, the share of patients whose second view
+        is the most similar of all to the first. Each with its 95 % interval over patients.
+    """
+    first, second = (vectors[[pair[i] for pair in pairs]] for i in (0, 1))
+    own, distance = similarity(first, second, statistics)
+    others = similarity(first, np.roll(second, -1, axis=0), statistics)[0] if len(pairs) > 1 else np.full(1, np.nan)
+    a, b = statistics.whitened(first), statistics.whitened(second)
+    a /= np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12)
+    b /= np.maximum(np.linalg.norm(b, axis=1, keepdims=True), 1e-12)
+    hits = (a @ b.T).argmax(1) == np.arange(len(pairs))
+    measured = {"similarity": own, "distance": distance, "similarity_of_others": others, "difference": own - others}
+    measured["retrieval"] = hits.astype(float)
+    return {name: _figure(values, seed) for name, values in measured.items()}
+
+
+def _figure(values: np.ndarray, seed: int) -> dict[str, float]:
+    finite = values[np.isfinite(values)]
+    return dict(zip(("value", "low", "high"), mean_interval(finite, seed=seed), strict=True))

@@ -1,0 +1,206 @@
+"""Questions without a class as parts of the study: saliency, invariance, several views, CKA; results and files kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medgenesis.mining import save_image
+from medgenesis.networks.input_normalisation import IMAGENET_MEAN
+from medgenesis.storage.atomic import make_folder, replacing
+from medgenesis.storage.tables import write_table
+from medgenesis.transfer.analyses.changes import family, means
+from medgenesis.transfer.analyses.cka import linear_cka
+from medgenesis.transfer.analyses.invariance import FeatureStatistics, invariance
+from medgenesis.transfer.analyses.multiview import multiview, view_pairs
+from medgenesis.transfer.analyses.saliency import occlusion_saliency
+from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.features import ImageReading, study_features
+from medgenesis.transfer.geometry import Geometry
+from medgenesis.transfer.results import file_word, save_result
+from medgenesis.transfer.study_set import StudySet
+
+_WINDOWS_A_SIDE_3D = 8  # of a volume, where none is given
+
+
+def ask_saliency(
+    encoder: Encoder,
+    study_set: StudySet,
+    folder: str | Path,
+    *,
+    images: int = 3,
+    window: int | None = None,
+    stride: int | None = None,
+    intensity: Any = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Occlusion saliency of some images: maps (`.npy`), images of them (`.png`), and attentive diffusion.
+
+    An image is shown at the encoder's size and a frame of `window` - 1 pixels, which the map lacks (a function of one's
+    own: at its size); a volume resized to the encoder's size.
+
+    Args:
+        encoder: a 2D encoder sees images, not volumes, here.
+        study_set: whose images; drawn by the seed.
+        folder: of the study.
+        images: how many.
+        window: side; None: 10 pixels, of volumes an eighth of the shortest side.
+        stride: None: 1 pixel, of volumes half the window.
+        intensity: see `ImageReading`.
+        batch_size: windows at a time.
+        seed: of the draw.
+    """
+    read, told = ImageReading(encoder, intensity), _told(encoder, intensity)
+    rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
+    place = Path(folder) / "saliency" / f"{file_word(encoder.name)}__{file_word(study_set.name)}"
+    make_folder(place)
+    found, side, step = [], window or 10, stride or 1
+    for number, row in enumerate(rows, 1):
+        image = read(study_set.records[row])
+        solid = image.ndim == 4
+        if solid:
+            side = window or max(2, min(encoder.size) // _WINDOWS_A_SIDE_3D)
+            step = stride or max(1, side // 2)
+        if (solid and encoder.dims != 3) or encoder.dims is None:
+            raise ValueError(
+                f"{encoder.name}: saliency must be of an encoder of the images' own axes; found {encoder.dims} and "
+                f"{image.ndim - 1}. Choose another encoder or data set."
+            )
+        frame = 0 if solid or "function" in encoder.told else 2 * (side - 1)
+        sizes = tuple(one + frame for one in encoder.size)
+        shown = replace(encoder, size=sizes, geometry=Geometry("squash" if solid else "crop"))
+        (inputs,) = shown.prepared(image, str(study_set.records[row]["image"]))
+        fill = IMAGENET_MEAN if told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
+        one = occlusion_saliency(encoder, inputs, side, step, fill, batch_size=batch_size)
+        with replacing(place / f"{number:03d}.npy") as beside, beside.open("wb") as file:
+            np.save(file, one.heatmap.astype(np.float32))
+        save_image(drawn_heatmap(inputs, one.heatmap), place / f"{number:03d}.png")
+        found.append({"image": number, "diffusion": one.diffusion, "mean_change": float(one.changes.mean())})
+    write_table(place / "saliency.csv", found)
+    values = np.array([one["diffusion"] for one in found])
+    figures = {"diffusion": {"value": float(values.mean()), "low": float(values.min()), "high": float(values.max())}}
+    settings = {"images": images, "window": side, "stride": step, "seed": seed}
+    save_result(folder, "saliency", told, study_set.told(), settings, figures, each=found)
+    return figures
+
+
+def ask_invariance(
+    encoder: Encoder,
+    study_set: StudySet,
+    folder: str | Path,
+    *,
+    changes: Sequence[str] = ("rotation", "flip", "brightness", "blur"),
+    images: int = 100,
+    compat: bool = False,
+    intensity: Any = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """How alike images and their changed copies are: a table a change, `OUT/invariance/…/CHANGE.csv`.
+
+    Args:
+        encoder: any that sees images; not the control `table`.
+        study_set: its statistics are of all images, without change.
+        folder: of the study.
+        changes: names of `CHANGES`.
+        images: drawn by the seed, each once.
+        compat: the study's ridge of 1e-6 in place of shrinkage.
+        intensity: see `ImageReading`.
+        batch_size: inputs at a time.
+        seed: of the draw.
+    """
+    known = {name: family(name) for name in changes}
+    if encoder.of_record is not None:
+        raise ValueError(f"{encoder.name}: must see images; found a table's numbers. Leave it out.")
+    features = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
+    statistics = FeatureStatistics.of(features.vectors, compat=compat)
+    rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
+    read = ImageReading(encoder, intensity)
+    shown = [torch.as_tensor(read(study_set.records[row])).as_subclass(Tensor) for row in rows]
+    place = Path(folder) / "invariance" / f"{file_word(encoder.name)}__{file_word(study_set.name)}"
+    figures: dict[str, dict[str, float]] = {}
+    curves = {}
+    for name, one in known.items():
+        table = invariance(encoder, shown, one.change, one.parameters, statistics)
+        write_table(place / f"{name}.csv", table)
+        curves[name] = [dict(row) for row in table]
+        both = means(curves[name], one.identity)
+        figures[name] = {"value": both["similarity"], "with_identity": both["similarity_with_identity"]}
+    settings = {"changes": list(changes), "images": len(rows), "compat": compat, "seed": seed}
+    more = {"statistics": {"samples": statistics.samples, "shrinkage": statistics.shrinkage}, "curves": curves}
+    save_result(folder, "invariance", _told(encoder, intensity), study_set.told(), settings, figures, **more)
+    return figures
+
+
+def ask_multiview(
+    encoder: Encoder,
+    study_set: StudySet,
+    folder: str | Path,
+    *,
+    pairs: int = 100,
+    compat: bool = False,
+    intensity: Any = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """How alike two views of a patient are, beside views of two patients (`multiview`)."""
+    features = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
+    chosen = view_pairs(study_set.records, pairs, seed)
+    statistics = FeatureStatistics.of(features.vectors, compat=compat)
+    figures = multiview(features.vectors, chosen, statistics, seed=seed)
+    settings = {"pairs": len(chosen), "compat": compat, "seed": seed}
+    save_result(folder, "multiview", _told(encoder, intensity), study_set.told(), settings, figures)
+    return figures
+
+
+def ask_cka(
+    encoders: Sequence[Encoder],
+    study_set: StudySet,
+    folder: str | Path,
+    *,
+    intensity: Any = None,
+    batch_size: int = 32,
+) -> list[dict[str, Any]]:
+    """Linear CKA of the pooled features of all pairs of encoders, plain and debiased: `OUT/cka_DATASET.csv`."""
+    features = {
+        one.name: study_features(one, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
+        for one in encoders
+    }
+    rows = []
+    for a, b in combinations(features, 2):
+        one, other = features[a].vectors, features[b].vectors
+        values = {name: linear_cka(one, other, debiased=name != "cka") for name in ("cka", "cka_debiased")}
+        rows.append({"one": a, "other": b, "images": len(one), **values})
+    if not rows:
+        raise ValueError(f"--encoder: must be two or more for CKA; found {len(encoders)}. Name another.")
+    write_table(Path(folder) / f"cka_{file_word(study_set.name)}.csv", rows)
+    return rows
+
+
+def drawn_heatmap(image: Tensor, heatmap: np.ndarray) -> np.ndarray:
+    """A heat map over the image that it is of, uint8 (H, W, 3): the warmer, the more the features hang on the place.
+
+    Args:
+        image: (C, *spatial) in [0, 1], larger than the map by an even frame; of a volume the middle slice is drawn.
+        heatmap: (*spatial).
+    """
+    starts = [(side - own) // 2 for side, own in zip(image.shape[1:], heatmap.shape, strict=True)]
+    grey = image.mean(0).numpy()
+    grey = grey[tuple(slice(start, start + own) for start, own in zip(starts, heatmap.shape, strict=True))]
+    if grey.ndim == 3:
+        grey, heatmap = grey[..., grey.shape[2] // 2].T, heatmap[..., heatmap.shape[2] // 2].T
+    heat = (heatmap - heatmap.min()) / max(float(np.ptp(heatmap)), 1e-12)
+    colour = np.stack([np.clip(2 * heat, 0, 1), np.clip(2 * heat - 0.8, 0, 1), np.clip(1 - 2 * heat, 0, 1)], -1)
+    mixed = 0.5 * grey[..., None] + 0.5 * colour
+    return (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+
+
+def _told(encoder: Encoder, intensity: Any) -> dict[str, Any]:
+    shown: Mapping[str, Any] = {"size": list(encoder.size), "intensity": intensity or encoder.intensity}
+    return {"name": encoder.name, **encoder.told, "encoder (fingerprint)": encoder.fingerprint, **shown}

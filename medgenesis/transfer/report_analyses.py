@@ -1,0 +1,75 @@
+"""The parts of a study's page that need no class: saliency maps, invariance curves, views."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from medgenesis.report import Report
+
+_IMAGES = 3  # of an encoder
+
+_NOTES = {
+    "saliency": "diffusion: the share of pixels above the mean of the map, with the least and the most of the images.",
+    "invariance": "Cosine of the whitened features of an image and its changed copy, mean over the parameters but for "
+    "the one that changes nothing.",
+    "multiview": "Whitened cosine of two views of a patient, and of two patients; retrieval: the patient's other view "
+    "is the most similar of all. Intervals are 95 %, over patients.",
+}
+
+
+def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Add the table of one question, and its curves or images.
+
+    Args:
+        report: the page.
+        question: "saliency", "invariance" or "multiview".
+        results: of that question.
+        folder: of the study.
+    """
+    measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
+    rows = [
+        (result["encoder"]["name"], result["dataset"]["dataset"], *(_said(result["figures"].get(m)) for m in measures))
+        for result in results
+    ]
+    report.table(("encoder", "data set", *measures), rows, _NOTES.get(question, question))
+    if question == "saliency":
+        for result in results:
+            place = folder / question / _place(result)
+            images = [
+                (np.asarray(Image.open(path)), _caption(result)) for path in sorted(place.glob("*.png"))[:_IMAGES]
+            ]
+            if images:
+                report.gallery(images)
+    if question == "invariance":
+        _curves(report, results)
+
+
+def _curves(report: Report, results: Sequence[Mapping[str, Any]]) -> None:
+    for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
+        own = [result for result in results if result["dataset"]["dataset"] == dataset]
+        for change in dict.fromkeys(name for result in own for name in result["figures"]):
+            curves = {}
+            for result in (one for one in own if change in one["curves"]):
+                points = ([row[name] for row in result["curves"][change]] for name in ("parameter", "similarity"))
+                curves[result["encoder"]["name"]] = tuple(np.array(axis, float) for axis in points)
+            if curves:
+                report.curves(curves, change, "similarity", f"{dataset}: {change}.")
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    """Name of the folder of an encoder and a data set."""
+    return result["path"].stem.rpartition("__")[0]
+
+
+def _caption(result: Mapping[str, Any]) -> str:
+    return f"{result['encoder']['name']} on {result['dataset']['dataset']}: the warmer, the more the features change."
+
+
+def _said(figure: Mapping[str, float] | None) -> str | None:
+    if figure is None:
+        return None
+    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
+    return f"{figure['value']:.3f}{ends}"

@@ -1,0 +1,62 @@
+"""Occlusion saliency against brute force, in 2D and 3D."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from medgenesis.transfer.analyses.saliency import attentive_diffusion, occlusion_saliency
+from medgenesis.transfer.encoder import Encoder
+
+
+def quadratic(batch):
+    """Features that are no linear function of the image."""
+    flat = batch.flatten(1)
+    return torch.stack([flat.sum(1), (flat**2).sum(1), flat[:, ::3].sum(1)], 1)
+
+
+def brute_force(image, window, fill):
+    """Each window, then each pixel, one after the other."""
+    sides = image.shape[1:]
+    whole = quadratic(image[None].double())[0]
+    total, counts = np.zeros(sides), np.zeros(sides)
+    for corner in itertools.product(*(range(side - window + 1) for side in sides)):
+        covered = image.clone()
+        place = tuple(slice(start, start + window) for start in corner)
+        covered[(slice(None), *place)] = fill
+        change = float((quadratic(covered[None].double())[0] - whole).norm() / whole.norm())
+        total[place] += change
+        counts[place] += 1
+    inner = tuple(slice(window - 1, side - window + 1) for side in sides)
+    assert (counts[inner] == window ** len(sides)).all()
+    return total[inner] / window ** len(sides)
+
+
+@pytest.mark.parametrize("sides, window", [((11, 9), 3), ((8, 7, 6), 2), ((6, 6), 1)])
+@pytest.mark.parametrize("fill", [0.0, 0.5])
+def test_the_map_is_that_of_brute_force(sides, window, fill):
+    torch.manual_seed(0)
+    image = torch.rand(1, *sides)
+    encoder = Encoder("quadratic", quadratic, len(sides), 1, sides)
+    found = occlusion_saliency(encoder, image, window, fill=fill, batch_size=7)
+    expected = brute_force(image, window, fill)
+    assert found.heatmap.shape == expected.shape and np.allclose(found.heatmap, expected, rtol=1e-4)
+    assert found.diffusion == pytest.approx((expected > expected.mean()).mean())
+
+
+def test_attention_to_one_corner_is_seen_there():
+    encoder = Encoder("corner", lambda batch: batch[:, :, 5:8, 5:8].flatten(1), 2, 1, (30, 30))
+    found = occlusion_saliency(encoder, torch.full((1, 30, 30), 0.5), 4)
+    assert found.heatmap[:8, :8].max() > 0 and found.heatmap[12:, 12:].max() == 0
+    coarse = occlusion_saliency(encoder, torch.full((1, 30, 30), 0.5), 4, 2)
+    assert coarse.changes.shape == (14, 14) and coarse.heatmap[14:, 14:].max() == 0
+
+
+def test_a_constant_map_has_no_diffusion_and_impossible_windows_are_refused():
+    assert attentive_diffusion(np.full((5, 5), 0.3)) == 0
+    encoder = Encoder("none", lambda batch: torch.zeros(len(batch), 2), 2, 1, (8, 8))
+    with pytest.raises(ValueError, match="^image: its features must be finite and not all 0"):
+        occlusion_saliency(encoder, torch.rand(1, 8, 8), 3)
+    with pytest.raises(ValueError, match="^window, stride: must be from 1 to the sides"):
+        occlusion_saliency(encoder, torch.rand(1, 8, 8), 9)
