@@ -15,7 +15,7 @@ MODELS = (
 IMAGENET_TOP1 = dict(zip(MODELS, (69.30, 71.10, 75.30, 74.30, 61.70, 77.20, 72.12, 74.98), strict=False))
 _FEW_SHOT_COLUMNS = (
     *("shenzhen", "montgomery", "bach", "ichallenge_amd", "ichallenge_pm", "chexpert", "stoic"),
-    *("eyepacs", "chestxray14", "cifar10 2-way", "cifar10"),
+    *("eyepacs", "chestxray14_single", "cifar10 2-way", "cifar10"),
 )
 _FEW_SHOT = """
 74.46±0.66 63.20±0.80 80.61±0.74 74.90±0.62 94.92±0.32 59.73±0.72 51.63±0.73 32.78±0.42 29.86±0.46 91.70±0.66 77.78±0.53
@@ -43,7 +43,7 @@ def published_few_shot(dataset: str) -> dict[str, tuple[float, float]]:
     """Model -> accuracy and half-width of the study, as shares; empty for a data set that is not of the study.
 
     Args:
-        dataset: name, as in the registry; "eyepacs", "chestxray14" and "cifar10" are 5-way, the others 2-way.
+        dataset: name, as in the registry; "eyepacs", "chestxray14_single" and "cifar10" are 5-way, the others 2-way.
     """
     if dataset not in _FEW_SHOT_COLUMNS:
         return {}

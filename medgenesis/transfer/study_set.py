@@ -1,5 +1,6 @@
 """A labelled data set of the transfer study: records with a class, whose each is, and in which section it stands."""
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ def open_study_set(
     labelled: bool = True,
     splits: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
+    reference: bool = False,
 ) -> StudySet:
     """The data set that a command names.
 
@@ -94,11 +96,12 @@ def open_study_set(
         labelled: every record must have a class; those without are left out, with a warning.
         splits: shares of the patients for training, validation and test, drawn where the list has no test section.
         seed: of that draw.
+        reference: the study's own split, of a data set that has one: by image, with patients on both sides.
 
     Raises:
         DatalistError: no such data set, none of its records has a class, or one class alone; what reading it raises.
     """
-    name, datalist = _datalist(named, Path(folder))
+    name, datalist = _datalist(named, Path(folder), reference)
     records = [
         {**record, "section": section} for section in (*SECTIONS, "unlabeled") for record in datalist.get(section, ())
     ]
@@ -106,8 +109,9 @@ def open_study_set(
         records = _with_class(records, named)
     if not records:
         raise DatalistError(f"{named}: must have images; found none. Look at what the folder or the list holds.")
-    split = "list"
-    check_disjoint(datalist)
+    split = "reference (by image)" if reference else "list"
+    if not reference:
+        check_disjoint(datalist)
     if labelled and not any(record["section"] == "test" for record in records):
         strata = {patient_of(record): record["class"] for record in records[::-1]}
         sections = split_patients(strata, splits, seed, strata)
@@ -126,13 +130,17 @@ def open_study_set(
     return StudySet(name, tuple(records), tuple(map(str, names)), split)
 
 
-def _datalist(named: str, folder: Path) -> tuple[str, Mapping[str, Any]]:
+def _datalist(named: str, folder: Path, reference: bool) -> tuple[str, Mapping[str, Any]]:
     known, equals, root = named.partition("=")
     path = Path(named)
     if known in DATASETS and (equals or not path.exists()):
         dataset = get_dataset(known)
         where = Path(root) if equals else data_folder() / known
-        return known, dataset(where)
+        if reference and "split" not in inspect.signature(dataset.datalist).parameters:
+            raise DatalistError(f"{known}: must have the study's own split; found none. Leave --reference-split out.")
+        return known, dataset(where, split="reference") if reference else dataset(where)
+    if reference:
+        raise DatalistError(f"{named}: must be a data set of the study; found another. Leave --reference-split out.")
     shared = data_folder() / named
     if not path.exists() and shared.is_dir():  # a folder with a MedMNIST file
         path = min(shared.glob("*.npz"), key=lambda one: one.stat().st_size, default=path)

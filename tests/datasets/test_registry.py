@@ -20,5 +20,5 @@ def test_every_module_with_a_data_set_is_registered():
 
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     assert get_dataset("luna16") is DATASETS["luna16"]
-    with pytest.raises(ValueError, match="^dataset: must be one of chestxray14, .*luna16, .*; found 'mnist'"):
+    with pytest.raises(ValueError, match="^dataset: must be one of bach, chestxray14, .*luna16, .*; found 'mnist'"):
         get_dataset("mnist")

@@ -46,7 +46,9 @@ def ask_analysis(args: argparse.Namespace) -> str:
     own["multiview"] = ("pairs", "compat")
     options |= {name: getattr(args, name) for name in own.get(args.question, ())}
     for named in args.dataset:
-        study_set = open_study_set(named, args.out, seed=args.seed, labelled=False)
+        study_set = open_study_set(
+            named, args.out, seed=args.seed, labelled=False, reference=getattr(args, "reference_split", False)
+        )
         if args.question == "cka":
             rows += [
                 {"dataset": study_set.name, **row} for row in asking.ask_cka(encoders, study_set, args.out, **options)

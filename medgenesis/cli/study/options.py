@@ -20,6 +20,9 @@ def common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw (default 0)")
     parser.add_argument("--tensors-only", action="store_true", help="of a pickle with foreign objects (BYOL's)")
     if compat:
+        parser.add_argument(
+            "--reference-split", action="store_true", help="the study's own split, by image, of its data sets"
+        )
         parser.add_argument("--compat", action="store_true", help=f"as the published study: {compat}")
     always(parser)
 

@@ -47,7 +47,9 @@ def ask_protocol(args: argparse.Namespace) -> str:
     settings, encoders = _SETTINGS[args.question](args), opened(args)
     results, rows = [], []
     for named in args.dataset:
-        study_set = open_study_set(named, args.out, seed=args.seed, labelled=by_class)
+        study_set = open_study_set(
+            named, args.out, seed=args.seed, labelled=by_class, reference=getattr(args, "reference_split", False)
+        )
         for encoder in encoders:
             if by_class:
                 options = {"batch_size": args.batch_size, "compat": getattr(args, "compat", False)}
