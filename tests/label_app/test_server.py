@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from helpers.label_server import Server, command, environment, free_port, refused
+from helpers.label_server import START_SECONDS, Server, command, environment, free_port, refused
 
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
@@ -263,9 +263,8 @@ def test_9_killed_in_training_and_started_again(server, world):
     server.client.train_start(MODEL, {"max_epochs": 5000})
     trainings = world / "app" / "trainings"
     model = trainings / f"{max(int(path.name) for path in trainings.iterdir() if path.is_dir()) + 1:04d}" / "model.pt"
-    for _ in range(600):
-        if model.exists():
-            break
+    began = time.monotonic()
+    while not model.exists() and time.monotonic() < began + START_SECONDS:
         time.sleep(0.5)
     shown = server.infer("lps")  # the model before: the one that is being trained shows nothing yet
     assert shown[1]["label_names"]
