@@ -51,7 +51,11 @@ class Server:
             env={**environment(), **(environ or {})},
         )
         self.client = MONAILabelClient(f"http://127.0.0.1:{self.port}", tmpdir=str(root))
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait(self):
         began = time.monotonic()
@@ -79,6 +83,8 @@ class Server:
         """The server and what it has started."""
         import psutil
 
+        if self.process.poll() is not None:
+            return
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(number)
         for child in children:
