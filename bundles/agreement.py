@@ -25,7 +25,7 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
         settings: of the bundle and the model, as from `settings`.
 
     Raises:
-        ValueError: a setting that must agree does not.
+        ValueError: a setting that must agree does not, or a class that the model has is another number in the list.
     """
     _compare_with_table(reading, settings)
     for id in sorted(settings.model.keys() & reading.parser.get().keys()):
@@ -40,6 +40,8 @@ def compare_with_model(reading: Reading, settings: Settings) -> None:
                 "command and its overlays), or give weights that were made with it."
             )
         logger.warning("%s: %s here; %s was made with %s", id, found, settings.source, wanted)
+    if settings.applied:
+        _check_names(reading, settings)
     _say_intensities(reading, settings)
 
 
@@ -52,6 +54,24 @@ def _compare_with_table(reading: Reading, settings: Settings) -> None:
                 f"{id}: must be as {settings.table} was mined with, {wanted}; found {found}. Leave it out (of the "
                 "command and its overlays), or mine with it."
             )
+
+
+def _check_names(reading: Reading, settings: Settings) -> None:
+    """Classes are compared by their numbers: `liver` of the model with `tumour` of a list that names them otherwise."""
+    known = {int(value): str(name) for value, name in (settings.model.get("label_names") or {}).items()}
+    if not known or "labels" not in reading.parser.get():
+        return
+    number = {name.casefold(): value for value, name in known.items()}
+    found = getattr(reading.parser.get_parsed_content("labels"), "names", {})
+    for value, name in found.items():
+        if number.get(name.casefold(), value) != value:
+            raise ValueError(
+                f"labels: classes must be numbered as {settings.source} was made with; found {name!r} as {value} in "
+                f"the list, where the model has it as {number[name.casefold()]}. Number the label maps alike, by "
+                "`label_merge` for example, or correct the names in the list."
+            )
+        if value in known and known[value].casefold() != name.casefold():
+            logger.warning("labels: %d is %r in the list, %r in %s", value, name, known[value], settings.source)
 
 
 def _say_intensities(reading: Reading, settings: Settings) -> None:

@@ -155,6 +155,19 @@ def test_more_labels_than_records_are_refused(comparison):
     assert not asked
 
 
+@pytest.mark.parametrize("shared", ["patient", "image"])
+def test_what_is_learnt_from_is_no_test(comparison, tmp_path, shared):
+    compare, asked = comparison
+    lists = json.loads((tmp_path / "list.json").read_text())
+    for number, record in enumerate(lists["training"] + lists["test"]):
+        record["patient"] = f"p{number}"
+    lists["test"][1][shared] = lists["training"][2][shared]
+    (tmp_path / "list.json").write_text(json.dumps(lists))
+    with pytest.raises(DatalistError, match="found 1 patient.s. in both training and test"):
+        compare()
+    assert not asked
+
+
 def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
     """They stand beside the config, which only refers to them."""
     config, settings = tmp_path / "finetune.yaml", tmp_path / "settings.yaml"
