@@ -97,12 +97,22 @@ def _slice_values(file: str | Path) -> np.ndarray:
         return _by_gdcm(file)
     except Exception as error:  # pydicom has many for damaged pixels
         raise _damaged(file, error) from error
+    stored = own_bits(stored, int(dataset.get("BitsStored") or 0))
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # bright is dark; as GDCM inverts it
         unsigned = not dataset.get("PixelRepresentation")
         stored = ((1 << int(dataset.BitsStored)) if unsigned else 0) - 1 - stored.astype(np.int64)
     if dataset.get("ModalityLUTSequence"):
         return apply_modality_lut(stored, dataset).astype(np.float32)
     return (stored * slope + intercept).astype(np.float32)
+
+
+def own_bits(stored: np.ndarray, bits: int) -> np.ndarray:
+    """The values in the lowest `bits`, with their sign: the others may hold an overlay, or lack the sign.
+
+    Before 3.0, pydicom leaves that to who reads; of values without such bits nothing changes.
+    """
+    spare = 8 * stored.dtype.itemsize - bits
+    return (stored << spare) >> spare if bits and spare > 0 and stored.dtype.kind in "iu" else stored
 
 
 def _by_gdcm(file: str | Path) -> np.ndarray:

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from medgenesis.errors import VolumeError
-from medgenesis.io.dicom import DicomReader
+from medgenesis.io.dicom import DicomReader, own_bits
 from medgenesis.io.meta_nrrd import from_itk
 
 
@@ -154,6 +154,19 @@ def test_a_slice_cut_before_its_pixels_is_named(write_series):
     (folder / "1").write_bytes(content[: content.index(b"\xe0\x7f\x10\x00")])  # the tag of the pixels
     with pytest.raises(VolumeError, match=r"cut: .*found 1 of 4 .*, the first 1 \(0 bytes behind the header"):
         _read(folder)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_bits_beside_the_values_do_not_count(write_series, signed):
+    """12 bits of 16: overlays stand in the others, and a sign may end with them."""
+    values = np.random.default_rng(0).integers(-2048 if signed else 0, 2048, (4, 3, 5))
+    stored = values & 0xFFF
+    if not signed:
+        stored[:, 1] |= 0x1000  # an overlay
+    tags = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": signed}
+    array, _ = _read(write_series("bits", stored, _positions(), **tags))
+    np.testing.assert_array_equal(array, values.transpose(2, 1, 0) * 2 - 1000)
+    np.testing.assert_array_equal(own_bits(stored.astype("<u2").view("<i2" if signed else "<u2"), 12), values)
 
 
 def test_numbers_of_a_palette_are_colours(write_series):
