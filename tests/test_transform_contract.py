@@ -32,7 +32,15 @@ SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 1
 SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17, 16), (64, 33)]
 EXACT = ("LocalShuffle", "InPaint", "OutPaint", "CAiDDistortion", "AnatomyCell", "MaskBlocks")
 TOLERANCE = dict.fromkeys(SUBJECTS, 2e-6) | dict.fromkeys(EXACT, 0.0)
-WITHOUT_BATCHES = {"RandSlab", "RandSlabd", "RandTwoViewsd", "adam_views", "caid_views"}
+WITHOUT_BATCHES = {
+    "RandRegionPromptd",
+    "RandSlab",
+    "RandSlabd",
+    "RandTwoCubesd",
+    "RandTwoViewsd",
+    "adam_views",
+    "caid_views",
+}
 BENT = {
     "InPlaneElastic": 2e-5,
     "SemanticGenesis": 1e-4,

@@ -1,7 +1,8 @@
 """Transforms that break or vary a volume so that a network can learn from it; at home in any MONAI pipeline.
 
 Each has three variants: `RandX` for an array (C, *spatial), `RandXd` for a dictionary, `BatchedX` for (B, C, *spatial).
-`RandSlab(d)` and `RandTwoViewsd` with its presets, which make samples for 2.5D methods, have no batched face.
+`RandSlab(d)`, `RandTwoViewsd` with its presets, `RandTwoCubesd` and `RandRegionPromptd`, which make samples of several
+parts, have no batched form.
 """
 
 from medgenesis.transforms.anatomy_cell import BatchedAnatomyCell, RandAnatomyCell, RandAnatomyCelld
@@ -29,8 +30,10 @@ from medgenesis.transforms.painting import (
     RandOutPaint,
     RandOutPaintd,
 )
+from medgenesis.transforms.region_prompt import RandRegionPromptd
 from medgenesis.transforms.resized_crop import BatchedResizedCrop, RandResizedCrop, RandResizedCropd
 from medgenesis.transforms.slab import RandSlab, RandSlabd
+from medgenesis.transforms.two_cubes import RandTwoCubesd
 from medgenesis.transforms.two_views import RandTwoViewsd, adam_views, caid_views
 
 __all__ = [
@@ -68,10 +71,12 @@ __all__ = [
     "RandNonlinearIntensityd",
     "RandOutPaint",
     "RandOutPaintd",
+    "RandRegionPromptd",
     "RandResizedCrop",
     "RandResizedCropd",
     "RandSlab",
     "RandSlabd",
+    "RandTwoCubesd",
     "RandTwoViewsd",
     "adam_views",
     "caid_views",

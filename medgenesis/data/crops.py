@@ -36,6 +36,8 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
             then resampled linearly to `size`; None cuts `size` voxels.
         pad: pad what a volume is too small for with 0 on both sides (the rule sees what was cut, without the padding);
             False makes it an error.
+        corners_key: where the cube's near and far corner go, (2, n), as shares of the volume's sides (padding lies
+            outside of 0 to 1); None: nowhere.
 
     Raises:
         ValueError: a setting out of its range.
@@ -57,6 +59,7 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         tries: int = 50,
         size_mm: float | Sequence[float] | None = None,
         pad: bool = False,
+        corners_key: str | None = None,
     ) -> None:
         label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         MapTransform.__init__(self, keys)
@@ -69,6 +72,7 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
             )
         self.label_keys, self.size, self.size_mm = label_keys, size, size_mm
         self.criterion, self.border, self.tries, self.pad = get_criterion(criterion), border, tries, pad
+        self.corners_key = corners_key
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
@@ -78,6 +82,8 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
         for key in (*self.keys, *self.label_keys):
             item[key] = self._crop(item[key], region, nearest=key in self.label_keys)
         item["distance_to_acceptance"] = self.distance_to_acceptance
+        if self.corners_key is not None:
+            item[self.corners_key] = self._corners(volume, region)
         return item
 
     def randomize(self, data: torch.Tensor) -> None:
@@ -128,6 +134,12 @@ class RandAcceptedCropd(RandomizableTransform, MapTransform):
                 "Choose a smaller cube, `pad=True`, or leave the file out."
             )
         return tuple(min(side, wanted) for side, wanted in zip(sides, region, strict=True))
+
+    def _corners(self, volume: torch.Tensor, region: tuple[int, ...]) -> torch.Tensor:
+        inside = np.array(self._inside(volume))
+        near = np.array(self.start) - (np.array(region) - inside) // 2  # as SpatialPad shares what is padded
+        corners = np.stack([near, near + region]) / np.array(volume.shape[1:])
+        return torch.as_tensor(corners, dtype=torch.float32)
 
     def _crop(self, volume: torch.Tensor, region: tuple[int, ...], nearest: bool) -> torch.Tensor:
         end = [start + side for start, side in zip(self.start, self._inside(volume), strict=True)]

@@ -5,11 +5,14 @@ Each is a `medgenesis.engines.PretextMethod`, which says what the engine relies 
 
 from medgenesis.methods.adam import Adam
 from medgenesis.methods.caid import CAiD
+from medgenesis.methods.dense_contrast import DenseContrast
 from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.methods.discriminators.simsiam import SimSiam
 from medgenesis.methods.masked_autoencoder import MaskedAutoencoder
 from medgenesis.methods.models_genesis import ModelsGenesis
+from medgenesis.methods.position import PositionRegression
+from medgenesis.methods.region_prompts import RegionPrompts
 from medgenesis.methods.semantic_genesis import SemanticGenesis
 from medgenesis.methods.stage_start import initialise_from_stage
 from medgenesis.methods.supervised import Supervised
@@ -20,9 +23,12 @@ __all__ = [
     "Adam",
     "BarlowTwins",
     "CAiD",
+    "DenseContrast",
     "MaskedAutoencoder",
     "ModelsGenesis",
     "MomentumContrast",
+    "PositionRegression",
+    "RegionPrompts",
     "SemanticGenesis",
     "SimSiam",
     "Supervised",
