@@ -37,11 +37,18 @@ def pretext_image(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str
     """What there is to see of a method's batch, and its caption; None where there is nothing.
 
     Args:
-        batch: as `pretext_triples` takes it; or with `image` and `key`, two views (B, k, H, W).
-        output: of the method; with "restored" the batch's triples are drawn, else its two views.
+        batch: as `pretext_triples` takes it; or with `image` and `key`, two views (B, k, H, W); or as `RegionPrompts`
+            takes it.
+        output: of the method; with "restored" the batch's triples are drawn, with "found" (B, 1, *spatial) the prompt,
+            the query and the answer, else the two views.
     """
     if "restored" in output:
         return "original, corrupted, restored", pretext_triples(batch, output["restored"])
+    if "found" in output:
+        columns = ("prompt", "prompt_mask", "image", "target")
+        return "prompt, marked, query, sought, found", _side_by_side(
+            [*(batch[key] for key in columns), output["found"]]
+        )
     if "key" in batch:
         return "two views", _side_by_side((batch["image"], batch["key"]))
     return None

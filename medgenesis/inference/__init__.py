@@ -4,6 +4,7 @@ from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedding import embed_volume, embed_volumes
 from medgenesis.inference.own_grid import OnOwnGridd
+from medgenesis.inference.prompted import PromptedNetwork
 from medgenesis.inference.restore import restoration_error, restore_volume, restore_volumes
 from medgenesis.inference.result_page import ShowLabelMapsd
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
@@ -14,6 +15,7 @@ from medgenesis.inference.written_for import claim_tables
 __all__ = [
     "FeatureLevels",
     "OnOwnGridd",
+    "PromptedNetwork",
     "SaveLabelMapsd",
     "ShowLabelMapsd",
     "SlabInferer",

@@ -19,7 +19,7 @@ class RegionPrompts(PretextMethod):
     loss = cross-entropy + (1 - soft Dice of the region)
 
     Both parts are means over the samples. The same rule segments anatomy from one labelled scan, without training
-    (`medgenesis.inference.OneShotSegmenter`).
+    (`medgenesis.inference.PromptedNetwork`).
 
     Args:
         network: (B, C, *spatial) -> features (B, D, *spatial), an encoder-decoder without activation.
@@ -29,7 +29,8 @@ class RegionPrompts(PretextMethod):
     Shape:
         batch: `image` (query) and `prompt`, (B, C, *spatial); `target` and `prompt_mask`, (B, 1, *spatial), 0 or 1; as
             `RandRegionPromptd` makes them.
-        returns: "loss", "dice" (soft Dice of the region, mean over the samples).
+        returns: "loss"; "dice" (soft Dice of the region, mean over the samples); "found" (B, 1, *spatial), detached:
+            the probability of the region, for images.
 
     References:
         Ouyang et al., Self-supervision with superpixels, ECCV 2020 (arXiv 2007.09886): superpixels as pseudo labels,
@@ -69,10 +70,10 @@ class RegionPrompts(PretextMethod):
         )
         target = batch["target"][:, 0].long()
         entropy = F.cross_entropy(logits, target)
-        found = logits.softmax(dim=1)[:, 1].flatten(1)
-        truth = target.flatten(1).to(found.dtype)
-        dice = (2 * (found * truth).sum(dim=1) / (found.sum(dim=1) + truth.sum(dim=1)).clamp(min=1e-6)).mean()
-        return {"loss": entropy + 1 - dice, "dice": dice.detach()}
+        found = logits.softmax(dim=1)[:, 1:]
+        shares, truth = found.flatten(1), target.flatten(1).to(found.dtype)
+        dice = (2 * (shares * truth).sum(dim=1) / (shares.sum(dim=1) + truth.sum(dim=1)).clamp(min=1e-6)).mean()
+        return {"loss": entropy + 1 - dice, "dice": dice.detach(), "found": found.detach()}
 
     def _banks(self, features: Tensor, mask: Tensor) -> list[Tensor]:
         """Prototypes of background and region."""

@@ -11,6 +11,7 @@ from medgenesis.cli.configs import find_bundle
 
 NAMES = bundles.names()
 OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "published.yaml", "dense.yaml", "restore.yaml"}
+OWN |= {"one_shot.yaml"}
 TARGET_TASKS = ("ncc", "ncs", "ecc", "lcs", "bms")
 PUBLISHED_CT = ("models_genesis_ct", "semantic_genesis_ct", "transvw_ct")
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
@@ -55,7 +56,8 @@ def test_a_shared_number_stands_in_settings_alone(name):
 def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
-    wanted = {"evaluate", "inference_trt", "multi_gpu", "quick", "published"} | ({"slabs"} if name in SLABS else set())
+    wanted = {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
+    wanted |= {"one_shot"} if name == "region_prompts_ct" else {"published"}
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
     wanted |= {"released"} if "mine" in files else set()
     assert overlays == sorted(wanted)

@@ -13,7 +13,7 @@ from medgenesis.weights import initialise
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
 PRETRAIN = {"models_genesis": "pretrained.pt", "semantic_genesis": "semantic_genesis.pt", "transvw": "transvw.pt"}
-MASKED = {"masked_autoencoder": "masked_autoencoder.pt"}
+MASKED = {"masked_autoencoder": "masked_autoencoder.pt", "region_prompts": "region_prompts.pt"}
 SLABS = {"caid": "caid.pt", "adam": "adam.pt"}
 
 

@@ -37,7 +37,7 @@ def test_loss_is_cross_entropy_and_dice_of_each_query(batch):
     assert (
         output["dice"].item() == pytest.approx((sum(dices) / 2).item(), rel=1e-4) and not output["dice"].requires_grad
     )
-    assert set(output) == {"loss", *RegionPrompts.parts}
+    assert set(output) == {"loss", "found", *RegionPrompts.parts} and output["found"].shape == batch["target"].shape
 
 
 def test_every_part_of_a_network_learns(batch):

@@ -1,0 +1,67 @@
+"""The configs of region_prompts_ct, run as a user runs them, on tiny phantoms."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from medgenesis.bundles import settings as bundle_settings
+from medgenesis.weights import settings_of
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, copied):
+    """The bundle, pre-trained for two epochs."""
+    bundle = copied("region_prompts_ct", tmp_path_factory.mktemp("prompts"))
+    bundle.run("pretrain", window=4, features=8)
+    return bundle
+
+
+def test_regions_are_sought_and_shown(trained):
+    run = trained.root / "runs" / "pretrain"
+    assert {"last.pt", "best.pt", "metrics.csv", "report.html"} <= {path.name for path in run.iterdir()}
+    assert list((run / "images").glob("*.png"))
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 <= float(row["val_dice"]) <= 1 < float(row["val_loss"]) + 1 for row in rows)
+    kept = settings_of(trained.root / "models" / "pretrained.pt")
+    assert (kept["features"], kept["window"]) == (8, 4)
+    assert bundle_settings(trained.root, kept)["features"] == 8
+
+
+def test_one_labelled_volume_segments_the_others(trained, phantoms, tmp_path):
+    trained.run("inference", "one_shot", kind="infer", output_dir=str(tmp_path))
+    records = json.loads(phantoms.read_text())["test"]
+    maps = sorted(tmp_path.rglob("*_seg.nii.gz"))
+    assert len(maps) == len(records)
+    for record in records:
+        image = nib.load(phantoms.parent / record["image"])
+        found = nib.load(next(path for path in maps if path.name.split("_seg")[0] in record["image"]))
+        assert found.shape == image.shape and np.allclose(found.affine, image.affine)
+        values = np.unique(np.asarray(found.dataobj)).tolist()
+        assert set(values) <= {0, 1, 2} and len(values) > 1
+
+
+def test_a_class_that_no_prompt_shows_is_named(trained, phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as error:
+        trained.run(
+            "inference", "one_shot", kind="infer", output_dir=str(tmp_path), num_classes=9, label_merge={}, shots=1
+        )
+    assert "prompts: must show every class from 0 to 8; found no voxel of 8 in 1 labelled" in str(
+        error.getrepr(style="long")
+    )
+
+
+def test_finetuning_takes_encoder_and_decoder(trained):
+    pretrained = torch.load(trained.root / "models" / "pretrained.pt", weights_only=True)
+    network = trained.workflow("finetune").parser.get_parsed_content("network")
+    for name, value in network.state_dict().items():
+        assert name.startswith("head.") or torch.equal(value, pretrained[name]), name
+
+
+def test_embeddings_need_no_head(trained, phantoms, tmp_path):
+    trained.run("embed", kind=None, output_dir=str(tmp_path))
+    assert (tmp_path / "embeddings.csv").exists()
