@@ -61,8 +61,9 @@ class Encoder:
     def fingerprint(self) -> str:
         """Of the weights (of a function, of what was told) and of what its input must be."""
         weights = self.network if isinstance(self.network, nn.Module) else None
+        built = str(self.network) if weights is not None else ""  # also layers without weights: the normalisation
         shape = [self.dims, self.channels, list(self.size), self.intensity, self.spacing_mm]
-        return fingerprint([dict(self.told), weights, type(self.network).__name__, shape])
+        return fingerprint([dict(self.told), weights, type(self.network).__name__, built, shape])
 
     @property
     def device(self) -> torch.device:

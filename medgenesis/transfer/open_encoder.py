@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from medgenesis import bundles
 from medgenesis.errors import CheckpointError
 from medgenesis.networks import ResNet25D, network_parts
 from medgenesis.networks.resnet25d import FEATURE_CHANNELS
+from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.transfer.controls import CONTROLS, control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.published_network import network_of_file
@@ -190,9 +192,10 @@ def _of_callable(named: str) -> Encoder:
             f"encoder: must say by an attribute `dims` how many spatial axes its images have, 2 or 3; found {dims!r} "
             f"of {named}. Set it: network.dims = 2, and network.channels where they are not 3 (of volumes 1)."
         )
-    return Encoder(
-        "", network, dims, channels, tuple(size), getattr(network, "intensity", None), told={"function": named}
-    )
+    source = getattr(sys.modules[module], "__file__", None)
+    told = {"function": named, "source (fingerprint)": file_fingerprint(source) if source else None}
+    intensity = getattr(network, "intensity", None)
+    return Encoder("", network, dims, channels, tuple(size), intensity, told=told)
 
 
 def _takes_a_batch(found: Any) -> bool:

@@ -11,6 +11,7 @@ from medgenesis.errors import CheckpointError, DatalistError
 from medgenesis.networks import ResNet25D, UNet3D
 from medgenesis.networks.input_normalisation import IMAGENET_MEAN, IMAGENET_STD
 from medgenesis.transfer.controls import control, hand_made, raw_intensities
+from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.open_encoder import open_encoder
 
 
@@ -91,6 +92,22 @@ def test_a_function_of_ones_own(monkeypatch):
         open_encoder("mine_of_the_test:plain")
     with pytest.raises(ValueError, match="must name a function or class that Python can import"):
         open_encoder("mine_of_the_test:absent")
+
+
+def test_a_function_that_has_changed_and_another_normalisation_are_other_encoders(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for number in (1, 22):  # files of other sizes: nothing of the first is taken from a cache
+        source = f"def embed(batch):\n    return batch.flatten(1)[:, :{number}]\n\n\nembed.dims = 2\n"
+        (tmp_path / "changing_function.py").write_text(source)
+        sys.modules.pop("changing_function", None)
+        found.append(open_encoder("changing_function:embed").fingerprint)
+    assert found[0] != found[1]
+    networks = []
+    for normalisation in ("none", "imagenet"):
+        torch.manual_seed(0)
+        networks.append(Encoder("a", ResNet25D("resnet18_w8", input_normalisation=normalisation), 2, 3, (32, 32)))
+    assert networks[0].fingerprint != networks[1].fingerprint
 
 
 def test_controls_are_what_they_say():
