@@ -16,6 +16,7 @@ from benchmarks.evidence.page import counted, write_page
 from benchmarks.evidence.programme import Deadline, Programme
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.sets import read_set, registry
+from medgenesis.storage import hold_folder
 
 WORK = Path(__file__).parent / "work"
 
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     deadline = Deadline(args.minutes)
     for name in args.sets:
+        hold_folder(args.work / name)  # one run of a set at a time: two would replace each other's rows
         Programme(read_set(name, args.work), args.work, args.rows, deadline).run()
 
 
