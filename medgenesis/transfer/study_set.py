@@ -136,6 +136,11 @@ def _datalist(named: str, folder: Path, reference: bool) -> tuple[str, Mapping[s
     if known in DATASETS and (equals or not path.exists()):
         dataset = get_dataset(known)
         where = Path(root) if equals else data_folder() / known
+        if not where.is_dir():
+            raise DatalistError(
+                f"{known}: must lie in a folder; found none at {where.absolute()}. Write {known}=DIR, or set "
+                "MEDGENESIS_DATA to the folder that holds it."
+            )
         if reference and "split" not in inspect.signature(dataset.datalist).parameters:
             raise DatalistError(f"{known}: must have the study's own split; found none. Leave --reference-split out.")
         return known, dataset(where, split="reference") if reference else dataset(where)

@@ -68,6 +68,8 @@ def test_medmnist_files_are_unpacked_without_loss(tmp_path, shape, dims):
 
 
 def test_what_cannot_be_asked_is_refused(tmp_path):
+    with pytest.raises(DatalistError, match="^cxr_nih: must lie in a folder; found none at .*MEDGENESIS_DATA"):
+        open_study_set(f"cxr_nih={tmp_path / 'absent'}", tmp_path)
     with pytest.raises(DatalistError, match="^dataset: must be a list"):
         open_study_set("nothing", tmp_path)
     listed = write_images(tmp_path, classes=1)
