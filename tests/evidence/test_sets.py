@@ -63,3 +63,10 @@ def test_prepared_cases_are_read_once(study, tmp_path):
     assert one.image.equal(other.image) and one.label.equal(other.label)
     preparing.kept_cases(tmp_path, {"source": "another"}, lambda: read.append(2) or study.cases)
     assert read == [1, 2]
+
+
+@pytest.mark.parametrize("name", list(sets.registry()))
+def test_a_collection_that_is_not_there_is_named(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDGENESIS_DATA", str(tmp_path))
+    with pytest.raises(DatalistError, match=rf"{tmp_path}/\w+: must be the folder of the collection; found none"):
+        sets.read_set(name, tmp_path / "work")

@@ -21,12 +21,12 @@ OTHERS = {"cxr_nih_more": ("index.csv", "patient", "file"), "cxr_hannover": ("da
 
 def lungs(work: Path) -> StudySet:
     """Right and left lung; pre-training sees the other collections and this one's images of training patients."""
-    folder = data_folder() / "cxr_cohen_radiologist"
+    folder = data_folder("cxr_cohen_radiologist")
     rows = [row for row in _rows(folder / "index.csv") if row["anatomy"] == "1"]
     section = split_patients([row["patient"] for row in rows], SPLITS)
     number = {patient: index for index, patient in enumerate(sorted(section))}
     source = f"{folder.name} anatomy, {', '.join(OTHERS)}, square, {SIDE} pixels, network {STEP}, splits {SPLITS}"
-    folders = [folder / "images", folder / "anatomy", *(data_folder() / name / "images" for name in OTHERS)]
+    folders = [folder / "images", folder / "anatomy", *(data_folder(name) / "images" for name in OTHERS)]
     files = contents_of(*folders)
 
     def labelled(row: dict[str, str]) -> Case:
@@ -47,7 +47,7 @@ def lungs(work: Path) -> StudySet:
 def _others(first: int) -> Iterator[Case]:
     """The images without labels, of patients numbered from `first` on."""
     for name, (table, patient, file) in OTHERS.items():
-        folder = data_folder() / name
+        folder = data_folder(name)
         rows = _rows(folder / table)
         number = {one: first + index for index, one in enumerate(sorted({row[patient] for row in rows}))}
         first += len(number)

@@ -16,7 +16,7 @@ STEP = 2  # network voxels are of 2 mm
 
 def hippocampus(work: Path) -> StudySet:
     """Images at 2 mm (means of 8 voxels), scored at 1 mm; the 122 training images are what pre-training sees."""
-    folder = data_folder() / "mr_hippocampus"
+    folder = data_folder("mr_hippocampus")
     listed = make_datalist(folder / "images", folder / "labels", splits=SPLITS, modality="MR")
     names = sorted(record["image"] for section in SECTIONS for record in listed[section])
     number = {name: index for index, name in enumerate(names)}  # each image is of a patient of its own

@@ -34,7 +34,7 @@ TISSUES = (
 
 def prostate(work: Path) -> StudySet:
     """The gland in T2 MR of 27 patients, 64 x 64 x 60 voxels; the network sees every second."""
-    folder = data_folder() / "mr_us_prostate"
+    folder = data_folder("mr_us_prostate")
     section = split_patients(_names(folder / "mr_images"), HALF)
     kinds = ("mr_images", "mr_labels")
     return _volumes("prostate", ("gland",), folder, kinds, section, (24, 24, 24), (64, 64, 64), 1, 2, work)
@@ -45,7 +45,7 @@ def fetal_shift(work: Path) -> StudySet:
 
     Scored at 1.6 mm, every second voxel of the 0.8 mm of the files; the network sees 3.2 mm.
     """
-    folder = data_folder() / "mr_fetal_brain"
+    folder = data_folder("mr_fetal_brain")
     with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         atlas = {row["file"]: row["atlas"] for row in csv.DictReader(file)}
     section = split_patients([name for name, own in atlas.items() if own == "crl"], (0.78, 0.22, 0.0))
@@ -56,7 +56,7 @@ def fetal_shift(work: Path) -> StudySet:
 
 def mouse(work: Path) -> StudySet:
     """37 structures of the brains of 33 mice; scored at 0.3 mm, every second voxel; the network sees 0.6 mm."""
-    folder = data_folder() / "mr_mouse_brain"
+    folder = data_folder("mr_mouse_brain")
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         names = {int(row["label"]): row["structure_name"] for row in csv.DictReader(file)}
     first = read_nifti(folder / "labels" / _names(folder / "labels")[0])

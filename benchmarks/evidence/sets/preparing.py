@@ -14,12 +14,23 @@ from torch import Tensor
 
 from benchmarks.evidence.sets import Case
 from medgenesis.data.intensity import ScaleIntensityPresetd
+from medgenesis.errors import DatalistError
 from medgenesis.storage import file_fingerprint, fingerprint, read_checkpoint, save_checkpoint
 
 
-def data_folder() -> Path:
-    """Where the sets lie: MEDGENESIS_DATA, else ../shared/data beside the checkout."""
-    return Path(os.environ.get("MEDGENESIS_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+def data_folder(name: str) -> Path:
+    """Where a collection lies: in MEDGENESIS_DATA, else in ../shared/data beside the checkout.
+
+    Raises:
+        DatalistError: it is not there.
+    """
+    every = Path(os.environ.get("MEDGENESIS_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+    if not (every / name).is_dir():
+        raise DatalistError(
+            f"{every / name}: must be the folder of the collection; found none. Set MEDGENESIS_DATA, or leave the set "
+            "out (--set)."
+        )
+    return every / name
 
 
 def contents_of(*folders: Path) -> str:
