@@ -49,6 +49,7 @@ def _style() -> str:
     return (
         f"svg {{ font: 12px sans-serif; }} text {{ fill: {soft}; }} .x {{ text-anchor: middle; }} "
         f".y {{ text-anchor: end; }} .grid {{ stroke: {faint}; }} .axis {{ stroke: {soft}; fill: none; }} "
-        "polyline, .swatch line { fill: none; stroke-width: 2; } circle { fill: #ffffff; stroke-width: 1.5; } "
+        "polyline, .swatch line { fill: none; stroke-width: 2; } "
+        "circle { fill: #ffffff; stroke-width: 1.5; stroke-dasharray: none; } "
         f"{lines}"
     )
