@@ -153,6 +153,6 @@ def test_the_worst_cases_alone_are_drawn(tmp_path, monkeypatch):
         postprocessing=AsDiscreted(["pred", "label"], argmax=[True, False], to_onehot=2),
         val_handlers=[SegmentationCases(tmp_path)],
     ).run()
-    assert sorted(path.name for path in (tmp_path / "cases").iterdir()) == ["case_0003.png", "case_0005.png"]
+    assert sorted(path.name for path in (tmp_path / "cases").glob("*.png")) == ["case_0003.png", "case_0005.png"]
     dice = [float(row["dice"]) for row in read_table(tmp_path / "cases.csv")]
     assert dice[0] == dice[1] == dice[3] == 1 and dice[2] < dice[4] < 1
