@@ -12,6 +12,8 @@ from torch import Tensor
 from benchmarks.evidence.sets import Case
 from medgenesis.data.patch_dataset import SeededDataset
 
+KEYS = ("image", "label", "target", "mask", "class", "key", "prompt", "prompt_mask", "other", "offset", "corners")
+
 
 class CasesInMemory(SeededDataset):
     """Samples of cases in turn, each a function of (seed, epoch, index): a killed run goes on as if it had not been.
@@ -24,7 +26,7 @@ class CasesInMemory(SeededDataset):
     """
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], transform: Callable, samples: int, seed: int) -> None:
-        super().__init__(Compose([transform]), seed, ("image", "label", "target", "mask", "class", "key"))
+        super().__init__(Compose([transform]), seed, KEYS)
         self.sources, self.samples = list(sources), samples
 
     def __len__(self) -> int:
@@ -38,7 +40,10 @@ class CasesInMemory(SeededDataset):
 
 
 class RandCropOfCased(Randomizable, Transform):
-    """A crop of `image` (1, *spatial) at a random place within `sides`, for pretexts; `origin` fixes the place."""
+    """A crop of `image` (1, *spatial) at a random place within `sides`, for pretexts; `origin` fixes the place.
+
+    `corners` says where it lies: shares of the image's sides, without what is padded.
+    """
 
     def __init__(self, crop: Sequence[int]) -> None:
         self.crop = tuple(crop)
@@ -52,7 +57,10 @@ class RandCropOfCased(Randomizable, Transform):
                 for whole, side, free in zip(image.shape[1:], self.crop, _room(data["sides"], self.crop), strict=True)
             ]
         window = tuple(slice(start, start + side) for start, side in zip(starts, self.crop, strict=True))
-        return {**data, "image": image[(slice(None), *window)].clone()}
+        sides = np.array(data.get("sides", image.shape[1:]))
+        near = np.array(starts) - (np.array(image.shape[1:]) - sides) // 2
+        corners = torch.as_tensor(np.stack([near, near + self.crop]) / sides, dtype=torch.float32)
+        return {**data, "image": image[(slice(None), *window)].clone(), "corners": corners}
 
 
 class RandAugmentedCropd(Randomizable, Transform):

@@ -24,7 +24,12 @@ def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: 
     torch.manual_seed(seed)
     network = restorer(study.dims)
     if weights is not None:
-        load_pretrained(network, weights, skip_head="never")
+        load_pretrained(network, weights, skip_head="always")  # its features alone are asked for
+    return with_norms_of(study, network)
+
+
+def with_norms_of(study: StudySet, network: nn.Module) -> nn.Module:
+    """The network in evaluation mode, batch norm's statistics those of the unlabelled images."""
     network.eval()
     with torch.no_grad(), averaging(estimated_norms(network)):
         for some in images_of(study.unlabelled).split(_AT_ONCE):

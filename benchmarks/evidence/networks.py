@@ -37,6 +37,11 @@ def restorer(dims: int) -> nn.Module:
     return _network(dims, 1, "sigmoid")
 
 
+def embedder(dims: int, features: int) -> nn.Module:
+    """A network that gives so many numbers of each voxel, without activation; its weights follow from torch's seed."""
+    return _network(dims, features, None)
+
+
 def _network(dims: int, channels: int, activation: str | None) -> nn.Module:
     if dims == 2:
         return UNet25D(BACKBONE, 1, channels, activation=activation)

@@ -15,19 +15,32 @@ from torch import Tensor
 
 from benchmarks.evidence.batches import CasesInMemory, RandCropOfCased, sources_of
 from benchmarks.evidence.mined import PATTERNS, mined_sources
-from benchmarks.evidence.networks import BACKBONE, WIDTH, restorer
+from benchmarks.evidence.networks import BACKBONE, WIDTH, embedder, restorer
 from benchmarks.evidence.sets import StudySet
 from benchmarks.evidence.training import CLIP_NORM, PIECE, WARM_UP, train
 from medgenesis.engines import PretextMethod
-from medgenesis.methods import CAiD, MaskedAutoencoder, ModelsGenesis, MomentumContrast, SemanticGenesis, TransVW
+from medgenesis.methods import (
+    CAiD,
+    DenseContrast,
+    MaskedAutoencoder,
+    ModelsGenesis,
+    MomentumContrast,
+    PositionRegression,
+    RegionPrompts,
+    SemanticGenesis,
+    TransVW,
+)
 from medgenesis.networks import YNet3D
 from medgenesis.storage import fingerprint, read_checkpoint, save_checkpoint
-from medgenesis.transforms import RandGenesisd, RandMaskBlocksd, caid_views
+from medgenesis.transforms import RandGenesisd, RandMaskBlocksd, RandRegionPromptd, RandTwoCubesd, caid_views
 
 Weights = dict[str, Tensor]
 NO_FLIP = {"flip": 0.0}  # as the bundles: a flip would move the content of a cube
 BLOCKS = {2: {"ratio": 0.6, "block_size": 8}, 3: {"ratio": 0.6, "block_size": 4}}
 QUEUE = {"queue_size": 512, "momentum": 0.99}
+FEATURES, WINDOW, SEGMENTS = 16, 4, (4, 32)  # numbers of each voxel, voxels, supervoxels of a crop
+WIDER = 1.5  # sides of a crop
+PROMPTED = "region_prompts"  # answers without training too
 
 
 def _of_unlabelled(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[str, Any]]:
@@ -71,6 +84,12 @@ def _mined(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[s
     return mined_sources(study, weights_of("models_genesis"))
 
 
+def _wider(study: StudySet) -> tuple[int, ...]:
+    """What two overlapping crops are cut from: half as wide again, as far as the images go."""
+    whole = study.unlabelled[0].image.shape[1:]
+    return tuple(min(int(WIDER * side), most) for side, most in zip(study.crop, whole, strict=True))
+
+
 PRETEXTS: dict[str, Pretext] = {
     "models_genesis": Pretext(
         lambda dims: ModelsGenesis(restorer(dims)),
@@ -96,6 +115,22 @@ PRETEXTS: dict[str, Pretext] = {
         lambda dims: {"preset": "models", "rates": NO_FLIP, "patterns": PATTERNS, "features": "models_genesis"},
         _mined,
         dims=(3,),
+    ),
+    "region_prompts": Pretext(
+        lambda dims: RegionPrompts(embedder(dims, FEATURES), window=WINDOW),
+        lambda study: RandRegionPromptd("image", segments=SEGMENTS),
+        lambda dims: {"segments": SEGMENTS, "window": WINDOW, "features": FEATURES},
+    ),
+    "dense_contrast": Pretext(
+        lambda dims: DenseContrast(embedder(dims, FEATURES)),
+        lambda study: Compose([RandCropOfCased(_wider(study)), RandTwoCubesd("image", study.crop)]),
+        lambda dims: {"wider": WIDER, "features": FEATURES},
+        whole=True,
+    ),
+    "position": Pretext(
+        lambda dims: PositionRegression(embedder(dims, dims)),
+        lambda study: lambda item: item,
+        lambda dims: {"corners": "of the image"},
     ),
     "semantic_genesis": Pretext(
         lambda dims: SemanticGenesis(YNet3D(1, 1, WIDTH, PATTERNS["classes"])),

@@ -11,14 +11,26 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from benchmarks.evidence import finetuning, frozen, mean_teacher
-from benchmarks.evidence.networks import BACKBONE
-from benchmarks.evidence.pretexts import PRETEXTS, Weights, pretrained
-from benchmarks.evidence.protocol import ARMS, MEAN_TEACHER, RANDOM, VALIDATION_DRAWS, VERSION, Arm, planned, tuned_at
+from benchmarks.evidence.networks import BACKBONE, embedder
+from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, Weights, pretrained
+from benchmarks.evidence.prompted import dice_of_prompts
+from benchmarks.evidence.protocol import (
+    ARMS,
+    MEAN_MASK,
+    MEAN_TEACHER,
+    RANDOM,
+    VALIDATION_DRAWS,
+    VERSION,
+    Arm,
+    planned,
+    tuned_at,
+)
 from benchmarks.evidence.rows import FOLDER, Cell, RowFile
 from benchmarks.evidence.sets import StudySet, validation_draw
 from benchmarks.evidence.training import WARM_UP
 from benchmarks.evidence.trivial import dice_of_mean_mask
 from medgenesis.storage import write_table
+from medgenesis.weights import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +68,7 @@ class Programme:
     def __init__(self, study: StudySet, work: Path, rows: Path = FOLDER, deadline: Deadline | None = None) -> None:
         self.study, self.work, self.rows = study, work, rows
         self.deadline = deadline or Deadline(None)
-        self._networks: dict[tuple[str, int], Any] = {}
+        self._networks: dict[tuple, Any] = {}
         self._chosen: dict[tuple[str, str, int, int], float | None] = {}
 
     def run(self) -> int:
@@ -133,8 +145,10 @@ class Programme:
 
     def _dice(self, cell: Cell, value: float | None, cases: list) -> np.ndarray:
         labelled, seed = self.study.labelled(cell.labels, cell.draw), 1000 * cell.seed + cell.draw
-        if cell.readout == "one_shot":
+        if cell.method == MEAN_MASK:
             return dice_of_mean_mask(labelled, cases, len(self.study.structures))
+        if cell.readout == "one_shot":
+            return dice_of_prompts(self._prompted(cell.seed), labelled, cases, len(self.study.structures))
         if cell.readout == "frozen":
             network = self._frozen(cell.method, cell.seed)
             return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
@@ -150,6 +164,13 @@ class Programme:
             weights = None if method == RANDOM else self._weights(method, seed)
             self._networks[method, seed] = frozen.frozen_network(self.study, weights, seed)
         return self._networks[method, seed]
+
+    def _prompted(self, seed: int) -> Any:
+        if (PROMPTED, seed, "one_shot") not in self._networks:
+            network = embedder(self.study.dims, FEATURES)
+            load_pretrained(network, self._weights(PROMPTED, seed), skip_head="never")
+            self._networks[PROMPTED, seed, "one_shot"] = frozen.with_norms_of(self.study, network)
+        return self._networks[PROMPTED, seed, "one_shot"]
 
     def _note(self, key: tuple[str, str, int, int], means: dict[float, float]) -> None:
         """Write the table of a choice, one file each: `choices/` of the rows' folder."""

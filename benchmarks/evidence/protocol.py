@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.evidence.pretexts import PRETEXTS
+from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
 from benchmarks.evidence.rows import Cell
 
 VERSION = 1  # part of every cell's settings: one more where code changes what a cell's rows are
@@ -83,6 +83,7 @@ ARMS = (
     Arm(SCRATCH, "finetuned", RATES),
     *(Arm(name, "finetuned", RATES) for name in PRETEXTS),
     Arm(MEAN_TEACHER, "finetuned", RATES),
+    Arm(PROMPTED, "one_shot"),
     Arm(RANDOM, "frozen", PENALTIES),
     *(Arm(name, "frozen", PENALTIES) for name in PRETEXTS),
 )
