@@ -1,5 +1,6 @@
 """Label maps stored as several channels, one-hot or layered, brought to the one label map that is learnt from."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,11 @@ from monai.transforms import MapTransform
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
+
+logger = logging.getLogger(__name__)
+
+
+_said: set[tuple[bool, int]] = set()  # in this process
 
 
 class JoinLabelLayersd(MapTransform):
@@ -32,6 +38,24 @@ class JoinLabelLayersd(MapTransform):
         return joined
 
 
+def _say_kind(one_hot: bool, channels: int, file: str) -> None:
+    """Which numbering was taken, of the first file of each kind: a class that fills a whole crop looks like one-hot."""
+    if (one_hot, channels) in _said:
+        return
+    _said.add((one_hot, channels))
+    if one_hot:
+        taken = f"each voxel is in just one: one-hot, the first the background, labels 0 to {channels - 1}"
+    else:
+        taken = f"some voxels are in none: layers, labels 1 to {channels}"
+    logger.warning(
+        "%s: a label map of %d channels of 0 and 1, %s. If both kinds are said of one data set, store one whole number "
+        "a voxel",
+        file,
+        channels,
+        taken,
+    )
+
+
 def _joined(label: torch.Tensor) -> torch.Tensor:
     marked = (label != 0).sum(0, keepdim=True)
     twice = int((marked > 1).sum())
@@ -43,6 +67,7 @@ def _joined(label: torch.Tensor) -> torch.Tensor:
         )
     if label.min() >= 0 and label.max() <= 1:
         first = 0 if bool((marked == 1).all()) else 1
+        _say_kind(first == 0, label.shape[0], volume_name(label))
         numbers = torch.arange(first, first + label.shape[0], dtype=label.dtype, device=label.device)
         return (label * numbers.reshape(-1, *[1] * (label.ndim - 1))).sum(0, keepdim=True)
     own = [set(torch.unique(channel[channel != 0]).tolist()) for channel in label]

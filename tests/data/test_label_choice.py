@@ -158,6 +158,20 @@ def test_one_hot_and_layers_become_the_label_map_they_were_made_of(classes, with
     assert torch.equal(found.as_tensor(), label)
 
 
+def test_the_numbering_of_channels_is_said_once_of_each_kind(caplog, monkeypatch):
+    """A crop that one class fills looks like one-hot with that class as background: both kinds are named."""
+    monkeypatch.setattr("medgenesis.data.label_layers._said", set())
+    layers = torch.zeros(2, 2, 2, 1)
+    layers[0, 0], layers[1, 1, 0] = 1, 1
+    filled = torch.zeros(2, 2, 2, 1)
+    filled[0, 0], filled[1, 1] = 1, 1
+    with caplog.at_level("WARNING"):
+        for name, label in (("a.nrrd", layers), ("b.nrrd", filled), ("c.nrrd", filled)):
+            JoinLabelLayersd("label")({"label": MetaTensor(label, meta={"filename_or_obj": name})})
+    assert [message.split(":")[0] for message in caplog.messages] == ["a.nrrd", "b.nrrd"]
+    assert "layers, labels 1 to 2" in caplog.messages[0] and "one-hot, the first the background" in caplog.messages[1]
+
+
 @pytest.mark.parametrize(
     ("channels", "said"),
     [
