@@ -37,7 +37,7 @@ patches = PatchDataset(
 method = RegionPrompts(UNet3D(width=4, out_channels=8), window=4)
 trainer = PretextTrainer(
     device="cpu",
-    max_epochs=4,
+    max_epochs=2,
     train_data_loader=DataLoader(patches, batch_size=4, sampler=patches.sampler(), drop_last=True),
     method=method,
     optimizer=torch.optim.Adam(method.parameters(), lr=3e-3),

@@ -200,7 +200,8 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if "__pycache__" not in name}
 
 
-@pytest.mark.parametrize("kind", ["plain", pytest.param("editable", marks=pytest.mark.slow)])
+@pytest.mark.slow  # a minute of installing
+@pytest.mark.parametrize("kind", ["plain", "editable"])
 def test_a_checkout_with_links_as_text_installs_and_its_bundles_run(kind, tmp_path):
     made = install(kind, with_links_as_text(copy_of_tree(tmp_path / "tree")), tmp_path / "environment")
     assert (made.tree / "medgenesis" / "bundles").read_text() == "../bundles"

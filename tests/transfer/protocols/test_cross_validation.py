@@ -19,11 +19,12 @@ from medgenesis.transfer.protocols.classified import predictions_after_classifyi
 def study(tmp_path, monkeypatch):
     """Twelve records of nine patients; a stand-in answers a record by its number, and notes who it has learnt from."""
     records = [
-        {"image": f"{i}.nii.gz", "label": f"{i}.nii.gz", "patient": str(i % 9), "class": int(i % 9 < 4)}
+        {"image": f"{i}.nii.gz", "label": f"l{i}.nii.gz", "patient": str(i % 9), "class": int(i % 9 < 4)}
         for i in range(12)
     ]
     for record in records:
         (tmp_path / record["image"]).touch()
+        (tmp_path / record["label"]).touch()
     (tmp_path / "list.json").write_text(json.dumps({"training": records[:8], "validation": records[8:], "test": []}))
     (tmp_path / "finetune.yaml").write_text("width: 2\n")
     asked = []
@@ -146,6 +147,7 @@ def test_records_that_are_skipped_are_left_out_before_folds_are_made(study, tmp_
     run, asked, out = study
     for i in range(12):
         nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / f"{i}.nii.gz")
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / f"l{i}.nii.gz")
     (tmp_path / "3.nii.gz").unlink()
     (tmp_path / "5.nii.gz").write_bytes(b"damaged")
     with pytest.raises(DatalistError, match="3.nii.gz"):
