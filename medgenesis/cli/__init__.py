@@ -17,8 +17,19 @@ from medgenesis import __version__
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 
 COMMANDS = (
-    *("run", "phantom", "datalist", "check", "bundle", "mine", "compare", "crossval", "transfer"),
-    *("weights", "nnunet", "label-app", "demo"),
+    "run",
+    "phantom",
+    "datalist",
+    "check",
+    "bundle",
+    "mine",
+    "compare",
+    "crossval",
+    "transfer",
+    "weights",
+    "nnunet",
+    "label-app",
+    "demo",
 )
 
 OK, UNEXPECTED, WRONG, INTERRUPTED = 0, 1, 2, 130
