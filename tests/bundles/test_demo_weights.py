@@ -27,6 +27,7 @@ EVERY = bundles.names()
 MODELS = {name: bundles.path(name) / "models" for name in EVERY}
 NAMES = [name for name, folder in MODELS.items() if (folder / "phantom_demo.pt").is_file()]
 PRETRAINED = [name for name, folder in MODELS.items() if (folder / "phantom_demo_pretrained.pt").is_file()]
+RESTORING = [name for name in PRETRAINED if (bundles.path(name) / "configs" / "restore.yaml").is_file()]
 
 
 def test_all_of_them_are_small_and_named_for_what_they_are():
@@ -137,7 +138,7 @@ def test_inference_finds_the_phantoms_organs(name, data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("name", RESTORING)
 def test_restore_is_nearer_to_the_original_than_what_was_corrupted(name, data, tmp_path):
     out = applied(name, "restore", data, tmp_path)
 
