@@ -32,6 +32,7 @@ from medgenesis.networks import UNet3D
 from medgenesis.report import Report
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transforms import RandGenesis
+from medgenesis.weights import load_pretrained
 
 DATA = Path(os.environ.get("MEDGENESIS_DATA", "../shared/data"))
 WIDTH, BATCH, RATE = 8, 2, 3e-3
@@ -127,8 +128,7 @@ def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, 
     torch.manual_seed(seed)
     network = UNet3D(1, classes, width=WIDTH, activation=None)
     if start == "ours":
-        trunk = {key: value for key, value in base.state_dict().items() if not key.startswith("head.")}
-        network.load_state_dict(trunk, strict=False)
+        load_pretrained(network, base.state_dict(), skip_head="always")
     loss_of = segmentation_loss("dice_ce", classes)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)

@@ -65,11 +65,11 @@ def test_xrays(tmp_path):
     for number, path in enumerate(images):
         pixels = np.asarray(Image.open(path))
         if number < 3:
-            Image.open(path).save(studies / f"film{number}.png")
+            Image.open(path).save(studies / f"plain{number}.png")
             truth = np.asarray(Image.open(tmp_path / "phantoms" / "xray_masks" / path.name))
             label = tmp_path / f"label{number}.png"
             Image.fromarray((truth > 0).astype(np.uint8)).save(label)
-            labelled.append((f"film{number}", label))
+            labelled.append((f"plain{number}", label))
         else:
             _dicom(pixels.astype(int) * 16, studies / "radiograph.dcm")
     truth = np.asarray(Image.open(labelled[1][1])).T
@@ -79,17 +79,17 @@ def test_xrays(tmp_path):
     try:
         info = server.client.info()
         assert info["models"]["scribbles"]["dimension"] == 2
-        (film,) = [name for name in server.client.datastore()["objects"] if name.startswith("xray_")]
-        shown = np.asarray(Image.open(server.app / "studies" / f"{film}.png"))
+        (radiograph,) = [name for name in server.client.datastore()["objects"] if name.startswith("xray_")]
+        shown = np.asarray(Image.open(server.app / "studies" / f"{radiograph}.png"))
         np.testing.assert_allclose(shown, pixels, atol=1)
         read = lambda path: np.asarray(Image.open(path))  # noqa: E731
-        server.client.save_label("film1", str(slicer), "", {})
-        np.testing.assert_array_equal(read(server.client.download_label("film1", "final")), truth.T)
+        server.client.save_label("plain1", str(slicer), "", {})
+        np.testing.assert_array_equal(read(server.client.download_label("plain1", "final")), truth.T)
         _loop(server, labelled, ".png", read)
-        assert read(server.infer(film)[0]).shape == pixels.shape
+        assert read(server.infer(radiograph)[0]).shape == pixels.shape
         several = tmp_path / "several.nii.gz"
         nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), np.eye(4)), several)
-        assert "must be of one slice" in refused(server.client.save_label, "film2", str(several), "", {})
+        assert "must be of one slice" in refused(server.client.save_label, "plain2", str(several), "", {})
     finally:
         server.kill()
 

@@ -26,7 +26,7 @@ def resnet(tmp_path):
 
 def test_a_published_file_brings_its_own_normalisation(resnet):
     plain = ResNet25D("resnet18").eval()
-    plain.load_state_dict({k: v for k, v in torch.load(resnet).items() if not k.startswith("fc.")})
+    plain.load_state_dict({k: v for k, v in torch.load(resnet, weights_only=True).items() if not k.startswith("fc.")})
     batch = torch.rand(2, 3, 64, 64)
     mean, deviation = (torch.tensor(three)[:, None, None] for three in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.no_grad():
@@ -63,9 +63,11 @@ def test_a_bundle_gives_the_encoder_and_settings_of_its_task_embed(tmp_path):
     assert encoder.told["weights"] == "phantom_demo_pretrained.pt"
     assert encoder.embed(torch.rand(1, 1, *encoder.size)).ndim == 2
     with pytest.raises(CheckpointError, match="must be the weights of the bundle; found no file"):
-        open_encoder("adam_cxr")
-    untrained = open_encoder("random:adam_cxr")
-    assert (untrained.dims, untrained.channels, untrained.size) == (2, 3, (224, 224))
+        open_encoder("region_prompts_ct")
+    known = {"region_prompts_ct": (3, 1, (64, 64, 32)), "adam_cxr": (2, 3, (96, 96))}  # of the settings; of its weights
+    for name, expected in known.items():
+        untrained = open_encoder(f"random:{name}")
+        assert (untrained.dims, untrained.channels, untrained.size) == expected
 
 
 def test_a_function_of_ones_own(monkeypatch):

@@ -107,14 +107,13 @@ def fold(folder, content=None, **changes):
             "plans": content,
             "configuration": "3d_fullres",
             "fold": 0,
-            "dataset_json": None,
+            "dataset_json": {"channel_names": {str(i): f"T{i}" for i in range(len(plan["channels"]))}},
             "device": torch.device("cpu"),
         },
         "trainer_name": "nnUNetTrainer",
         "inference_allowed_mirroring_axes": (0, 1, 2),
         **changes,
     }
-    checkpoint["init_args"]["dataset_json"] = {"channel_names": {str(i): f"T{i}" for i in range(len(plan["channels"]))}}
     folder.mkdir(parents=True)
     torch.save(checkpoint, folder / "checkpoint_final.pth")
     return network
@@ -186,11 +185,9 @@ GOOD = {"plans": plans(), "configuration": "3d_fullres"}
     ],
 )
 def test_malformed_init_args_are_refused_by_the_file(tmp_path, said):
-    fold(tmp_path / "fold_0")
-    path = tmp_path / "fold_0" / "checkpoint_final.pth"
-    torch.save({**torch.load(path, weights_only=False), "init_args": said}, path)
+    fold(tmp_path / "fold_0", init_args=said)
     with pytest.raises((CheckpointError, ValueError), match=r"checkpoint_final.pth.*(must|cannot)"):
-        read_fold(path)
+        read_fold(tmp_path / "fold_0" / "checkpoint_final.pth")
 
 
 class Runs:
