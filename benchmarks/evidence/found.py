@@ -1,7 +1,7 @@
 """The rows that are there, by what they are of; rows of two settings for the same thing are refused, never mixed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,11 @@ class Found:
     dataset: str
     scores: Mapping[Key, Mapping[tuple[int, int], Mapping[int, float]]]
 
-    def mean(self, key: Key) -> Difference | None:
-        """The mean Dice with its interval; None without rows."""
-        return difference(cube_of(self.scores[key])[0]) if key in self.scores else None
+    def means(self, keys: Iterable[Key]) -> dict[Key, Difference]:
+        """The mean Dice with its interval of each that has rows, over the draws that all of these have."""
+        there = [key for key in keys if key in self.scores]
+        cubes = cube_of(*(self.scores[key] for key in there)) if there else []
+        return {key: difference(cube) for key, cube in zip(there, cubes, strict=True) if cube.size}
 
     def gain(self, key: Key, over: Key) -> Difference | None:
         """The paired difference of two, with its interval; None where they have no draw in common."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.transforms import Randomizable, Transform
+from monai.utils import MAX_SEED
 from torch import Tensor, nn
 
 from benchmarks.evidence.batches import RandCropOfCased
@@ -72,7 +73,7 @@ class RandBesideUnlabelledd(Randomizable, Transform):
     def set_random_state(self, seed: int | None = None, state: Any = None) -> "RandBesideUnlabelledd":
         super().set_random_state(seed, state)
         self.labelled.set_random_state(seed, state)  # the labelled crops are those of every arm
-        self.crop.set_random_state(seed, state)
+        self.crop.set_random_state(seed=self.R.randint(MAX_SEED, dtype="uint32"))
         return self
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:

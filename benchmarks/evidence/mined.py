@@ -39,7 +39,7 @@ def mined_sources(study: StudySet, weights: Mapping[str, Tensor]) -> list[dict[s
         criterion="any",
         coordinates="voxel",
         validation_patients=0,
-        **PATTERNS,
+        **{**PATTERNS, "train_patients": min(PATTERNS["train_patients"], len({one.patient for one in volumes}))},
     )
     row_of = {volume.image: row for row, volume in enumerate(volumes)}
     sources = sources_of(study.unlabelled)

@@ -16,8 +16,9 @@ from torch import Tensor
 from benchmarks.evidence.batches import CasesInMemory, RandCropOfCased, sources_of
 from benchmarks.evidence.mined import PATTERNS, mined_sources
 from benchmarks.evidence.networks import BACKBONE, WIDTH, embedder, restorer
+from benchmarks.evidence.rows import VERSION
 from benchmarks.evidence.sets import StudySet
-from benchmarks.evidence.training import CLIP_NORM, PIECE, WARM_UP, train
+from benchmarks.evidence.training import CLIP_NORM, WARM_UP, train
 from medgenesis.engines import PretextMethod
 from medgenesis.methods import (
     CAiD,
@@ -75,7 +76,7 @@ class Pretext:
 
     def plain(self, dims: int) -> dict[str, Any]:
         """All that decides the weights, beside the set and the seed."""
-        training = {"steps": self.steps, "batch": self.batch, "rate": self.rate, "piece": PIECE}
+        training = {"steps": self.steps, "batch": self.batch, "rate": self.rate}
         network = {"width": WIDTH} if dims == 3 else {"backbone": BACKBONE}
         return {**self.settings(dims), **training, "warm_up": WARM_UP, "clip_norm": CLIP_NORM, **network}
 
@@ -112,7 +113,12 @@ PRETEXTS: dict[str, Pretext] = {
     "transvw": Pretext(
         lambda dims: TransVW(ModelsGenesis(restorer(dims)), PATTERNS["classes"]),
         lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
-        lambda dims: {"preset": "models", "rates": NO_FLIP, "patterns": PATTERNS, "features": "models_genesis"},
+        lambda dims: {
+            "preset": "models",
+            "rates": NO_FLIP,
+            "patterns": PATTERNS,
+            "features": PRETEXTS["models_genesis"].plain(dims),
+        },
         _mined,
         dims=(3,),
     ),
@@ -135,7 +141,7 @@ PRETEXTS: dict[str, Pretext] = {
     "semantic_genesis": Pretext(
         lambda dims: SemanticGenesis(YNet3D(1, 1, WIDTH, PATTERNS["classes"])),
         lambda study: RandGenesisd(preset="semantic"),
-        lambda dims: {"preset": "semantic", "patterns": PATTERNS, "features": "models_genesis"},
+        lambda dims: {"preset": "semantic", "patterns": PATTERNS, "features": PRETEXTS["models_genesis"].plain(dims)},
         _mined,
         dims=(3,),
     ),
@@ -153,7 +159,9 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         handlers: of the trainer, to stop it in time for example.
     """
     pretext = PRETEXTS[name]
-    key = fingerprint({"pretext": pretext.plain(study.dims), "set": study.made_of, "crop": study.crop})[:8]
+    key = fingerprint(
+        {"version": VERSION, "pretext": pretext.plain(study.dims), "set": study.made_of, "crop": study.crop}
+    )[:8]
     path = work / study.name / f"{name}-s{seed}-{key}.pt"
     if path.exists():
         return read_checkpoint(path)
@@ -162,7 +170,7 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     method = pretext.method(study.dims)
     crop = [] if pretext.whole else [RandCropOfCased(study.crop)]
     transform = Compose([*crop, pretext.transform(study)])
-    data = CasesInMemory(sources, transform, PIECE * pretext.batch, seed)
+    data = CasesInMemory(sources, transform, pretext.steps * pretext.batch, seed)
     begun = path.with_suffix(".begun.pt")
     train(method, data, pretext.steps, pretext.batch, pretext.rate, checkpoint=begun, handlers=handlers)
     save_checkpoint(method.network.state_dict(), path)

@@ -20,14 +20,13 @@ from benchmarks.evidence.protocol import (
     MEAN_TEACHER,
     RANDOM,
     VALIDATION_DRAWS,
-    VERSION,
     Arm,
     planned,
     tuned_at,
 )
-from benchmarks.evidence.rows import FOLDER, Cell, RowFile
+from benchmarks.evidence.rows import FOLDER, VERSION, Cell, RowFile
 from benchmarks.evidence.sets import StudySet, validation_draw
-from benchmarks.evidence.training import WARM_UP
+from benchmarks.evidence.training import PIECE, WARM_UP
 from benchmarks.evidence.trivial import dice_of_mean_mask
 from medgenesis.storage import write_table
 from medgenesis.weights import load_pretrained
@@ -48,7 +47,7 @@ class Deadline:
         self.end = None if minutes is None else time.monotonic() + 60 * minutes
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, self.check)
+        engine.add_event_handler(Events.ITERATION_STARTED(every=PIECE), self.check)
 
     def check(self) -> None:
         if self.end is not None and time.monotonic() > self.end:
@@ -104,7 +103,7 @@ class Programme:
         return RowFile(folder, cell, self.settings(cell, value))
 
     def settings(self, cell: Cell, value: float | None) -> dict[str, Any]:
-        """All that decides the cell's rows beside draw and seed."""
+        """What decides the cell's rows beside draw and seed; constants not named here need a new `VERSION`."""
         same = {"version": VERSION, **self.study.made_of, **{k: v for k, v in asdict(cell).items() if k in _SHARED}}
         if cell.method in PRETEXTS:
             same["pretext"] = PRETEXTS[cell.method].plain(self.study.dims)

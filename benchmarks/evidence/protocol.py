@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
 from benchmarks.evidence.rows import Cell
 
-VERSION = 1  # part of every cell's settings: one more where code changes what a cell's rows are
 SCRATCH, RANDOM, MEAN_MASK, MEAN_TEACHER = "scratch", "random", "mean_mask", "mean_teacher"
 
 SEEDS = (0, 1, 2)
@@ -136,7 +135,7 @@ def _groups(arms: list[Arm]) -> Iterator[list[Arm]]:
 def _cells(dataset: str, arm: Arm, labels: int, draw: int, seed: int, steps: tuple[int, ...]) -> Iterator[Cell]:
     if arm.method == MEAN_MASK:  # nothing of it is drawn but the patients
         if (labels, seed) == (LABELS, SEEDS[0]) or labels != LABELS:
-            yield Cell(dataset, arm.method, arm.readout, labels, draw, SEEDS[0], 0)
+            yield Cell(dataset, arm.method, arm.readout, labels, draw, seed, 0)
         return
     for count in steps if arm.readout == "finetuned" else (0,):
         yield Cell(dataset, arm.method, arm.readout, labels, draw, seed, count)

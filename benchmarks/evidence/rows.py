@@ -11,6 +11,7 @@ import numpy as np
 from medgenesis.storage import fingerprint, read_table, write_table, write_text
 
 COLUMNS = ("dataset", "method", "readout", "labels", "draw", "seed", "steps", "patient", "structure", "dice")
+VERSION = 1  # of all that is kept (rows, weights, prepared images): one more where code changes what it is
 READOUTS = ("finetuned", "frozen", "one_shot")
 FOLDER = Path(__file__).parent / "rows"
 

@@ -1,11 +1,12 @@
 """The tables of a set: one label against scratch, then all else; only numbers that follow from rows."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from benchmarks.evidence.found import Found, Key
-from benchmarks.evidence.protocol import LABELS, LONG, MEAN_MASK, MORE_STEPS, PLANS, RANDOM, SCRATCH, SEEDS, STEPS
+from benchmarks.evidence.protocol import LABELS, LONG, MORE_STEPS, PLANS, RANDOM, SCRATCH, SEEDS, STEPS, arms_of
 from benchmarks.evidence.statistics import Difference, holm, verdict
 
 ABSENT = "–"
@@ -19,25 +20,34 @@ def against_scratch(found: Found) -> dict[tuple[str, int], tuple[Difference, flo
         for steps in STEPS
         if method != SCRATCH and (gain := found.gain(_one(method, steps), _one(SCRATCH, steps))) is not None
     }
-    corrected = holm({key: gain.p if np.isfinite(gain.p) else 1.0 for key, gain in gains.items()})
+    # all that is planned counts, a p before its time as 1: the family does not grow when a method is complete
+    arms = [arm.method for arm in arms_of(found.dataset) if arm.readout == "finetuned" and arm.method != SCRATCH]
+    p = dict.fromkeys(itertools.product(arms, STEPS), 1.0)
+    p |= {key: gain.p if _complete(gain, found.dataset) else 1.0 for key, gain in gains.items()}
+    corrected = holm(p)
     return {key: (gain, corrected[key]) for key, gain in gains.items()}
 
 
 def in_words(gain: Difference, p: float, dataset: str) -> str:
     """The verdict, once all planned draws and seeds are there; before, how many are."""
-    draws = PLANS[dataset].draws
-    if gain.draws < draws or gain.seeds < len(SEEDS):
-        return f"not yet: {gain.draws} of {draws} draws, {gain.seeds} of {len(SEEDS)} seeds"
+    if not _complete(gain, dataset):
+        return f"not yet: {gain.draws} of {PLANS[dataset].draws} draws, {gain.seeds} of {len(SEEDS)} seeds"
     return verdict(gain.mean, p)
+
+
+def _complete(gain: Difference, dataset: str) -> bool:
+    return gain.draws >= PLANS[dataset].draws and gain.seeds >= len(SEEDS)
 
 
 def scratch_table(found: Found) -> list[list[str]]:
     """One label: each method at each number of steps, against scratch with as many."""
-    rows = [["steps", "method", "Dice", "minus scratch", "p (Holm)", "draws won", "in words"]]
+    rows = [["steps", "method", "Dice (draws of all)", "minus scratch", "p (Holm)", "draws won", "in words"]]
     results = against_scratch(found)
+    methods = found.methods("finetuned")
     for steps in STEPS:
-        for method in found.methods("finetuned"):
-            cells = [str(steps), method, interval(found.mean(_one(method, steps)))]
+        means = found.means(_one(method, steps) for method in methods)
+        for method in methods:
+            cells = [str(steps), method, interval(means.get(_one(method, steps)))]
             if (method, steps) in results:
                 gain, p = results[method, steps]
                 said = in_words(gain, p, found.dataset)
@@ -64,52 +74,63 @@ def frozen_table(found: Found) -> list[list[str]]:
     """Without fine-tuning, one label: frozen features, the untrained network, the trivial answer."""
     rows = [["method", "readout", "Dice", "minus the untrained network"]]
     untrained = (RANDOM, "frozen", LABELS, 0)
-    for method, readout in ((MEAN_MASK, "one_shot"), *((one, "frozen") for one in found.methods("frozen"))):
-        key = (method, readout, LABELS, 0)
+    keys = [(method, readout, LABELS, 0) for readout in ("one_shot", "frozen") for method in found.methods(readout)]
+    means = found.means(keys)
+    for key in keys:
         gain = ABSENT if key == untrained else interval(found.gain(key, untrained), "+")
-        rows.append([method, readout, interval(found.mean(key)), gain])
+        rows.append([*key[:2], interval(means.get(key)), gain])
     return rows
 
 
 def labels_table(found: Found) -> list[list[str]]:
-    """Dice over numbers of labels, fine-tuned with `MORE_STEPS` steps, frozen, and the trivial answer."""
-    counts = (LABELS, *PLANS[found.dataset].other_labels)
+    """Dice over numbers of labels, fine-tuned with `MORE_STEPS` steps, frozen, and answers without training."""
+    arms, plan = _arms(found), PLANS[found.dataset]
+    means = {count: found.means(_labels_key(*arm, count) for arm in arms) for count in _label_counts(found)}
+    heads = [f"{count} label{'s' * (count > 1)}{_draws(means[count], plan.other_draws)}" for count in means]
     return [
-        ["method", "readout", *(f"{count} label{'s' * (count > 1)}" for count in counts)],
-        *(
-            [method, readout, *(interval(found.mean(_labels_key(method, readout, count))) for count in counts)]
-            for readout in ("finetuned", "frozen", "one_shot")
-            for method in found.methods(readout)
-        ),
+        ["method", "readout", *heads],
+        *([*arm, *(interval(means[count].get(_labels_key(*arm, count))) for count in means)] for arm in arms),
     ]
 
 
 def steps_table(found: Found) -> list[list[str]]:
     """Dice over steps of fine-tuning, one label."""
-    counts = all_steps(found)
+    methods, plan = found.methods("finetuned"), PLANS[found.dataset]
+    means = {count: found.means(_one(method, count) for method in methods) for count in all_steps(found)}
+    planned = {count: plan.draws if count in (*STEPS, LONG) else plan.other_draws for count in means}
     return [
-        ["method", *(f"{count} steps" for count in counts)],
-        *([method, *(interval(found.mean(_one(method, n))) for n in counts)] for method in found.methods("finetuned")),
+        ["method", *(f"{count} steps{_draws(means[count], planned[count])}" for count in means)],
+        *([method, *(interval(means[n].get(_one(method, n))) for n in means)] for method in methods),
     ]
 
 
 def curves_over_steps(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean Dice of each method over log2 of the steps, one label."""
-    curves = _curves({m: {n: found.mean(_one(m, n)) for n in all_steps(found)} for m in found.methods("finetuned")})
+    methods = found.methods("finetuned")
+    means = {count: found.means(_one(method, count) for method in methods) for count in all_steps(found)}
+    curves = _curves({m: {n: means[n].get(_one(m, n)) for n in means} for m in methods})
     return {name: (np.log2(steps), dice) for name, (steps, dice) in curves.items()}
 
 
 def curves_over_labels(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean Dice of each method over the number of labels."""
-    return _curves(
-        {
-            f"{method}, {readout}": {
-                n: found.mean(_labels_key(method, readout, n)) for n in (LABELS, *PLANS[found.dataset].other_labels)
-            }
-            for readout in ("finetuned", "frozen", "one_shot")
-            for method in found.methods(readout)
-        }
-    )
+    arms = _arms(found)
+    means = {count: found.means(_labels_key(*arm, count) for arm in arms) for count in _label_counts(found)}
+    return _curves({", ".join(arm): {n: means[n].get(_labels_key(*arm, n)) for n in means} for arm in arms})
+
+
+def _arms(found: Found) -> list[tuple[str, str]]:
+    """Method and readout of all that has rows."""
+    return [(method, one) for one in ("finetuned", "frozen", "one_shot") for method in found.methods(one)]
+
+
+def _label_counts(found: Found) -> tuple[int, ...]:
+    return (LABELS, *PLANS[found.dataset].other_labels)
+
+
+def _draws(means: Mapping[Key, Difference], planned: int) -> str:
+    """How many of the planned draws a column is of."""
+    return f" ({min(planned, next(iter(means.values())).draws)} of {planned} draws)" if means else ""
 
 
 def all_steps(found: Found) -> list[int]:

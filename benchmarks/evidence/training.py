@@ -30,7 +30,7 @@ def train(
 
     Args:
         method: what is trained.
-        dataset: with `batch` samples a step in an epoch of its own: `steps` of them, or a whole part.
+        dataset: with `batch` samples for each of the `steps`, in one epoch.
         steps: in all.
         batch: samples of a step.
         rate: largest learning rate, of Adam.
@@ -42,7 +42,7 @@ def train(
     loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)
     trainer = PretextTrainer(
         "cpu",
-        steps // len(loader),
+        1,
         loader,
         method,
         optimizer,
@@ -54,7 +54,7 @@ def train(
     )
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: schedule.step())
     if checkpoint is not None:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, _save, checkpoint)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(every=PIECE), _save, checkpoint)
         if checkpoint.exists():
             trainer.restore(read_checkpoint(checkpoint))
     trainer.run()

@@ -4,12 +4,11 @@ import functools
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.patients import alike
-from medgenesis.data.splits import ALL_SECTIONS, UNLABELED
+from medgenesis.data.splits import ALL_SECTIONS, UNLABELED, compared_identities
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def warn_of_list(path: str | Path, datalist: Mapping[str, Any]) -> None:
                 f"{path}: the section {section!r} is not read, {len(records)} records. What is read: "
                 f"{', '.join(ALL_SECTIONS)}"
             )
-    identities = {section: _identities(datalist[section]) for section in present}
+    identities = {section: compared_identities(datalist[section]) for section in present}
     for one, other in itertools.combinations(present, 2):
         if {one, other} != {"training", UNLABELED}:  # both are learnt from
             for kind, count in Counter(kind for kind, *_ in identities[one] & identities[other]).items():
@@ -48,16 +47,6 @@ def warn_of_list(path: str | Path, datalist: Mapping[str, Any]) -> None:
 
 def _are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "image" in one for one in value)
-
-
-def _identities(records: Iterable[Mapping[str, Any]]) -> set[tuple]:
-    found: set[tuple] = set()
-    for record in records:
-        images = record["image"] if isinstance(record["image"], list) else [record["image"]]
-        found |= {("scan", image, record.get("cube"), record.get("series")) for image in images}
-        if "patient" in record:
-            found.add(("patient", alike(str(record["patient"]))))
-    return found
 
 
 @functools.lru_cache(maxsize=1000)

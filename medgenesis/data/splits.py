@@ -121,7 +121,12 @@ def _by_section(datalist: Mapping) -> dict[str, set[tuple]]:
     return {section: _identities(datalist.get(section, ())) for section in ALL_SECTIONS}
 
 
-def _identities(records: Iterable[dict]) -> set[tuple]:
+def compared_identities(records: Iterable[Mapping]) -> set[tuple]:
+    """What tells files and patients from others, patients as they are compared between lists: `P01` is `p1`."""
+    return _compared(_identities(records))
+
+
+def _identities(records: Iterable[Mapping]) -> set[tuple]:
     """What tells files and patients from others."""
     found = set()
     for record in records:

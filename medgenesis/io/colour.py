@@ -1,5 +1,6 @@
 """Colour images, where colour is what is looked at: histology, photographs of the fundus."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from medgenesis.errors import VolumeError
-from medgenesis.io.images import GreyReader
+from medgenesis.io.images import GreyReader, stored_bits
 from medgenesis.io.named_errors import named_errors
 from medgenesis.storage.unpacked_size import refuse_bomb
 
@@ -25,12 +26,14 @@ def load_colour(path: str | Path) -> Tensor:
     path = Path(path)
     if not GreyReader().verify_suffix(path):
         raise VolumeError(f"{path}: must be PNG, JPEG, BMP or TIFF; found another suffix. Convert it.")
-    with named_errors(path), Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+    content = path.read_bytes()
+    with named_errors(path), Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
         refuse_bomb(path, 12 * image.width * image.height, error=VolumeError)
-        if getattr(image, "n_frames", 1) > 1 or image.mode.startswith(("I", "F")):
+        bits = stored_bits(image, content)
+        if getattr(image, "n_frames", 1) > 1 or bits > 8 or image.mode.startswith(("I", "F")):
             raise VolumeError(
-                f"{path}: must be one image of 8 bits a channel; found {getattr(image, 'n_frames', 1)} page(s), mode "
-                f"{image.mode}. Save it so."
+                f"{path}: must be one image of 8 bits a channel; found {getattr(image, 'n_frames', 1)} page(s), "
+                f"{bits} bits, mode {image.mode}. Save it so."
             )
         rows = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     return torch.from_numpy(rows.transpose(2, 1, 0).astype(np.float32) / 255)

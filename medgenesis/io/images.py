@@ -64,7 +64,7 @@ class GreyReader(ImageReader):
         if kind is PngImageFile:
             image.verify()  # the checksum of every part; the image is of no use after that
             image = kind(io.BytesIO(content))
-        bits = _bits(image, content)
+        bits = stored_bits(image, content)
         if kind is PngImageFile and bits == 16 and not image.mode.startswith("I"):
             raise VolumeError(
                 f"{path}: a PNG of 16 bits must be grey, without alpha; found colours or alpha (Pillow's mode "
@@ -91,7 +91,7 @@ class GreyReader(ImageReader):
         return img.T, make_meta(LPS_TO_RAS, img.T.shape)
 
 
-def _bits(image: ImageFile, content: bytes) -> int:
+def stored_bits(image: ImageFile, content: bytes) -> int:
     """Bits of a grey value as stored."""
     if isinstance(image, PngImageFile):
         return content[24]

@@ -20,7 +20,6 @@ def test_classes_must_be_numbers_in_range(value):
 def test_an_auc_needs_every_class():
     records = [{"image": "a.nii", "class": 1}, {"image": "b.nii", "class": 0}]
     assert check_classes(records, 2, every=True) is records
-    assert check_classes(records[:1] + records[-1:], 2) == records[:1] + records[-1:]
     with pytest.raises(DatalistError, match="class: training must have records of two classes at least; found class"):
         check_classes(records[:1], 2)
     with pytest.raises(DatalistError, match="class: validation .*found none of class 0 among 1"):

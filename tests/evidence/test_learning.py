@@ -181,9 +181,10 @@ def test_fine_tuning_with_a_teacher_learns_something_else(study, monkeypatch):
     assert one.keys() == other.keys() and any(not one[key].equal(other[key]) for key in one)
 
 
-def test_mined_sources_are_places_of_unlabelled_images(study, monkeypatch):
-    monkeypatch.setattr(mined, "PATTERNS", {"classes": 2, "train_patients": 3, "min_distance": 1})
+@pytest.mark.parametrize("asked, taken", [(3, 3), (60, 6)])  # 60 of 6 patients: all of them
+def test_mined_sources_are_places_of_unlabelled_images(study, monkeypatch, asked, taken):
+    monkeypatch.setattr(mined, "PATTERNS", {"classes": 2, "train_patients": asked, "min_distance": 1})
     found = mined.mined_sources(study, frozen.frozen_network(study, None, 0).state_dict())
-    assert [int(one["class"]) for one in found] == [0, 0, 0, 1, 1, 1]
+    assert [int(one["class"]) for one in found] == [0] * taken + [1] * taken
     assert len({one["origin"] for one in found}) == 2
     assert all(any(one["image"].equal(case.image) for case in study.unlabelled) for one in found)

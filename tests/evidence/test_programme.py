@@ -92,7 +92,7 @@ def test_no_cell_begins_after_the_deadline(tmp_path, study, short):
 
 
 def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeypatch):
-    for module in (training, pretexts):
+    for module in (training, programme):
         monkeypatch.setattr(module, "PIECE", 2)
     short = dataclasses.replace(pretexts.PRETEXTS["models_genesis"], steps=4, batch=2)
     monkeypatch.setitem(pretexts.PRETEXTS, "models_genesis", short)
@@ -132,3 +132,15 @@ def test_values_of_other_cells_are_those_of_the_nearest():
 
 def test_every_set_has_a_plan():
     assert PLANS.keys() == registry().keys()
+
+
+def test_every_source_is_learnt_from(tmp_path, study, monkeypatch):
+    """Of more sources than a checkpoint's piece: each comes equally often."""
+    seen = []
+    short = dataclasses.replace(pretexts.PRETEXTS["models_genesis"], steps=6, batch=2)
+    monkeypatch.setitem(pretexts.PRETEXTS, "models_genesis", short)
+    monkeypatch.setattr(training, "PIECE", 2)
+    source = pretexts.CasesInMemory.source
+    monkeypatch.setattr(pretexts.CasesInMemory, "source", lambda self, i: seen.append(i % 6) or source(self, i))
+    pretexts.pretrained("models_genesis", study, 0, tmp_path)
+    assert sorted(seen) == sorted([*range(6)] * 2)

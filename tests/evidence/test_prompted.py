@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from benchmarks.evidence import pretexts, training
+from benchmarks.evidence import pretexts
 from benchmarks.evidence.frozen import frozen_network
 from benchmarks.evidence.networks import segmenter
 from benchmarks.evidence.prompted import dice_of_prompts
@@ -14,8 +14,6 @@ from medgenesis.weights import load_pretrained
 
 @pytest.mark.parametrize("name", ["region_prompts", "dense_contrast", "position"])
 def test_pretexts_of_voxels_begin_a_fine_tuning(name, tmp_path, study, monkeypatch):
-    for module in (training, pretexts):
-        monkeypatch.setattr(module, "PIECE", 2)
     monkeypatch.setitem(pretexts.PRETEXTS, name, dataclasses.replace(pretexts.PRETEXTS[name], steps=2, batch=2))
     weights = pretexts.pretrained(name, study, 0, tmp_path)
     network = segmenter(3, 2, seed=0)

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.evidence.sets import SECTIONS, Case, StudySet
 from benchmarks.evidence.sets.preparing import case_of, contents_of, data_folder, kept_cases
 from medgenesis.data.splits import split_patients
+from medgenesis.storage import file_fingerprint, fingerprint
 
 SIDE, STEP = 256, 2  # scored at 256 pixels a side, the network sees 128
 SPLITS = (0.4, 0.15, 0.45)
@@ -27,7 +28,8 @@ def lungs(work: Path) -> StudySet:
     number = {patient: index for index, patient in enumerate(sorted(section))}
     source = f"{folder.name} anatomy, {', '.join(OTHERS)}, square, {SIDE} pixels, network {STEP}, splits {SPLITS}"
     folders = [folder / "images", folder / "anatomy", *(data_folder(name) / "images" for name in OTHERS)]
-    files = contents_of(*folders)
+    tables = [folder / "index.csv", *(data_folder(name) / table for name, (table, *_) in OTHERS.items())]
+    files = fingerprint([contents_of(*folders), *map(file_fingerprint, tables)])
 
     def labelled(row: dict[str, str]) -> Case:
         bits = _square(folder / "anatomy" / row["file"], Image.Resampling.NEAREST).long()

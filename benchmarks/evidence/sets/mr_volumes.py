@@ -18,6 +18,7 @@ from benchmarks.evidence.sets.preparing import (
 )
 from medgenesis.data.splits import split_patients
 from medgenesis.errors import DatalistError
+from medgenesis.storage import fingerprint
 
 HALF = (0.5, 0.15, 0.35)  # of few patients half are learnt from
 TISSUES = (
@@ -91,7 +92,8 @@ def _volumes(
 ) -> StudySet:
     """A set of files of one name in a folder of images and one of labels; `every` so-many-th voxel is scored."""
     number = {file: index for index, file in enumerate(sorted(section))}
-    source = f"{folder.name} {kinds}, mri_percentile, every {every} voxels on a grid {fine}, network {step}, {HALF}"
+    source = f"{folder.name} {kinds}, mri_percentile, every {every} voxels on a grid {fine}, network {step}, "
+    source += f"sections {fingerprint(dict(section))[:8]}"
 
     def case(file: str) -> Case:
         image, label = (read_nifti(folder / kind / file) for kind in kinds)

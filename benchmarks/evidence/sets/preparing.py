@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from monai.transforms import CenterSpatialCrop, SpatialPad
 from torch import Tensor
 
+from benchmarks.evidence.rows import VERSION
 from benchmarks.evidence.sets import Case
 from medgenesis.data.intensity import ScaleIntensityPresetd
 from medgenesis.errors import DatalistError
@@ -80,7 +81,7 @@ def kept_cases(
         made_of: what decides the cases: how they are prepared, and the fingerprint of their files.
         read: prepares them.
     """
-    path = folder / f"{fingerprint(dict(made_of))[:16]}.pt"
+    path = folder / f"{fingerprint({'version': VERSION, **made_of})[:16]}.pt"
     if not path.exists():
         save_checkpoint({name: [asdict(case) for case in cases] for name, cases in read().items()}, path)
     return {name: [Case(**case) for case in cases] for name, cases in read_checkpoint(path).items()}
