@@ -13,6 +13,7 @@ from medgenesis.data.splits import ALL_SECTIONS, UNLABELED, compared_identities
 logger = logging.getLogger(__name__)
 
 RECORD_KEYS = ("image", "label", "patient", "weight", "cube", "series", "intensity", "class", "classes")
+_WORDS = {"file": "scan", "patient": "patient"}
 
 
 def warn_of_list(path: str | Path, datalist: Mapping[str, Any]) -> None:
@@ -40,7 +41,7 @@ def warn_of_list(path: str | Path, datalist: Mapping[str, Any]) -> None:
         if {one, other} != {"training", UNLABELED}:  # both are learnt from
             for kind, count in Counter(kind for kind, *_ in identities[one] & identities[other]).items():
                 _once(
-                    f"{path}: {one} and {other} share {count} {kind}(s): what is measured there is not of unseen "
+                    f"{path}: {one} and {other} share {count} {_WORDS[kind]}(s): what is measured there is not of unseen "
                     "patients. `medgenesis check` lists the records"
                 )
 
