@@ -41,8 +41,8 @@ def warn_of_list(path: str | Path, datalist: Mapping[str, Any]) -> None:
         if {one, other} != {"training", UNLABELED}:  # both are learnt from
             for kind, count in Counter(kind for kind, *_ in identities[one] & identities[other]).items():
                 _once(
-                    f"{path}: {one} and {other} share {count} {_WORDS[kind]}(s): what is measured there is not of unseen "
-                    "patients. `medgenesis check` lists the records"
+                    f"{path}: {one} and {other} share {count} {_WORDS[kind]}(s): what is measured there is not of "
+                    "unseen patients. `medgenesis check` lists the records"
                 )
 
 

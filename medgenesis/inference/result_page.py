@@ -44,7 +44,8 @@ class ShowLabelMapsd(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.path, self.most, self.image_key = Path(output_dir) / "results.html", most, image_key
-        self.names = [str(name) for value, name in sorted((int(k), v) for k, v in (names or {}).items()) if value]
+        known = {int(value): str(name) for value, name in (names or {}).items()}
+        self.names = [known.get(value, str(value)) for value in range(1, 1 + max(known, default=0))]
         self._read = preprocessing(intensity=intensity)
         self._turn = next(step for step in self._read.transforms if isinstance(step, ReorientVolumesd))
         self._report = Report("Label maps", "Research software: not for diagnosis or treatment.")
@@ -68,7 +69,7 @@ class ShowLabelMapsd(MapTransform):
         image = self._read({"image": file, **{name: data[name] for name in _RECORD if name in data}})["image"]
         found = self._turn({"image": data[key]})["image"]
         volume, label = image[0].numpy(force=True), found[0].numpy(force=True).astype(int)
-        caption = f"{Path(file).name}: {', '.join(self.names) or 'labels'}"
+        caption = f"image {self._shown}: {', '.join(self.names) or 'labels'}"  # a file may be named for a patient
         if volume.ndim == 2:
             self._report.image(flat_image(volume, label, longest=400), caption)
         else:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances
 
 NEIGHBOURS = 5
 
@@ -27,9 +28,9 @@ def farthest(vectors: Mapping[str, np.ndarray], labelled: Collection[str]) -> tu
     known = [i for i, name in enumerate(names) if name in labelled]
     free = [i for i, name in enumerate(names) if name not in labelled]
     if not known:
-        best = max(free, key=lambda i: _typicality(points, free)[i])
+        best = max(free, key=_typicality(points, free).__getitem__)
         return names[best], 0.0
-    distances = _distances(points)[np.ix_(free, known)].min(1)
+    distances = pairwise_distances(points)[np.ix_(free, known)].min(1)
     best = int(distances.argmax())
     return names[free[best]], float(distances[best])
 
@@ -63,11 +64,7 @@ def _points(vectors: Mapping[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
 
 def _typicality(points: np.ndarray, members: list[int]) -> dict[int, float]:
     """One over the mean distance to the nearest of the group, by number."""
-    distances = _distances(points[members])
+    distances = pairwise_distances(points[members])
     near = np.sort(distances, 1)[:, 1 : 1 + NEIGHBOURS]
     mean = near.mean(1) if near.shape[1] else np.zeros(len(members))
     return {i: 1 / (one + 1e-9) for i, one in zip(members, mean, strict=True)}
-
-
-def _distances(points: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(points[:, None] - points[None], axis=2)

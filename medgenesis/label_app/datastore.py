@@ -12,7 +12,7 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
-from medgenesis.label_app.labels import check_label, write_flat
+from medgenesis.label_app.labels import check_label, said_names, write_flat
 from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.studies import SHOWN
 from medgenesis.storage.atomic import replacing
@@ -64,7 +64,10 @@ class StudyFolder(LocalDatastore):
             for other in folder.iterdir():  # the same study's, saved in another format before
                 if other.name != name and split_suffix(other.name)[0] == image_id:
                     other.unlink()
-            info = {**(label_info or {}), "ts": int(os.stat(folder / name).st_mtime), "name": name}  # noqa: PTH116
+            info = {**(label_info or {})}
+            if not said_names(info.get("label_info")):  # what a value means now, whatever the app is started with later
+                info["label_info"] = [{"name": one, "idx": value} for one, value in self.classes.items()]
+            info |= {"ts": int(os.stat(folder / name).st_mtime), "name": name}  # noqa: PTH116
             study.labels[tag] = DataModel(info=info, ext=split_suffix(name)[1])
             self._update_datastore_file(lock=False)
         return image_id

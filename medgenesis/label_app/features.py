@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from medgenesis.data.streamed_dataset import StreamedDataset
-from medgenesis.errors import VolumeError
+from medgenesis.errors import DOMAIN_ERRORS
 from medgenesis.inference.embedding import embed_volume
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import replacing
-from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
+from medgenesis.storage.fingerprints import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,7 @@ class StudyFeatures:
 
     def __init__(self, settings: AppSettings, app: str | Path) -> None:
         self.settings = settings
-        weights = settings.weights if settings.weights == "scratch" else file_fingerprint(settings.weights)
-        made_with = fingerprint({"weights": weights, "overlays": settings.overlays, "settings": settings.settings})
-        self.folder = Path(app) / "features" / made_with[:12]
+        self.folder = Path(app) / "features" / settings.made_with[:12]
         self._parts: dict | None = None
 
     def of(self, studies: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -39,7 +37,7 @@ class StudyFeatures:
         for name, path in studies.items():
             try:
                 found[name] = self._vector(path)
-            except VolumeError as error:
+            except DOMAIN_ERRORS as error:
                 logger.warning("no features: %s", error)
         return found
 

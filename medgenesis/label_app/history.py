@@ -1,6 +1,8 @@
 """The trainings of a label app, each in a folder of its own, and which of their models is shown."""
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +10,19 @@ from medgenesis.errors import OutputError
 from medgenesis.label_app.app_folder import labels_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import make_folder, write_text
-from medgenesis.storage.run_folder import hold_folder, release_folder
+from medgenesis.storage.run_folder import LOCK, hold_folder, release_folder
 
 RESULT = "result.json"
+LEARNT = "learnt_from.json"
 MODEL = "model.pt"
 
 
 class History:
     """The trainings of an app, `trainings/0001`, `0002` … in its folder.
 
-    A training that runs shows nothing yet. One that has ended, or was stopped or killed, shows its best model so far;
-    of these it is the latest that counts, unless it was found to be worse than the one before it.
+    A training that runs shows nothing yet. Of those that have ended the latest counts, unless it was found to be worse
+    than the one before it. One that was stopped or killed has measured nothing: its best model so far is kept, and
+    shown where none has ended.
 
     Args:
         app: the app's folder.
@@ -46,11 +50,30 @@ class History:
 
     def current(self) -> Path | None:
         """Weights of the model that is shown; None before the first training."""
-        for folder in reversed(self.trainings()):
-            weights = folder / MODEL
-            if weights.is_file() and not self.result(folder).get("worse") and self._fits(weights) and not _runs(folder):
-                return weights
+        usable = [
+            folder
+            for folder in reversed(self.trainings())
+            if (folder / MODEL).is_file()
+            and not self.result(folder).get("worse")
+            and self._fits(folder / MODEL)
+            and not _runs(folder)
+        ]
+        shown = next(filter(self.result, usable), next(iter(usable), None))
+        if shown is not None:
+            return shown / MODEL
         return None if self.settings.model is None else Path(self.settings.model)
+
+    def note(self, folder: Path, names: Iterable[str]) -> None:
+        """Keep which studies a training learns from."""
+        write_text(folder / LEARNT, json.dumps(sorted(names)))
+
+    def learnt_from(self) -> set[str]:
+        """Names of the studies that any training has learnt from."""
+        found: set[str] = set()
+        for folder in self.trainings():
+            with suppress(OSError, ValueError, TypeError):
+                found |= set(json.loads((folder / LEARNT).read_text(encoding="utf-8")))
+        return found
 
     def result(self, folder: Path) -> dict[str, Any]:
         """What a training has found; nothing where it did not come to its end."""
@@ -71,6 +94,8 @@ class History:
 
 
 def _runs(folder: Path) -> bool:
+    if not (folder / LOCK).exists():  # nothing is written to find that out, on a full disk above all
+        return False
     try:
         hold_folder(folder)
     except OutputError:

@@ -1,12 +1,12 @@
 """The studies that are labelled, and which of them a training is judged on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import VolumeError
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.label_app.labels import check_label, write_renumbered
 from medgenesis.storage.atomic import write_text
 
@@ -40,7 +40,15 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
 
     Returns:
         The studies in the order in which they were saved; name -> reason.
+
+    Raises:
+        DatalistError: the labels lie on a DICOMweb server, whose segments are not read back yet.
     """
+    if type(datastore).__name__ == "DICOMWebDatastore":
+        raise DatalistError(
+            "--studies: must be a folder where labels are to be learnt from; found a DICOMweb server, which is for "
+            "showing and segmenting. Export the series to a folder, and start the app on it."
+        )
     usable, left_out = [], {}
     for name in datastore.get_labeled_images():
         label_id = datastore.get_label_by_image_id(name, FINAL)
@@ -56,23 +64,26 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
     return sorted(usable, key=lambda one: (one.saved, one.name)), left_out
 
 
-def split_labelled(studies: Sequence[Labelled], share: float, memory: Path) -> tuple[list[Labelled], list[Labelled]]:
+def split_labelled(
+    studies: Sequence[Labelled], share: float, memory: Path, known: Collection[str] = ()
+) -> tuple[list[Labelled], list[Labelled]]:
     """Studies to train on, and to judge by: so many as the share of all, rounded down, so that none is lost of few.
 
-    A study that was judged by before stays one, so that models can be compared; new ones are those saved last, which
-    no earlier model has seen.
+    A study that was judged by before stays one, so that models can be compared; new ones are those saved last of which
+    no earlier model has learnt: a label that was corrected is saved anew.
 
     Args:
         studies: in the order in which they were saved.
         share: of the studies, below 1.
         memory: file that remembers which were judged by.
+        known: names of studies that an earlier model has learnt from.
     """
     try:
         before = set(json.loads(memory.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         before = set()
     number = int(len(studies) * share + 1e-9)
-    order = sorted(studies, key=lambda one: (one.name not in before, -one.saved, one.name))
+    order = sorted(studies, key=lambda one: (one.name not in before, one.name in known, -one.saved, one.name))
     chosen = {one.name for one in order[:number]}
     write_text(memory, json.dumps(sorted(before | chosen)))
     return [one for one in studies if one.name not in chosen], [one for one in studies if one.name in chosen]

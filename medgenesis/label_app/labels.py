@@ -42,9 +42,9 @@ def check_label(
     if not values:
         raise VolumeError(f"{label}: a label map must have foreground; found none. Draw before you save.")
     own = {name.strip().casefold(): value for name, value in classes.items()}
-    named = _names(label_info)
+    named = said_names(label_info)
     found = {value: own.get(named[value].strip().casefold()) if value in named else None for value in values}
-    if named is _UNNAMED:
+    if not named:
         found = {value: value if value in classes.values() else None for value in values}
     unknown = [
         f"{value} ({named[value]})" if value in named else str(value) for value, to in found.items() if to is None
@@ -101,19 +101,20 @@ def write_flat(label: str | Path, target: str | Path) -> Path:
             f"{Path(label).name}: a label map of a flat image must be of one slice; found {values.shape}. Save it as "
             "PNG."
         )
+    if values.min() < 0 or values.max() > 255:
+        raise VolumeError(
+            f"{Path(label).name}: values must be from 0 to 255; found {values.min():g} to {values.max():g}. Save it as "
+            "labels."
+        )
     with replacing(target) as beside:
         Image.fromarray(values[..., 0].astype(np.uint8).T).save(beside)
     return Path(target)
 
 
-_UNNAMED: dict[int, str] = {}
-
-
-def _names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:
-    """Stored value -> name; `_UNNAMED` where the viewer has said none."""
-    said = {
+def said_names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:
+    """Stored value -> name, as far as a viewer has said names."""
+    return {
         int(one["idx"]): str(one["name"])
         for one in label_info or ()
         if isinstance(one, Mapping) and str(one.get("idx", "")).isdecimal() and one.get("name")
     }
-    return said or _UNNAMED

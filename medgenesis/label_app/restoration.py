@@ -6,7 +6,6 @@ from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.inference.restore import restoration_error
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
 
 _SLABS = 8  # of a volume, where the network sees slabs
 _CHANCE = ("corrupt", "distort", "hide", "crop")  # what draws in `restore.yaml`, as far as it is there
@@ -22,8 +21,7 @@ class Restoration:
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
         self._parts: dict | None = None
-        own = {"overlays": settings.overlays, "settings": settings.settings}
-        self.made_with = fingerprint({"weights": file_fingerprint(settings.weights), **own}) if self.possible else None
+        self.made_with = settings.made_with if self.possible else None
 
     @property
     def possible(self) -> bool:

@@ -62,7 +62,7 @@ def write_result(label_map: MetaTensor, classes: Mapping[str, int], extension: s
     if values.ndim == 2 and extension == ".png":
         Image.fromarray(values.T).save(path)
     elif values.ndim == 2:
-        write_itk(values[..., None], np.eye(4), path)
+        write_itk(values[..., None], _LPS, path)  # the axes of flat images are LPS here
     elif extension in (".nii.gz", ".nii"):
         nib.save(nib.Nifti1Image(values, affine), path)
     elif extension == ".seg.nrrd":

@@ -1,6 +1,7 @@
 """The segmentation of one study by the bundle's own inference, on the study's own grid."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.weights import load_pretrained
+from medgenesis.weights import load_pretrained, settings_of
 
 _TAKEN = ("preprocessing", "network", "inferer", "postprocessing", "device")
 
@@ -37,6 +38,8 @@ class Segmenter:
         options: Mapping[str, Any] | None = None,
         network: nn.Module | None = None,
     ) -> None:
+        known = settings_of(weights)  # of the training, before what the app is started with today
+        settings = replace(settings, settings={id: one for id, one in settings.settings.items() if id not in known})
         names = [name for name in _TAKEN if network is None or name != "network"]
         parts = config_parts(settings, "inference", names, {"weights": str(weights), **(options or {})})
         self.preprocessing, self.inferer = parts["preprocessing"], parts["inferer"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
+from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
 
 FILE = "label_app.json"
 _BACKGROUND = "background"
@@ -46,6 +47,13 @@ class AppSettings:
     def classes(self) -> dict[str, int]:
         """Name -> value in label maps."""
         return {name: value for value, name in enumerate(self.labels, start=1)}
+
+    @property
+    def made_with(self) -> str:
+        """Fingerprint of what decides features: bundle, weights, overlays and settings."""
+        weights = self.weights if self.weights == "scratch" else file_fingerprint(self.weights)
+        own = {"bundle": self.name, "overlays": self.overlays, "settings": self.settings}
+        return fingerprint({"weights": weights, **own})
 
     @property
     def dimension(self) -> int:

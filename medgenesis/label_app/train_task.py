@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,10 @@ class FineTuneTask(TrainTask):
         if not labelled:
             why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
             raise DatalistError(f"labels: must be saved before training; found none that can be used{why}. Save some.")
-        training, validation = split_labelled(labelled, share, self.history.folder / "validation.json")
+        known = self.history.learnt_from()
+        training, validation = split_labelled(labelled, share, self.history.folder / "validation.json", known)
         logger.info("training on %d studies, validating on %d", len(training), len(validation))
+        self.history.note(folder, [one.name for one in training])
         self._run(folder, training, validation, epochs, self._weights(start, previous))
         result = {
             "studies": len(training),
@@ -73,7 +75,7 @@ class FineTuneTask(TrainTask):
             "left_out": left_out,
             "start": start,
             "epochs": epochs,
-            **self._compared(folder / MODEL, previous, validation),
+            **self._compared(folder / MODEL, previous, validation, known),
             "total_time": f"{time.perf_counter() - began:.0f} s",
         }
         self.history.conclude(folder, result)
@@ -127,13 +129,19 @@ class FineTuneTask(TrainTask):
         workflow.run()
         workflow.finalize()
 
-    def _compared(self, model: Path, previous: Path | None, validation: list[Labelled]) -> dict[str, Any]:
-        """Dice of the new model and of the one before it on the same studies; whether it is worse."""
+    def _compared(
+        self, model: Path, previous: Path | None, validation: list[Labelled], known: Collection[str]
+    ) -> dict[str, Any]:
+        """Dice of the new model, and whether it is worse than the one before on studies that none has learnt from."""
         if not validation:
             return {"best_metric": None, "worse": False}
-        dice = mean_dice(self.settings, model, validation)
-        earlier = None if previous is None else mean_dice(self.settings, previous, validation)
+        best = mean_dice(self.settings, model, validation)
+        fair = [one for one in validation if one.name not in known]
+        dice, earlier = best, None
+        if previous is not None and fair:
+            dice = best if len(fair) == len(validation) else mean_dice(self.settings, model, fair)
+            earlier = mean_dice(self.settings, previous, fair)
         worse = earlier is not None and dice < earlier
         if worse:
             logger.warning("Dice %.3f, below %.3f of the model before: that one stays in use", dice, earlier)
-        return {"best_metric": round(dice, 4), "earlier_metric": earlier and round(earlier, 4), "worse": worse}
+        return {"best_metric": round(best, 4), "earlier_metric": earlier and round(earlier, 4), "worse": worse}

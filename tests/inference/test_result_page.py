@@ -36,7 +36,7 @@ def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
     found = nib.as_closest_canonical(_held(page, "volume1label0"))
     np.testing.assert_array_equal(found.get_fdata(), label)
     np.testing.assert_allclose(found.affine, affine)
-    assert "scan.nii.gz: liver" in page and "volume2" not in page
+    assert "image 1: liver" in page and "scan.nii" not in page and "volume2" not in page
 
 
 def test_flat_images_and_files_that_are_gone(tmp_path, caplog):
@@ -46,4 +46,9 @@ def test_flat_images_and_files_that_are_gone(tmp_path, caplog):
     assert show(gone)["pred"] is gone["pred"] and "not on the page" in caplog.text
     show(_item(tmp_path / "xray.png", np.eye(4, 6), np.eye(4)))
     page = (tmp_path / "results.html").read_text()
-    assert "xray.png" in page and "canvas" not in page
+    assert "image 2: labels" in page and "xray.png" not in page and "canvas" not in page
+
+
+def test_names_stand_at_their_values(tmp_path):
+    show = ShowLabelMapsd("pred", tmp_path, "ct", {1: "lungs", 3: "liver"})
+    assert show.names == ["lungs", "2", "liver"]

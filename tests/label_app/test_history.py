@@ -54,6 +54,23 @@ def test_a_training_that_runs_shows_nothing(tmp_path):
     assert history.current() == second / "model.pt"
 
 
+def test_a_training_that_was_stopped_hides_no_finished_one(tmp_path):
+    history = History(tmp_path, SETTINGS)
+    first = _trained(history)
+    history.conclude(first, {"worse": False})
+    _trained(history)  # killed: after one epoch perhaps
+    assert history.current() == first / "model.pt"
+
+
+def test_a_corrected_label_is_not_judged_by_as_if_it_were_new(tmp_path):
+    """Saved anew last of all, but learnt from before: the study that no model knows is chosen."""
+    history = History(tmp_path, SETTINGS)
+    history.note(history.begin(), ["s0", "s1", "s2", "s3"])
+    studies = [Labelled(f"s{n}", f"s{n}.nii", f"l{n}.nii", saved=n if n else 9) for n in range(5)]
+    training, validation = split_labelled(studies, 0.2, tmp_path / "memory.json", history.learnt_from())
+    assert [one.name for one in validation] == ["s4"] and len(training) == 4
+
+
 def test_an_earlier_model_counts_until_there_is_another(tmp_path):
     history = History(tmp_path, AppSettings("ours", "nowhere", ["lungs", "liver"], model="earlier.pt"))
     assert history.current().name == "earlier.pt"

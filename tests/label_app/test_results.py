@@ -9,6 +9,7 @@ from PIL import Image
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app.labels import write_flat
 from medgenesis.label_app.results import described, extension_of, write_result
 
 CLASSES = {"lungs": 1, "liver": 2}
@@ -36,6 +37,14 @@ def test_flat_images():
     values = np.random.default_rng(0).integers(0, 3, (4, 6))
     path = write_result(MetaTensor(values[None].astype(np.float32), affine=np.eye(4)), CLASSES, ".png")
     np.testing.assert_array_equal(np.asarray(Image.open(path)).T, values)
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nrrd"])
+def test_flat_images_as_volumes_of_one_slice_come_back(tmp_path, extension):
+    """As 3D Slicer is given a result and saves it: no corner changes places."""
+    values = np.random.default_rng(1).integers(0, 3, (4, 6))
+    path = write_result(MetaTensor(values[None].astype(np.float32), affine=np.eye(4)), CLASSES, extension)
+    np.testing.assert_array_equal(np.asarray(Image.open(write_flat(path, tmp_path / "back.png"))).T, values)
 
 
 def test_names_are_those_of_what_is_there():
