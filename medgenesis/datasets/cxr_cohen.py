@@ -15,7 +15,7 @@ def cxr_cohen_datalist(
     root: str | Path, *, splits=SPLITS, seed: int = 0, reader: str = "senior", name: str = "cxr_cohen_radiologist"
 ) -> dict[str, Any]:
     """A datalist of `index.csv`: the class is whether a reader's global Brixia score is 8 or more; images without a
-    score have no class. `label` is the mask of both lungs where there is one, `numbers` has the scores.
+    score have no class. `label` is the mask of both lungs where there is one, `scores` has both readers'.
 
     Args:
         root: folder with `index.csv`, `images` and `lungs_v7`.

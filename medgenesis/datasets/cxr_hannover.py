@@ -1,4 +1,4 @@
-"""243 chest X-rays of 71 patients with COVID-19, several views a patient over time (Hannover Medical School)."""
+"""243 chest X-rays of 71 patients with COVID-19, several images a patient over time (Hannover Medical School)."""
 
 from pathlib import Path
 from typing import Any

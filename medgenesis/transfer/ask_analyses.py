@@ -22,7 +22,7 @@ from medgenesis.transfer.analyses.saliency import occlusion_saliency
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading, study_features
 from medgenesis.transfer.geometry import Geometry
-from medgenesis.transfer.results import file_word, save_result
+from medgenesis.transfer.results import file_word, result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
 _WINDOWS_A_SIDE_3D = 8  # of a volume, where none is given
@@ -56,17 +56,15 @@ def ask_saliency(
         batch_size: windows at a time.
         seed: of the draw.
     """
-    read, told = ImageReading(encoder, intensity), _told(encoder, intensity)
+    read = ImageReading(encoder, intensity)
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
-    place = Path(folder) / "saliency" / f"{file_word(encoder.name)}__{file_word(study_set.name)}"
-    make_folder(place)
-    found, side, step = [], window or 10, stride or 1
+    found, maps, side, step, rule = [], [], window or 10, stride or 1, "crop"
     for number, row in enumerate(rows, 1):
         image = read(study_set.records[row])
         solid = image.ndim == 4
         if solid:
             side = window or max(2, min(encoder.size) // _WINDOWS_A_SIDE_3D)
-            step = stride or max(1, side // 2)
+            step, rule = stride or max(1, side // 2), "squash"
         if (solid and encoder.dims != 3) or encoder.dims is None:
             raise ValueError(
                 f"{encoder.name}: saliency must be of an encoder of the images' own axes; found {encoder.dims} and "
@@ -74,18 +72,23 @@ def ask_saliency(
             )
         frame = 0 if solid or "function" in encoder.told else 2 * (side - 1)
         sizes = tuple(one + frame for one in encoder.size)
-        shown = replace(encoder, size=sizes, geometry=Geometry("squash" if solid else "crop"))
+        shown = replace(encoder, size=sizes, geometry=Geometry(rule))
         (inputs,) = shown.prepared(image, str(study_set.records[row]["image"]))
-        fill = IMAGENET_MEAN if told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
+        fill = IMAGENET_MEAN if encoder.told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
         one = occlusion_saliency(encoder, inputs, side, step, fill, batch_size=batch_size)
-        with replacing(place / f"{number:03d}.npy") as beside, beside.open("wb") as file:
-            np.save(file, one.heatmap.astype(np.float32))
-        save_image(drawn_heatmap(inputs, one.heatmap), place / f"{number:03d}.png")
+        maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap)))
         found.append({"image": number, "diffusion": one.diffusion, "mean_change": float(one.changes.mean())})
-    write_table(place / "saliency.csv", found)
     values = np.array([one["diffusion"] for one in found])
     figures = {"diffusion": {"value": float(values.mean()), "low": float(values.min()), "high": float(values.max())}}
     settings = {"images": images, "window": side, "stride": step, "seed": seed}
+    told = _told(replace(encoder, geometry=Geometry(rule)), intensity)  # as it was shown here, whatever was asked for
+    place = _place(folder, "saliency", told, study_set, settings)
+    make_folder(place)
+    for number, (heatmap, drawn) in enumerate(maps, 1):
+        with replacing(place / f"{number:03d}.npy") as beside, beside.open("wb") as file:
+            np.save(file, heatmap)
+        save_image(drawn, place / f"{number:03d}.png")
+    write_table(place / "saliency.csv", found)
     save_result(folder, "saliency", told, study_set.told(), settings, figures, each=found)
     return figures
 
@@ -123,7 +126,9 @@ def ask_invariance(
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
     read = ImageReading(encoder, intensity)
     shown = [torch.as_tensor(read(study_set.records[row])).as_subclass(Tensor) for row in rows]
-    place = Path(folder) / "invariance" / f"{file_word(encoder.name)}__{file_word(study_set.name)}"
+    told = _told(encoder, intensity)
+    settings = {"changes": list(changes), "images": len(rows), "compat": compat, "seed": seed}
+    place = _place(folder, "invariance", told, study_set, settings)
     figures: dict[str, dict[str, float]] = {}
     curves = {}
     for name, one in known.items():
@@ -132,9 +137,8 @@ def ask_invariance(
         curves[name] = [dict(row) for row in table]
         both = means(curves[name], one.identity)
         figures[name] = {"value": both["similarity"], "with_identity": both["similarity_with_identity"]}
-    settings = {"changes": list(changes), "images": len(rows), "compat": compat, "seed": seed}
     more = {"statistics": {"samples": statistics.samples, "shrinkage": statistics.shrinkage}, "curves": curves}
-    save_result(folder, "invariance", _told(encoder, intensity), study_set.told(), settings, figures, **more)
+    save_result(folder, "invariance", told, study_set.told(), settings, figures, **more)
     return figures
 
 
@@ -202,5 +206,9 @@ def drawn_heatmap(image: Tensor, heatmap: np.ndarray) -> np.ndarray:
 
 
 def _told(encoder: Encoder, intensity: Any) -> dict[str, Any]:
-    shown: Mapping[str, Any] = {"size": list(encoder.size), "intensity": intensity or encoder.intensity}
-    return {"name": encoder.name, **encoder.told, "encoder (fingerprint)": encoder.fingerprint, **shown}
+    return {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
+
+
+def _place(folder: str | Path, question: str, told: Mapping, study_set: StudySet, settings: Mapping) -> Path:
+    """Folder of a run's maps or tables: named as its result."""
+    return Path(folder) / question / result_path(folder, question, told, study_set.told(), settings).stem

@@ -40,8 +40,7 @@ def ask_propagation(
         )
         for name, values in by_case.items()
     }
-    told = {"name": encoder.name, **encoder.told, "encoder (fingerprint)": encoder.fingerprint}
-    told |= {"size": list(encoder.size), "intensity": intensity or encoder.intensity}
+    told = {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
     dataset = {**study_set.told(), "labelled test cases": len(rows)}
     arrays = {"patients": study_set.patients, "rows": np.array(rows), "values": by_case["dice"]}
     path = save_result(folder, "propagate", told, dataset, asdict(settings), figures, arrays, labels=_by_label(cases))

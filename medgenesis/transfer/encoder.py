@@ -1,7 +1,9 @@
 """An encoder as the transfer study asks it: what it is, what it expects, and the features that it gives."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -59,11 +61,36 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights (of a function, of what was told) and of what its input must be."""
+        """Of the weights (of a function, of what was told and its answer to noise) and of what its input must be."""
         weights = self.network if isinstance(self.network, nn.Module) else None
         built = str(self.network) if weights is not None else ""  # also layers without weights: the normalisation
         shape = [self.dims, self.channels, list(self.size), self.intensity, self.spacing_mm]
-        return fingerprint([dict(self.told), weights, type(self.network).__name__, built, shape])
+        made = [dict(self.told), weights, type(self.network).__name__, built, shape]
+        own = weights is None and self.dims is not None and "control" not in self.told
+        return fingerprint([*made, self._answer] if own else made)
+
+    @cached_property
+    def _answer(self) -> str:
+        """Fingerprint of what a function answers to noise: it may load weights that nothing else tells of."""
+        noise = torch.rand(2, self.channels or 1, *self.size, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            return fingerprint(self.maps(noise))
+
+    def shown(self, intensity: Any = None) -> dict[str, Any]:
+        """What features follow from, but for the data: its fingerprint, and how it is shown images, as plain data.
+
+        Args:
+            intensity: in place of that of its training.
+        """
+        told = {
+            "encoder (fingerprint)": self.fingerprint,
+            "geometry 2D": vars(self.geometry_for(2)),
+            "geometry 3D": vars(self.geometry_for(3)),
+            "size": self.size,
+            "intensity": intensity if intensity is not None else self.intensity,
+            "spacing_mm": self.spacing_mm,
+        }
+        return json.loads(json.dumps(told, default=str))
 
     @property
     def device(self) -> torch.device:

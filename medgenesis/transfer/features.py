@@ -88,15 +88,9 @@ def study_features(
     """
     told = {
         "version": _VERSION,
-        "encoder (fingerprint)": encoder.fingerprint,
         "dataset (fingerprint)": study_set.fingerprint,
-        "geometry 2D": vars(encoder.geometry_for(2)),
-        "geometry 3D": vars(encoder.geometry_for(3)),
-        "size": list(encoder.size),
-        "intensity": intensity if intensity is not None else encoder.intensity,
-        "spacing_mm": encoder.spacing_mm,
+        **encoder.shown(intensity),
     }
-    told = json.loads(json.dumps(told, default=str))
     path = Path(folder) / f"{fingerprint(told)}.npy"
     if not path.is_file():
         make_folder(folder)

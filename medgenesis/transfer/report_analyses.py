@@ -37,7 +37,7 @@ def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, A
     report.table(("encoder", "data set", *measures), rows, _NOTES.get(question, question))
     if question == "saliency":
         for result in results:
-            place = folder / question / _place(result)
+            place = folder / question / result["path"].stem
             images = [
                 (np.asarray(Image.open(path)), _caption(result)) for path in sorted(place.glob("*.png"))[:_IMAGES]
             ]
@@ -57,11 +57,6 @@ def _curves(report: Report, results: Sequence[Mapping[str, Any]]) -> None:
                 curves[result["encoder"]["name"]] = tuple(np.array(axis, float) for axis in points)
             if curves:
                 report.curves(curves, change, "similarity", f"{dataset}: {change}.")
-
-
-def _place(result: Mapping[str, Any]) -> str:
-    """Name of the folder of an encoder and a data set."""
-    return result["path"].stem.rpartition("__")[0]
 
 
 def _caption(result: Mapping[str, Any]) -> str:

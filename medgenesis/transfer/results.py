@@ -42,10 +42,8 @@ def save_result(
     Returns:
         The JSON file. Its name has a fingerprint of the settings: other settings are another run, the same replace it.
     """
-    made = {"question": question, "encoder": dict(encoder), "dataset": dict(dataset), "settings": dict(settings)}
-    made = json.loads(json.dumps(made, default=_plain))
-    stem = f"{file_word(encoder['name'])}__{file_word(dataset['dataset'])}__{fingerprint(made)[:8]}"
-    path = Path(folder) / RESULTS / question / f"{stem}.json"
+    made = _made(question, encoder, dataset, settings)
+    path = result_path(folder, question, encoder, dataset, settings)
     if arrays is not None:
         with replacing(path.with_suffix(".npz")) as beside, beside.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -53,6 +51,19 @@ def save_result(
     write_text(path, json.dumps(whole, indent=1, default=_plain) + "\n")
     write_results_table(folder)
     return path
+
+
+def result_path(
+    folder: str | Path,
+    question: str,
+    encoder: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Path:
+    """Where `save_result` writes a run; what else is kept of it has the stem of this file in its name."""
+    made = _made(question, encoder, dataset, settings)
+    stem = f"{file_word(encoder['name'])}__{file_word(dataset['dataset'])}__{fingerprint(made)[:8]}"
+    return Path(folder) / RESULTS / question / f"{stem}.json"
 
 
 def load_results(folder: str | Path, question: str | None = None) -> list[dict[str, Any]]:
@@ -100,6 +111,12 @@ def write_results_table(folder: str | Path) -> Path:
     columns = [*first, *(name for name in columns if name.startswith("setting ")), "file"]
     write_table(Path(folder) / TABLE, rows, columns)
     return Path(folder) / TABLE
+
+
+def _made(question: str, encoder: Mapping, dataset: Mapping, settings: Mapping) -> dict[str, Any]:
+    """What tells a run from others, as plain data."""
+    made = {"question": question, "encoder": dict(encoder), "dataset": dict(dataset), "settings": dict(settings)}
+    return json.loads(json.dumps(made, default=_plain))
 
 
 def _cell(value: Any) -> Any:

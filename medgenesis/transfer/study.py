@@ -23,6 +23,9 @@ from medgenesis.transfer.study_set import StudySet
 logger = logging.getLogger(__name__)
 
 PAIRS = "comparisons.csv"
+QUESTIONS = ("few-shot", "linear", "knn", "propagate")  # whose answers are judged by record
+_FILES = ("one_file", "other_file")
+_CASES = "labelled test cases"  # of propagate: of those that one of two encoders lacks both are judged without
 Settings = FewShot | Linear | Knn
 Answer = tuple[dict[str, dict[str, float]], dict[str, np.ndarray], dict[str, Any]]  # figures, by record, more
 
@@ -78,42 +81,55 @@ def compare(
     """Paired tests between all encoders of a question and a data set, written to `comparisons.csv`.
 
     Args:
-        results: of several encoders; only those of one question, data set and settings are compared with each other.
+        results: of several encoders; only those of one question, data set and settings are compared with each other,
+            on the records that both were asked: a warning where others are left out.
         folder: of the study.
         draws: of the bootstrap over patients.
         seed: of the draws.
 
     Returns:
         The rows: `question`, `dataset`, `one`, `other`, `measure`, `difference`, `low`, `high`, `p` (two-sided, not
-        corrected for their number).
+        corrected for their number), and the files of both results, `one_file` and `other_file`, below the folder.
     """
     rows = []
-    for one, other in combinations(results, 2):
-        alike = all(one.get(key) == other.get(key) for key in ("question", "dataset", "compat"))
+    for one, other in combinations([one for one in results if one["question"] in QUESTIONS], 2):
+        alike = all(one.get(key) == other.get(key) for key in ("question", "compat"))
+        alike = alike and {**one["dataset"], _CASES: None} == {**other["dataset"], _CASES: None}
         alike = alike and {**one["settings"], "distance": None} == {**other["settings"], "distance": None}
         if not alike or one["encoder"]["name"] == other["encoder"]["name"]:
             continue
-        arrays, judges = [], []
-        for result in (one, other):
-            arrays.append(load_arrays(result))
-            judges.append(_judge(result["question"], arrays[-1]))
-        patients = arrays[0]["patients"][arrays[0]["rows"]]
+        arrays = [load_arrays(result) for result in (one, other)]
+        common, *places = np.intersect1d(arrays[0]["rows"], arrays[1]["rows"], return_indices=True)
+        counts = [len(own["rows"]) for own in arrays]
+        if len(common) < max(counts):
+            said = (one["question"], one["dataset"]["dataset"], one["encoder"]["name"], other["encoder"]["name"])
+            logger.warning("%s on %s: %s and %s are compared on %d records of %d and %d", *said, len(common), *counts)
+        if not len(common):
+            continue
+        judges = [_judge(one["question"], own, place) for own, place in zip(arrays, places, strict=True)]
+        patients = arrays[0]["patients"][common]
         for measure, figure in paired_difference(*judges, patients, draws=draws, seed=seed).items():
             names = {"one": one["encoder"]["name"], "other": other["encoder"]["name"]}
             row = {"question": one["question"], "dataset": one["dataset"]["dataset"], **names, "measure": measure}
-            rows.append({**row, "difference": figure["value"], **{key: figure[key] for key in ("low", "high", "p")}})
-    columns = ("question", "dataset", "one", "other", "measure", "difference", "low", "high", "p")
+            row |= {"difference": figure["value"], **{key: figure[key] for key in ("low", "high", "p")}}
+            rows.append({**row, **dict(zip(_FILES, (_file(one, folder), _file(other, folder)), strict=True))})
+    columns = ("question", "dataset", "one", "other", "measure", "difference", "low", "high", "p", *_FILES)
     write_table(Path(folder) / PAIRS, rows, columns)
     return rows
 
 
-def _judge(question: str, arrays: Mapping[str, np.ndarray]) -> Callable:
+def _file(result: Mapping[str, Any], folder: str | Path) -> str:
+    return result["path"].relative_to(folder).as_posix()
+
+
+def _judge(question: str, arrays: Mapping[str, np.ndarray], places: np.ndarray) -> Callable:
+    """Of the records at these places of `rows`."""
     if question == "few-shot":
-        used = arrays["rows"]
+        used = arrays["rows"][places]
         return weighted_accuracy(arrays["correct"][used], arrays["asked"][used])
     if question == "propagate":
-        return _mean_dice(arrays["values"])
-    return Judge(arrays["truth"], arrays["scores"])
+        return _mean_dice(arrays["values"][places])
+    return Judge(arrays["truth"][places], arrays["scores"][places])
 
 
 def _mean_dice(values: np.ndarray) -> Callable:

@@ -13,14 +13,13 @@ from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
 from medgenesis.transfer.report_analyses import add_analysis
+from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results
-from medgenesis.transfer.study import compare
+from medgenesis.transfer.study import QUESTIONS, compare
 
 logger = logging.getLogger(__name__)
 
-QUESTIONS = ("few-shot", "linear", "knn", "propagate")
 _MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "propagate": "dice"}
-_SETTINGS_SHOWN = 12  # of a run, in words
 
 Result = Mapping[str, Any]
 
@@ -76,7 +75,7 @@ def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
     rows = []
     for result in sorted(results, key=lambda one: (one["dataset"]["dataset"], -_main(one))):
         figures = [_in_brackets(result["figures"].get(name)) for name in measures]
-        settings = _settings(result, results)
+        settings = settings_said(result, results)
         rows.append((result["encoder"]["name"], result["dataset"]["dataset"], *figures, settings))
     note = "Intervals are 95 %: of a bootstrap over patients."
     if question == "few-shot":
@@ -86,28 +85,16 @@ def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
     report.table(("encoder", "data set", *measures, "settings"), rows, note)
 
 
-def _settings(result: Result, among: Sequence[Result]) -> str:
-    """The settings in which results of a question differ; of the first of all, those that count."""
-    said = {"compat": result.get("compat"), **result["settings"]}
-    differing = {
-        name: value
-        for name, value in said.items()
-        if any({"compat": one.get("compat"), **one["settings"]}.get(name) != value for one in among)
-    }
-    if "C" in result:
-        differing["C"] = f"{result['C']:.4g}" + ("" if result.get("converged", True) else ", not converged")
-    return ", ".join(f"{name} {value}" for name, value in list(differing.items())[:_SETTINGS_SHOWN])
-
-
 def _radar(report: Report, question: str, results: Sequence[Result]) -> None:
     values: dict[str, dict[str, float]] = {}
-    for result in results:
+    chosen = of_equal_settings(results)
+    for result in chosen:
         values.setdefault(result["encoder"]["name"], {})[result["dataset"]["dataset"]] = _main(result)
     if len({axis for one in values.values() for axis in one}) < 3:
         return
     every = [value for one in values.values() for value in one.values() if np.isfinite(value)]
     low = min(0.0 if question == "propagate" else 0.5, *every)
-    caption = f"{_MAIN[question]}; the middle is {low:.2f}, the rim 1."
+    caption = f"{_MAIN[question]}; the middle is {low:.2f}, the rim 1.{_chosen(chosen, results)}"
     report.figure(radar_chart(values, f"{question}: {caption}", low, 1.0), caption)
 
 
@@ -138,15 +125,17 @@ def _published(report: Report, question: str, dataset: str, results: Sequence[Re
         known = {model: (value, None) for model, value in published_linear(dataset).items()}
     if not known:
         return
-    ours = {result["encoder"].get("entry") or result["encoder"]["name"]: result for result in results}
+    measure = "balanced_accuracy" if dataset == "eyepacs" else "accuracy"  # of EyePACS the mean of the classes
+    measure = "episode_accuracy" if question == "few-shot" else measure
     rows = []
     for model, (value, half) in known.items():
-        own = ours.get(model)
-        measure = "episode_accuracy" if question == "few-shot" else "accuracy"
-        figure = None if own is None else _in_brackets(own["figures"].get(measure))
-        rows.append((model, f"{value:.4f}" + (f" ± {half:.4f}" if half is not None else ""), figure))
-    note = f"{dataset}: published (Anton et al. 2022; 20 shots), and ours, which is comparable with --compat alone."
-    report.table(("model", "published", "ours"), rows, note)
+        said = f"{value:.4f}" + (f" ± {half:.4f}" if half is not None else "")
+        ours = [one for one in results if (one["encoder"].get("entry") or one["encoder"]["name"]) == model]
+        ours = [one for one in ours if one.get("compat")] or ours
+        figures = [(_in_brackets(one["figures"].get(measure)), settings_said(one, results)) for one in ours]
+        rows += [(model, said, *figure) for figure in figures or [(None, None)]]
+    note = f"{dataset}: published (Anton et al. 2022; 20 shots), and {measure} of ours: comparable with --compat alone."
+    report.table(("model", "published", "ours", "settings"), rows, note)
     points = {model: (top / 100, known[model][0]) for model, top in IMAGENET_TOP1.items() if model in known}
     r, p = correlation(points)
     caption = f"{dataset}, published: ImageNet top-1 against {question} accuracy, r = {r:.2f} (p = {p:.2f})."
@@ -156,7 +145,8 @@ def _published(report: Report, question: str, dataset: str, results: Sequence[Re
 def _between_questions(report: Report, results: Sequence[Result]) -> None:
     """Whether one question foretells another, over the encoders."""
     for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
-        own = [result for result in results if result["dataset"]["dataset"] == dataset]
+        every = [result for result in results if result["dataset"]["dataset"] == dataset]
+        own = of_equal_settings(every)
         few, line = (
             {one["encoder"]["name"]: _main(one) for one in own if one["question"] == question}
             for question in ("few-shot", "linear")
@@ -167,6 +157,7 @@ def _between_questions(report: Report, results: Sequence[Result]) -> None:
             r, p = correlation(points)
             found = f"r = {r:.2f} (p = {p:.2f})"
             caption = f"{dataset}: few-shot accuracy against linear AUC of {len(points)} encoders, {found}."
+            caption += _chosen(own, [one for one in every if one["question"] in ("few-shot", "linear")])
             report.figure(scatter_chart(points, "few-shot accuracy", "linear AUC", caption), caption)
 
 
@@ -205,6 +196,24 @@ def _encoders(report: Report, results: Sequence[Result]) -> None:
         report.paragraph(f"Several encoders are called {name}: their rows above cannot be told apart. Name them anew.")
         logger.warning("report: several encoders are called %s", name)
     report.table(("encoder", "what it is"), rows, "What each has been shown, and its weights.")
+
+
+def _chosen(chosen: Sequence[Result], among: Sequence[Result]) -> str:
+    """Which results a figure shows, where there are others of the same encoders and data sets; nothing else."""
+    left = [one for one in among if not any(one is other for other in chosen)]
+    if not left:
+        return ""
+    said = []
+    for question, dataset in dict.fromkeys((one["question"], one["dataset"]["dataset"]) for one in left):
+        own, all_of_it = (
+            [one for one in some if (one["question"], one["dataset"]["dataset"]) == (question, dataset)]
+            for some in (chosen, among)
+        )
+        names = sorted({one["encoder"]["name"] for one in own})
+        absent = sorted({one["encoder"]["name"] for one in all_of_it} - set(names))
+        words = next(filter(None, (settings_said({**one, "C": None}, all_of_it) for one in own)), "the first in words")
+        said.append(f"{question} on {dataset}: of {words}" + (f"; without {', '.join(absent)}" if absent else ""))
+    return f" Of several settings: {'; '.join(said)}."
 
 
 def _main(result: Result) -> float:

@@ -37,6 +37,9 @@ def test_every_question_finds_the_answer_that_is_there(listed, tmp_path, capsys)
     with (tmp_path / "comparisons.csv").open() as file:
         pairs = list(csv.DictReader(file))
     assert pairs and {pair["one"] for pair in pairs} == {"columns"} and all(pair["p"] for pair in pairs)
+    assert {pair["question"] for pair in pairs} == {"few-shot", "knn", "linear"}  # not of the last question alone
+    assert all((tmp_path / pair[name]).is_file() for pair in pairs for name in ("one_file", "other_file"))
+    assert "columns" not in asked(capsys, "knn", "--encoder", "pixels", *common[3:])  # said are those of this call
 
 
 def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys):
@@ -49,11 +52,17 @@ def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys
     cka = asked(capsys, "cka", *common)
     assert "cka_debiased" in cka and (tmp_path / "cka_bright.csv").is_file()
     out = asked(capsys, "invariance", *common, "--changes", "flip", "gamma", "--images", 4)
-    assert "flip" in out and (tmp_path / "invariance" / "columns__bright" / "gamma.csv").is_file()
+    assert "flip" in out and len(list((tmp_path / "invariance").glob("columns__bright__*/gamma.csv"))) == 1
+    asked(capsys, "invariance", *common, "--changes", "flip", "--images", 4, "--geometry", "squash")
+    asked(capsys, "invariance", *common, "--changes", "flip", "--images", 4)
+    assert len(list((tmp_path / "results" / "invariance").glob("columns__*.json"))) == 3  # squash replaces nothing
     assert "retrieval" in asked(capsys, "multiview", *common)
     one = (*encoders[:2], "--dataset", two_views, "--out", tmp_path)
     asked(capsys, "saliency", *one, "--images", 1, "--window", 8, "--stride", 4)
-    assert (tmp_path / "saliency" / "columns__bright" / "001.png").is_file()
+    asked(capsys, "saliency", *one, "--images", 2, "--window", 16, "--stride", 8)
+    names = {path.stem for path in (tmp_path / "results" / "saliency").glob("*.json")}
+    assert names == {path.name for path in (tmp_path / "saliency").iterdir()}  # each run its own maps
+    assert sorted(len(list((tmp_path / "saliency" / name).glob("*.png"))) for name in names) == [1, 2]
     asked(capsys, "report", "--out", tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert all(word in page for word in ("saliency", "invariance", "multiview", "data:image/png", "bright: gamma."))

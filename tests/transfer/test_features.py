@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from medgenesis.errors import VolumeError
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading, study_features
+from medgenesis.transfer.geometry import Geometry
 from medgenesis.transfer.study_set import open_study_set
 
 
@@ -58,6 +60,22 @@ def test_they_are_computed_once_and_anew_where_anything_differs(study_set, tmp_p
     os.utime(image, (1, 1))
     del study_set.__dict__["fingerprint"]  # as in another process
     assert computed()
+
+
+def test_a_function_that_loads_other_weights_is_another_encoder(study_set, tmp_path):
+    found = []
+    for weight in (1.0, 1.0, 2.0):  # as in three processes: name and source stay
+        encoder = column_encoder(network=lambda batch, weight=weight: [weight * batch])
+        found.append((encoder.fingerprint, study_features(encoder, study_set, tmp_path / "f").vectors.mean()))
+    assert found[0] == found[1] and found[2][0] != found[0][0]
+    assert found[2][1] == pytest.approx(2 * found[0][1])
+
+
+def test_how_images_are_shown_is_told():
+    encoder = column_encoder()
+    squashed = replace(encoder, geometry=Geometry("squash"), spacing_mm=[1, 1, 3])
+    assert encoder.shown()["geometry 2D"]["rule"] == "crop" and encoder.shown("ct")["intensity"] == "ct"
+    assert squashed.shown()["geometry 2D"]["rule"] == "squash" and squashed.shown()["spacing_mm"] == [1, 1, 3]
 
 
 def test_features_that_are_not_finite_name_the_image(study_set, tmp_path):

@@ -5,15 +5,20 @@ import re
 import numpy as np
 import pytest
 from helpers.study_sets import column_encoder, write_images
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medgenesis.errors import DatalistError
+from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.protocols.few_shot import FewShot
 from medgenesis.transfer.protocols.linear import Linear
 from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
-from medgenesis.transfer.study import ask
-from medgenesis.transfer.study_report import correlation, write_study_report
+from medgenesis.transfer.result_settings import of_equal_settings, settings_said
+from medgenesis.transfer.results import load_results, save_result
+from medgenesis.transfer.study import ask, compare
+from medgenesis.transfer.study_report import _chosen, _published, correlation, write_study_report
 from medgenesis.transfer.study_set import StudySet, open_study_set
 
 
@@ -37,10 +42,10 @@ def test_their_correlations_are_the_published_ones(dataset, r, p):
 def test_a_page_with_everything_on_it(tmp_path):
     study_set = open_study_set(str(write_images(tmp_path, per_class=24)), tmp_path)
     named = StudySet("shenzhen", study_set.records, study_set.class_names)
-    settings = (FewShot(episodes=10), Linear((1.0,)))
+    questions = (FewShot(episodes=10), Linear((1.0,)))
     for one in (study_set, named):
         for encoder in (column_encoder("moco-v2"), column_encoder("other"), control("handmade")):
-            for question in settings:
+            for question in questions:
                 ask(encoder, one, question, tmp_path / "study", intensity="xray")
     page = write_study_report(tmp_path / "study").read_text()
     assert "shenzhen: published" in page and "0.7376 ± 0.0066" in page and page.count("<svg") >= 3
@@ -49,6 +54,84 @@ def test_a_page_with_everything_on_it(tmp_path):
     assert str(tmp_path) not in page and "p000" not in page
     with pytest.raises(DatalistError, match="must hold results; found none"):
         write_study_report(tmp_path / "empty")
+
+
+def saved(folder, encoder, value, question="linear", dataset="eyepacs", split="list", compat=None, **settings):
+    figures = {name: {"value": value + shift, "low": 0.0, "high": 1.0} for name, shift in SHIFTS.items()}
+    data = {"dataset": dataset, "split": split, "images": 1, "patients": 1, "classes": []}
+    told = {"name": encoder, "encoder (fingerprint)": "f"}
+    more = {} if compat is None else {"compat": compat}
+    return save_result(folder, question, told, data, settings, figures, **more)
+
+
+SHIFTS = {"accuracy": 0.0, "balanced_accuracy": 0.05, "auc": 0.2}
+
+
+def published(results, question="linear", dataset="eyepacs"):
+    report = Report("t", "n")
+    _published(report, question, dataset, results)
+    return "".join(report._parts)
+
+
+def test_of_eyepacs_the_mean_of_the_classes_is_beside_the_published_one(tmp_path):
+    saved(tmp_path, "pirl", 0.6)
+    saved(tmp_path, "pirl", 0.7, dataset="chexpert")
+    results = load_results(tmp_path)
+    assert re.search(r"pirl</th><td[^>]*>0\.3151</td><td[^>]*>0\.650", published(results[1:]))
+    assert re.search(r"pirl</th><td[^>]*>0\.7420</td><td[^>]*>0\.700", published(results[:1], dataset="chexpert"))
+
+
+def test_results_of_several_settings_have_a_row_each_and_compat_goes_first(tmp_path):
+    saved(tmp_path, "pirl", 0.6, seed=0)
+    saved(tmp_path, "pirl", 0.7, seed=1)
+    saved(tmp_path, "byol", 0.5, seed=0)
+    saved(tmp_path, "byol", 0.8, seed=1, compat=True)
+    page = published(load_results(tmp_path))
+    assert "0.650 [" in page and "0.750 [" in page and "seed 0" in page and "seed 1" in page
+    assert "0.850 [" in page and "0.550 [" not in page
+
+
+def test_splits_of_one_encoder_and_data_set_can_be_told_apart(tmp_path):
+    for split in ("list", "reference (by image)"):
+        saved(tmp_path, "pirl", 0.6, split=split, seed=0)
+    saved(tmp_path, "pirl", 0.6, dataset="chexpert", split="list", seed=0)
+    results = load_results(tmp_path)
+    said = sorted(settings_said(one, results) for one in results)
+    assert said == ["", "split list", "split reference (by image)"]
+
+
+@given(st.permutations(range(7)))
+@settings(max_examples=20, deadline=None)
+def test_a_figure_is_of_equal_settings_whatever_the_order(order):
+    def one(encoder, compat=False, split="list", **asked):
+        dataset = {"dataset": "d", "split": split}
+        return {
+            "question": "few-shot",
+            "encoder": {"name": encoder},
+            "dataset": dataset,
+            "compat": compat,
+            "settings": asked,
+        }
+
+    wanted = [one("a", shots=20), one("b", shots=20)]
+    others = [one("a", shots=5), one("b", shots=20, compat=True), one("c", shots=20, compat=True)]
+    others += [one("b", shots=20, split="reference (by image)"), one("c", shots=20, split="reference (by image)")]
+    every = [*wanted, *others]
+    chosen = of_equal_settings([every[place] for place in order])
+    assert sorted(one["encoder"]["name"] for one in chosen) == ["a", "b"] and all(one in wanted for one in chosen)
+    said = _chosen(chosen, every)
+    assert "few-shot on d: of" in said and "shots 20" in said and "without c" in said and _chosen(wanted, wanted) == ""
+
+
+def test_encoders_are_compared_on_the_cases_that_both_have(tmp_path, caplog):
+    values = {"one": ([0, 1, 2, 3], [0.9, 0.8, 0.7, 0.6]), "other": ([1, 2, 3, 4], [0.8, 0.7, 0.6, 0.1])}
+    for name, (rows, dice) in values.items():
+        arrays = {"patients": np.arange(5), "rows": np.array(rows), "values": np.array(dice)}
+        figures = {"dice": {"value": float(np.mean(dice)), "low": 0.0, "high": 1.0}}
+        save_result(tmp_path, "propagate", {"name": name}, {"dataset": "d"}, {}, figures, arrays)
+    (pair,) = compare(load_results(tmp_path), tmp_path)
+    assert pair["difference"] == 0  # each case with itself
+    assert "one and other are compared on 3 records of 4 and 4" in caplog.text
 
 
 def test_radar_and_scatter_lie_where_the_values_say():

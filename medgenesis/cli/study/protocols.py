@@ -24,7 +24,7 @@ def add_protocols(questions: Any) -> None:
     one.add_argument("--C", type=float, nargs="+", metavar="C", help="values to try (default: 45 from 1e-5 to 1e6)")
     one.add_argument("--metric", default="auc", choices=("auc", "accuracy", "balanced_accuracy"), help="chooses C")
     common(one, compat="raw features, 100 steps, validation by image, warm starts, accuracy chooses")
-    one = questions.add_parser("knn", help="vote of the k nearest training images")
+    one = questions.add_parser("knn", help="vote of the k nearest images of training and validation")
     one.add_argument("--k", type=int, default=20, metavar="N", help="default 20")
     common(one)
     one = questions.add_parser("propagate", help="labels of a few images, by dense features, onto all others")
@@ -40,6 +40,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
     from medgenesis.transfer.ask_propagation import ask_propagation
+    from medgenesis.transfer.results import load_results
     from medgenesis.transfer.study import ask, compare
     from medgenesis.transfer.study_set import open_study_set
 
@@ -60,7 +61,9 @@ def ask_protocol(args: argparse.Namespace) -> str:
             figures = {name: said(figure) for name, figure in results[-1]["figures"].items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **figures})
     tables = [text_table(list(rows[0]), [list(row.values()) for row in rows])]
-    pairs = compare(results, args.out, seed=args.seed)
+    own = {result["path"].relative_to(args.out).as_posix() for result in results}
+    pairs = compare(load_results(args.out), args.out, seed=args.seed)  # the table is of all, said are those of now
+    pairs = [pair for pair in pairs if {pair["one_file"], pair["other_file"]} <= own]
     if pairs:
         headings = ["dataset", "measure", "one", "other", "difference", "p"]
         cells = [

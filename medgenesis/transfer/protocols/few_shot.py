@@ -39,7 +39,7 @@ class FewShotResult:
 
     Attributes:
         figures: `accuracy`, over queries, with the interval of a bootstrap over patients; `episode_accuracy`, the mean
-            of the episodes with `half_width` = 1.96 sd / sqrt(episodes), the study's interval; `auc`, of the soft
+            of the episodes with `half_width` = 1.96 sd / sqrt(episodes), the study's interval; `auc`, of the
             scores of each episode, likewise.
         accuracies: of each episode, (episodes,).
         correct: how often each record was told right, (N,).
@@ -57,8 +57,8 @@ class FewShotResult:
 def few_shot(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, settings: FewShot) -> FewShotResult:
     """Prototypical episodes on fixed features; all sections together, for nothing is trained.
 
-    A class is the mean of the features of its labelled images; a query's scores are the softmax over classes of its
-    negative squared distance to each.
+    A class is the mean of the features of its labelled images; a query is of the nearest. Its score of a class is a
+    margin (`prototype_scores`), for AUC not to depend on the scale of the features, as that of a softmax does.
 
     Args:
         vectors: (N, d), memory-mapped or not.
@@ -96,11 +96,17 @@ def few_shot(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, sett
 
 
 def prototype_scores(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Probabilities (Q, ways) of queries (Q, d), by labelled images (ways, shots, d)."""
+    """Scores (Q, ways) of queries (Q, d), by labelled images (ways, shots, d): how much nearer, in squared distance, a
+    class is than the nearest other one; above 0 for the answer alone.
+
+    Of two classes this is the log-odds of the softmax of negative squared distances. Of more it is their limit for
+    features of large scale: features times a factor have scores times its square, and the same order.
+    """
     means, queries = support.astype(np.float64).mean(1), queries.astype(np.float64)
     distances = (queries**2).sum(1)[:, None] - 2 * queries @ means.T + (means**2).sum(1)
-    likely = np.exp(distances.min(1, keepdims=True) - distances)
-    return likely / likely.sum(1, keepdims=True)
+    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T[..., None]
+    own = np.arange(distances.shape[1]) == distances.argmin(1)[:, None]
+    return np.where(own, second, nearest) - distances
 
 
 def weighted_accuracy(correct: np.ndarray, asked: np.ndarray) -> Callable[[np.ndarray | None], Mapping[str, float]]:

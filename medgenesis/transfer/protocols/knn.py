@@ -1,4 +1,4 @@
-"""k nearest neighbours: the class of an image by those of the training images most like it."""
+"""k nearest neighbours: the class of an image by those of training and validation most like it."""
 
 from dataclasses import dataclass
 

@@ -72,12 +72,20 @@ def test_an_episode_has_no_patient_twice(seed, ways, shots, queries):
     assert all(len(set(labels[np.r_[support[way], query[way]]].tolist())) == 1 for way in range(ways))
 
 
-def test_scores_are_a_softmax_of_squared_distances():
+def test_scores_are_log_odds_of_the_softmax_of_squared_distances():
     support, query = np.array([[[0.0, 0.0], [2.0, 0.0]], [[5.0, 0.0], [5.0, 2.0]]]), np.array([[1.0, 1.0]])
-    expected = np.exp([-1.0, -16.0])  # to (1, 0) and (5, 1)
-    assert np.allclose(prototype_scores(support, query), expected / expected.sum())
-    far = prototype_scores(support + 1e6, query)  # no overflow
-    assert np.isfinite(far).all() and far.sum() == pytest.approx(1)
+    assert np.allclose(prototype_scores(support, query), [[15.0, -15.0]])  # 1 to (1, 0), 16 to (5, 1)
+    three = prototype_scores(np.concatenate([support, support[1:] + 1]), query)  # and 29 to (6, 2)
+    assert np.allclose(three, [[15.0, -15.0, -25.0]])
+    assert np.isfinite(prototype_scores(support + 1e6, query)).all()  # no overflow
+
+
+@pytest.mark.parametrize("ways", [2, 3])
+def test_no_figure_depends_on_the_scale_of_the_features(ways):
+    vectors, labels = toy(apart=1.5, dims=40)
+    choice = FewShot(ways=ways, queries=8, episodes=10)
+    few = [few_shot(scale * vectors, labels, np.arange(90), choice).figures for scale in (0.125, 1, 128)]
+    assert few[0] == few[1] == few[2] and 0.6 < few[0]["auc"]["value"] < 0.99
 
 
 def test_a_class_with_too_few_patients_is_named_or_left_out():
