@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.evidence.protocol import ARMS
 from benchmarks.evidence.rows import COLUMNS
-from benchmarks.evidence.statistics import Difference, cube_of, difference, scores_of
+from benchmarks.evidence.statistics import Difference, difference, grids_of, scores_of
 from medgenesis.errors import DatalistError
 from medgenesis.storage import read_table
 
@@ -32,14 +32,14 @@ class Found:
     def means(self, keys: Iterable[Key]) -> dict[Key, Difference]:
         """The mean Dice with its interval of each that has rows, over the draws that all of these have."""
         there = [key for key in keys if key in self.scores]
-        cubes = cube_of(*(self.scores[key] for key in there)) if there else []
-        return {key: difference(cube) for key, cube in zip(there, cubes, strict=True) if cube.size}
+        grids = grids_of(*(self.scores[key] for key in there)) if there else []
+        return {key: difference(grid) for key, grid in zip(there, grids, strict=True) if grid.size}
 
     def gain(self, key: Key, over: Key) -> Difference | None:
         """The paired difference of two, with its interval; None where they have no draw in common."""
         if key not in self.scores or over not in self.scores:
             return None
-        one, other = cube_of(self.scores[key], self.scores[over])
+        one, other = grids_of(self.scores[key], self.scores[over])
         return difference(one - other) if one.size else None
 
     def methods(self, readout: str) -> list[str]:

@@ -70,7 +70,7 @@ class Pretext:
     sources: Callable[[StudySet, Callable[[str], Weights]], list[dict[str, Any]]] = _of_unlabelled
     dims: tuple[int, ...] = (2, 3)
     whole: bool = False
-    steps: int = 3000
+    steps: int = 1000
     batch: int = 4
     rate: float = 1e-3
 
@@ -97,6 +97,22 @@ PRETEXTS: dict[str, Pretext] = {
         lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
         lambda dims: {"preset": "models", "rates": NO_FLIP},
     ),
+    "region_prompts": Pretext(
+        lambda dims: RegionPrompts(embedder(dims, FEATURES), window=WINDOW),
+        lambda study: RandRegionPromptd("image", segments=SEGMENTS),
+        lambda dims: {"segments": SEGMENTS, "window": WINDOW, "features": FEATURES},
+    ),
+    "position": Pretext(
+        lambda dims: PositionRegression(embedder(dims, dims)),
+        lambda study: lambda item: item,
+        lambda dims: {"corners": "of the image"},
+    ),
+    "dense_contrast": Pretext(
+        lambda dims: DenseContrast(embedder(dims, FEATURES)),
+        lambda study: Compose([RandCropOfCased(_wider(study)), RandTwoCubesd("image", study.crop)]),
+        lambda dims: {"wider": WIDER, "features": FEATURES},
+        whole=True,
+    ),
     "masked_autoencoder": Pretext(
         lambda dims: MaskedAutoencoder(restorer(dims)),
         lambda study: RandMaskBlocksd("image", "mask", "target", **BLOCKS[study.dims]),
@@ -121,22 +137,6 @@ PRETEXTS: dict[str, Pretext] = {
         },
         _mined,
         dims=(3,),
-    ),
-    "region_prompts": Pretext(
-        lambda dims: RegionPrompts(embedder(dims, FEATURES), window=WINDOW),
-        lambda study: RandRegionPromptd("image", segments=SEGMENTS),
-        lambda dims: {"segments": SEGMENTS, "window": WINDOW, "features": FEATURES},
-    ),
-    "dense_contrast": Pretext(
-        lambda dims: DenseContrast(embedder(dims, FEATURES)),
-        lambda study: Compose([RandCropOfCased(_wider(study)), RandTwoCubesd("image", study.crop)]),
-        lambda dims: {"wider": WIDER, "features": FEATURES},
-        whole=True,
-    ),
-    "position": Pretext(
-        lambda dims: PositionRegression(embedder(dims, dims)),
-        lambda study: lambda item: item,
-        lambda dims: {"corners": "of the image"},
     ),
     "semantic_genesis": Pretext(
         lambda dims: SemanticGenesis(YNet3D(1, 1, WIDTH, PATTERNS["classes"])),

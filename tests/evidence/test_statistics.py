@@ -9,36 +9,34 @@ from benchmarks.evidence import statistics
 
 
 def test_resampled_means_are_those_of_a_loop():
-    values = np.random.default_rng(3).normal(size=(3, 5, 7))
+    values = np.random.default_rng(3).normal(size=(5, 7))
     found = statistics.resampled_means(values, np.random.default_rng(1), 40)
     again = np.random.default_rng(1)
     weights = [again.multinomial(size, np.full(size, 1 / size), size=40) for size in values.shape]
     for number, mean in enumerate(found):
         drawn = [np.repeat(np.arange(size), one[number]) for size, one in zip(values.shape, weights, strict=True)]
         assert [len(one) for one in drawn] == list(values.shape)
-        picked = [values[s, d, p] for s, d, p in itertools.product(*drawn)]
-        assert mean == pytest.approx(np.mean(picked))
+        assert mean == pytest.approx(np.mean([values[d, p] for d, p in itertools.product(*drawn)]))
 
 
 def test_variance_of_the_bootstrap_of_draws_alone_is_the_known_one():
     draws = np.random.default_rng(0).normal(size=12)
-    values = np.broadcast_to(draws[None, :, None], (1, 12, 1))
-    means = statistics.resampled_means(values, np.random.default_rng(0), 40_000)
+    means = statistics.resampled_means(draws[:, None], np.random.default_rng(0), 40_000)
     assert means.std() == pytest.approx(draws.std() / np.sqrt(12), rel=0.02)  # of the mean of n drawn with replacement
 
 
 def test_draws_that_differ_widen_the_interval_that_patients_alone_would_give():
     rng = np.random.default_rng(5)
-    values = 0.02 + rng.normal(0, 0.05, (3, 20, 1)) + rng.normal(0, 0.05, (1, 1, 61))
+    values = 0.02 + rng.normal(0, 0.05, (20, 1)) + rng.normal(0, 0.05, (1, 61))
     both = statistics.difference(values)
-    alone = statistics.difference(np.repeat(values.mean(axis=(0, 1), keepdims=True), 2, axis=1))
+    alone = statistics.difference(np.repeat(values.mean(axis=0, keepdims=True), 2, axis=0))
     assert both.high - both.low > 1.2 * (alone.high - alone.low)
-    assert both.low < both.mean < both.high and both.draws == 20 and both.seeds == 3 and both.patients == 61
+    assert both.low < both.mean < both.high and both.draws == 20 and both.patients == 61
 
 
 def test_p_of_no_difference_is_seldom_small():
     rng = np.random.default_rng(7)
-    found = [statistics.difference(rng.normal(size=(1, 20, 10)), seed=i, bootstrap=400).p for i in range(100)]
+    found = [statistics.difference(rng.normal(size=(20, 10)), seed=i, bootstrap=400).p for i in range(100)]
     assert np.mean(np.array(found) < 0.05) < 0.12
 
 
@@ -65,20 +63,12 @@ def test_words():
 
 
 def test_arms_are_paired_by_draw_seed_and_patient():
-    one = {(draw, seed): {0: draw + seed, 1: 10.0} for draw in range(3) for seed in range(2)}
-    other = {cell: {1: 1.0, 0: 2.0, 5: 3.0} for cell in one if cell != (2, 1)}  # the second seed lacks a draw
-    first, second = statistics.cube_of(one, other)
-    assert first.shape == second.shape == (1, 3, 2)
-    assert first[0, :, 0].tolist() == [0, 1, 2] and second[0, 0].tolist() == [2, 1]
-    assert statistics.cube_of(one, {})[0].size == 0
-    assert statistics.cube_of(one)[0].shape == (2, 3, 2)
-
-
-def test_draws_with_one_seed_each_are_paired_by_their_own_seeds():
-    one = {(draw, seed): {0: draw + 10.0 * seed} for draw in range(6) for seed in range(3)}
-    other = {(draw, draw % 3): {0: 1.0} for draw in range(6)}
-    first, second = statistics.cube_of(one, other)
-    assert first.tolist() == [[[0], [11], [22], [3], [14], [25]]] and second.shape == (1, 6, 1)
+    one = {(draw, draw % 3): {0: draw, 1: 10.0} for draw in range(6)}
+    other = {cell: {1: 1.0, 0: 2.0, 5: 3.0} for cell in one if cell != (2, 2)} | {(2, 1): {0: 7.0}}  # of another seed
+    first, second = statistics.grids_of(one, other)
+    assert first.shape == second.shape == (5, 2)
+    assert first[:, 0].tolist() == [0, 1, 3, 4, 5] and second[0].tolist() == [2, 1]
+    assert statistics.grids_of(one, {})[0].size == 0
 
 
 def test_rows_become_means_over_structures():
