@@ -16,6 +16,7 @@ from medgenesis.handlers.segmentation_cases import SegmentationCases
 from medgenesis.handlers.supervised_handlers import SupervisedHandlers
 from medgenesis.handlers.tensorboard import TensorBoard
 from medgenesis.handlers.training_logs import TrainingLogs
+from medgenesis.handlers.validated_steps import ValidatedSteps
 from medgenesis.handlers.weights_and_biases import WeightsAndBiases
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "SupervisedHandlers",
     "TensorBoard",
     "TrainingLogs",
+    "ValidatedSteps",
     "WeightsAndBiases",
 ]

@@ -6,6 +6,7 @@ from medgenesis.networks.classifier import EncoderClassifier
 from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.planned import planned_network
+from medgenesis.networks.pooled_classifier import PooledClassifier
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
 from medgenesis.networks.sparse_unet3d import SparseUNet3D
 from medgenesis.networks.stem import inflate_stem
@@ -20,6 +21,7 @@ __all__ = [
     "EncoderClassifier",
     "NetworkParts",
     "PatternHead",
+    "PooledClassifier",
     "ResNet25D",
     "SparseUNet3D",
     "UNet25D",

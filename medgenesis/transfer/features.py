@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,48 +103,51 @@ def study_features(
 
 def _compute(encoder: Encoder, study_set: StudySet, read: ImageReading, batch_size: int, path: Path) -> None:
     table: np.ndarray | None = None
-    for rows, vectors in _by_batches(encoder, study_set, read, batch_size):
+    inputs = (_inputs(encoder, record, read) for record in track(study_set.records, f"images for {encoder.name}"))
+    for row, vector in enumerate(pooled_vectors(encoder, inputs, batch_size)):
         if table is None:
-            shape = (len(study_set.records), vectors.shape[1])
-            table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        if vectors.shape[1] != table.shape[1]:
-            raise VolumeError(
-                f"{study_set.records[rows[0]]['image']}: must give as many features as the others, {table.shape[1]}; "
-                f"found {vectors.shape[1]}. Images and volumes make two data sets."
+            table = np.lib.format.open_memmap(
+                path, mode="w+", dtype=np.float32, shape=(len(study_set.records), len(vector))
             )
-        for row, vector in zip(rows, vectors, strict=True):
-            if not torch.isfinite(vector).all():
-                raise VolumeError(
-                    f"{study_set.records[row]['image']}: its features must be finite; found NaN or infinity. Look at "
-                    "the image, or leave it out."
-                )
-            table[row] = vector.numpy()
+        if len(vector) != table.shape[1]:
+            raise VolumeError(
+                f"{study_set.records[row]['image']}: must give as many features as the others, {table.shape[1]}; "
+                f"found {len(vector)}. Images and volumes make two data sets."
+            )
+        if not torch.isfinite(vector).all():
+            raise VolumeError(
+                f"{study_set.records[row]['image']}: its features must be finite; found NaN or infinity. Look at "
+                "the image, or leave it out."
+            )
+        table[row] = vector.numpy()
     if table is not None:
         table.flush()
 
 
-def _by_batches(
-    encoder: Encoder, study_set: StudySet, read: ImageReading, batch_size: int
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows of some images and their vectors; inputs of several images go through the network together."""
-    waiting: list[tuple[int, Tensor]] = []
-    for row, record in enumerate(track(study_set.records, f"images for {encoder.name}")):
-        if encoder.of_record is not None:
-            inputs = encoder.of_record(record)
-        else:
-            inputs = encoder.prepared(read(record), str(record["image"]))
-        if waiting and (
-            inputs.shape[1:] != waiting[0][1].shape[1:] or sum(len(one) for _, one in waiting) >= batch_size
-        ):
-            yield _embedded(encoder, waiting, batch_size)
+def _inputs(encoder: Encoder, record: Any, read: ImageReading) -> Tensor:
+    if encoder.of_record is not None:
+        return encoder.of_record(record)
+    return encoder.prepared(read(record), str(record["image"]))
+
+
+def pooled_vectors(encoder: Encoder, inputs: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    """The feature (d,) of each image, on the processor; inputs of several images go through the network together.
+
+    Args:
+        encoder: in evaluation mode.
+        inputs: of each image its batch (n, channels, *size), as `Encoder.prepared` gives it.
+        batch_size: inputs at a time.
+    """
+    waiting: list[Tensor] = []
+    for one in inputs:
+        if waiting and (one.shape[1:] != waiting[0].shape[1:] or sum(map(len, waiting)) >= batch_size):
+            yield from _means(encoder, waiting, batch_size)
             waiting = []
-        waiting.append((row, inputs))
+        waiting.append(one)
     if waiting:
-        yield _embedded(encoder, waiting, batch_size)
+        yield from _means(encoder, waiting, batch_size)
 
 
-def _embedded(encoder: Encoder, waiting: list[tuple[int, Tensor]], batch_size: int) -> tuple[list[int], Tensor]:
-    inputs = torch.cat([one for _, one in waiting])
-    vectors = torch.cat([encoder.embed(some) for some in inputs.split(batch_size)])
-    means = [part.mean(0) for part in vectors.split([len(one) for _, one in waiting])]
-    return [row for row, _ in waiting], torch.stack(means)
+def _means(encoder: Encoder, waiting: list[Tensor], batch_size: int) -> Iterator[Tensor]:
+    vectors = torch.cat([encoder.embed(some) for some in torch.cat(waiting).split(batch_size)])
+    yield from (part.mean(0) for part in vectors.split([len(one) for one in waiting]))

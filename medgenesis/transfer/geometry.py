@@ -60,11 +60,19 @@ class Geometry:
         Raises:
             VolumeError: an image that the encoder cannot see: 2D for a 3D one, or of other channels.
         """
+        batch = self.as_seen(image, channels, dims, name)
+        if self.rule == "windows" and batch.ndim == 5:
+            splitter = SlidingWindowSplitter(size, pad_value=0)
+            return torch.cat([torch.as_tensor(window) for window, _ in splitter(batch)])
+        return self._sized(batch, size)
+
+    def as_seen(self, image: Tensor, channels: int | None, dims: int | None, name: str) -> Tensor:
+        """The same before it is resized: (n, channels, *sides), n > 1 of a volume's slabs alone; see `__call__`."""
         plain = (image.as_tensor() if isinstance(image, MetaTensor) else image).float()
         if dims == 3 and plain.ndim == 3:
             raise VolumeError(f"{name}: must be a volume, for the encoder is 3D; found a 2D image. Give a 2D encoder.")
         if plain.ndim == 4 and dims == 2:
-            return self._slabs(plain, size, channels or 1, name)
+            return self._slabs(plain, channels or 1, name)
         if plain.ndim == 3:
             plain = plain.transpose(1, 2)  # as it is looked at: rows first
             plain = plain.expand(channels or -1, -1, -1) if len(plain) == 1 else plain  # grey: equal channels
@@ -73,12 +81,9 @@ class Geometry:
                 f"{name}: must have as many channels as the encoder, {channels}; found {len(plain)}. Give one of them, "
                 "or another encoder."
             )
-        if self.rule == "windows" and plain.ndim == 4:
-            splitter = SlidingWindowSplitter(size, pad_value=0)
-            return torch.cat([torch.as_tensor(window) for window, _ in splitter(plain[None])])
-        return self._sized(plain[None], size)
+        return plain[None]
 
-    def _slabs(self, volume: Tensor, size: tuple[int, ...], channels: int, name: str) -> Tensor:
+    def _slabs(self, volume: Tensor, channels: int, name: str) -> Tensor:
         if len(volume) != 1:
             raise VolumeError(
                 f"{name}: must have one channel, to be seen as slabs; found {len(volume)}. Give one of them."
@@ -89,7 +94,7 @@ class Geometry:
         places = ((torch.arange(count) + 0.5) * depth / count).long().tolist()
         half = channels // 2
         slabs = [take_slab(volume[0], axis, range(z - half, z - half + channels)) for z in places]
-        return self._sized(torch.stack(slabs), size)
+        return torch.stack(slabs)
 
     def _sized(self, batch: Tensor, size: tuple[int, ...]) -> Tensor:
         sides = tuple(batch.shape[2:])

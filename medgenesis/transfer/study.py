@@ -23,7 +23,7 @@ from medgenesis.transfer.study_set import StudySet
 logger = logging.getLogger(__name__)
 
 PAIRS = "comparisons.csv"
-QUESTIONS = ("few-shot", "linear", "knn", "propagate")  # whose answers are judged by record
+QUESTIONS = ("few-shot", "linear", "knn", "finetune", "propagate")  # whose answers are judged by record
 _FILES = ("one_file", "other_file")
 _CASES = "labelled test cases"  # of propagate: of those that one of two encoders lacks both are judged without
 Settings = FewShot | Linear | Knn

@@ -19,7 +19,7 @@ from medgenesis.transfer.study import QUESTIONS, compare
 
 logger = logging.getLogger(__name__)
 
-_MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "propagate": "dice"}
+_MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "finetune": "auc", "propagate": "dice"}
 
 Result = Mapping[str, Any]
 

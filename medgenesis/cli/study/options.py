@@ -4,8 +4,16 @@ import argparse
 from typing import Any
 
 
-def common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
-    """Declare the arguments of a question; `compat` says what --compat does."""
+def common(
+    parser: argparse.ArgumentParser, compat: str | None = None, batch: tuple[int, str] = (32, "inputs at a time")
+) -> None:
+    """Declare the arguments of a question.
+
+    Args:
+        parser: of the question.
+        compat: what --compat does; None: there is no such argument.
+        batch: default of --batch-size, and what it counts.
+    """
     parser.add_argument("--encoder", nargs="+", required=True, metavar="ENCODER", help="see above: one or several")
     parser.add_argument("--dataset", nargs="+", required=True, metavar="DATASET", help="see above: one or several")
     parser.add_argument("--out", required=True, metavar="OUT", help="folder of the study")
@@ -15,7 +23,9 @@ def common(parser: argparse.ArgumentParser, compat: str | None = None) -> None:
         "--spacing", nargs="+", metavar="MM", help="of volumes: mm, or own for theirs (default: the training's)"
     )
     parser.add_argument("--geometry", choices=("crop", "squash", "windows"), help="default: crop; of volumes windows")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="inputs at a time (default 32)")
+    parser.add_argument(
+        "--batch-size", type=int, default=batch[0], metavar="N", help=f"{batch[1]} (default {batch[0]})"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw (default 0)")
     parser.add_argument("--tensors-only", action="store_true", help="of a pickle with foreign objects (BYOL's)")

@@ -1,9 +1,10 @@
-"""The questions on labelled images: few-shot, linear, knn, propagate."""
+"""The questions on labelled images: few-shot, linear, knn, finetune, propagate."""
 
 import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from medgenesis.cli.study.finetuning import add_finetuning, finetune_settings
 from medgenesis.cli.study.options import common, opened, said
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_protocols(questions: Any) -> None:
     one = questions.add_parser("knn", help="vote of the k nearest images of training and validation")
     one.add_argument("--k", type=int, default=20, metavar="N", help="default 20")
     common(one)
+    add_finetuning(questions)
     one = questions.add_parser("propagate", help="labels of a few images, by dense features, onto all others")
     one.add_argument("--shots", type=int, default=1, metavar="K", help="labelled patients (default 1)")
     one.add_argument("--draws", type=int, default=3, metavar="N", help="of those patients (default 3)")
@@ -39,9 +41,8 @@ def add_protocols(questions: Any) -> None:
 def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
-    from medgenesis.transfer.ask_propagation import ask_propagation
     from medgenesis.transfer.results import load_results
-    from medgenesis.transfer.study import ask, compare
+    from medgenesis.transfer.study import compare
     from medgenesis.transfer.study_set import open_study_set
 
     by_class = args.question != "propagate"
@@ -52,11 +53,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
             named, args.out, seed=args.seed, labelled=by_class, reference=getattr(args, "reference_split", False)
         )
         for encoder in encoders:
-            if by_class:
-                options = {"batch_size": args.batch_size, "compat": getattr(args, "compat", False)}
-                result = ask(encoder, study_set, settings, args.out, intensity=args.intensity, **options)
-            else:
-                result = ask_propagation(encoder, study_set, settings, args.out, intensity=args.intensity)
+            result = _ask(args, encoder, study_set, settings)
             results.append(result)
             figures = {name: said(figure) for name, figure in results[-1]["figures"].items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **figures})
@@ -79,6 +76,20 @@ def ask_protocol(args: argparse.Namespace) -> str:
         ]
         tables.append(text_table(headings, cells))
     return "\n\n".join([*tables, f"written: {args.out}/results.csv"])
+
+
+def _ask(args: argparse.Namespace, encoder: Any, study_set: Any, settings: Any) -> dict[str, Any]:
+    from medgenesis.transfer.ask_finetuning import ask_finetuning
+    from medgenesis.transfer.ask_propagation import ask_propagation
+    from medgenesis.transfer.study import ask
+
+    how = {"intensity": args.intensity}
+    if args.question == "propagate":
+        return ask_propagation(encoder, study_set, settings, args.out, **how)
+    if args.question == "finetune":
+        return ask_finetuning(encoder, study_set, settings, args.out, cache=args.cache, workers=args.workers, **how)
+    compat = getattr(args, "compat", False)
+    return ask(encoder, study_set, settings, args.out, batch_size=args.batch_size, compat=compat, **how)
 
 
 def _few_shot(args: argparse.Namespace) -> "Settings":
@@ -111,5 +122,6 @@ _SETTINGS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "few-shot": _few_shot,
     "linear": _linear,
     "knn": _knn,
+    "finetune": finetune_settings,
     "propagate": _propagation,
 }

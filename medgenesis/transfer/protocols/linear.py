@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from medgenesis.data.splits import split_patients
+from medgenesis.transfer.protocols.study_rows import split_rows
 from medgenesis.transfer.scores import MEASURES, Judge, intervals
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def linear(
             f"metric, grid: must be one of {', '.join(MEASURES)} and values above 0; found {settings.metric!r} and "
             f"{list(settings.grid)[:5]}. Correct them."
         )
-    train, valid, test = split_rows(labels, sections, patients, settings)
+    train, valid, test = split_rows(labels, sections, patients, by_image=settings.compat, seed=settings.seed)
     classes = int(labels.max()) + 1
     tried: list[dict] = []
     model = None
@@ -122,29 +122,6 @@ def linear(
     if not converged:
         logger.warning("linear: the fit at C = %g has not converged in %d steps", c, settings.max_iter)
     return LinearResult(figures, float(c), tried, converged, test, probabilities)
-
-
-def split_rows(
-    labels: np.ndarray, sections: np.ndarray, patients: np.ndarray, settings: Linear
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of training, validation and test."""
-    train, valid, test = (np.flatnonzero(sections == name) for name in ("training", "validation", "test"))
-    if settings.compat:
-        pool = np.concatenate([train, valid])
-        shuffled = np.random.RandomState(0).permutation(len(pool))
-        cut = len(pool) // 5
-        train, valid = pool[shuffled[cut:]], pool[shuffled[:cut]]
-    elif len(train) and not len(valid):
-        owners = {str(patients[row]): int(labels[row]) for row in train[::-1]}
-        section_of = split_patients(owners, (0.8, 0.2, 0.0), settings.seed, owners)
-        held = np.array([section_of[str(patients[row])] == "validation" for row in train])
-        train, valid = train[~held], train[held]
-    if not len(test) or len(np.unique(labels[train])) < 2 or not len(valid):
-        raise ValueError(
-            f"sections: must have training records of two classes, validation and test; found {len(train)}, "
-            f"{len(valid)} and {len(test)} records. Give a list with these sections."
-        )
-    return train, valid, test
 
 
 class _Scale:

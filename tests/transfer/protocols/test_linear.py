@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from medgenesis.transfer.protocols.knn import Knn, knn
-from medgenesis.transfer.protocols.linear import GRID, Linear, linear, split_rows
+from medgenesis.transfer.protocols.linear import GRID, Linear, linear
+from medgenesis.transfer.protocols.study_rows import split_rows
 
 
 def toy(count=150, classes=2, apart=1.5, seed=0):
@@ -57,7 +58,7 @@ def test_the_grid_is_the_studys():
 
 def test_compat_draws_the_validation_by_image_as_numpy_seed_0():
     _, labels, sections, patients = toy()
-    train, valid, test = split_rows(labels, sections, patients, Linear.as_published())
+    train, valid, test = split_rows(labels, sections, patients, by_image=True, seed=0)
     pool = np.concatenate([np.flatnonzero(sections == "training"), np.flatnonzero(sections == "validation")])
     assert np.array_equal(valid, pool[np.random.RandomState(0).permutation(100)[:20]]) and len(train) == 80
     assert set(test) == set(np.flatnonzero(sections == "test"))
@@ -70,7 +71,7 @@ def test_a_list_without_validation_takes_patients_of_the_training():
     sections = np.where(sections == "validation", "training", sections)
     patients = np.arange(150) // 4
     labels = patients % 2
-    train, valid, _ = split_rows(labels, sections, patients, Linear())
+    train, valid, _ = split_rows(labels, sections, patients, by_image=False, seed=0)
     assert not {*patients[train]} & {*patients[valid]} and 10 < len(valid) < 40
 
 
