@@ -47,6 +47,30 @@ def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, A
         _curves(report, results)
 
 
+def add_training(report: Report, results: Sequence[Mapping[str, Any]]) -> None:
+    """Of what was fine-tuned the score on validation at every look, and which weights were tested.
+
+    Args:
+        report: the page.
+        results: of "finetune"; none adds nothing.
+    """
+    for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
+        own = [result for result in results if result["dataset"]["dataset"] == dataset]
+        names = [result["encoder"]["name"] for result in own]
+        curves, rows = {}, []
+        for number, (name, result) in enumerate(zip(names, own, strict=True), 1):
+            training, label = result["training"], name if names.count(name) == 1 else f"{name} ({number})"
+            looks = [(row["step"], row["score"]) for row in training["curve"] if "score" in row]
+            if looks:
+                curves[label] = tuple(np.array(looks, float).T)
+            rows.append((label, *(training[key] for key in ("rate", "weight_decay", "steps", "step", "score"))))
+        if curves:
+            said = f"{dataset}: the metric of validation while it is fine-tuned."
+            report.curves(curves, "step", "validation", said)
+        headings = ("encoder", "rate", "weight decay", "steps done", "tested are those of step", "validation")
+        report.table(headings, rows, f"{dataset}: what was tested.")
+
+
 def _curves(report: Report, results: Sequence[Mapping[str, Any]]) -> None:
     for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
         own = [result for result in results if result["dataset"]["dataset"] == dataset]

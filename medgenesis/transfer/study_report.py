@@ -11,8 +11,8 @@ from scipy.stats import pearsonr
 from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
-from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
-from medgenesis.transfer.report_analyses import add_analysis
+from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_finetune, published_linear
+from medgenesis.transfer.report_analyses import add_analysis, add_training
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results
 from medgenesis.transfer.study import QUESTIONS, compare
@@ -20,6 +20,8 @@ from medgenesis.transfer.study import QUESTIONS, compare
 logger = logging.getLogger(__name__)
 
 _MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "finetune": "auc", "propagate": "dice"}
+
+_PUBLISHED = {"linear": published_linear, "finetune": published_finetune}
 
 Result = Mapping[str, Any]
 
@@ -50,6 +52,7 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
         _figures(report, question, own)
         _radar(report, question, own)
         _pairs(report, [pair for pair in pairs if pair["question"] == question and pair["measure"] == _MAIN[question]])
+        add_training(report, [result for result in own if "training" in result])
         for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in own):
             _published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
     _between_questions(report, results)
@@ -121,8 +124,8 @@ def _published(report: Report, question: str, dataset: str, results: Sequence[Re
     known: Mapping[str, Any] = {}
     if question == "few-shot":
         known = published_few_shot(dataset)
-    elif question == "linear":
-        known = {model: (value, None) for model, value in published_linear(dataset).items()}
+    elif question in _PUBLISHED:
+        known = {model: (value, None) for model, value in _PUBLISHED[question](dataset).items()}
     if not known:
         return
     measure = "balanced_accuracy" if dataset == "eyepacs" else "accuracy"  # of EyePACS the mean of the classes
@@ -134,7 +137,8 @@ def _published(report: Report, question: str, dataset: str, results: Sequence[Re
         ours = [one for one in ours if one.get("compat")] or ours
         figures = [(_in_brackets(one["figures"].get(measure)), settings_said(one, results)) for one in ours]
         rows += [(model, said, *figure) for figure in figures or [(None, None)]]
-    note = f"{dataset}: published (Anton et al. 2022; 20 shots), and {measure} of ours: comparable with --compat alone."
+    shots = "; 20 shots" if question == "few-shot" else ""
+    note = f"{dataset}: published (Anton et al. 2022{shots}), and {measure} of ours: comparable with --compat alone."
     report.table(("model", "published", "ours", "settings"), rows, note)
     points = {model: (top / 100, known[model][0]) for model, top in IMAGENET_TOP1.items() if model in known}
     r, p = correlation(points)

@@ -70,6 +70,22 @@ def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys
     assert "--encoder: must be two or more for CKA" in capsys.readouterr().err
 
 
+def test_finetuning_is_a_question_with_its_place_on_the_page(listed, tmp_path, capsys):
+    common = ("--dataset", listed, "--out", tmp_path, "--steps", 10, "--every", 5, "--batch-size", 8, "--rate", 0.3)
+    common = (*common, "--no-flip", "--least-share", 0.8, "--cache", "memory")
+    named = ("--encoder", "one=helpers.study_sets:LearntColumns")
+    out = asked(capsys, "finetune", *named, *common)
+    assert "one" in out and "1.000 [1.000, 1.000]" in out
+    with (tmp_path / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["question"] == "finetune" and row["setting steps"] == "10" and row["setting compat"] == "False"
+    asked(capsys, "report", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "bright: what was tested." in page and "the metric of validation" in page
+    assert main(["transfer", "finetune", "--encoder", "pixels", *map(str, common)]) == 2
+    assert "pixels: must have weights to be fine-tuned" in capsys.readouterr().err
+
+
 def test_compat_is_the_studys(listed, tmp_path, capsys):
     common = ("--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed, "--out", tmp_path)
     asked(capsys, "few-shot", *common, "--episodes", 5, "--compat")

@@ -3,8 +3,9 @@
 import json
 
 import numpy as np
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from medgenesis.transfer.encoder import Encoder
 
@@ -37,3 +38,20 @@ class ColumnMeans:
 def column_encoder(name="columns", network=None):
     """An encoder of 2D images by a function."""
     return Encoder(name, network or ColumnMeans(), 2, 1, (32, 32), told={"function": name})
+
+
+class LearntColumns(nn.Module):
+    """One convolution of weights that learn, averaged at both ends of the columns (of volumes: of the second axis)."""
+
+    channels, size = 1, (16, 16)
+
+    def __init__(self, dims=2):
+        super().__init__()
+        self.dims = dims
+        torch.manual_seed(0)
+        self.layer = (nn.Conv2d if dims == 2 else nn.Conv3d)(1, 4, 3)
+
+    def forward(self, x):
+        found = torch.relu(self.layer(x)).mean(2)
+        found = found.mean(-1) if x.ndim == 5 else found
+        return torch.stack([found[..., :7].mean(-1), found[..., -7:].mean(-1)], 1).flatten(1)

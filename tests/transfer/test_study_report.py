@@ -14,7 +14,7 @@ from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.protocols.few_shot import FewShot
 from medgenesis.transfer.protocols.linear import Linear
-from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_linear
+from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_finetune, published_linear
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results, save_result
 from medgenesis.transfer.study import ask, compare
@@ -26,6 +26,9 @@ def test_the_published_tables_are_those_of_the_study():
     assert published_few_shot("shenzhen")["moco-v2"] == pytest.approx((0.7376, 0.0066))  # README's check value
     assert published_few_shot("chestxray14_single")["mimic-chexpert-lr-0.01"] == pytest.approx((0.3373, 0.0045))
     assert published_linear("eyepacs")["pirl"] == pytest.approx(0.3151)
+    assert (
+        published_finetune("chexpert")["moco-v2"] == pytest.approx(0.7996) and len(published_finetune("eyepacs")) == 8
+    )
     assert published_few_shot("another") == {} and len(published_few_shot("stoic")) == 13
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.study_sets import column_encoder, write_images
-from torch import nn
+from helpers.study_sets import LearntColumns, column_encoder, write_images
 
 from medgenesis.errors import TrainingError, VolumeError
 from medgenesis.transfer.ask_finetuning import ask_finetuning
@@ -26,23 +25,9 @@ def finetune(*given, **options):
     return protocol.finetune(*given, cache="memory", **options)
 
 
-class Columns(nn.Module):
-    """One convolution, whose map keeps the columns apart."""
-
-    def __init__(self, dims=2):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer = (nn.Conv2d if dims == 2 else nn.Conv3d)(1, 4, 3)
-
-    def forward(self, x):
-        found = torch.relu(self.layer(x)).mean(2)
-        found = found.mean(-1) if x.ndim == 5 else found
-        return torch.stack([found[..., :7].mean(-1), found[..., -7:].mean(-1)], 1).flatten(1)
-
-
 def encoder(dims=2, **changes):
     size = (16,) * dims
-    return Encoder("columns", Columns(dims), dims, 1, size, told={"of": "test"}, **changes)
+    return Encoder("columns", LearntColumns(dims), dims, 1, size, told={"of": "test"}, **changes)
 
 
 @pytest.fixture(scope="module")
