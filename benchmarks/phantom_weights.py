@@ -35,7 +35,12 @@ POOR = ("caid_cxr", "pretrained.pt")  # after so short a pre-training it restore
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("phantom_weights"), help="folder of the phantoms and the runs")
-    parser.add_argument("--bundle", choices=bundles.names(), nargs="+", default=bundles.names())
+    parser.add_argument(
+        "--bundle",
+        choices=bundles.names(),
+        nargs="+",
+        default=[name for name in bundles.names() if name.endswith(tuple(NARROW))],
+    )
     args = parser.parse_args()
     out = args.out.absolute()
     logging.getLogger("ignite").setLevel(logging.WARNING)

@@ -107,7 +107,8 @@ What is compared, and how, was fixed before the first test figure was seen:
 [the protocol](../benchmarks/evidence/PROTOCOL.md).
 `{{command}} run` computes the cells that are missing, and goes on where it was stopped.
 
-Mean Dice [95 % interval over draws of the labelled patients and test patients; each draw has one of {len(SEEDS)} seeds].
+Mean Dice [95 % interval over draws of the labelled patients and test patients];
+each draw has one of {len(SEEDS)} seeds.
 The primary end point is `hippocampus`, one label with {" and ".join(map(str, STEPS))} steps of fine-tuning,
 {PLANS["hippocampus"].draws} draws, corrected over all methods (Holm); scratch with {LONG} steps
 stands beside. All other tables are secondary. No verdict is given before all draws are there, and methods

@@ -36,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("inspect", help="what a file is", description="Recognise a file; nothing is written.")
     one.add_argument("file", metavar="FILE")
     one.add_argument("--tensors-only", action="store_true", help=_TENSORS_ONLY)
-    one = actions.add_parser("import", help="a file into a bundle", description="Write models/pretrained.pt.")
+    one = actions.add_parser("import", help="a file into a bundle", description="Write models/NAME.pt and NAME.json.")
     one.add_argument("file", metavar="FILE")
     one.add_argument("--bundle", required=True, metavar="BUNDLE", help="its name, or the folder of a copy")
+    one.add_argument("--as", dest="name", default="pretrained", metavar="NAME", help="of the files (pretrained)")
     one.add_argument("--entry", metavar="NAME", help="of the catalogue, where keys alone do not tell; or other")
     one.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: slabs, …")
     one.add_argument(
@@ -131,7 +132,9 @@ def _import(args: argparse.Namespace) -> str:
     from medgenesis.weights.bundle_import import import_weights
 
     bundle = find_bundle(args.bundle)
-    configs = bundle.files("pretrain", args.overlay)
+    if Path(args.name).name != args.name or not args.name.strip(". "):
+        raise ValueError(f"--as: must be the name of a file in models/; found {args.name!r}. Type it without folder.")
+    configs = bundle.files("pretrain" if "pretrain" in bundle.tasks() else "embed", args.overlay)
     models = bundle.results / "models"
     given = {id: None if value == "$None" else value for id, value in parsed_settings(args.set, configs).items()}
     done = import_weights(
@@ -142,6 +145,7 @@ def _import(args: argparse.Namespace) -> str:
         given=given,
         partial=args.partial,
         tensors_only=args.tensors_only,
+        name=args.name,
     )
     return _said(done)
 

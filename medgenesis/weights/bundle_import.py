@@ -51,17 +51,20 @@ def import_weights(
     given: Mapping[str, Any] | None = None,
     partial: bool = False,
     tensors_only: bool = False,
+    name: str = "pretrained",
 ) -> Imported:
-    """Write ``pretrained.pt`` and ``pretrained.json`` into the folder of a bundle's models.
+    """Write weights and what is known of them, NAME.pt and NAME.json, into the folder of a bundle's models.
 
     Args:
         path: a published file, or one of our training.
-        configs: the bundle's ``pretrain.yaml`` and overlays: they say which network, and which settings tasks share.
+        configs: the bundle's ``pretrain.yaml`` (or ``embed.yaml``) and overlays: they say which network, and
+            which settings tasks share.
         models: the folder; what it holds already is kept in `earlier/`.
         entry: name in the catalogue; needed where the keys are those of several, whose terms or inputs differ.
         given: settings that go before those known of the file (``slices``, ``in_channels``, …).
         partial: take what fits (see ``load_pretrained``).
         tensors_only: see ``load_published``.
+        name: of the two files; tasks begin with ``pretrained`` unasked.
 
     Raises:
         CheckpointError: the file cannot be read or is not whole, may be several of the catalogue, or does not fill the
@@ -102,8 +105,8 @@ def import_weights(
     layout = found.layout.slug if found.layout else found.report.layout
     sidecar = sidecar_of(source_of(found.path, found.digests), layout, origin, report, kept, partial=partial)
     saved = keep(with_settings(state, kept, origin), FRESH, fresh or None)
-    beside = save_with_sidecar(saved, sidecar, models / "pretrained.pt")
-    return Imported(models / "pretrained.pt", beside, found, chosen, report, kept, origin)
+    beside = save_with_sidecar(saved, sidecar, models / f"{name}.pt")
+    return Imported(models / f"{name}.pt", beside, found, chosen, report, kept, origin)
 
 
 def _network(

@@ -153,7 +153,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     ),
     _photographs(
         "pirl", "PIRL (PyContrast)", "PIRL.pth", terms="no licence stated with the weights", commercial=None,
-        address="https://www.dropbox.com/sh/87d24jqsl6ra7t2/AADN4jKnvTI0U5oT6hTmQZz8a/PIRL.pth",
+        address="https://www.dropbox.com/sh/87d24jqsl6ra7t2/AADN4jKnvTI0U5oT6hTmQZz8a/PIRL.pth?dl=1",
         mark=r"module\.encoder\.",
     ),
     _photographs(

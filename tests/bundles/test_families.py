@@ -12,6 +12,12 @@ from medgenesis.cli.configs import find_bundle
 NAMES = bundles.names()
 OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "published.yaml", "dense.yaml", "restore.yaml"}
 OWN |= {"one_shot.yaml"}
+STUDY = "transfer_encoders"  # it learns nothing by itself: no pretrain, an overlay for each encoder
+ENCODERS = {
+    path.stem
+    for path in (bundles.path(STUDY) / "configs").glob("*.yaml")
+    if path.read_text().startswith("# Overlay: the encoder ")
+}
 TARGET_TASKS = ("ncc", "ncs", "ecc", "lcs", "bms")
 PUBLISHED_CT = ("models_genesis_ct", "semantic_genesis_ct", "transvw_ct")
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
@@ -30,7 +36,9 @@ def test_what_is_not_a_bundles_own_is_a_link_into_a_family(name):
             linked[path.name] = (folder / path.readlink()).resolve()
         else:
             own.add(path.name)
-    assert own <= OWN and {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml"} <= own
+    needed = {"metadata.json", "settings.yaml", "quick.yaml"} | ({"pretrain.yaml"} if name != STUDY else set())
+    own -= {f"{one}.yaml" for one in ENCODERS} if name == STUDY else set()
+    assert own <= OWN and needed <= own
     assert all(target.is_file() and target.parent.name[0] == "_" for target in linked.values())
     assert linked.pop("train.yaml") == linked["finetune.yaml"]  # the name that MONAI Label looks for
     assert all(target.name == file for file, target in linked.items())
@@ -57,11 +65,11 @@ def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
     wanted = {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
-    wanted |= {"one_shot"} if name == "region_prompts_ct" else {"published"}
+    wanted |= {"region_prompts_ct": {"one_shot"}, STUDY: ENCODERS}.get(name, {"published"})
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
     wanted |= {"released"} if "mine" in files else set()
     assert overlays == sorted(wanted)
-    for overlay in {"quick", "slabs", "published", *TARGET_TASKS} & set(overlays):
+    for overlay in {"quick", "slabs", "published", *TARGET_TASKS, *ENCODERS} & set(overlays):
         assert {id.partition("#")[0] for id in files[overlay]} <= known
 
 
@@ -97,7 +105,7 @@ def test_volumes_are_prepared_alike_in_every_task(name):
     files.pop("dense", None)  # its X-rays are never volumes
     for task, config in files.items():
         own = config["volumes" if task in ("classify", "predict") and "volumes" in config else "preprocessing"]
-        expected = files["pretrain"]["preprocessing"]
+        expected = files["pretrain" if "pretrain" in files else "embed"]["preprocessing"]
         assert {k: v for k, v in own.items() if k not in labels} == expected, task
 
 
@@ -109,7 +117,7 @@ def test_slabs_are_cut_alike_in_every_task(name):
     cuts += [tasks[task]["validate"]["inferer"] for task in ("finetune", "classify")]
     assert all(
         {key: crop[key] for key in slab} == {key: f"@{key}" for key in slab}
-        for crop in [*cuts, tasks["pretrain"]["crop"]]
+        for crop in [*cuts, *([tasks["pretrain"]["crop"]] if "pretrain" in tasks else [])]
     )
     assert tasks["finetune"]["validate"]["inferer"] == tasks["inference"]["inferer"]
 

@@ -28,7 +28,7 @@ def test_the_command_copies_all_but_what_runs_have_made(name, tmp_path, capsys):
     wanted = {path for path in files(source) if not path.startswith(made_by_runs) and "__pycache__" not in path}
     card, demo = "README.md", {f"models/{path.name}" for path in (source / "models").glob("phantom_demo*")}
     assert files(tmp_path / "mine") == {card, *demo, *wanted}
-    assert {"LICENSE", "configs/metadata.json", "configs/pretrain.yaml"} <= wanted
+    assert {"LICENSE", "configs/metadata.json", "configs/settings.yaml"} <= wanted
     for path in wanted:
         assert (tmp_path / "mine" / path).read_bytes() == (source / path).read_bytes()
     links = [path for path in (tmp_path / "mine").rglob("*") if path.is_symlink()]

@@ -28,7 +28,9 @@ def write_rows(folder, method, readout, labels, steps, level, draws=range(4), **
     rows = []
     for draw, patient, structure in itertools.product(draws, range(5), ("front", "back")):
         dice = level + 0.01 * draw - 0.002 * patient + 0.1 * (structure == "back")
-        rows.append(("hippocampus", method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}"))
+        rows.append(
+            ("hippocampus", method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}")
+        )
     write_table(file.path, rows, COLUMNS)
     write_text(file.about, json.dumps(about))
     return file

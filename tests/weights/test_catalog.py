@@ -121,7 +121,10 @@ def test_large_files_are_those_of_the_catalogue(bundle):
         (entry,) = [one for one in CATALOG if one.address == file["url"]]
         assert not entry.gated and entry.named(file["path"])
         known = f"{file['hash_type']}:{file['hash_val']}" if file["hash_val"] else None
-        assert known in (entry.digests or [None])
+        whole = [
+            one for one in entry.digests if len(one.partition(":")[2]) >= 32
+        ]  # of others the first digits are known
+        assert known in (whole or [None])
 
 
 def test_several_must_be_told_apart(caplog):
