@@ -8,6 +8,7 @@ from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.planned import planned_network
 from medgenesis.networks.pooled_classifier import PooledClassifier
 from medgenesis.networks.resnet25d import Encoder25D, ResNet25D
+from medgenesis.networks.skip_generator import SkipGenerator
 from medgenesis.networks.sparse_unet3d import SparseUNet3D
 from medgenesis.networks.stem import inflate_stem
 from medgenesis.networks.unet3d import UNet3D
@@ -23,6 +24,7 @@ __all__ = [
     "PatternHead",
     "PooledClassifier",
     "ResNet25D",
+    "SkipGenerator",
     "SparseUNet3D",
     "UNet25D",
     "UNet3D",

@@ -8,15 +8,25 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.report import Report
+from medgenesis.transfer.result_settings import settings_said
 
 _IMAGES = 3  # of an encoder
 
 _NOTES = {
     "saliency": "diffusion: the share of pixels above the mean of the map, with the least and the most of the images.",
+    "inversion": "Reconstructions from the features alone against the images, with the least and the most of them: "
+    "ssim 1 and mse 0 of equal images; feature_error: what of the features is not met, as a share of them.",
+    "perceptual": "Distances of the reconstructions from the images, smaller is nearer, with the least and the most of "
+    "the images. lpips_…: LPIPS. features of …: distances of that network's features, on another scale, not LPIPS.",
     "invariance": "Cosine of the whitened features of an image and its changed copy, mean over the parameters but for "
     "the one that changes nothing.",
     "multiview": "Whitened cosine of two views of a patient, and of two patients; retrieval: the patient's other view "
     "is the most similar of all. Intervals are 95 %, over patients.",
+}
+
+_CAPTIONS = {  # of the questions that leave images
+    "saliency": "the warmer, the more the features change.",
+    "inversion": "the image, and what its features tell of it.",
 }
 
 
@@ -25,21 +35,27 @@ def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, A
 
     Args:
         report: the page.
-        question: "saliency", "invariance" or "multiview".
+        question: of `_NOTES`.
         results: of that question.
         folder: of the study.
     """
     measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
     rows = [
-        (result["encoder"]["name"], result["dataset"]["dataset"], *(_said(result["figures"].get(m)) for m in measures))
+        (
+            result["encoder"]["name"],
+            result["dataset"]["dataset"],
+            *(_said(result["figures"].get(m)) for m in measures),
+            settings_said(result, results),
+        )
         for result in results
     ]
-    report.table(("encoder", "data set", *measures), rows, _NOTES.get(question, question))
-    if question == "saliency":
+    report.table(("encoder", "data set", *measures, "settings"), rows, _NOTES.get(question, question))
+    if question in _CAPTIONS:
         for result in results:
             place = folder / question / result["path"].stem
             images = [
-                (np.asarray(Image.open(path)), _caption(result)) for path in sorted(place.glob("*.png"))[:_IMAGES]
+                (np.asarray(Image.open(path)), _caption(result, results))
+                for path in sorted(place.glob("*.png"))[:_IMAGES]
             ]
             if images:
                 report.gallery(images)
@@ -83,8 +99,10 @@ def _curves(report: Report, results: Sequence[Mapping[str, Any]]) -> None:
                 report.curves(curves, change, "similarity", f"{dataset}: {change}.")
 
 
-def _caption(result: Mapping[str, Any]) -> str:
-    return f"{result['encoder']['name']} on {result['dataset']['dataset']}: the warmer, the more the features change."
+def _caption(result: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:
+    settings = settings_said(result, among)
+    whose = f"{result['encoder']['name']} on {result['dataset']['dataset']}" + (f" ({settings})" if settings else "")
+    return f"{whose}: {_CAPTIONS[result['question']]}"
 
 
 def _said(figure: Mapping[str, float] | None) -> str | None:

@@ -86,6 +86,21 @@ def test_finetuning_is_a_question_with_its_place_on_the_page(listed, tmp_path, c
     assert "pixels: must have weights to be fine-tuned" in capsys.readouterr().err
 
 
+def test_reconstructions_are_made_compared_and_shown(listed, tmp_path, capsys):
+    out = asked(
+        *(capsys, "inversion", "--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed),
+        *("--out", tmp_path, "--steps", 2),
+    )
+    assert "feature_error" in out
+    out = asked(capsys, "perceptual", "--out", tmp_path, "--by", "net=helpers.study_sets:LearntColumns")
+    assert "features of net" in out and (tmp_path / "perceptual_features-of-net.csv").is_file()
+    asked(capsys, "report", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert all(word in page for word in ("what its features tell of it", "data:image/png", "features of net"))
+    assert main(["transfer", "perceptual", "--out", str(tmp_path / "empty"), "--by", "pixels"]) == 2
+    assert "must hold reconstructions; found none" in capsys.readouterr().err
+
+
 def test_compat_is_the_studys(listed, tmp_path, capsys):
     common = ("--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed, "--out", tmp_path)
     asked(capsys, "few-shot", *common, "--episodes", 5, "--compat")

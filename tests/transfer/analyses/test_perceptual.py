@@ -1,0 +1,131 @@
+"""Perceptual distances: recomputed by hand, LPIPS through a stand-in, tables with blanks."""
+
+import csv
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from helpers.study_sets import column_encoder
+
+from medgenesis.errors import DatalistError
+from medgenesis.transfer.analyses import perceptual
+from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_distance
+from medgenesis.transfer.ask_perceptual import ask_perceptual
+from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.results import save_result
+
+
+def two_maps(batch):
+    return [torch.cat([batch, batch**2], 1), torch.cat([batch, 1 - batch], 1)[..., ::2]]
+
+
+def by_hand(one, other):
+    """Place by place."""
+    total = 0.0
+    for maps in zip(two_maps(one[None]), two_maps(other[None]), strict=True):
+        a, b = (level[0].flatten(1).double().numpy() for level in maps)
+        places = [
+            ((a[:, p] / np.linalg.norm(a[:, p]) - b[:, p] / np.linalg.norm(b[:, p])) ** 2).sum()
+            for p in range(a.shape[1])
+        ]
+        total += np.mean(places)
+    return total
+
+
+def test_feature_distance_by_hand_of_images_and_volumes():
+    torch.manual_seed(0)
+    one, other = torch.rand(2, 1, 6, 6) + 0.1
+    flat = feature_distance(Encoder("maps", two_maps, 2, 1, (6, 6)))
+    assert flat(one, other) == pytest.approx(by_hand(one, other), rel=1e-5)  # rows first already
+    assert flat(one, one) == 0
+    volumes = torch.rand(2, 1, 6, 6, 6) + 0.1
+    solid = feature_distance(Encoder("maps", two_maps, 3, 1, (6, 6, 6)))
+    assert solid(*volumes) == pytest.approx(by_hand(*volumes), rel=1e-5)
+    slices = [by_hand(volumes[0][..., z].mT, volumes[1][..., z].mT) for z in range(6)]
+    assert flat(*volumes) == pytest.approx(np.mean(slices), rel=1e-4)
+
+
+class StandIn(torch.nn.Module):
+    """In the place of lpips.LPIPS: the mean difference, and what it was shown."""
+
+    shown: list = []
+
+    def __init__(self, net, version, verbose):
+        super().__init__()
+        assert (net, version) == ("alex", "0.1")
+
+    def forward(self, one, other):
+        StandIn.shown.append((tuple(one.shape), float(one.min()), float(one.max())))
+        return (one - other).abs().mean()[None, None, None, None]
+
+
+def test_lpips_sees_three_channels_from_minus_1_to_1(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=StandIn))
+    monkeypatch.setattr(perceptual, "lpips_is_installed", lambda: True)
+    distance = lpips_distance("alex")
+    one, other = torch.zeros(1, 224, 224), torch.ones(1, 224, 224)
+    assert distance(one, other) == pytest.approx(2)
+    assert StandIn.shown[0] == ((1, 3, 224, 224), -1, -1)
+    assert distance(torch.zeros(1, 8, 8, 3), torch.full((1, 8, 8, 3), 0.25)) == pytest.approx(0.5, abs=1e-5)
+    assert len(StandIn.shown) == 4  # a volume's three slices
+    with pytest.raises(ValueError, match="^net: must be one of alex, vgg, squeeze"):
+        lpips_distance("resnet")
+
+
+def test_without_lpips_or_its_weights_the_message_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(perceptual, "lpips_is_installed", lambda: False)
+    with pytest.raises(ValueError, match="^net: must have the package lpips; found none"):
+        lpips_distance("alex")
+
+    def absent(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(perceptual, "lpips_is_installed", lambda: True)
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=absent))
+    with pytest.raises(ValueError, match="^net: must have the weights of alex"):
+        lpips_distance("alex")
+
+
+def inverted(folder, encoder, dataset, shape, settings=None):
+    told = {"name": encoder, "encoder (fingerprint)": "f"}
+    data = {"dataset": dataset, "images": 1, "patients": 1, "classes": []}
+    path = save_result(folder, "inversion", told, data, settings or {"steps": 1}, {"ssim": {"value": 1.0}})
+    place = folder / "inversion" / path.stem
+    place.mkdir(parents=True)
+    pair = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    np.savez(place / "001.npz", original=pair[0], reconstruction=pair[1])
+    return place
+
+
+def test_all_reconstructions_of_a_study_are_compared_and_gaps_are_blank(tmp_path):
+    inverted(tmp_path, "a", "images", (1, 32, 32))
+    inverted(tmp_path, "b", "volumes", (1, 8, 8, 8))
+    by = [column_encoder("columns"), Encoder("solid", two_maps, 3, 1, (8, 8, 8), told={"of": "test"})]
+    results = ask_perceptual(tmp_path, by=by)
+    assert {name for one in results for name in one["figures"]} == {
+        *("features of columns", "features of solid", "ssim", "mse")
+    }
+    with (tmp_path / "perceptual_features-of-solid.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["model"] == "b" and row["images"] == "" and float(row["volumes"]) > 0
+    with (tmp_path / "perceptual_features-of-columns.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], bool(row["images"]), bool(row["volumes"])) for row in rows] == [
+        *(("a", True, False), ("b", False, True))
+    ]
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatalistError, match="must hold reconstructions; found none"):
+        ask_perceptual(tmp_path, by=[column_encoder()])
+    place = inverted(tmp_path, "a", "images", (1, 32, 32))
+    with pytest.raises(ValueError, match="^nets, by: must name one"):
+        ask_perceptual(tmp_path)
+    (place / "001.npz").write_bytes(b"PK")
+    with pytest.raises(DatalistError, match=r"001.npz: cannot be read as a pair"):
+        ask_perceptual(tmp_path, by=[column_encoder()])
+    (place / "001.npz").unlink()
+    with pytest.raises(DatalistError, match="must hold the pairs of its inversion; found none"):
+        ask_perceptual(tmp_path, by=[column_encoder()])
