@@ -1,5 +1,6 @@
 """Perceptual distance of an image and its reconstruction: LPIPS where it is installed, or features of networks."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 
@@ -44,9 +45,7 @@ def lpips_distance(net: str, device: str | torch.device = "cpu") -> Distance:
             "your own: --by."
         )
     try:
-        import lpips
-
-        network = lpips.LPIPS(net=net, version="0.1", verbose=False).to(device).eval()
+        network = importlib.import_module("lpips").LPIPS(net=net, version="0.1", verbose=False).to(device).eval()
     except (OSError, ImportError) as error:  # weights that torchvision downloads at the first use
         raise ValueError(
             f"net: must have the weights of {net}, which torchvision downloads at the first use; found none ({error}). "
