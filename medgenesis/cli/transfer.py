@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from medgenesis.cli.study.analyses import add_analyses
     from medgenesis.cli.study.options import always
+    from medgenesis.cli.study.places import add_places
     from medgenesis.cli.study.protocols import add_protocols
 
     questions = parser.add_subparsers(
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_protocols(questions)
     add_analyses(questions)
+    add_places(questions)
     one = questions.add_parser("report", help="one page of all results of a study")
     one.add_argument("--out", required=True, metavar="OUT", help="folder of the study; report.html is written there")
     one.add_argument("--title", default="Transfer study", help="of the page")
@@ -34,10 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables; or write the page."""
     from medgenesis.cli.study.analyses import ANALYSES, ask_analysis
+    from medgenesis.cli.study.places import QUESTIONS, ask_about_places
     from medgenesis.cli.study.protocols import ask_protocol
 
     if args.question == "report":
         from medgenesis.transfer.study_report import write_study_report
 
         return f"written: {write_study_report(args.out, args.title)}"
+    if args.question in QUESTIONS:
+        return ask_about_places(args)
     return ask_analysis(args) if args.question in ANALYSES else ask_protocol(args)

@@ -20,12 +20,19 @@ _NOTES = {
     "the images. lpips_…: LPIPS. features of …: distances of that network's features, on another scale, not LPIPS.",
     "invariance": "Cosine of the whitened features of an image and its changed copy, mean over the parameters but for "
     "the one that changes nothing.",
+    "landmarks": "Share of the searches that end within so many pixels of the truth, and mean distance; same place: "
+    "of the answer that looks at no image. Intervals are 95 %, over the patients whose landmarks are sought.",
+    "locality": "silhouette, by cosine: 1 where landmarks stand apart; accuracy: of the neighbours from other images; "
+    "distance ratio: within landmarks over between them, 0 is best.",
+    "compositionality": "Cosine of the features of a whole and the mean of those of its parts, and how much more that "
+    "is than of unrelated ones: of constant features it is 1, and the difference 0.",
     "multiview": "Whitened cosine of two views of a patient, and of two patients; retrieval: the patient's other view "
     "is the most similar of all. Intervals are 95 %, over patients.",
 }
 
 _CAPTIONS = {  # of the questions that leave images
     "saliency": "the warmer, the more the features change.",
+    "locality": "landmarks of all images, along the two main directions of their features.",
     "inversion": "the image, and what its features tell of it.",
 }
 

@@ -86,6 +86,20 @@ def test_finetuning_is_a_question_with_its_place_on_the_page(listed, tmp_path, c
     assert "pixels: must have weights to be fine-tuned" in capsys.readouterr().err
 
 
+def test_places_of_xrays_are_asked_about_under_the_same_command(listed, tmp_path, capsys):
+    lines = [f"p{number:03d}.png,{name},{x},{y}" for number in range(4) for name, x, y in (("a", 9, 9), ("b", 30, 25))]
+    marks = tmp_path / "landmarks.csv"
+    marks.write_text("\n".join(["image,landmark,x,y", *lines]) + "\n")
+    common = ("--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed, "--out", tmp_path)
+    out = asked(capsys, "landmarks", *common, "--landmarks", marks, "--radius", 5, "--stride", 10)
+    assert "same place within 5 px" in out and "1.000 [1.000, 1.000]" in out
+    assert "silhouette" in asked(capsys, "locality", *common, "--landmarks", marks)
+    assert "4 parts, difference" in asked(capsys, "compositionality", *common, "--images", 3, "--patches", 6)
+    asked(capsys, "report", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert all(word in page for word in ("same place within 5 px", "two main directions", "2 parts, difference"))
+
+
 def test_reconstructions_are_made_compared_and_shown(listed, tmp_path, capsys):
     out = asked(
         *(capsys, "inversion", "--encoder", "columns=helpers.study_sets:ColumnMeans", "--dataset", listed),
