@@ -1,34 +1,9 @@
-"""Paired differences of two arms: a bootstrap over draws and patients, and Holm's correction."""
+"""What arms have in common, of their rows: paired by draw, seed and patient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-BOOTSTRAP = 10_000
-LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean with its interval.
-
-    Args:
-        mean: of all draws and patients.
-        low, high: ends of the 95 % interval; NaN where there is a single draw.
-        p: two-sided, not corrected.
-        draws, patients: how many it is of.
-        won: draws in which it is above 0.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    draws: int
-    patients: int
-    won: int
 
 
 def scores_of(rows: list[Mapping[str, Any]]) -> dict[tuple[int, int], dict[int, float]]:
@@ -48,42 +23,3 @@ def grids_of(*arms: Mapping[tuple[int, int], Mapping[int, float]]) -> list[np.nd
         return [np.empty((0, 0)) for _ in arms]
     patients = sorted(set.intersection(*(set(arm[cell]) for arm in arms for cell in cells)))
     return [np.array([[arm[cell][one] for one in patients] for cell in cells]) for arm in arms]
-
-
-def difference(values: np.ndarray, seed: int = 0, bootstrap: int = BOOTSTRAP) -> Difference:
-    """The mean of (draws, patients) with its interval; both are drawn with replacement, crossed.
-
-    References:
-        Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007).
-    """
-    draws, patients = values.shape
-    mean, won = float(values.mean()), int((values.mean(axis=1) > 0).sum())
-    if draws < 2:
-        return Difference(mean, np.nan, np.nan, np.nan, draws, patients, won)
-    means = resampled_means(values, np.random.default_rng(seed), bootstrap)
-    low, high = np.percentile(means, [2.5, 97.5])
-    tail = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (tail + 1) / (bootstrap + 1))
-    return Difference(mean, float(low), float(high), float(p), draws, patients, won)
-
-
-def resampled_means(values: np.ndarray, rng: np.random.Generator, bootstrap: int) -> np.ndarray:
-    """Means (bootstrap,) of (draws, patients) in which each axis was drawn with replacement."""
-    by = [rng.multinomial(size, np.full(size, 1 / size), size=bootstrap) / size for size in values.shape]
-    return np.einsum("dp,bd,bp->b", values, *by, optimize=True)
-
-
-def holm(p: Mapping[Any, float]) -> dict[Any, float]:
-    """Holm's step-down correction: what each p becomes among all."""
-    corrected, greatest = {}, 0.0
-    for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
-        greatest = max(greatest, min(1.0, (len(p) - rank) * value))
-        corrected[name] = greatest
-    return corrected
-
-
-def verdict(mean: float, p: float) -> str:
-    """The difference in words: "helps", "harms" or "no difference shown"; p is the corrected one."""
-    if not p < LEVEL:
-        return "no difference shown"
-    return "helps" if mean > 0 else "harms"

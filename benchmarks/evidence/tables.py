@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.found import Found, Key
 from benchmarks.evidence.protocol import LABELS, LONG, MORE_STEPS, PLANS, RANDOM, SCRATCH, STEPS, arms_of
-from benchmarks.evidence.statistics import Difference, holm, verdict
+from medgenesis.report.paired import Difference, holm, verdict
 
 ABSENT = "–"
 

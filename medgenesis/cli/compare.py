@@ -22,9 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the table, the report and the runs; a stopped comparison continues",
     )
     parser.add_argument("--labels", type=int, nargs="+", default=[3, 10, 40], metavar="K", help="labelled patients")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds (default 3)")
     parser.add_argument(
-        "--iterations", type=int, default=400, metavar="N", help="optimizer steps of each run (default 400)"
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="draws of the labelled patients (default 5, the least for a verdict)",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        nargs="+",
+        default=[400],
+        metavar="N",
+        help="optimizer steps of each run (default 400); several: Dice against steps, each a training of its own",
     )
     parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")

@@ -71,14 +71,14 @@ def test_hippocampus_from_few_labels(fresh_bundle, real_data, tmp_path):
     configs = [fresh_bundle.config("finetune")]
     arguments = (configs, common["datalist"], inits, tmp_path / "out")
     table = compare_few_labels(*arguments, **settings, overrides=overrides)
-    assert "| 2 | " in table and "95 % interval over 4 test patients], mean of 2 seeds" in table
+    assert "| 2 | " in table and "95 % interval over draws and 4 test patients] of 2 draws" in table
     with (tmp_path / "out" / "cases.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 4 * 2  # starts, seeds, patients, classes
     assert all(0 <= float(row["dice"]) <= 1 for row in rows)
-    written = (tmp_path / "out" / "pre-trained_k2_seed0" / "dice.json").stat().st_mtime_ns
+    written = (tmp_path / "out" / "pre-trained_k2_n2_seed0" / "dice.json").stat().st_mtime_ns
     assert compare_few_labels(*arguments, **settings, overrides=overrides) == table
-    assert (tmp_path / "out" / "pre-trained_k2_seed0" / "dice.json").stat().st_mtime_ns == written
+    assert (tmp_path / "out" / "pre-trained_k2_n2_seed0" / "dice.json").stat().st_mtime_ns == written
 
 
 def test_threshold_finds_the_lungs_of_the_chest_ct(real_scans, real_data):

@@ -13,8 +13,8 @@ from benchmarks.evidence.found import read_found
 from benchmarks.evidence.protocol import arms_of, seed_of
 from benchmarks.evidence.rows import COLUMNS, RowFile
 from benchmarks.evidence.rows import Cell as C
-from benchmarks.evidence.statistics import Difference
 from medgenesis.errors import DatalistError
+from medgenesis.report.paired import Difference
 from medgenesis.storage import write_table, write_text
 
 SAME = {"version": 1, "set": "balls", "source": "computed", "files": "none", "dataset": "hippocampus"}

@@ -12,17 +12,20 @@ from medgenesis.storage.tables import read_table
 Row = Mapping[str, str]
 
 
-def run_folder(start: str, count: int, seed: int) -> str:
+def run_folder(start: str, count: int, steps: int, seed: int) -> str:
     """Name of the folder of one run."""
-    return f"{start}_k{count}_seed{seed}"
+    return f"{start}_k{count}_n{steps}_seed{seed}"
 
 
 def write_comparison_report(
     folder: Path,
+    said: Sequence[str],
     table: Sequence[Sequence[str]],
     note: str,
+    trivial: Sequence[Sequence[str]],
     starts: Sequence[str],
     counts: Sequence[int],
+    steps: Sequence[int],
     seeds: Sequence[int],
 ) -> Path:
     """Write `report.html` of a comparison, whole or not at all, and return its path.
@@ -30,61 +33,78 @@ def write_comparison_report(
     Args:
         folder: of the comparison: its `cases.csv`, and its runs with their `cases.csv`, drawings and `metrics.csv`,
             as far as they are there.
+        said: what was found, in sentences.
         table: the comparison's table, its heading first.
         note: what the table shows.
+        trivial: labelled patients and Dice of the answer that looks at no image.
         starts: names of the starts, that of the comparison last.
         counts: numbers of labelled patients.
+        steps: numbers of steps.
         seeds: of the runs.
     """
     report = Report("Few labels: with and without pre-training", "Research software: not for diagnosis or treatment.")
+    for sentence in said:
+        report.paragraph(sentence)
     report.table(table[0], table[1:], note)
-    _dice_by_labels(report, read_table(folder / "cases.csv"), starts)
-    _by_class(report, folder, starts, counts, seeds)
-    most = max(counts)
+    caption = (
+        "The answer that looks at no image: where the labelled label maps have each class, in shares of the sides."
+    )
+    report.table(("labelled patients", "Dice"), trivial, caption)
+    rows, longest, most = read_table(folder / "cases.csv"), max(steps), max(counts)
+    _dice_over(report, [row for row in rows if int(row["steps"]) == longest], starts, "labelled patients", longest)
+    if len(steps) > 1:
+        own = [row for row in rows if int(row["labelled patients"]) == min(counts)]
+        _dice_over(report, own, starts, "steps", min(counts))
+    runs = {
+        (count, start): [folder / run_folder(start, count, longest, seed) for seed in seeds]
+        for count in counts
+        for start in starts
+    }
+    _by_class(report, runs, longest)
     for start in starts:
-        run = folder / run_folder(start, most, seeds[0])
+        run = runs[most, start][0]
         if (run / "cases.csv").is_file():
-            report.heading(f"{start}, {most} labelled patients, seed {seeds[0]}")
+            report.heading(f"{start}, {most} labelled patients, {longest} steps, seed {seeds[0]}")
             add_cases(report, run)
-    _losses(report, folder, starts, most, seeds[0])
+    _losses(report, {start: runs[most, start][0] for start in starts}, most, seeds[0])
     return report.write(folder / "report.html")
 
 
-def _dice_by_labels(report: Report, rows: Sequence[Row], starts: Sequence[str]) -> None:
+def _dice_over(report: Report, rows: Sequence[Row], starts: Sequence[str], axis: str, fixed: int) -> None:
+    """A line a start, over labels (with so many steps) or over steps (with so many labels)."""
     lines = {}
     for start in starts:
         dice: dict[int, list[float]] = {}
         for row in rows:
             if row["start"] == start and row["dice"] not in ("", "nan"):
-                dice.setdefault(int(row["labelled patients"]), []).append(float(row["dice"]))
+                dice.setdefault(int(row[axis]), []).append(float(row["dice"]))
         if dice:
-            counts = sorted(dice)
-            lines[start] = np.array(counts, float), np.array([np.mean(dice[count]) for count in counts])
+            places = sorted(dice)
+            lines[start] = np.array(places, float), np.array([np.mean(dice[place]) for place in places])
     if lines:
-        report.curves(lines, "labelled patients", "mean Dice", "Mean over test patients, classes and seeds.")
+        other = f"{fixed} steps" if axis != "steps" else f"labelled patients: {fixed}"
+        report.curves(lines, axis, "mean Dice", f"Mean over test patients, classes and draws; {other}.")
 
 
-def _by_class(report: Report, folder: Path, starts: Sequence[str], counts: Sequence[int], seeds: Sequence[int]) -> None:
+def _by_class(report: Report, runs: Mapping[tuple[int, str], Sequence[Path]], steps: int) -> None:
     """Dice, distances and volumes of each class, by start and number of labels."""
     rows, unit = [], "mm"
-    for count in counts:
-        for start in starts:
-            paths = [folder / run_folder(start, count, seed) / "cases.csv" for seed in seeds]
-            cases = [row for path in paths if path.is_file() for row in read_table(path)]
-            unit = cases[0]["unit"] if cases else unit
-            for name in dict.fromkeys(map(class_name, cases)):
-                rows.append((name, count, start, *means_of_class(cases, name)[1:]))
+    for (count, start), folders in runs.items():
+        cases = [row for run in folders if (run / "cases.csv").is_file() for row in read_table(run / "cases.csv")]
+        unit = cases[0]["unit"] if cases else unit
+        for name in dict.fromkeys(map(class_name, cases)):
+            rows.append((name, count, start, *means_of_class(cases, name)[1:]))
     if rows:
         rows.sort(key=lambda row: int(row[0].split()[0]))
-        caption = f"Means over test patients and seeds, of those that have a value. {DISTANCES}"
+        caption = f"Means over test patients and draws, of those that have a value; {steps} steps. {DISTANCES}"
         report.heading("By class")
         report.table(("class", "labelled", "start", *measured_in(unit)), rows, caption)
 
 
-def _losses(report: Report, folder: Path, starts: Sequence[str], count: int, seed: int) -> None:
+def _losses(report: Report, runs: Mapping[str, Path], count: int, seed: int) -> None:
     lines = {}
-    for start in starts:
-        path = folder / run_folder(start, count, seed) / "runs" / "finetune" / "metrics.csv"
+    for start, run in runs.items():
+        path = run / "runs" / "finetune" / "metrics.csv"
         if path.is_file() and "loss" in (curves := read_curves(path)):
             lines[start] = curves["loss"]
     if lines:

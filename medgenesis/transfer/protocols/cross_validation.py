@@ -20,7 +20,7 @@ from medgenesis.storage.run_folder import hold_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
-from medgenesis.transfer.protocols.few_labels import dice_after_finetuning
+from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
 

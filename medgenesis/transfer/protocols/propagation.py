@@ -19,6 +19,7 @@ from medgenesis.progress import track
 from medgenesis.transfer.dense.places import features_at, grid_of
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.geometry import resized
+from medgenesis.transfer.protocols.place_answer import place_answer
 from medgenesis.transfer.protocols.place_classifier import METHODS, PlaceClassifier
 from medgenesis.transfer.study_set import StudySet
 from medgenesis.transforms.functional.slabs import take_slab
@@ -215,18 +216,13 @@ def _answered(
 
 def _same_place(known: list, parts: list, labels: list[int]) -> Tensor:
     """The answer that looks at no image: of the labelled label maps, brought to this size, the commonest label."""
-    whole = [torch.stack([label for _, label in image]) for image in known]
-    sides = (len(parts), *parts[0][1].shape)
-    votes = []
-    for value in labels:
-        resized_maps = [
-            F.interpolate((one == value).float()[None, None], sides, mode="trilinear")
-            if one.ndim == 3
-            else F.interpolate((one == value).float()[None], sides[1:], mode="trilinear")[:, None]
-            for one in whole
-        ]
-        votes.append(torch.stack(resized_maps).mean(0)[0, 0])
-    return torch.tensor(labels)[torch.stack(votes).argmax(0)].reshape(sides)
+    whole = [
+        torch.stack([label for _, label in image]) for image in known
+    ]  # slices first; of a volume at once: it alone
+    shape = parts[0][1].shape
+    if len(shape) == 3:
+        return place_answer([one[0] for one in whole], shape, labels)[None]
+    return place_answer(whole, (len(parts), *shape), labels)
 
 
 def _dice(one: Tensor, other: Tensor) -> float | None:

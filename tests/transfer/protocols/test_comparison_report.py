@@ -10,7 +10,8 @@ from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import write_comparison_report
 from medgenesis.transfer.protocols.few_labels import CASES
 
-STARTS, COUNTS, SEEDS = ("pre-trained", "scratch"), (2, 4), (0, 1)
+STARTS, COUNTS, STEPS, SEEDS = ("pre-trained", "scratch"), (2, 4), (10, 20), (0, 1)
+SAID, TRIVIAL = ["pre-trained helps <a bit>"], [("2", "0.3"), ("4", "0.35")]
 TABLE = [
     ["labelled patients", *STARTS, "pre-trained - scratch"],
     ["2", "0.7", "0.5", "+0.2"],
@@ -24,8 +25,9 @@ def comparison(folder):
         for count in COUNTS:
             for seed in SEEDS:
                 dice = [good + count / 20 + 0.01 * seed, 0.1]  # the second case is the worst
-                rows += [[count, start, seed, case, 1, value] for case, value in enumerate(dice)]
-                run = folder / f"{start}_k{count}_seed{seed}"
+                rows += [[count, 20, start, seed, case, 1, value] for case, value in enumerate(dice)]
+                rows += [[count, 10, start, seed, case, 1, value / 2] for case, value in enumerate(dice)]
+                run = folder / f"{start}_k{count}_n20_seed{seed}"
                 cases = [[case, 1, value, value, 3.0, 1.0, "mm", 10.0, 20.0] for case, value in enumerate(dice, 1)]
                 write_table(run / "cases.csv", cases, CASE_COLUMNS[:-1])
                 (run / "cases").mkdir()
@@ -38,17 +40,18 @@ def comparison(folder):
 
 def test_the_page_has_curves_classes_and_the_worst_case_first(tmp_path):
     comparison(tmp_path)
-    page = write_comparison_report(tmp_path, TABLE, "note", STARTS, COUNTS, SEEDS).read_text()
-    assert page.count('<svg class="chart"') == 2 and page.count("</svg>pre-trained</li>") == 2
+    page = write_comparison_report(tmp_path, SAID, TABLE, "note", TRIVIAL, STARTS, COUNTS, STEPS, SEEDS).read_text()
+    assert page.count('<svg class="chart"') == 3 and page.count("</svg>pre-trained</li>") == 3  # labels, steps, loss
+    assert page.index("helps &lt;a bit&gt;") < page.index("<table") and "0.35" in page
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
     dice = {(row[1], row[2]): row[3:] for row in cells if len(row) == 9 and row[0] == "1"}
     assert dice["2", "pre-trained"] == [*[f"{(0.8 + 0.1 + 0.81 + 0.1) / 4:.3f}"] * 2, "3.0", "1.0", "10.0", "20.0"]
     assert dice["4", "scratch"][0] == f"{(0.7 + 0.1 + 0.71 + 0.1) / 4:.3f}" and len(dice) == 4
     assert re.findall(r"<figcaption>case (\d)", page) == ["2", "1", "2", "1"]
-    assert "pre-trained, 4 labelled patients, seed 0" in page
+    assert "pre-trained, 4 labelled patients, 20 steps, seed 0" in page
 
 
-def test_runs_of_an_earlier_version_have_a_page_too(tmp_path):
-    write_table(tmp_path / "cases.csv", [[2, start, 0, 0, 1, 0.5] for start in STARTS], CASES)
-    page = write_comparison_report(tmp_path, TABLE, "note", STARTS, (2,), (0,)).read_text()
+def test_what_runs_have_not_recorded_is_left_out(tmp_path):
+    write_table(tmp_path / "cases.csv", [[2, 20, start, 0, 0, 1, 0.5] for start in STARTS], CASES)
+    page = write_comparison_report(tmp_path, SAID, TABLE, "note", TRIVIAL, STARTS, (2,), (20,), (0,)).read_text()
     assert page.count('<svg class="chart"') == 1 and "By class" not in page

@@ -1,6 +1,7 @@
 """The comparison: which runs are repeated, and the table against a slow loop. Fine-tuning is a stand-in."""
 
 import csv
+import itertools
 import json
 import os
 import unittest.mock
@@ -14,12 +15,16 @@ from hypothesis import strategies as st
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medgenesis.errors import DatalistError, OutputError, VolumeError
-from medgenesis.report.intervals import mean_interval
 from medgenesis.transfer import compare_few_labels
-from medgenesis.transfer.protocols import few_labels, last_weights
+from medgenesis.transfer.protocols import few_labels, last_dice, last_weights
 from medgenesis.weights import with_settings
 
 STARTS = ("pre-trained", "scratch")
+
+
+def of_places(configs, labelled, test, *_):
+    """A stand-in: 0.25, whatever is labelled."""
+    return {name: np.full((len(test), 1), 0.25) for name in labelled}
 
 
 @pytest.fixture
@@ -41,6 +46,7 @@ def comparison(tmp_path, monkeypatch):
         return dice
 
     monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
+    monkeypatch.setattr(few_labels, "dice_of_places", of_places)
 
     def compare(**settings):
         settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, **settings}
@@ -57,8 +63,8 @@ def test_finished_runs_are_repeated_only_where_something_has_changed(comparison,
     assert compare() == table and len(asked) == 8
     compare(seeds=(0, 1, 2))
     assert len(asked) == 12  # the new seed alone
-    compare(iterations=20)
-    assert len(asked) == 20
+    compare(iterations=(10, 20))
+    assert len(asked) == 20  # the other number of steps alone
     os.utime(tmp_path / "pretrained.pt", ns=(1, 1))
     compare(iterations=20)
     assert len(asked) == 24  # the four runs from these weights
@@ -77,7 +83,7 @@ def test_files_that_are_skipped_are_replaced_before_any_is_chosen(comparison, tm
         (tmp_path / name).write_bytes(b"damaged")
     with pytest.raises(DatalistError, match="1.nii.gz"):
         compare(counts=(3,))
-    assert "over 3 test patients" in compare(counts=(3,), overrides={"on_error": "skip"})
+    assert "draws and 3 test patients" in compare(counts=(3,), overrides={"on_error": "skip"})
     used = {str(tmp_path / f"{number}.nii.gz") for number in (0, 2, 4)}
     assert len(asked) == 4 and all(set(images) == used for _, _, images in asked)
 
@@ -127,25 +133,36 @@ def test_starts_learn_from_the_same_patients_and_fewer_are_among_more(comparison
     assert chosen[0, 4] != chosen[1, 4]
 
 
-def test_the_table_is_of_means_over_seeds_and_classes(comparison, tmp_path):
+def cells_of(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_path):
     compare, _ = comparison
-    table = compare()
+    cells = cells_of(compare(iterations=(10, 20)))
     with (tmp_path / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 2 * 2 * 4 * 2
-    for count in (2, 4):
+    assert len(rows) == 2 * 2 * 2 * 2 * 4 * 2
+    for count, steps in itertools.product((2, 4), (10, 20)):
         means = {}
         for start in STARTS:
-            means[start] = []
-            for case in range(4):
-                mine = [r for r in rows if r["labelled patients"] == str(count) and r["start"] == start]
-                dice = [float(r["dice"]) for r in mine if r["test record"] == str(case)]
-                means[start].append(np.mean([value for value in dice if value == value]))
-        (line,) = [line for line in table.splitlines() if line.startswith(f"| {count} |")]
-        difference = np.subtract(means["pre-trained"], means["scratch"])
-        for cell, values in zip(line.split("|")[2:5], (*means.values(), difference), strict=True):
-            found = [float(number) for number in cell.replace("[", "").replace("]", "").replace(",", "").split()]
-            assert found == pytest.approx(mean_interval(values), abs=2e-3)
+            own = [
+                r for r in rows if (r["labelled patients"], r["steps"], r["start"]) == (str(count), str(steps), start)
+            ]
+            dice = {}
+            for row in own:
+                if row["dice"] != "nan":
+                    dice.setdefault((row["seed"], row["test record"]), []).append(float(row["dice"]))
+            means[start] = np.mean([np.mean(values) for values in dice.values()])
+            (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), start]]
+            assert float(line[3].split(" ")[0]) == pytest.approx(means[start], abs=2e-3)
+        (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), "pre-trained"]]
+        assert float(line[4].split(" ")[0]) == pytest.approx(means["pre-trained"] - means["scratch"], abs=2e-3)
+        assert line[-1] == "2 draws are too few to tell" and line[5] == "–"
+    assert [cell for cell in cells if len(cell) == 2][-2:] == [
+        ["2", "0.250 [0.250, 0.250]"],
+        ["4", "0.250 [0.250, 0.250]"],
+    ]
 
 
 def test_more_labels_than_records_are_refused(comparison):
@@ -205,12 +222,12 @@ def test_labelled_patients_are_patients(by_patient):
         compare(counts=(4,))
 
 
-def test_intervals_are_over_patients_and_cases_without_classes_are_said(by_patient):
+def test_patients_weigh_alike_and_cases_without_classes_are_said(by_patient):
     compare, _ = by_patient
-    table = compare(counts=(2,), seeds=(0,))
-    _, low, high = mean_interval([0.2, 0.4, 0.6, 0.8])
-    assert f"| 0.500 [{low:.3f}, {high:.3f}] | +0.100 [+0.100, +0.100] |" in table
-    assert "over 4 test patients" in table and "1 test records have none of the classes" in table
+    text = compare(counts=(2,), seeds=(0,))
+    rows = {cell[2]: cell[3:5] for cell in cells_of(text) if len(cell) == 8}
+    assert rows["pre-trained"] == ["0.600", "+0.100"] and rows["scratch"] == ["0.500", "–"]  # one draw: no interval
+    assert "over draws and 4 test patients" in text and "1 test records have none of the classes" in text
 
 
 @pytest.mark.parametrize("setting", [{"schedule": "plateau"}, {"patience": 10}])
@@ -243,7 +260,7 @@ def test_dice_is_measured_on_the_images_own_grid(tmp_path):
             "train": {"postprocessing": {"_target_": "monai.transforms.AsDiscreted", "keys": "pred", "threshold": 0.5}},
         }
     )
-    few_labels._measure_on_own_grid(parser)
+    last_dice._measure_on_own_grid(parser)
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
     item = parser.get_parsed_content("validate#preprocessing")(paths)
     item = parser.get_parsed_content("validate#postprocessing")({**item, "pred": item["image"].clone()})
@@ -286,14 +303,14 @@ def hostile_values(file):
 @given(data=st.data())
 def test_what_a_record_holds_is_never_parsed_as_configuration(tmp_path, monkeypatch, data):
     monkeypatch.setattr(last_weights, "ConfigWorkflow", Unrun)
-    monkeypatch.setattr(few_labels, "SegmentationCases", unittest.mock.Mock())
+    monkeypatch.setattr(last_dice, "SegmentationCases", unittest.mock.Mock())
     dataset = "{_target_: monai.data.Dataset, data: []}"
     config = f"preprocessing: {{}}\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\n"
     config += f"validate: {{dataset: {dataset}, preprocessing: '@preprocessing', postprocessing: null}}\n"
     (tmp_path / "finetune.yaml").write_text(config)
     records = st.dictionaries(KEYS, hostile_values(str(tmp_path / "ran")), max_size=3)
     training, test = data.draw(st.lists(records, min_size=1, max_size=2)), [data.draw(records)]
-    few_labels.dice_after_finetuning(
+    last_dice.dice_after_finetuning(
         [tmp_path / "finetune.yaml"], training, test, tmp_path, init="scratch", seed=0, iterations=1
     )
     assert list(Unrun.latest.found["train"]) == training and list(Unrun.latest.found["validate"]) == test

@@ -1,0 +1,62 @@
+"""Paired differences against loops that anybody can check."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from medgenesis.report import paired
+
+
+def test_resampled_means_are_those_of_a_loop():
+    values = np.random.default_rng(3).normal(size=(5, 7))
+    found = paired.resampled_means(values, np.random.default_rng(1), 40)
+    again = np.random.default_rng(1)
+    weights = [again.multinomial(size, np.full(size, 1 / size), size=40) for size in values.shape]
+    for number, mean in enumerate(found):
+        drawn = [np.repeat(np.arange(size), one[number]) for size, one in zip(values.shape, weights, strict=True)]
+        assert [len(one) for one in drawn] == list(values.shape)
+        assert mean == pytest.approx(np.mean([values[d, p] for d, p in itertools.product(*drawn)]))
+
+
+def test_variance_of_the_bootstrap_of_draws_alone_is_the_known_one():
+    draws = np.random.default_rng(0).normal(size=12)
+    means = paired.resampled_means(draws[:, None], np.random.default_rng(0), 40_000)
+    assert means.std() == pytest.approx(draws.std() / np.sqrt(12), rel=0.02)  # of the mean of n drawn with replacement
+
+
+def test_draws_that_differ_widen_the_interval_that_patients_alone_would_give():
+    rng = np.random.default_rng(5)
+    values = 0.02 + rng.normal(0, 0.05, (20, 1)) + rng.normal(0, 0.05, (1, 61))
+    both = paired.difference(values)
+    alone = paired.difference(np.repeat(values.mean(axis=0, keepdims=True), 2, axis=0))
+    assert both.high - both.low > 1.2 * (alone.high - alone.low)
+    assert both.low < both.mean < both.high and both.draws == 20 and both.patients == 61
+
+
+def test_p_of_no_difference_is_seldom_small():
+    rng = np.random.default_rng(7)
+    found = [paired.difference(rng.normal(size=(20, 10)), seed=i, bootstrap=400).p for i in range(100)]
+    assert np.mean(np.array(found) < 0.05) < 0.12
+
+
+def test_holm_as_in_the_textbook():
+    corrected = paired.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert corrected == pytest.approx({"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06})
+
+
+def test_holm_rejects_what_the_step_down_procedure_rejects():
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        p = dict(enumerate(rng.random(6) ** 3))
+        rejected, order = set(), sorted(p, key=p.get)
+        for rank, name in enumerate(order):
+            if p[name] >= 0.05 / (len(p) - rank):
+                break
+            rejected.add(name)
+        assert {name for name, value in paired.holm(p).items() if value < 0.05} == rejected
+
+
+def test_words():
+    assert paired.verdict(0.1, 0.01) == "helps" and paired.verdict(-0.1, 0.01) == "harms"
+    assert paired.verdict(0.1, 0.05) == paired.verdict(0.1, float("nan")) == "no difference shown"

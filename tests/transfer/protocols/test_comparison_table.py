@@ -1,0 +1,50 @@
+"""The findings of a comparison, where the right answer is known."""
+
+import numpy as np
+import pytest
+
+from medgenesis.report.paired import difference, holm
+from medgenesis.transfer.protocols.comparison_table import by_patient, findings, sentences, table
+
+STARTS = ("ours", "scratch")
+
+
+def levels(known, draws=6, patients=9, seed=0):
+    """Dice (draws, patients) round a level for each (labels, steps, start), with the same noise of draw and patient."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.02, (draws, 1)) + rng.normal(0, 0.02, (1, patients))
+    return {key: level + noise + rng.normal(0, 0.003, (draws, patients)) for key, level in known.items()}
+
+
+def test_patients_weigh_alike_whatever_they_have_of_records_and_classes():
+    run = np.array([[0.2, np.nan], [0.4, 0.6], [0.8, 1.0], [np.nan, np.nan]])
+    found = by_patient([run, run / 2], ["a", "a", "b", "c"])
+    assert found == pytest.approx(np.array([[0.4, 0.9], [0.2, 0.45]]))  # c has none of the classes
+
+
+def test_what_is_there_is_said_and_what_it_saves():
+    known = {
+        (1, 50, "ours"): 0.70, (1, 50, "scratch"): 0.60, (1, 200, "ours"): 0.81, (1, 200, "scratch"): 0.69,
+        (3, 50, "ours"): 0.66, (3, 50, "scratch"): 0.69, (3, 200, "ours"): 0.80, (3, 200, "scratch"): 0.80,
+    }  # fmt: skip
+    said = sentences(levels(known), STARTS)
+    assert said[0].startswith("ours, 1 labelled patient, 50 steps: helps (+0.1")
+    assert said[0].endswith("; as much as scratch with 3 labelled patients; as much as scratch with 200 steps.")
+    assert ": helps (" in said[1] and said[1].count("as much as") == 1 and "with 3 labelled patients" in said[1]
+    assert said[2].startswith("ours, 3 labelled patients, 50 steps: harms (-0.0") and "as much" not in said[2]
+    assert said[3].startswith("ours, 3 labelled patients, 200 steps: no difference shown (")
+
+
+def test_differences_are_paired_and_corrected_over_all_of_them():
+    dice = levels({(1, n, s): 0.5 + 0.01 * (s == "ours") for n in (10, 20, 30) for s in STARTS})
+    found = findings(dice, STARTS)
+    alone = {one.setting: difference(dice[(*one.setting, "ours")] - dice[(*one.setting, "scratch")]) for one in found}
+    assert {one.setting: one.p for one in found} == holm({setting: gain.p for setting, gain in alone.items()})
+    assert all(one.gain == alone[one.setting] for one in found)
+
+
+def test_few_draws_give_no_verdict():
+    dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, draws=4)
+    (_, ours, scratch) = table(dice, STARTS)
+    assert ours[-1] == "4 draws are too few to tell" and ours[5] == "–" and ours[6] == "4/4"
+    assert scratch[4:] == ["–"] * 4
