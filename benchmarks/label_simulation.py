@@ -1,12 +1,14 @@
 """What a label is worth: Dice against the number of labels, by the start of a training and by who chose the studies.
 
     python benchmarks/label_simulation.py OUT [--sets phantoms mr_hippocampus mr_us_prostate] [--draws 20]
+                                              [--labels 1 3] [--choices random typical strange]
 
 A draw is a random pool of studies without labels and a random choice of some of them. From the same pool the strategies
 of `medgenesis label-app` choose too: `typical`, and `strange` (the highest restoration error). Each choice is trained
 on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested; `draft` is
-no training at all: the frozen network and a linear classifier of voxels. OUT/rows.csv has a row a run, and is gone on
-with; OUT/summary.csv and OUT/report.html are of what is there. Real scans lie below MEDGENESIS_DATA.
+no training at all: the frozen network and a linear classifier of voxels. All on coarse grids, by a narrow network in
+few steps: what is compared is equal for all. OUT/rows.csv has a row a run, and is gone on with;
+`label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
 """
 
 import argparse
@@ -27,17 +29,21 @@ from medgenesis.data import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
 from medgenesis.label_app.choice import most_typical
-from medgenesis.losses import segmentation_loss
+from medgenesis.losses import hard_dice, segmentation_loss
 from medgenesis.networks import UNet3D
-from medgenesis.report import Report
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transforms import RandGenesis
 from medgenesis.weights import load_pretrained
 
 DATA = Path(os.environ.get("MEDGENESIS_DATA", "../shared/data"))
-WIDTH, BATCH, RATE = 8, 2, 3e-3
-PRETEXT_STEPS, STEPS = 400, 60
-COUNTS, POOL, TESTED = (1, 3), 16, 10
+WIDTH, BATCH, RATE = 4, 2, 3e-3
+PRETEXT_STEPS, STEPS = 300, 30
+MOST, POOL, TESTED = 5, 12, 8
+SPACING = {
+    "phantoms": 22.4,
+    "mr_hippocampus": 3.5,
+    "mr_us_prostate": 2.0,
+}  # mm; the last by its headers, see README.txt
 STARTS, CHOICES = ("scratch", "ours", "draft"), ("random", "typical", "strange")
 KEY = ("set", "draw", "choice", "labels", "start")
 
@@ -57,19 +63,19 @@ class Study(NamedTuple):
 def studies_of(name: str, out: Path) -> tuple[list[Study], int]:
     """The studies of a set, and its number of classes."""
     if name == "phantoms":
-        write_phantoms(out / "phantoms", 44, seed=11, shape=(32, 32, 24))
-        merge, spacing, intensity = {1: "1,2,7", 2: "6"}, None, "ct"
+        write_phantoms(out / "phantoms", 32, seed=11, shape=(32, 32, 24))
+        merge, intensity = {1: "1,2,7", 2: "6"}, "ct"
         images = sorted((out / "phantoms" / "images").glob("*.nii.gz"))
         labels = [out / "phantoms" / "labels" / path.name for path in images]
     elif name == "mr_hippocampus":
-        merge, spacing, intensity = {1: "1", 2: "2"}, 2.0, "mri_percentile"
+        merge, intensity = {1: "1", 2: "2"}, "mri_percentile"
         images = sorted((DATA / name / "images").glob("*.nii.gz"))[:60]
         labels = [DATA / name / "labels" / path.name for path in images]
     else:
-        merge, spacing, intensity = {1: "1"}, 1.2, "mri_percentile"  # the headers' 0.4 is a placeholder
+        merge, intensity = {1: "1"}, "mri_percentile"
         images = sorted((DATA / name / "mr_images").glob("*.nii.gz"))
         labels = [_gland(DATA / name / "mr_labels" / path.name, out / "glands") for path in images]
-    options = {"label_keys": ["label"], "intensity": intensity, "spacing_mm": spacing, "label_merge": merge}
+    options = {"label_keys": ["label"], "intensity": intensity, "spacing_mm": SPACING[name], "label_merge": merge}
     coarse, own = preprocessing(**options), preprocessing(**options, resample_labels=False)
     return [_study(image, label, coarse, own) for image, label in zip(images, labels, strict=True)], 1 + len(merge)
 
@@ -148,22 +154,20 @@ def dice(network: nn.Module, tested: list[Study], classes: int) -> float:
     for one in tested:
         logits = network(one.image[None])[..., : one.side[0], : one.side[1], : one.side[2]]
         answer = F.interpolate(logits, one.truth.shape, mode="trilinear", align_corners=False).argmax(1)[0]
-        for value in range(1, classes):
-            a, b = answer == value, one.truth == value
-            if b.any():
-                found.append(float(2 * (a & b).sum() / (a.sum() + b.sum())))
+        there = [value for value in range(1, classes) if (one.truth == value).any()]
+        found += [hard_dice(answer == value, one.truth == value) for value in there]  # never None
     return float(np.mean(found))
 
 
 def choices(pool: list[str], vectors: dict, errors: dict, rng: np.random.Generator) -> dict[str, list[str]]:
     """Names that each way of choosing asks to be labelled, the first one first."""
     typical: list[str] = []
-    for _ in range(max(COUNTS)):
+    for _ in range(MOST):
         typical.append(most_typical({name: vectors[name] for name in pool}, typical)[0])
     return {
-        "random": rng.permutation(pool)[: max(COUNTS)].tolist(),
+        "random": rng.permutation(pool)[:MOST].tolist(),
         "typical": typical,
-        "strange": sorted(pool, key=lambda name: -errors[name])[: max(COUNTS)],
+        "strange": sorted(pool, key=lambda name: -errors[name])[:MOST],
     }
 
 
@@ -198,80 +202,41 @@ def prepared(name: str, out: Path) -> Prepared:
     return Prepared(base, {one.name: one for one in free}, tested, classes, vectors, errors)
 
 
-def simulate(name: str, out: Path, draw: int, rows: list[dict]) -> None:
-    """Add the rows of a draw that are lacking."""
+def simulate(name: str, out: Path, draw: int, arms: list[tuple], rows: list[dict]) -> None:
+    """Add the rows of a draw that are lacking; `arms` are (choice, labels, start)."""
     done = {tuple(str(row[key]) for key in KEY) for row in rows}
-    wanted = [(name, draw, c, k, s) for k in COUNTS for c in CHOICES for s in STARTS]
-    wanted = [one for one in wanted if tuple(map(str, one)) not in done]
+    wanted = [one for one in arms if (name, str(draw), *map(str, one)) not in done]
     if not wanted:
         return
     known, rng = prepared(name, out), np.random.default_rng([1, draw])
     pool = rng.permutation(sorted(known.free))[:POOL].tolist()
     chosen = choices(pool, known.vectors, known.errors, rng)
-    for _, _, choice, count, start in wanted:
-        began = time.perf_counter()
+    for choice, count, start in wanted:
+        began = time.process_time()
         training = [known.free[one] for one in chosen[choice][:count]]
         network = segmenter(start, known.base, training, known.classes, draw)
-        row = dict(zip(KEY, (name, draw, choice, count, start), strict=True))
         found = dice(network, known.tested, known.classes)
-        rows.append({**row, "dice": found, "seconds": time.perf_counter() - began})
+        row = dict(zip(KEY, (name, draw, choice, count, start), strict=True))
+        rows.append({**row, "dice": f"{found:.4f}", "seconds": f"{time.process_time() - began:.1f}"})
         write_table(out / "rows.csv", rows)
-    summarise(out, rows)
-
-
-def summarise(out: Path, rows: list[dict]) -> None:
-    """A table of means with differences, paired by draw, and their 95 % intervals; and a page with figures."""
-    value = {tuple(str(row[key]) for key in KEY): float(row["dice"]) for row in rows}
-    report, table = Report("Labels in simulation", "Research software: not for diagnosis or treatment."), []
-    for name in dict.fromkeys(str(row["set"]) for row in rows):
-        curves = {}
-        for start in STARTS:
-            for choice in CHOICES:
-                points = []
-                for count in COUNTS:
-                    key = {d: (name, d, choice, str(count), start) for d in dict.fromkeys(str(r["draw"]) for r in rows)}
-                    own = {d: value[one] for d, one in key.items() if one in value}
-                    if not own:
-                        continue
-                    points.append((count, np.mean(list(own.values()))))
-                    line = {"set": name, "labels": count, "start": start, "choice": choice, "draws": len(own)}
-                    line["dice"] = points[-1][1]
-                    line["- random"] = _gain(own, value, name, "random", count, start)
-                    line["- scratch"] = _gain(own, value, name, choice, count, "scratch")
-                    table.append(line)
-                if points:
-                    curves[f"{start}, {choice}"] = tuple(np.array(points, float).T)
-        report.heading(name)
-        report.curves(curves, "labelled studies", "mean Dice", f"{name}: mean over draws, test studies and classes.")
-    columns = ["set", "labels", "start", "choice", "draws", "dice", "- random", "- scratch"]
-    write_table(out / "summary.csv", table, columns, decimals=".4f")
-    note = "Differences are paired by draw, with 95 % intervals of a bootstrap over draws; one pre-training a set."
-    report.table(columns, [[line[column] for column in columns] for line in table], note)
-    report.write(out / "report.html")
-
-
-def _gain(own: dict, value: dict, name: str, choice: str, count: int, start: str) -> str:
-    other = {draw: value.get((name, draw, choice, str(count), start)) for draw in own}
-    paired = np.array([own[draw] - other[draw] for draw in own if other[draw] is not None])
-    if not len(paired) or not paired.any():
-        return ""
-    means = np.random.default_rng(0).choice(paired, (2000, len(paired))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{paired.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--sets", nargs="+", default=["phantoms", "mr_hippocampus", "mr_us_prostate"])
+    parser.add_argument("--sets", nargs="+", default=list(SPACING), choices=list(SPACING))
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--labels", nargs="+", type=int, default=[1, 3], choices=range(1, MOST + 1))
+    parser.add_argument("--choices", nargs="+", default=list(CHOICES), choices=CHOICES)
+    parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=STARTS)
     args = parser.parse_args()
+    torch.set_num_threads(1)  # small volumes; several programs of it run beside each other
     rows: list[dict] = list(read_table(args.out / "rows.csv")) if (args.out / "rows.csv").is_file() else []
     args.out.mkdir(parents=True, exist_ok=True)
+    arms = [(choice, count, start) for count in args.labels for choice in args.choices for start in args.starts]
     for draw in range(args.draws):  # a draw of each set, then the next: what is there is of all sets
         for name in args.sets:
-            simulate(name, args.out, draw, rows)
-    summarise(args.out, rows)
+            simulate(name, args.out, draw, arms, rows)
 
 
 if __name__ == "__main__":

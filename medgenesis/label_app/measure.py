@@ -10,10 +10,11 @@ from medgenesis.data.pipeline import preprocessing
 from medgenesis.label_app.labelled import Labelled
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.losses import hard_dice
 
 
 def mean_dice(settings: AppSettings, weights: str | Path, studies: Sequence[Labelled]) -> float:
-    """Mean over studies, and over the classes that are drawn in each, of 2 |A and B| / (|A| + |B|)."""
+    """Mean over studies, and over the classes that are drawn in each, of the Dice."""
     segmenter = Segmenter(settings, weights)
     read = preprocessing(label_keys=["label"], intensity=None)
     turn = next(step for step in read.transforms if isinstance(step, ReorientVolumesd))
@@ -22,6 +23,5 @@ def mean_dice(settings: AppSettings, weights: str | Path, studies: Sequence[Labe
         truth = read({"image": one.image, "label": one.label})["label"].numpy(force=True)
         answer = turn({"image": segmenter.label_map(one.image)})["image"].numpy(force=True)
         for value in np.unique(truth[truth > 0]):
-            a, b = truth == value, answer == value
-            found.append(2 * np.logical_and(a, b).sum() / (a.sum() + b.sum()))
+            found.append(hard_dice(truth == value, answer == value))
     return float(np.mean(found))

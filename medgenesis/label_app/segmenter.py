@@ -13,6 +13,7 @@ from torch import nn
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.losses import hard_dice
 from medgenesis.weights import load_pretrained, settings_of
 
 _TAKEN = ("preprocessing", "network", "inferer", "postprocessing", "device")
@@ -72,9 +73,9 @@ class Segmenter:
                 self.inferer(one.to(self.device), self.network).argmax(1) for one in (volume, volume.flip(2))
             )
         second = second.flip(1)
-        found = [(first == value, second == value) for value in range(1, 1 + int(max(first.max(), second.max())))]
-        dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in found if a.any() or b.any()]
-        return 1 - float(torch.stack(dice).mean()) if dice else 0.0
+        values = range(1, 1 + int(max(first.max(), second.max())))
+        dice = [one for one in (hard_dice(first == value, second == value) for value in values) if one is not None]
+        return 1 - sum(dice) / len(dice) if dice else 0.0
 
     def _applied(self, image: str | Path) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))

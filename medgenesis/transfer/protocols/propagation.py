@@ -15,6 +15,7 @@ from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import in_drawn_order
 from medgenesis.errors import DatalistError
 from medgenesis.io.colour import load_colour
+from medgenesis.losses import hard_dice
 from medgenesis.progress import track
 from medgenesis.transfer.dense.places import features_at, grid_of
 from medgenesis.transfer.encoder import Encoder
@@ -118,7 +119,7 @@ def propagate(encoder: Encoder, study_set: StudySet, settings: Propagation, *, i
             truth = torch.stack([label for _, label in parts])
             place = _same_place(known, parts, labels)
             for value in sorted({*labels, *map(int, truth.unique().tolist())} - {0}):
-                dice, trivial = (_dice(one == value, truth == value) for one in (torch.stack(answer), place))
+                dice, trivial = (hard_dice(one == value, truth == value) for one in (torch.stack(answer), place))
                 if dice is not None or trivial is not None:
                     found.append(
                         CaseDice(int(row), draw, value, *(1.0 if one is None else one for one in (dice, trivial)))
@@ -223,12 +224,6 @@ def _same_place(known: list, parts: list, labels: list[int]) -> Tensor:
     if len(shape) == 3:
         return place_answer([one[0] for one in whole], shape, labels)[None]
     return place_answer(whole, (len(parts), *shape), labels)
-
-
-def _dice(one: Tensor, other: Tensor) -> float | None:
-    """Dice, None where both are empty."""
-    total = int(one.sum() + other.sum())
-    return None if total == 0 else 2 * int((one & other).sum()) / total
 
 
 def _dims_of(encoder: Encoder, study_set: StudySet, intensity: Any) -> int:

@@ -1,0 +1,19 @@
+"""Dice of two masks, as results are judged by; `segmentation_loss` has the soft one that is trained on."""
+
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+Mask = TypeVar("Mask", np.ndarray, Tensor)
+
+
+def hard_dice(one: Mask, other: Mask) -> float | None:
+    """2 |A and B| / (|A| + |B|); None where both are empty.
+
+    Args:
+        one: True inside, of any shape.
+        other: likewise, of the same shape.
+    """
+    total = int(one.sum()) + int(other.sum())
+    return 2 * int((one & other).sum()) / total if total else None
