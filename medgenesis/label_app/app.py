@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from pathlib import Path
 from typing import Any
 
 from monailabel.config import settings as server_settings
@@ -16,6 +17,7 @@ from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.dicomweb import image_info
 from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
@@ -62,7 +64,13 @@ class LabelApp(MONAILabelApp):
             self.studies = self.studies.rstrip("/").strip()
             return self.init_remote_datastore()
         reload = bool(server_settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
-        return StudyFolder(self.studies, self.settings.classes, reload)
+        turned = Path(self.app_dir) / "ohif"
+        return StudyFolder(self.studies, self.settings.classes, reload, self.settings.modality, turned)
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The next study, with what OHIF opens it by."""
+        found = super().next_sample(request)
+        return {**image_info(self.datastore(), found["id"]), **found} if found else found
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundle's segmentation, and scribbles."""

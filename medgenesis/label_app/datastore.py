@@ -1,6 +1,5 @@
 """MONAI Label's folder of studies, which refuses labels that no training could use, while the viewer can still tell."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
-from medgenesis.label_app.labels import check_label, said_names, write_flat
+from medgenesis.label_app.labels import as_stored, check_label, said_names
 from medgenesis.label_app.results import FLAT
+from medgenesis.label_app.shown_series import display_file, uid_of
 from medgenesis.label_app.studies import SHOWN
 from medgenesis.storage.atomic import replacing
 
@@ -27,11 +27,37 @@ class StudyFolder(LocalDatastore):
         path: the folder that `gather_studies` fills.
         classes: name -> value of the labels.
         auto_reload: notice files that are added or removed.
+        modality: CT or MR, which OHIF is told.
+        turned: folder for copies of studies whose axes OHIF would count in another way.
     """
 
-    def __init__(self, path: str | Path, classes: dict[str, int], auto_reload: bool = False) -> None:
-        self.classes = classes
+    def __init__(
+        self,
+        path: str | Path,
+        classes: dict[str, int],
+        auto_reload: bool = False,
+        modality: str = "CT",
+        turned: str | Path | None = None,
+    ) -> None:
+        self.classes, self.modality = classes, modality
+        self.turned = Path(turned or Path(path).parent / "ohif")
         super().__init__(str(path), extensions=[f"*{suffix}" for suffix in SHOWN], auto_reload=auto_reload)
+
+    def shown(self) -> list[str]:
+        """Names of the studies that OHIF can show: volumes."""
+        return sorted(name for name, one in self._datastore.objects.items() if one.image.ext.lower() not in FLAT)
+
+    def name_of(self, uid: str) -> str | None:
+        """The study of an identifier that OHIF was told, of the study or of its series."""
+        parts = ("study", "series")
+        return next((name for name in self.shown() if uid in [uid_of(name, part) for part in parts]), None)
+
+    def get_image_uri(self, image_id: str) -> str:
+        """The file of a study; asked for by an identifier of OHIF, in the axes that OHIF counts in."""
+        name = None if image_id in self._datastore.objects else self.name_of(image_id)
+        if name is None:
+            return super().get_image_uri(image_id)
+        return str(display_file(super().get_image_uri(name), name, self.turned))
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label map as it was drawn, whole or not at all.
@@ -41,6 +67,7 @@ class StudyFolder(LocalDatastore):
             VolumeError: a final label that no training could use.
             OutputError: it cannot be written.
         """
+        image_id = self.name_of(image_id) or image_id
         study = self._datastore.objects.get(image_id)
         if study is None:
             raise ImageNotFoundException(f"image: must be a study of the server; found {image_id!r}")
@@ -49,28 +76,29 @@ class StudyFolder(LocalDatastore):
             raise VolumeError(
                 f"label: must be {', '.join(_LABELS)}; found {Path(label_filename).name}. Save it as NIfTI or NRRD."
             )
-        if split_suffix(Path(self.get_image_uri(image_id)).name)[1].lower() in FLAT and suffix not in FLAT:
-            label_filename, suffix = str(write_flat(label_filename, f"{label_filename}.png")), ".png"
         tag = label_tag.value if isinstance(label_tag, DefaultLabelTag) else label_tag
-        if tag == DefaultLabelTag.FINAL.value:
-            check_label(
-                self.get_image_uri(image_id), label_filename, self.classes, (label_info or {}).get("label_info")
-            )
-        folder = Path(self._datastore.label_path(tag))
-        name = f"{image_id}{'.nrrd' if suffix == '.seg.nrrd' else suffix}"  # as the folder is read again
-        with FileLock(self._lock_file):
-            with replacing(folder / name) as beside:
-                beside.write_bytes(Path(label_filename).read_bytes())
-            for other in folder.iterdir():  # the same study's, saved in another format before
-                if other.name != name and split_suffix(other.name)[0] == image_id:
-                    other.unlink()
-            info = {**(label_info or {})}
-            if not said_names(info.get("label_info")):  # what a value means now, whatever the app is started with later
-                info["label_info"] = [{"name": one, "idx": value} for one, value in self.classes.items()]
-            info |= {"ts": int(os.stat(folder / name).st_mtime), "name": name}  # noqa: PTH116
-            study.labels[tag] = DataModel(info=info, ext=split_suffix(name)[1])
-            self._update_datastore_file(lock=False)
+        image, info = self.get_image_uri(image_id), {**(label_info or {})}
+        with as_stored(image, label_filename) as label:
+            if tag == DefaultLabelTag.FINAL.value:
+                check_label(image, label, self.classes, info.get("label_info"))
+            suffix = label.suffix if label.suffix in FLAT else suffix
+            name = f"{image_id}{'.nrrd' if suffix == '.seg.nrrd' else suffix}"  # as the folder is read again
+            with FileLock(self._lock_file):
+                path = self._replace(image_id, label, Path(self._datastore.label_path(tag)) / name)
+                if not said_names(info.get("label_info")):  # what a value means now, whatever the app is started with
+                    info["label_info"] = [{"name": one, "idx": value} for one, value in self.classes.items()]
+                info |= {"ts": int(path.stat().st_mtime), "name": name}
+                study.labels[tag] = DataModel(info=info, ext=split_suffix(name)[1])
+                self._update_datastore_file(lock=False)
         return image_id
+
+    def _replace(self, image_id: str, label: Path, path: Path) -> Path:
+        with replacing(path) as beside:
+            beside.write_bytes(label.read_bytes())
+        for other in path.parent.iterdir():  # the same study's, saved in another format before
+            if other.name != path.name and split_suffix(other.name)[0] == image_id:
+                other.unlink()
+        return path
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Take a study that a viewer sends.

@@ -12,7 +12,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from medgenesis.errors import DatalistError
 from medgenesis.label_app.draft import MOST, draft_segmenter
 from medgenesis.label_app.infer_task import result_of, study_of
-from medgenesis.label_app.labelled import labelled_studies
+from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
 
@@ -58,6 +58,9 @@ class DraftTask(InferTask):
 
     def _current(self) -> tuple[Segmenter, int]:
         with self._lock:
+            key = state_of_labels(self.datastore())
+            if self._made is not None and self._made[0] == key:
+                return self._made[1], self._made[2]
             labelled, left_out = labelled_studies(self.datastore(), self.settings.classes, self.folder)
             if not labelled:
                 why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
@@ -65,8 +68,6 @@ class DraftTask(InferTask):
                     f"draft: must have a labelled study to carry over; found none that can be used{why}. Draw and save "
                     "one."
                 )
-            key = tuple((one.name, one.saved, Path(one.label).stat().st_size) for one in labelled)
-            if self._made is None or self._made[0] != key:
-                self._made = key, draft_segmenter(self.settings, labelled), min(len(labelled), MOST)
-                logger.info("a draft from %d labelled studies", self._made[2])
+            self._made = key, draft_segmenter(self.settings, labelled), min(len(labelled), MOST)
+            logger.info("a draft from %d labelled studies", self._made[2])
             return self._made[1], self._made[2]

@@ -1,7 +1,7 @@
 """The studies that are labelled, and which of them a training is judged on."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +44,8 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
     Raises:
         DatalistError: the labels lie on a DICOMweb server, whose segments are not read back yet.
     """
-    if type(datastore).__name__ == "DICOMWebDatastore":
-        raise DatalistError(
-            "--studies: must be a folder where labels are to be learnt from; found a DICOMweb server, which is for "
-            "showing and segmenting. Export the series to a folder, and start the app on it."
-        )
     usable, left_out = [], {}
-    for name in datastore.get_labeled_images():
-        label_id = datastore.get_label_by_image_id(name, FINAL)
-        info = datastore.get_label_info(label_id, FINAL) or {}
-        image, label = datastore.get_image_uri(name), datastore.get_label_uri(label_id, FINAL)
+    for name, image, label, info in _saved(datastore):
         try:
             values = check_label(image, label, classes, info.get("label_info"))
             stored = write_renumbered(label, folder / name, values)
@@ -62,6 +54,32 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
         else:
             usable.append(Labelled(name, image, str(stored), int(info.get("ts", 0))))
     return sorted(usable, key=lambda one: (one.saved, one.name)), left_out
+
+
+def state_of_labels(datastore: Any) -> tuple:
+    """What changes whenever a label is saved, another study is labelled, or a file is replaced; nothing is read.
+
+    Raises:
+        DatalistError: as `labelled_studies`.
+    """
+    found = []
+    for name, *files, info in _saved(datastore):
+        states = [Path(file).stat() if Path(file).is_file() else None for file in files]
+        found.append((name, *((one.st_size, one.st_mtime_ns) if one else None for one in states), str(info)))
+    return tuple(sorted(found))
+
+
+def _saved(datastore: Any) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Name, image, final label and what was said with it, of the labelled studies."""
+    if type(datastore).__name__ == "DICOMWebDatastore":
+        raise DatalistError(
+            "--studies: must be a folder where labels are to be learnt from; found a DICOMweb server, which is for "
+            "showing and segmenting. Export the series to a folder, and start the app on it."
+        )
+    for name in datastore.get_labeled_images():
+        label_id = datastore.get_label_by_image_id(name, FINAL)
+        info = datastore.get_label_info(label_id, FINAL) or {}
+        yield name, datastore.get_image_uri(name), datastore.get_label_uri(label_id, FINAL), info
 
 
 def split_labelled(

@@ -4,7 +4,9 @@
 stored as 1. It is the name that counts.
 """
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.orientation import ReorientVolumesd
 from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.errors import VolumeError
+from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.label_app.results import FLAT
 from medgenesis.storage.atomic import replacing
 
 
@@ -109,6 +113,21 @@ def write_flat(label: str | Path, target: str | Path) -> Path:
     with replacing(target) as beside:
         Image.fromarray(values[..., 0].astype(np.uint8).T).save(beside)
     return Path(target)
+
+
+@contextmanager
+def as_stored(image: str | Path, label: str | Path) -> Iterator[Path]:
+    """The label map of a study as its kind is stored: of a flat image as PNG, which is removed at the end.
+
+    Raises:
+        VolumeError: as `write_flat`.
+    """
+    label = Path(label)
+    if split_suffix(Path(image).name)[1].lower() not in FLAT or label.suffix.lower() in FLAT:
+        yield label
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield write_flat(label, Path(folder) / f"{split_suffix(label.name)[0]}.png")
 
 
 def said_names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:

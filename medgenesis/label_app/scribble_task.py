@@ -11,6 +11,7 @@ from medgenesis.data.pipeline import preprocessing
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import LoadVolumed
 from medgenesis.label_app.infer_task import Models, study_of
+from medgenesis.label_app.labels import as_stored
 from medgenesis.label_app.results import extension_of, write_result
 from medgenesis.label_app.scribbles import refine, scribble_values
 from medgenesis.label_app.settings import AppSettings
@@ -51,11 +52,11 @@ class ScribbleTask(InferTask):
             raise VolumeError(
                 "scribbles: must come with the request; found none. Scribble in the structure and beside it."
             )
-        preprocessing(label_keys=["label"], intensity=None)(
-            {"image": image, "label": scribbles}
-        )  # one grid, or an error
-        loaded = LoadVolumed(("image", "label"), label_keys=("label",))({"image": image, "label": scribbles})
-        values = _on_grid_of(loaded["image"], loaded["label"])
+        with as_stored(image, scribbles) as drawn:
+            pair = {"image": image, "label": str(drawn)}
+            preprocessing(label_keys=["label"], intensity=None)(pair)  # one grid, or an error
+            loaded = LoadVolumed(("image", "label"), label_keys=("label",))(pair)
+            values = _on_grid_of(loaded["image"], loaded["label"])
         first, second = scribble_values(request.get("label_info"), len(self.settings.labels))
         name = str(request.get("selected_label") or request.get("structure") or "")
         volume = loaded["image"][0].numpy(force=True)
@@ -74,8 +75,10 @@ class ScribbleTask(InferTask):
 
 def _on_grid_of(image: MetaTensor, label: MetaTensor) -> np.ndarray:
     """Values of a label map in the axes of its image: viewers may store them the other way round."""
-    change = np.rint(np.linalg.inv(np.asarray(image.affine)) @ np.asarray(label.affine)).astype(int)
     values = label[0].numpy(force=True)
+    if values.ndim == 2:
+        return values
+    change = np.rint(np.linalg.inv(np.asarray(image.affine)) @ np.asarray(label.affine)).astype(int)
     axes = [int(np.abs(change[axis, :3]).argmax()) for axis in range(3)]
     flipped = [axis for axis in range(3) if change[axis, axes[axis]] < 0]
     return np.flip(values.transpose(axes), flipped)

@@ -46,11 +46,11 @@ def refine(
     """Cut the foreground out.
 
     Args:
-        image: intensities (x, y, z).
+        image: intensities (x, y, z), or (x, y) of a flat image.
         background: True where a person has scribbled background.
         foreground: likewise.
         probability: of the foreground by a model, in [0, 1]; None: by the intensities below the scribbles.
-        roi: begin and end along each axis, outside of which all is background.
+        roi: begin and end along each axis, outside of which all is background; of a flat image more may follow.
 
     Returns:
         True for foreground; scribbles are obeyed.
@@ -87,7 +87,11 @@ def _region(shape: Sequence[int], roi: Sequence[int] | None) -> tuple[slice, ...
     """The region of interest, within the volume; all of it where none is given."""
     if not roi:
         return tuple(slice(0, side) for side in shape)
-    ends = np.array([int(value) for value in roi]).reshape(3, 2)
+    if len(roi) < 2 * len(shape):
+        raise VolumeError(
+            f"roi: must have a begin and an end along each of {len(shape)} axes; found {list(roi)}. Draw it again."
+        )
+    ends = np.array([int(value) for value in roi[: 2 * len(shape)]]).reshape(-1, 2)
     begin, end = np.clip(ends.min(1), 0, None), np.minimum(ends.max(1), shape)
     if (end <= begin).any():
         raise VolumeError(

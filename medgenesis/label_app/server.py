@@ -11,6 +11,7 @@ from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
+from medgenesis.label_app import dicomweb
 
 UNUSABLE, UNEXPECTED = 422, 500
 
@@ -30,6 +31,10 @@ async def say_cause(request: Request, error: Exception) -> JSONResponse:
 
 for kind in (MONAILabelException, *DOMAIN_ERRORS, ValueError, OSError, RuntimeError, Exception):
     app.add_exception_handler(kind, say_cause)
+
+# Of a folder of studies OHIF is shown what it expects of a DICOM server; else MONAI Label's routes ask that server.
+if not settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://")):
+    app.router.routes[:0] = dicomweb.router.routes
 
 # MONAI Label lets pages of any origin ask, so any page in the browser of whoever runs it; its own setting for this ends
 # its start with an error (0.8.5). Its viewer, OHIF, is a page of this server.

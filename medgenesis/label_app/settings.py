@@ -58,9 +58,18 @@ class AppSettings:
     @property
     def dimension(self) -> int:
         """2 of radiographs, 3 of volumes; the overlay `slabs` shows volumes to a network of slices."""
+        return 3 if "slabs" in self.overlays else len(self._image["spatial_shape"])
+
+    @property
+    def modality(self) -> str:
+        """MR where the bundle or the setting `intensity` says so, else CT: as DICOM names it."""
+        said = f"{self._image.get('modality', '')} {self.settings.get('intensity', '')}".upper()
+        return "MR" if "MR" in said else "CT"
+
+    @property
+    def _image(self) -> dict[str, Any]:
         metadata = json.loads((Path(self.bundle) / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        sides = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
-        return 3 if "slabs" in self.overlays else len(sides)
+        return metadata["network_data_format"]["inputs"]["image"]
 
     def files(self, task: str) -> list[str]:
         """Config files of a task and the overlays, as MONAI's workflows take them."""

@@ -1,16 +1,22 @@
-"""Labels are kept whole or not at all, also on a full disk."""
+"""Labels are kept whole or not at all, also on a full disk; what is made of them is made again when they change."""
 
 import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from medgenesis.errors import OutputError
+from monailabel.datastore.dicom import DICOMWebDatastore
+
+from medgenesis.errors import DatalistError, OutputError
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 
 
 def _save(path, values):
@@ -37,3 +43,48 @@ def test_a_full_disk_costs_no_label(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         store.save_label("scan", second, "final", {})
     assert kept.read_bytes() == before and [path.name for path in kept.parent.iterdir()] == ["scan.nii.gz"]
+
+
+def test_a_flat_label_leaves_nothing_beside_what_was_sent(tmp_path):
+    (tmp_path / "studies").mkdir()
+    Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "studies" / "xray.png")
+    store = StudyFolder(tmp_path / "studies", {"lung": 1})
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    drawn = np.zeros((4, 5, 1))
+    drawn[1, 2] = 1
+    nib.save(nib.Nifti1Image(drawn.astype(np.uint8), np.diag([-1.0, -1, 1, 1])), sent / "drawn.nii.gz")
+    store.save_label("xray", str(sent / "drawn.nii.gz"), "final", {})
+    assert [path.name for path in sent.iterdir()] == ["drawn.nii.gz"]
+    kept = np.asarray(Image.open(tmp_path / "studies" / "labels" / "final" / "xray.png"))
+    np.testing.assert_array_equal(kept.T, drawn[..., 0])
+
+
+def test_the_state_of_labels_changes_with_them_alone(tmp_path):
+    (tmp_path / "studies").mkdir()
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "studies" / f"{name}.nii.gz")
+    store = StudyFolder(tmp_path / "studies", {"liver": 1})
+    states = [state_of_labels(store)]
+
+    def changed():
+        states.append(state_of_labels(store))
+        return states[-1] != states[-2]
+
+    store.save_label("a", _save(tmp_path / "a.nii.gz", np.ones((3, 4, 5))), "final", {})
+    assert changed() and not changed()
+    store.save_label("b", _save(tmp_path / "b.nii.gz", np.ones((3, 4, 5))), "final", {})
+    assert changed() and not changed()
+    kept = tmp_path / "studies" / "labels" / "final" / "a.nii.gz"
+    os.utime(kept, ns=(1, 1))  # put there by hand
+    assert changed() and not changed()
+    (tmp_path / "studies" / "b.nii.gz").write_bytes(b"another file")
+    assert changed()
+
+
+def test_labels_of_a_dicomweb_server_are_refused_for_training(tmp_path):
+    client = SimpleNamespace(base_url="http://127.0.0.1:1/dicom-web")
+    store = DICOMWebDatastore(client, search_filter={}, cache_path=str(tmp_path))
+    for ask in (lambda: labelled_studies(store, {"liver": 1}, tmp_path / "labels"), lambda: state_of_labels(store)):
+        with pytest.raises(DatalistError, match="--studies: must be a folder where labels are to be learnt from"):
+            ask()

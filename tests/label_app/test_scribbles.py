@@ -47,6 +47,19 @@ def test_a_model_is_corrected():
     assert (found & box).sum() > (model[box] > 0.5).sum()
 
 
+def test_a_flat_image():
+    image, boxes, other, background, foreground = (one[:, :, 6] for one in _scene())
+    background = np.zeros_like(background)
+    background[11:13, 2:18] = True
+    found = refine(image, background, foreground)
+    truth = boxes | other
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.95
+    found = refine(image, background, foreground, roi=[0, 12, 0, 20, 0, 1])  # 3D Slicer's of a volume of one slice
+    assert 2 * (found & boxes).sum() / (found.sum() + boxes.sum()) > 0.95
+    with pytest.raises(VolumeError, match="roi: must have a begin and an end along each of 2 axes"):
+        refine(image, background, foreground, roi=[0, 12])
+
+
 def test_what_cannot_be_done():
     image, _, _, background, foreground = _scene()
     with pytest.raises(VolumeError, match="scribbles: must mark"):

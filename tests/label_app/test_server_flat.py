@@ -87,6 +87,13 @@ def test_xrays(tmp_path):
         np.testing.assert_array_equal(read(server.client.download_label("plain1", "final")), truth.T)
         _loop(server, labelled, ".png", read)
         assert read(server.infer(radiograph)[0]).shape == pixels.shape
+        marks = np.zeros((*truth.shape, 1), np.uint8)
+        inside, outside = np.argwhere(truth), np.argwhere(truth == 0)
+        marks[(*inside[:: len(inside) // 20].T, 0)], marks[(*outside[:: len(outside) // 40].T, 0)] = 3, 2
+        nib.save(nib.Nifti1Image(marks, np.diag([-1.0, -1, 1, 1])), slicer)
+        params = {"structure": "structure", "result_extension": ".png"}
+        cut = read(server.client.infer("scribbles", "plain1", params, label_in=str(slicer))[0])
+        assert cut.shape == truth.T.shape and cut.T[marks[..., 0] == 3].all() and not cut.T[marks[..., 0] == 2].any()
         several = tmp_path / "several.nii.gz"
         nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), np.eye(4)), several)
         assert "must be of one slice" in refused(server.client.save_label, "plain2", str(several), "", {})
