@@ -5,9 +5,9 @@
 
 A draw is a random pool of studies without labels and a random choice of some of them. From the same pool the strategies
 of `medgenesis label-app` choose too: `typical`, and `strange` (the highest restoration error). Each choice is trained
-on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested; `draft` is
-no training at all: the frozen network and a linear classifier of voxels. All on coarse grids, by a narrow network in
-few steps: what is compared is equal for all. OUT/rows.csv has a row a run, and is gone on with;
+on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested. A `draft`
+is no training at all, as in the app: a linear classifier of voxels on a frozen network, a random or the pre-trained one.
+On coarse grids, by a narrow network in few steps, equal for all. OUT/rows.csv has a row a run, and is gone on with;
 `label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
 """
 
@@ -44,7 +44,8 @@ SPACING = {
     "mr_hippocampus": 3.5,
     "mr_us_prostate": 2.0,
 }  # mm; the last by its headers, see README.txt
-STARTS, CHOICES = ("scratch", "ours", "draft"), ("random", "typical", "strange")
+STARTS = ("scratch", "ours", "draft of scratch", "draft of ours")
+CHOICES = ("random", "typical", "strange")
 KEY = ("set", "draw", "choice", "labels", "start")
 
 
@@ -129,9 +130,10 @@ def pretrained(studies: list[Study], seed: int = 0) -> nn.Module:
 
 def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, seed: int) -> nn.Module:
     """A network that gives logits, trained on a few studies."""
-    if start == "draft":
-        return fit_voxel_probe(base, [(one.image, one.label) for one in training], classes, per_class=800).eval()
     torch.manual_seed(seed)
+    if start.startswith("draft"):
+        frozen = base if start.endswith("ours") else UNet3D(1, 1, width=WIDTH).eval()
+        return fit_voxel_probe(frozen, [(one.image, one.label) for one in training], classes, per_class=300).eval()
     network = UNet3D(1, classes, width=WIDTH, activation=None)
     if start == "ours":
         load_pretrained(network, base.state_dict(), skip_head="always")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from torch import nn
@@ -17,6 +18,15 @@ from medgenesis.losses import hard_dice
 from medgenesis.weights import load_pretrained, settings_of
 
 _TAKEN = ("preprocessing", "network", "inferer", "postprocessing", "device")
+
+
+def _of_the_training(settings: AppSettings, weights: str | Path) -> dict[str, str]:
+    """What the app's settings and overlays would change of that which a file of weights was trained with.
+
+    The file's value is named, not copied: what stands in a file of weights is never read as a config.
+    """
+    typed = {*settings.settings, *ConfigParser.load_config_files(settings.files("inference")[1:])}
+    return {id: f"$@settings[{id!r}]" for id in sorted(typed & settings_of(weights).keys())}
 
 
 class Segmenter:
@@ -39,10 +49,10 @@ class Segmenter:
         options: Mapping[str, Any] | None = None,
         network: nn.Module | None = None,
     ) -> None:
-        known = settings_of(weights)  # of the training, before what the app is started with today
-        settings = replace(settings, settings={id: one for id, one in settings.settings.items() if id not in known})
+        kept = _of_the_training(settings, weights)  # before what the app is started with today
+        settings = replace(settings, settings={id: one for id, one in settings.settings.items() if id not in kept})
         names = [name for name in _TAKEN if network is None or name != "network"]
-        parts = config_parts(settings, "inference", names, {"weights": str(weights), **(options or {})})
+        parts = config_parts(settings, "inference", names, {"weights": str(weights), **kept, **(options or {})})
         self.preprocessing, self.inferer = parts["preprocessing"], parts["inferer"]
         self.device = torch.device(parts["device"])
         self.finish: Compose = parts["postprocessing"]
