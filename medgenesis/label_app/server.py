@@ -2,12 +2,15 @@
 
 import logging
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from monailabel.app import app
 from monailabel.config import settings
+from monailabel.endpoints.ohif import get_ohif
+from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.exception import MONAILabelException
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
@@ -32,9 +35,21 @@ async def say_cause(request: Request, error: Exception) -> JSONResponse:
 for kind in (MONAILabelException, *DOMAIN_ERRORS, ValueError, OSError, RuntimeError, Exception):
     app.add_exception_handler(kind, say_cause)
 
-# Of a folder of studies OHIF is shown what it expects of a DICOM server; else MONAI Label's routes ask that server.
-if not settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://")):
-    app.router.routes[:0] = dicomweb.router.routes
+viewer = APIRouter(include_in_schema=False, dependencies=[Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))])
+
+
+@viewer.get("/ohif/{path:path}")
+def open_ohif(request: Request, path: str) -> Response:
+    """OHIF, told that MONAI Label is here: without this cookie its panel looks at port 8000."""
+    page = get_ohif(path)
+    page.set_cookie("MONAILABEL_SERVER_URL", quote(f"{request.url.scheme}://{request.url.netloc}/", safe=""))
+    return page
+
+
+# Before MONAI Label's own. Of a folder of studies OHIF is shown what it expects of a DICOM server; of a DICOMweb
+# address MONAI Label asks that server.
+remote = settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://"))
+app.router.routes[:0] = viewer.routes if remote else [*viewer.routes, *dicomweb.router.routes]
 
 # MONAI Label lets pages of any origin ask, so any page in the browser of whoever runs it; its own setting for this ends
 # its start with an error (0.8.5). Its viewer, OHIF, is a page of this server.
@@ -43,4 +58,4 @@ for middleware in app.user_middleware:
         port = settings.MONAI_LABEL_SERVER_PORT
         middleware.kwargs["allow_origins"] = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
 
-__all__ = ["app", "say_cause"]
+__all__ = ["app", "open_ohif", "say_cause"]
