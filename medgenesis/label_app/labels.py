@@ -5,7 +5,7 @@ stored as 1. It is the name that counts.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def write_flat(label: str | Path, target: str | Path) -> Path:
 
 
 @contextmanager
-def as_stored(image: str | Path, label: str | Path) -> Iterator[Path]:
+def as_stored(image: str | Path, label: str | Path) -> Generator[Path, None, None]:
     """The label map of a study as its kind is stored: of a flat image as PNG, which is removed at the end.
 
     Raises:

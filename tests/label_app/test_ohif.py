@@ -18,7 +18,8 @@ from medgenesis.datasets.phantom import write_phantoms
 LABELS = ["lungs", "liver"]
 SHOWN = """(() => {
     const all = services.segmentationService, shown = all.getLabelmapVolume('1');
-    const names = Object.values(all.getSegmentation('1').segments).filter(one => one).map(one => [one.segmentIndex, one.label]);
+    const segments = Object.values(all.getSegmentation('1').segments).filter(one => one);
+    const names = segments.map(one => [one.segmentIndex, one.label]);
     const values = shown.voxelManager.getCompleteScalarDataArray();
     return JSON.stringify({sides: shown.dimensions, origin: shown.origin, spacing: shown.spacing,
         direction: Array.from(shown.direction), names: names, values: Array.from(values).join('')});
