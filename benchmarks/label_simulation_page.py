@@ -1,0 +1,139 @@
+"""The page of the documentation on `label_simulation.py`, made from its rows: nothing on it is typed.
+
+    python -m benchmarks.label_simulation_page OUT/rows.csv
+
+The rows are kept in docs/label-simulation/rows.csv, the page is docs/label-simulation.md; without an argument it is made
+again from the rows that are kept.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.evidence.figures import write_chart
+from benchmarks.label_simulation import PRETEXT_STEPS, SPACING, STEPS, TESTED, WIDTH
+from medgenesis.report.intervals import mean_interval
+from medgenesis.storage.atomic import write_text
+from medgenesis.storage.tables import read_table
+
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = DOCS / "label-simulation"
+READOUTS = {"draft": ("draft of scratch", "draft of ours"), "fine-tuning": ("scratch", "ours")}
+MOST_WORDS = 0.005  # of Dice, below which a difference is called none whatever its interval
+
+Values = dict[tuple[str, str, str, str], dict[str, float]]
+"""(set, choice, labels, start) -> draw -> Dice."""
+
+
+def values_of(rows: Iterable[dict[str, str]]) -> Values:
+    found: Values = {}
+    for row in rows:
+        found.setdefault((row["set"], row["choice"], row["labels"], row["start"]), {})[row["draw"]] = float(row["dice"])
+    return found
+
+
+def difference(one: dict[str, float], other: dict[str, float]) -> tuple[float, float, float] | None:
+    """Mean of the differences of common draws, and its 95 % interval of a bootstrap over draws."""
+    paired = [one[draw] - other[draw] for draw in one if draw in other]
+    return mean_interval(paired) if len(paired) > 1 else None
+
+
+def said(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else f"{found[0]:+.3f} [{found[1]:+.3f}, {found[2]:+.3f}]"
+
+
+def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tuple[str, tuple]]]:
+    """A table and a figure of a set, and each comparison with what it is called."""
+    scratch, ours = READOUTS[readout]
+    counts = sorted({int(key[2]) for key in values if key[0] == name and key[3] in (scratch, ours)})
+    lines, comparisons, curves = [], [], {}
+    for start, called in ((scratch, "scratch"), (ours, "ours")):
+        for choice in ("random", "typical"):
+            points = [(k, values.get((name, choice, str(k), start), {})) for k in counts]
+            shown = [(k, float(np.mean(list(own.values())))) for k, own in points if own]
+            if shown:
+                curves[f"{called}, {choice}"] = tuple(np.array(shown, float).T)
+    for k in counts:
+        own = {(s, c): values.get((name, c, str(k), s), {}) for s in (scratch, ours) for c in ("random", "typical")}
+        gain = difference(own[ours, "random"], own[scratch, "random"])
+        choice = difference(own[ours, "typical"], own[ours, "random"])
+        both = difference(own[ours, "typical"], own[scratch, "random"])
+        comparisons += [("start", gain), ("choice", choice)]
+        means = [f"{np.mean(list(one.values())):.3f}" if one else "–" for one in own.values()]
+        draws = min((len(one) for one in own.values()), default=0)
+        lines.append(f"| {k} | {draws} | {' | '.join(means)} | {said(gain)} | {said(choice)} | {said(both)} |")
+    if not lines:
+        return [], []
+    file = FOLDER / f"{name}-{readout}.svg"
+    alt = f"{name}, {readout}: mean Dice against the number of labelled studies"
+    write_chart(file, curves, "labelled studies", "mean Dice", alt)
+    head = [
+        f"### {name}: {readout}",
+        "",
+        f"![{alt}](label-simulation/{file.name})",
+        "",
+        "| labels | draws | scratch, random | scratch, typical | ours, random | ours, typical | ours − scratch (random) "
+        "| typical − random (ours) | both together |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return [*head, *lines, ""], [(kind, one) for kind, one in comparisons if one is not None]
+
+
+def in_words(comparisons: list[tuple[str, tuple]], kind: str) -> str:
+    found = [one for own, one in comparisons if own == kind]
+    better = sum(low > 0 and mean >= MOST_WORDS for mean, low, high in found)
+    worse = sum(high < 0 and mean <= -MOST_WORDS for mean, low, high in found)
+    return (
+        f"better in {better}, worse in {worse}, undecided in {len(found) - better - worse} of {len(found)} comparisons"
+    )
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kept = FOLDER / "rows.csv"
+    if len(sys.argv) > 1:
+        shutil.copyfile(sys.argv[1], kept)
+    values = values_of(read_table(kept))
+    parts, every = [], []
+    for readout in READOUTS:
+        for name in SPACING:
+            lines, comparisons = section(values, name, readout)
+            parts += lines
+            every += [(f"{readout} {kind}", one) for kind, one in comparisons]
+    words = [
+        f"- *{readout}*, {text}: {in_words(every, f'{readout} {kind}')}."
+        for readout in READOUTS
+        for kind, text in (("start", "ours against scratch"), ("choice", "typical against random"))
+        if any(own == f"{readout} {kind}" for own, _ in every)
+    ]
+    write_text(DOCS / "label-simulation.md", "\n".join([*_intro(), *words, "", *parts]))
+
+
+def _intro() -> list[str]:
+    spacing = ", ".join(f"{name} {value:g} mm" for name, value in SPACING.items())
+    return [
+        "# What a label is worth, in simulation",
+        "",
+        "This page is made by `python -m benchmarks.label_simulation_page` from [its rows](label-simulation/rows.csv), "
+        "which `benchmarks/label_simulation.py` has computed; nothing on it is typed.",
+        "",
+        "A draw is a pool of studies; some are labelled, chosen at random or as the strategy `typical` of "
+        "`medgenesis label-app` chooses. *Ours* begins with a network pre-trained (Models Genesis, "
+        f"{PRETEXT_STEPS} steps) on the studies that are not tested, *scratch* with a random one. *Draft*: a linear "
+        f"classifier of voxels on the frozen network, as in the app. *Fine-tuning*: {STEPS} steps of the whole network. "
+        f"Mean Dice over {TESTED} test studies and classes, on the studies' own grids; differences are paired by draw, "
+        "with 95 % intervals of a bootstrap over draws.",
+        "",
+        f"**Read it with care.** These are small settings for a small computer: grids of {spacing}, a network of width "
+        f"{WIDTH}, few steps, one pre-training a set. They compare starts and choices under equal terms; they say "
+        "nothing about the best Dice that can be reached. The test studies are the same in all draws, so that "
+        "the intervals say how much the choice of labels matters, not how other patients would differ.",
+        "",
+    ]
+
+
+if __name__ == "__main__":
+    main()
