@@ -80,9 +80,8 @@ def main() -> None:
                 file = file or server.infer(f"phantom_{number:03d}", result_extension=".nii.gz")[0]
                 found, truth = (np.asarray(nib.load(one).dataobj) for one in (file, drawn(of, number)))
                 dice = [hard_dice(found == value, truth == value) for value in range(1, 1 + len(LABELS))]
-                print(
-                    f"Dice of {name}: {', '.join(f'{label} {one:.3f}' for label, one in zip(LABELS, dice, strict=True))}"
-                )
+                said = ", ".join(f"{label} {one:.3f}" for label, one in zip(LABELS, dice, strict=True))
+                print(f"Dice of {name}: {said}")
             print(status["status"])
         finally:
             server.kill()
