@@ -19,6 +19,8 @@ from helpers.label_server import START_SECONDS, Server, command, environment, fr
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
 
+pytestmark = pytest.mark.timeout(2 * START_SECONDS)  # each process that starts imports for half a minute or more
+
 MODEL = "models_genesis_ct"
 CLASSES = {"lungs": 1, "liver": 2}
 STORED = {1: (6,), 2: (1, 2, 7)}  # as 3D Slicer would number them if the liver was drawn first -> of the phantom

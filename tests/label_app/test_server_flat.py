@@ -10,9 +10,11 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from helpers.label_server import Server, refused
+from helpers.label_server import START_SECONDS, Server, refused
 
 from medgenesis.datasets.phantom import write_phantoms
+
+pytestmark = pytest.mark.timeout(2 * START_SECONDS)  # each process that starts imports for half a minute or more
 
 SMALL = ["--weights", "scratch", "--overlay", "quick", "--set", "size=32", "--set", "overlap=0"]
 EPOCHS = 30
