@@ -3,7 +3,7 @@
 from medgenesis.losses.contrastive import check_threshold, info_nce, prune_negatives
 from medgenesis.losses.cosine import negative_cosine
 from medgenesis.losses.cross_correlation import barlow_twins
-from medgenesis.losses.hard_dice import hard_dice
+from medgenesis.losses.dice import hard_dice
 from medgenesis.losses.key_queue import KeyQueue
 from medgenesis.losses.ranks import gathered, rank, shared_permutation, world_size
 from medgenesis.losses.supervised import balanced_weights, classification_loss, segmentation_loss
