@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this computer alone)")
-    parser.add_argument("--port", type=int, default=8000, help="default 8000, where OHIF looks")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000")
     parser.add_argument("--demo", action="store_true", help="computed scans, to see the loop; no --studies needed")
     parser.add_argument("--prepare-only", action="store_true", help="write the app's folder, start no server")
 

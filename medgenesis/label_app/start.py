@@ -23,7 +23,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
         app: the folder that `prepare` has written.
         studies: the folder that `gather_studies` has filled, or the address of a DICOMweb server.
         host: where to listen; another than this computer exposes the studies, which is said.
-        port: where viewers look for it; OHIF only at 8000.
+        port: where viewers look for it.
 
     Raises:
         ValueError: MONAI Label is not installed.
