@@ -16,6 +16,7 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
+from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.dicomweb import image_info
 from medgenesis.label_app.draft_task import DraftTask
@@ -73,10 +74,11 @@ class LabelApp(MONAILabelApp):
         return {**image_info(self.datastore(), found["id"]), **found} if found else found
 
     def init_infers(self) -> dict[str, InferTask]:
-        """The bundle's segmentation, and scribbles."""
+        """The bundle's segmentation, the draft, clicks and scribbles."""
         return {
             self.settings.name: SegmentTask(self.settings, self.models),
             "draft": DraftTask(self.settings, self.app_dir, self.datastore),
+            "clicks": ClickTask(self.settings, self.models),
             "scribbles": ScribbleTask(self.settings, self.models),
         }
 

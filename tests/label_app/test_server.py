@@ -240,7 +240,7 @@ def test_7_a_broken_study_is_named_and_the_server_stays(server):
     assert server.client.info()["labels"] == list(CLASSES)
 
 
-def test_8_scribbles_and_doubt(server):
+def test_8_scribbles_clicks_and_doubt(server):
     path, said = server.infer("lps", result_extension=".nii.gz")
     image = nib.load(server.root / "app" / "studies" / "lps.nii.gz")
     truth = np.asarray(nib.load(server.root / "phantoms" / "labels" / "phantom_000.nii.gz").dataobj) == 6
@@ -256,6 +256,16 @@ def test_8_scribbles_and_doubt(server):
     model = np.asarray(nib.load(path).dataobj) == CLASSES["liver"]
     dice = [2 * (one & truth).sum() / (one.sum() + truth.sum()) for one in (model, found.astype(bool))]
     assert dice[1] > dice[0] - 0.02, dice
+    missed = np.argwhere(truth & ~model)[:3].tolist() or inside[:3].tolist()
+    path, said = server.client.infer("clicks", "lps", {"result_extension": ".nii.gz", "liver": missed})
+    corrected = np.asarray(nib.load(path).dataobj) == CLASSES["liver"]
+    assert corrected[tuple(np.transpose(missed))].all() and corrected.sum() > model.sum()
+    assert "clicks: must lie in the image" in refused(
+        lambda: server.client.infer("clicks", "lps", {"liver": [[400, 0, 0]]})
+    )
+    assert "liver: clicks must be lists of voxels" in refused(
+        lambda: server.client.infer("clicks", "lps", {"liver": "here"})
+    )
     assert "scribbles: must come" in refused(server.client.infer, "scribbles", "lps", params)
     sample = server.client.next_sample("uncertain", {})
     assert sample["id"] not in ("case_001", "case_002", "broken") and 0 <= sample["weight"] <= 1
@@ -274,7 +284,7 @@ def test_9_killed_in_training_and_started_again(server, world):
     server.kill()
     again = _start(world)
     try:
-        assert set(again.client.info()["models"]) == {MODEL, "draft", "scribbles"}
+        assert set(again.client.info()["models"]) == {MODEL, "clicks", "draft", "scribbles"}
         assert set(again.client.datastore()["objects"]["case_001"]["labels"]) == {"final"}
         assert again.infer("lps")[0]
         status = again.train(max_epochs=2, start="last")
