@@ -149,20 +149,26 @@ def _datalist(named: str, folder: Path, reference: bool) -> tuple[str, Mapping[s
     shared = data_folder() / named
     if not path.exists() and shared.is_dir():  # a folder with a MedMNIST file
         path = min(shared.glob("*.npz"), key=lambda one: one.stat().st_size, default=path)
-    if path.suffix.lower() == ".npz":
+    medmnist = path.suffix.lower() == ".npz"
+    if medmnist:
         path = unpack_medmnist(path, folder / "unpacked" / path.stem)
     if path.suffix.lower() == ".json":
         datalist = read_datalist(path)
-        return (
-            str(datalist.get("name") or path.stem),
-            {**datalist, **{one: load_datalist(path, one) for one in (*SECTIONS, "unlabeled") if one in datalist}},
-        )
+        sections = {one: load_datalist(path, one) for one in (*SECTIONS, "unlabeled") if one in datalist}
+        if medmnist:
+            sections = {one: _rows_apart(records, one) for one, records in sections.items()}
+        return str(datalist.get("name") or path.stem), {**datalist, **sections}
     if path.is_dir():
         return path.resolve().name, make_datalist(path, classes=())
     raise DatalistError(
         f"dataset: must be a list (.json), a MedMNIST file (.npz), a folder with a folder for each class, or one of "
         f"{', '.join(sorted(DATASETS))}, as NAME=DIR; found {named!r}. Check the path."
     )
+
+
+def _rows_apart(records: Sequence[Mapping[str, Any]], section: str) -> list[dict]:
+    """Of a MedMNIST file of volumes each row is a patient of its own, though all lie in one file."""
+    return [{**one, "patient": f"{section} {one['cube']}"} if "cube" in one else dict(one) for one in records]
 
 
 def _with_class(records: list[dict], named: str) -> list[dict]:

@@ -56,6 +56,7 @@ def test_medmnist_files_are_unpacked_without_loss(tmp_path, shape, dims):
     np.savez(tmp_path / "some.npz", **arrays)
     study_set = open_study_set(str(tmp_path / "some.npz"), tmp_path / "out")
     assert study_set.sections.tolist().count("test") == 4 and study_set.labels[:4].tolist() == [0, 1, 0, 1]
+    assert len(set(study_set.patients)) == 12  # a row of a file of volumes is a patient of its own
     image = ImageReading(control("pixels"))(study_set.records[3])
     expected = arrays["train_images"][3].astype(float)
     expected /= arrays["train_images"].max() if dims == 3 else 255
