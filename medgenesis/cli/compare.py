@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[400],
         metavar="N",
-        help="optimizer steps of each run (default 400); several: Dice against steps, each a training of its own",
+        help="optimizer steps of each run, up to whole passes (default 400); several: each a training of its own",
     )
     parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")

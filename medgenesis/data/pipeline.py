@@ -69,7 +69,8 @@ def preprocessing(
 
     Args:
         keys: keys of the images.
-        label_keys: keys of the label maps; they must lie on the grid of the first image.
+        label_keys: keys of the label maps; they must lie on the grid of the first image (without images, of the first
+            label map).
         intensity: preset of `ScaleIntensityPresetd`, or its arguments (`{"preset": "custom", "a_min": 0, "a_max":
             255}`), or None to keep the values. A record's own `intensity` goes before it (but for None).
         spacing_mm: voxel size of the result in mm, for all axes or for each; None keeps the volume's own.
@@ -104,7 +105,7 @@ def preprocessing(
         ReorientVolumesd(every, axcodes=orientation, labels=_AXIS_LABELS, allow_missing_keys=True),
     ]
     if label_keys:
-        steps.append(CheckLabeld(label_keys, image_key=keys[0], **lenient))
+        steps.append(CheckLabeld(label_keys, image_key=every[0], **lenient))
     if label_keys and label_merge:
         steps.append(MergeLabelsd(label_keys, label_merge, **lenient))
     if label_keys and num_classes is not None:

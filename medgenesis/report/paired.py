@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 BOOTSTRAP = 10_000
 LEVEL = 0.05
@@ -16,8 +17,8 @@ class Difference:
 
     Args:
         mean: of all draws and patients.
-        low, high: ends of the 95 % interval; NaN where there is a single draw.
-        p: two-sided, not corrected.
+        low, high: ends of the 95 % interval; NaN where there is a single draw or patient.
+        p: two-sided, not corrected; NaN likewise.
         draws, patients: how many it is of.
         won: draws in which it is above 0.
     """
@@ -32,20 +33,24 @@ class Difference:
 
 
 def difference(values: np.ndarray, seed: int = 0, bootstrap: int = BOOTSTRAP) -> Difference:
-    """The mean of (draws, patients) with its interval; both are drawn with replacement, crossed.
+    """The mean of (draws, patients) with its interval, for draws and patients both vary.
+
+    The standard error is that of a bootstrap in which both are drawn with replacement, crossed; interval and p are
+    those of Student's t, with as many degrees of freedom as the fewer of both leave: percentiles of few draws are too
+    narrow (of 5 draws without any difference they found one in 10 to 17 % of cases, not in 5).
 
     References:
         Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007).
     """
     draws, patients = values.shape
-    mean, won = float(values.mean()), int((values.mean(axis=1) > 0).sum())
-    if draws < 2:
+    mean, won, least = float(values.mean()), int((values.mean(axis=1) > 0).sum()), min(values.shape)
+    if least < 2:
         return Difference(mean, np.nan, np.nan, np.nan, draws, patients, won)
     means = resampled_means(values, np.random.default_rng(seed), bootstrap)
-    low, high = np.percentile(means, [2.5, 97.5])
-    tail = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (tail + 1) / (bootstrap + 1))
-    return Difference(mean, float(low), float(high), float(p), draws, patients, won)
+    error = float(means.std() * np.sqrt(least / (least - 1)))
+    half = float(stats.t.ppf(1 - LEVEL / 2, least - 1)) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, least - 1)) if error > 0 else float(mean == 0)
+    return Difference(mean, mean - half, mean + half, p, draws, patients, won)
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator, bootstrap: int) -> np.ndarray:

@@ -23,38 +23,32 @@ def write_comparison_report(
     table: Sequence[Sequence[str]],
     note: str,
     trivial: Sequence[Sequence[str]],
-    starts: Sequence[str],
-    counts: Sequence[int],
-    steps: Sequence[int],
+    means: Mapping[tuple[int, int, str], np.ndarray],
     seeds: Sequence[int],
 ) -> Path:
     """Write `report.html` of a comparison, whole or not at all, and return its path.
 
     Args:
-        folder: of the comparison: its `cases.csv`, and its runs with their `cases.csv`, drawings and `metrics.csv`,
-            as far as they are there.
+        folder: of the comparison: its runs with their `cases.csv`, drawings and `metrics.csv`, as far as they are
+            there.
         said: what was found, in sentences.
         table: the comparison's table, its heading first.
         note: what the table shows.
         trivial: labelled patients and Dice of the answer that looks at no image.
-        starts: names of the starts, that of the comparison last.
-        counts: numbers of labelled patients.
-        steps: numbers of steps.
+        means: Dice (draws, patients) of each number of labelled patients, of steps, and start.
         seeds: of the runs.
     """
+    counts, steps, starts = (list(dict.fromkeys(values)) for values in zip(*means, strict=True))
     report = Report("Few labels: with and without pre-training", "Research software: not for diagnosis or treatment.")
     for sentence in said:
         report.paragraph(sentence)
     report.table(table[0], table[1:], note)
-    caption = (
-        "The answer that looks at no image: where the labelled label maps have each class, in shares of the sides."
-    )
+    caption = "The answer that looks at no image: where the labelled label maps have each class (64 voxels a side)."
     report.table(("labelled patients", "Dice"), trivial, caption)
-    rows, longest, most = read_table(folder / "cases.csv"), max(steps), max(counts)
-    _dice_over(report, [row for row in rows if int(row["steps"]) == longest], starts, "labelled patients", longest)
-    if len(steps) > 1:
-        own = [row for row in rows if int(row["labelled patients"]) == min(counts)]
-        _dice_over(report, own, starts, "steps", min(counts))
+    longest, most = max(steps), max(counts)
+    _dice_over(report, {(n, start): means[n, longest, start] for n in counts for start in starts}, 0, longest)
+    for count in counts if len(steps) > 1 else ():
+        _dice_over(report, {(n, start): means[count, n, start] for n in steps for start in starts}, count, 0)
     runs = {
         (count, start): [folder / run_folder(start, count, longest, seed) for seed in seeds]
         for count in counts
@@ -70,20 +64,14 @@ def write_comparison_report(
     return report.write(folder / "report.html")
 
 
-def _dice_over(report: Report, rows: Sequence[Row], starts: Sequence[str], axis: str, fixed: int) -> None:
-    """A line a start, over labels (with so many steps) or over steps (with so many labels)."""
+def _dice_over(report: Report, means: Mapping[tuple[int, str], np.ndarray], count: int, steps: int) -> None:
+    """A line a start, over labels (of so many steps, `count` 0) or over steps (of so many labels, `steps` 0)."""
+    axis, fixed = ("steps", f"labelled patients: {count}") if count else ("labelled patients", f"{steps} steps")
     lines = {}
-    for start in starts:
-        dice: dict[int, list[float]] = {}
-        for row in rows:
-            if row["start"] == start and row["dice"] not in ("", "nan"):
-                dice.setdefault(int(row[axis]), []).append(float(row["dice"]))
-        if dice:
-            places = sorted(dice)
-            lines[start] = np.array(places, float), np.array([np.mean(dice[place]) for place in places])
-    if lines:
-        other = f"{fixed} steps" if axis != "steps" else f"labelled patients: {fixed}"
-        report.curves(lines, axis, "mean Dice", f"Mean over test patients, classes and draws; {other}.")
+    for start in dict.fromkeys(start for _, start in means):
+        places = sorted(place for place, one in means if one == start)
+        lines[start] = np.array(places, float), np.array([means[place, start].mean() for place in places])
+    report.curves(lines, axis, "mean Dice", f"Mean over test patients, classes and draws; {fixed}.")
 
 
 def _by_class(report: Report, runs: Mapping[tuple[int, str], Sequence[Path]], steps: int) -> None:

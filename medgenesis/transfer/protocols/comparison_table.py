@@ -1,5 +1,7 @@
 """What a comparison has found: rows with intervals over draws and patients, and sentences that say it in words."""
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,10 +10,11 @@ import numpy as np
 from medgenesis.report.paired import Difference, difference, holm, verdict
 
 HEADING = ("labelled patients", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
-LEAST_DRAWS = 5  # of fewer no verdict is given: a gain in three draws has often been gone in the next
+LEAST = 5  # draws, test patients: of fewer no verdict is given, for a gain in three draws is often gone in the next
 _ABSENT = "–"
 
 Setting = tuple[int, int]  # labelled patients, steps
+Rows = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class Finding:
 
     @property
     def said(self) -> str:
-        """ "helps", "harms", "no difference shown", or that the draws are too few."""
-        if self.gain.draws < LEAST_DRAWS:
-            return f"{self.gain.draws} draws are too few to tell"
+        """ "helps", "harms", "no difference shown", or what is too few to tell."""
+        for number, what in ((self.gain.draws, "draw"), (self.gain.patients, "test patient")):
+            if number < LEAST:
+                return f"{_many(number, what)}: too few to tell"
         return verdict(self.gain.mean, self.p)
 
 
@@ -74,32 +78,55 @@ def findings(dice: Mapping[tuple[int, int, str], np.ndarray], starts: Sequence[s
     return [Finding(*key, gain, corrected[key]) for key, gain in gains.items()]
 
 
-def table(dice: Mapping[tuple[int, int, str], np.ndarray], starts: Sequence[str]) -> list[list[str]]:
-    """The heading, and a row for each number of labels, of steps, and start; see `findings`."""
-    found = {(one.setting, one.start): one for one in findings(dice, starts)}
+def table(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Finding], starts: Sequence[str]) -> Rows:
+    """The heading, and a row for each number of labels, of steps, and start."""
+    known = {(one.setting, one.start): one for one in found}
     rows = [list(HEADING)]
     for count, steps in dict.fromkeys(key[:2] for key in dice):
         for start in starts:
             cells = [str(count), str(steps), start, interval(difference(dice[count, steps, start]))]
-            one = found.get(((count, steps), start))
+            one = known.get(((count, steps), start))
             if one is None:
                 rows.append(cells + [_ABSENT] * 4)
             else:
-                p = _ABSENT if one.gain.draws < LEAST_DRAWS else f"{one.p:.4f}"
+                p = _ABSENT if "too few" in one.said else f"{one.p:.4f}"
                 rows.append(cells + [interval(one.gain, "+"), p, f"{one.gain.won}/{one.gain.draws}", one.said])
     return rows
 
 
-def sentences(dice: Mapping[tuple[int, int, str], np.ndarray], starts: Sequence[str]) -> list[str]:
-    """What was found, a sentence for each start and number of labels and steps, and what it saves where it helps."""
-    lines = []
-    for one in findings(dice, starts):
+def sentences(
+    dice: Mapping[tuple[int, int, str], np.ndarray],
+    found: Sequence[Finding],
+    starts: Sequence[str],
+    trivial: Mapping[int, Difference],
+) -> list[str]:
+    """What was found: the whole in one sentence, then one for each start and number of labels and steps.
+
+    Args:
+        dice: as of `findings`.
+        found: its findings.
+        starts: in the order of the table.
+        trivial: of each number of labels the Dice of the answer that looks at no image.
+    """
+    lines = [_whole(found, starts[-1])]
+    for one in found:
         count, steps = one.setting
         line = f"{one.start}, {_many(count, 'labelled patient')}, {_many(steps, 'step')}: {one.said} "
         line += f"({interval(one.gain, '+')} Dice against {starts[-1]})"
         saved = _saved(dice, one, starts[-1]) if one.said == "helps" else []
-        lines.append(line + "".join(f"; {words}" for words in saved) + ".")
+        line += "".join(f"; {words}" for words in saved)
+        place = trivial[count].mean if count in trivial else np.nan
+        if dice[count, steps, one.start].mean() < place:
+            line += f"; below the answer that looks at no image ({place:.3f})"
+        lines.append(line + ".")
     return lines
+
+
+def _whole(found: Sequence[Finding], baseline: str) -> str:
+    """In how many of the settings each verdict was found."""
+    said = Counter("too few draws or patients to tell" if "too few" in one.said else one.said for one in found)
+    parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
+    return f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
 
 
 def interval(one: Difference, sign: str = "") -> str:
@@ -109,14 +136,19 @@ def interval(one: Difference, sign: str = "") -> str:
 
 
 def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str) -> list[str]:
-    """What the last start needs for the same mean Dice, of the numbers that were tried."""
+    """Up to which number of labels, and of steps, that were tried the last start's mean is not above."""
     count, steps = one.setting
     reached = dice[count, steps, one.start].mean()
-    beaten = {key[:2] for key, values in dice.items() if key[2] == baseline and values.mean() <= reached}
-    labels = max((other for other, same in beaten if same == steps and other > count), default=None)
-    longer = max((other for same, other in beaten if same == count and other > steps), default=None)
-    words = [f"as much as {baseline} with {labels} labelled patients"] if labels else []
-    return words + ([f"as much as {baseline} with {longer} steps"] if longer else [])
+
+    def last(others: list[Setting]) -> Setting | None:
+        beaten = itertools.takewhile(lambda other: dice[(*other, baseline)].mean() <= reached, others)
+        return max(beaten, default=None)
+
+    settings = sorted({key[:2] for key in dice})
+    more = last([other for other in settings if other[1] == steps and other[0] > count])
+    longer = last([other for other in settings if other[0] == count and other[1] > steps])
+    words = [f"in the mean as much as {baseline} with {more[0]} labelled patients"] if more else []
+    return words + ([f"in the mean as much as {baseline} with {longer[1]} steps"] if longer else [])
 
 
 def _many(count: int, what: str) -> str:

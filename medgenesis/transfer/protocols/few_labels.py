@@ -18,8 +18,9 @@ from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
-from medgenesis.transfer.protocols.comparison_table import by_patient, interval, sentences, table
-from medgenesis.transfer.protocols.last_dice import dice_after_finetuning, dice_of_places
+from medgenesis.transfer.protocols.comparison_table import by_patient, findings, interval, sentences, table
+from medgenesis.transfer.protocols.label_survey import survey_labels
+from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
 from medgenesis.weights import settings_of
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 CASES = ("labelled patients", "steps", "start", "seed", "test record", "class", "dice")
 PLACE = "no image"  # where the labelled label maps have a structure, whatever the image shows
+NORM_BATCHES = 16  # batch norm's statistics are estimated again: a short training is else judged by those of its start
+_OWN = ("steps", "seed", "init", "finetune_epochs")  # what the comparison itself sets
 _TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
 
 
@@ -58,26 +61,39 @@ def compare_few_labels(
         folder: receives `cases.csv`, `table.md`, `report.html` and the runs.
         counts: numbers of labelled patients.
         seeds: of the draws; fewer than five give no verdict.
-        iterations: optimizer steps of each run; several: each a training of its own.
-        overrides: settings of the configs, by id.
+        iterations: optimizer steps of each run, rounded up to whole passes over its labelled scans; several: each a
+            training of its own.
+        overrides: settings of the configs, by id; `norm_batches` is 16 unless it is given.
 
     Returns:
         Sentences and a table in Markdown: mean Dice over draws, test patients and classes, the paired difference from
-        the last start, both with a 95 % interval of a bootstrap that draws draws and patients (crossed); p is
+        the last start, both with a 95 % interval over draws and patients (`medgenesis.report.paired.difference`); p is
         corrected over all differences of the table (Holm); and the Dice of the answer that looks at no image.
 
     Raises:
-        ValueError: a count larger than the number of training patients; a plateau or patience, which would follow the
-            test records.
+        ValueError: a count larger than the number of training patients, or below 1; no seed; a plateau or patience,
+            which would follow the test records; an override of what the comparison sets itself.
         OutputError: another comparison is at work in the folder.
-        DatalistError: a patient (or a scan) in training and test.
+        DatalistError: a patient (or a scan) in training and test; a draw whose label maps have no class.
         DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
             record is left out before any is chosen, with a warning, and only a section without others is an error.
 
     References:
         Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007); Holm, Scand. J. Statistics 6 (1979).
     """
-    steps = [iterations] if isinstance(iterations, int) else list(iterations)
+    steps = [iterations] if isinstance(iterations, int) else iterations
+    counts, steps, seeds = (list(dict.fromkeys(numbers)) for numbers in (counts, steps, seeds))
+    if not (counts and steps and seeds) or min(*counts, *steps) < 1:
+        raise ValueError(
+            "labels, iterations, seeds: must be at least one number each, and labels and iterations at least 1; found "
+            f"{counts}, {steps} and {len(seeds)} seeds. Correct them."
+        )
+    own = [id for id in _OWN if id in (overrides or {})]
+    if own:
+        raise ValueError(
+            f"--set: must leave alone what the comparison itself sets; found {', '.join(own)}. Use --iterations, "
+            "--seeds and --pretrained."
+        )
     hold_folder(folder)
     try:
         return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, overrides)
@@ -85,8 +101,9 @@ def compare_few_labels(
         release_folder(folder)
 
 
-def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps: list[int], overrides) -> str:
-    overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}  # its header says what labels are
+def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, overrides) -> str:
+    overrides = {"norm_batches": NORM_BATCHES, **(overrides or {})}
+    overrides = {"datalist": str(Path(datalist).absolute()), **overrides}  # its header says what labels are
     training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
     check_disjoint({"training": training, "test": test})
     chosen = _drawn(datalist, training, counts, seeds)
@@ -98,6 +115,8 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps: list
         "measured": "on the images' own grid",
         "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
     }
+    survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides})
+    overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
     dice: dict[tuple[int, int, str], list[np.ndarray]] = {}
     runs = list(itertools.product(counts, steps, seeds, inits.items()))
     for count, length, seed, (name, init) in track(runs, "fine-tunings"):
@@ -110,19 +129,25 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps: list
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     patients = [patient_of(record) for record in test]
     means = {key: by_patient(found, patients) for key, found in dice.items()}
-    places = dice_of_places(configs, chosen, test, {**alike, **overrides})
-    trivial = [
-        (str(count), interval(difference(by_patient([places[count, seed] for seed in seeds], patients))))
-        for count in counts
-    ]
-    said, rows = sentences(means, list(inits)), table(means, list(inits))
-    note = _note(next(iter(dice.values())), next(iter(means.values())), len(seeds))
+    places = {count: by_patient([survey.place_dice[count, seed] for seed in seeds], patients) for count in counts}
+    trivial = {count: difference(found) for count, found in places.items() if found.size}
+    found = findings(means, list(inits))
+    said, rows = sentences(means, found, list(inits), trivial), table(means, found, list(inits))
+    note = _note(next(iter(dice.values())), next(iter(means.values())), _distinct(chosen, counts, seeds))
+    without = [(str(count), interval(one)) for count, one in trivial.items()]
     text = "\n".join([*(f"- {line}" for line in said), "", _markdown(rows), "", note, ""])
-    text += "\n" + _markdown([("labelled patients", f"Dice, {PLACE}"), *trivial]) + "\n"
+    text += "\n" + _markdown([("labelled patients", f"Dice, {PLACE}"), *without]) + "\n"
     write_text(folder / "table.md", text)
-    page = write_comparison_report(folder, said, rows, note, trivial, list(inits), counts, steps, seeds)
+    page = write_comparison_report(folder, said, rows, note, without, means, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return text
+
+
+def _distinct(
+    chosen: Mapping[tuple[int, int], Sequence[dict]], counts: Sequence[int], seeds: Sequence[int]
+) -> dict[int, int]:
+    """How many different sets of patients the draws of each number of labels are."""
+    return {count: len({frozenset(map(patient_of, chosen[count, seed])) for seed in seeds}) for count in counts}
 
 
 def _drawn(
@@ -164,10 +189,14 @@ def _once(
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 
-def _note(runs: Sequence[np.ndarray], means: np.ndarray, draws: int) -> str:
+def _note(runs: Sequence[np.ndarray], means: np.ndarray, distinct: Mapping[int, int]) -> str:
     empty = int(np.isnan(np.stack(runs)).all(axis=(0, 2)).sum())
-    note = f"Mean Dice [95 % interval over draws and {means.shape[1]} test patients] of {draws} draws; p is corrected "
+    draws, patients = means.shape
+    note = f"Mean Dice [95 % interval over draws and {patients} test patients] of {draws} draws; p is corrected "
     note += "over all differences."
+    for count, sets in distinct.items():
+        if sets < draws:
+            note += f" With {count} labelled patients the draws are {sets} different sets of patients, not {draws}."
     return note + (f" {empty} test records have none of the classes, and are not counted." if empty else "")
 
 

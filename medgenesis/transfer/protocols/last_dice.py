@@ -1,17 +1,14 @@
-"""The Dice of a bundle's network, fine-tuned on some labelled records for so many steps, and that of no network."""
+"""The Dice of a bundle's network that was fine-tuned on some labelled records for so many steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.bundle import ConfigParser
-from torch import Tensor
 
 from medgenesis.handlers import SegmentationCases
 from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
-from medgenesis.transfer.protocols.place_answer import place_answer
 
 
 def dice_after_finetuning(
@@ -68,48 +65,3 @@ def _measure_on_own_grid(parser: ConfigParser) -> None:
     grid["transform"] = "@validate#preprocessing"
     steps = [grid, parser["validate"]["postprocessing"]]
     parser["validate"]["postprocessing"] = {"_target_": "medgenesis.data.Preprocessing", "transforms": steps}
-
-
-def dice_of_places(
-    configs: Sequence[str | Path],
-    labelled: Mapping[Any, Sequence[dict]],
-    test: Sequence[dict],
-    overrides: Mapping[str, Any] | None = None,
-) -> dict[Any, np.ndarray]:
-    """Dice of the answer that looks at no image (`place_answer`), on the images' own grid.
-
-    Args:
-        configs: as of `dice_after_finetuning`.
-        labelled: name -> labelled records; an answer for each.
-        test: labelled records to segment.
-        overrides: further settings of the configs, by id.
-
-    Returns:
-        For each name (records, classes), as of `dice_after_finetuning`.
-    """
-    every = {str(record["label"]): record for records in labelled.values() for record in records}
-    root = Path(configs[0]).absolute().parent.parent  # nothing is written
-    settings = {**(overrides or {}), "bundle_root": str(root)}
-    workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
-    _measure_on_own_grid(workflow.parser)
-    read = workflow.parser.get_parsed_content("validate#preprocessing")
-    values = range(workflow.parser.get_parsed_content("num_classes"))
-    maps = {name: _label_map(read(dict(record))) for name, record in every.items()}
-    found: dict[Any, list[list[float]]] = {name: [] for name in labelled}
-    for record in test:
-        truth = _label_map(read(dict(record)))
-        for name, records in labelled.items():
-            answer = place_answer([maps[str(one["label"])] for one in records], truth.shape, values)
-            found[name].append([*_dice_by_class(answer, truth, values[1:])])
-    return {name: np.array(dice) for name, dice in found.items()}
-
-
-def _label_map(item: Mapping[str, Any]) -> Tensor:
-    """(X, Y) or (X, Y, Z)."""
-    return torch.as_tensor(item["label"])[0].as_subclass(Tensor).to(torch.uint8)
-
-
-def _dice_by_class(answer: Tensor, truth: Tensor, values: Sequence[int]) -> Iterator[float]:
-    for value in values:
-        one, other = answer == value, truth == value
-        yield 2 * int((one & other).sum()) / int(one.sum() + other.sum()) if other.any() else float("nan")

@@ -55,8 +55,8 @@ def prepare_training(
         raise ValueError(
             "schedule, patience: must not follow a validation where the last weights answer, since it would be of the "
             f"very records that are answered; found schedule={asked['schedule']} and patience={asked['patience']}. Set "
-            "a schedule and a length that need none: schedule=cosine, patience=None and steps=2000, for example; or "
-            "run the task itself on lists with a validation section of their own."
+            "a schedule and a length that need none: schedule=cosine, patience=None and steps=2000 (of compare "
+            "--iterations 2000), for example; or run the task itself on lists with a validation section of their own."
         )
     return workflow
 

@@ -27,11 +27,18 @@ def test_what_is_there_is_said_and_what_it_saves():
         (1, 50, "ours"): 0.70, (1, 50, "scratch"): 0.60, (1, 200, "ours"): 0.81, (1, 200, "scratch"): 0.69,
         (3, 50, "ours"): 0.66, (3, 50, "scratch"): 0.69, (3, 200, "ours"): 0.80, (3, 200, "scratch"): 0.80,
     }  # fmt: skip
-    said = sentences(levels(known), STARTS)
+    dice = levels(known)
+    trivial = {1: difference(np.full((6, 9), 0.1)), 3: difference(np.full((6, 9), 0.7))}
+    whole, *said = sentences(dice, findings(dice, STARTS), STARTS, trivial)
+    verdicts = "helps in 2 of 4, harms in 1 of 4, no difference shown in 1 of 4"
+    assert whole == f"Against scratch, of all numbers of labels and steps: {verdicts}."
     assert said[0].startswith("ours, 1 labelled patient, 50 steps: helps (+0.1")
-    assert said[0].endswith("; as much as scratch with 3 labelled patients; as much as scratch with 200 steps.")
+    assert said[0].endswith(
+        "; in the mean as much as scratch with 3 labelled patients; in the mean as much as scratch with 200 steps."
+    )
     assert ": helps (" in said[1] and said[1].count("as much as") == 1 and "with 3 labelled patients" in said[1]
-    assert said[2].startswith("ours, 3 labelled patients, 50 steps: harms (-0.0") and "as much" not in said[2]
+    assert said[2].startswith("ours, 3 labelled patients, 50 steps: harms (-0.0")
+    assert said[2].endswith("; below the answer that looks at no image (0.700).")
     assert said[3].startswith("ours, 3 labelled patients, 200 steps: no difference shown (")
 
 
@@ -45,6 +52,20 @@ def test_differences_are_paired_and_corrected_over_all_of_them():
 
 def test_few_draws_give_no_verdict():
     dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, draws=4)
-    (_, ours, scratch) = table(dice, STARTS)
-    assert ours[-1] == "4 draws are too few to tell" and ours[5] == "–" and ours[6] == "4/4"
+    (_, ours, scratch) = table(dice, findings(dice, STARTS), STARTS)
+    assert ours[-1] == "4 draws: too few to tell" and ours[5] == "–" and ours[6] == "4/4"
     assert scratch[4:] == ["–"] * 4
+
+
+def test_one_test_patient_gives_no_verdict():
+    dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, patients=1)
+    (one,) = findings(dice, STARTS)
+    assert one.said == "1 test patient: too few to tell" and np.isnan(one.gain.low)
+
+
+def test_what_is_saved_ends_at_the_first_number_that_is_better():
+    known = {(1, 9, "ours"): 0.66, (1, 9, "scratch"): 0.5, (3, 9, "ours"): 0.7, (3, 9, "scratch"): 0.7}
+    known |= {(10, 9, "ours"): 0.65, (10, 9, "scratch"): 0.65}
+    dice = levels(known)
+    (_, first, *_) = sentences(dice, findings(dice, STARTS), STARTS, {})
+    assert ": helps (" in first and "as much" not in first

@@ -17,14 +17,15 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.transfer import compare_few_labels
 from medgenesis.transfer.protocols import few_labels, last_dice, last_weights
+from medgenesis.transfer.protocols.label_survey import LabelSurvey
 from medgenesis.weights import with_settings
 
 STARTS = ("pre-trained", "scratch")
 
 
-def of_places(configs, labelled, test, *_):
+def survey(configs, draws, test, *_):
     """A stand-in: 0.25, whatever is labelled."""
-    return {name: np.full((len(test), 1), 0.25) for name in labelled}
+    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws})
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def comparison(tmp_path, monkeypatch):
         return dice
 
     monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
-    monkeypatch.setattr(few_labels, "dice_of_places", of_places)
+    monkeypatch.setattr(few_labels, "survey_labels", survey)
 
     def compare(**settings):
         settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, **settings}
@@ -158,11 +159,39 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
             assert float(line[3].split(" ")[0]) == pytest.approx(means[start], abs=2e-3)
         (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), "pre-trained"]]
         assert float(line[4].split(" ")[0]) == pytest.approx(means["pre-trained"] - means["scratch"], abs=2e-3)
-        assert line[-1] == "2 draws are too few to tell" and line[5] == "–"
+        assert line[-1] == "2 draws: too few to tell" and line[5] == "–"
     assert [cell for cell in cells if len(cell) == 2][-2:] == [
         ["2", "0.250 [0.250, 0.250]"],
         ["4", "0.250 [0.250, 0.250]"],
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"counts": (0, 2)}, "must be at least one number each"),
+        ({"seeds": ()}, "0 seeds"),
+        ({"overrides": {"steps": 5, "seed": 1}}, "--set: must leave alone .* found steps, seed"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(comparison, wrong, said):
+    compare, asked = comparison
+    with pytest.raises(ValueError, match=said):
+        compare(**wrong)
+    assert not asked
+
+
+def test_a_number_typed_twice_counts_once(comparison):
+    compare, asked = comparison
+    once = compare(counts=(2,), iterations=10)
+    assert compare(counts=(2, 2), seeds=(0, 1, 0), iterations=(10, 10)) == once and len(asked) == 4
+
+
+def test_draws_of_the_same_patients_are_said(comparison):
+    compare, _ = comparison
+    text = compare(counts=(2, 5))
+    assert "With 5 labelled patients the draws are 1 different sets of patients, not 2." in text
+    assert "With 2 labelled" not in text
 
 
 def test_more_labels_than_records_are_refused(comparison):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from medgenesis import bundles
-from medgenesis.transfer.protocols.last_dice import dice_of_places
+from medgenesis.errors import DatalistError
+from medgenesis.transfer.protocols.label_survey import _at_most, survey_labels
 from medgenesis.transfer.protocols.place_answer import place_answer
 
 
@@ -35,9 +36,21 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
         return {key: str(tmp_path / f"{name}_{key}.nii.gz") for key in ("image", "label")}
 
     one, shifted, fine = write("one", (12, 8, 8), 0), write("shifted", (12, 8, 8), 3), write("fine", (24, 8, 8), 0)
-    (tmp_path / "list.json").write_text(json.dumps({"training": [one, shifted], "test": [fine]}))
+    empty = write("empty", (12, 8, 8), 12)
+    (tmp_path / "list.json").write_text(json.dumps({"training": [one, shifted, empty], "test": [fine]}))
     configs = [bundles.path("models_genesis_ct") / "configs" / "finetune.yaml"]
-    overrides = {"datalist": str(tmp_path / "list.json"), "num_classes": 2, "spacing_mm": [6.0, 6.0, 6.0]}
-    overrides |= {"label_merge": {}}
-    found = dice_of_places(configs, {"a": [one], "b": [shifted]}, [fine], overrides)
-    assert found["a"] == pytest.approx(np.array([[1.0]])) and found["b"] == pytest.approx(np.array([[0.5]]))
+    overrides = {"datalist": str(tmp_path / "list.json"), "spacing_mm": [6.0, 6.0, 6.0]}
+    found = survey_labels(configs, {"a": [one], "b": [shifted]}, [fine], tmp_path / "out", overrides)
+    assert found.num_classes == 2
+    assert found.place_dice["a"] == pytest.approx(np.array([[1.0]]))
+    assert found.place_dice["b"] == pytest.approx(np.array([[0.5]]))
+    draws = {(1, 0): [one], (1, 1): [empty]}
+    with pytest.raises(DatalistError, match=r"some voxel of a class; found none in draw \(1, 1\), of 1 scans"):
+        survey_labels(configs, draws, [fine], tmp_path / "out", overrides)
+
+
+def test_grids_of_large_scans_are_small():
+    whole = torch.arange(200)[:, None, None].expand(200, 3, 90)
+    small = _at_most(whole, 64)
+    assert small.shape == (64, 3, 64) and small[0, 0, 0] == 1 and small[-1, 0, 0] == 198
+    assert torch.equal(_at_most(whole[:64], 64)[..., 0], whole[:64, :, 0])

@@ -1,0 +1,122 @@
+"""A look at all label maps of a comparison before its first run: how many classes, and the answer without an image."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medgenesis.data import preprocessing
+from medgenesis.errors import DatalistError
+from medgenesis.progress import track
+from medgenesis.transfer.protocols.last_weights import prepare_training
+from medgenesis.transfer.protocols.place_answer import place_answer
+
+logger = logging.getLogger(__name__)
+
+SIDE = 64  # voxels a side at most, on which the answer without an image is made and judged
+
+
+@dataclass(frozen=True)
+class LabelSurvey:
+    """What was found.
+
+    Args:
+        num_classes: of all drawn and test label maps, background included: that of every run.
+        place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
+    """
+
+    num_classes: int
+    place_dice: dict[Any, np.ndarray]
+
+
+def survey_labels(
+    configs: Sequence[str | Path],
+    draws: Mapping[Any, Sequence[dict]],
+    test: Sequence[dict],
+    folder: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+) -> LabelSurvey:
+    """Read the label maps that a comparison learns from and is judged on.
+
+    Args:
+        configs: the bundle's `finetune.yaml`, and overlays.
+        draws: name -> labelled records.
+        test: labelled records.
+        folder: remembers which labels the maps have.
+        overrides: further settings of the configs, by id.
+
+    Raises:
+        DatalistError: a draw without any voxel of a class.
+
+    Notes:
+        The answer without an image is made and judged on grids of at most 64 voxels a side (nearest voxels), so that
+        large scans cost no more than small ones.
+    """
+    every = {_key(record): record for records in draws.values() for record in records}
+    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
+    settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
+    workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
+    number, labels = (workflow.parser.get_parsed_content(id) for id in ("num_classes", "labels"))
+    read = preprocessing((), "label", intensity=None, label_merge=labels.merge, num_classes=number)
+    maps, foreground = {}, {}
+    for key, record in track(every.items(), "label maps that are learnt from"):
+        whole = _label_map(read, record)
+        maps[key], foreground[key] = _at_most(whole, SIDE), bool(whole.any())
+    for name, records in draws.items():
+        if not any(foreground[_key(record)] for record in records):
+            raise DatalistError(
+                f"training: the labelled patients of each draw must have some voxel of a class; found none in draw "
+                f"{name}, of {len(records)} scans. Leave scans without foreground out of the list, or ask for more "
+                "labelled patients."
+            )
+    if len({one.ndim for one in maps.values()}) > 1:
+        logger.warning("images and volumes are mixed: the answer without an image is left out")
+        return LabelSurvey(number, {name: np.full((len(test), number - 1), np.nan) for name in draws})
+    sides = [max(one.shape[axis] for one in maps.values()) for axis in range(next(iter(maps.values())).ndim)]
+    values = range(number)
+    answers = {
+        name: place_answer([maps[_key(record)] for record in records], sides, values) for name, records in draws.items()
+    }
+    dice: dict[Any, list[list[float]]] = {name: [] for name in draws}
+    for record in track(test, "label maps of the test section"):
+        truth = _at_most(_label_map(read, record), SIDE)
+        for name, answer in answers.items():
+            seen = _resampled(answer, truth.shape) if truth.ndim == answer.ndim else None
+            dice[name].append([_dice(seen, truth, value) for value in values[1:]])
+    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()})
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    """Of a label map: of a stack each cube is one."""
+    return f"{record['label']} {record.get('cube')}"
+
+
+def _label_map(read: Any, record: Mapping[str, Any]) -> Tensor:
+    """(X, Y) or (X, Y, Z)."""
+    item = read({key: record[key] for key in ("label", "cube", "series") if key in record})
+    return torch.as_tensor(item["label"])[0].as_subclass(Tensor).to(torch.int32)
+
+
+def _at_most(label: Tensor, side: int) -> Tensor:
+    return _resampled(label, [min(side, one) for one in label.shape])
+
+
+def _resampled(label: Tensor, sides: Sequence[int]) -> Tensor:
+    """The nearest voxel at each place of a grid of these sides over the same box."""
+    for axis, side in enumerate(sides):
+        places = ((torch.arange(side) + 0.5) * label.shape[axis] / side).long()
+        label = label.index_select(axis, places)
+    return label
+
+
+def _dice(answer: Tensor | None, truth: Tensor, value: int) -> float:
+    other = truth == value
+    if answer is None or not other.any():
+        return float("nan")
+    one = answer == value
+    return 2 * int((one & other).sum()) / int(one.sum() + other.sum())
