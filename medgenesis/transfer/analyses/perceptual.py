@@ -46,10 +46,10 @@ def lpips_distance(net: str, device: str | torch.device = "cpu") -> Distance:
         )
     try:
         network = importlib.import_module("lpips").LPIPS(net=net, version="0.1", verbose=False).to(device).eval()
-    except (OSError, ImportError) as error:  # weights that torchvision downloads at the first use
+    except (OSError, ImportError, RuntimeError) as error:  # no download; a torchvision that is not of this torch
         raise ValueError(
-            f"net: must have the weights of {net}, which torchvision downloads at the first use; found none ({error}). "
-            "Put them into torch's cache, or compare by networks of your own: --by."
+            f"net: must have torchvision and its weights of {net}, which are downloaded at the first use; found none "
+            f"({error}). Install it, put them into torch's cache, or compare by networks of your own: --by."
         ) from error
 
     @torch.no_grad()

@@ -79,13 +79,15 @@ def test_without_lpips_or_its_weights_the_message_says_what_to_do(monkeypatch):
     with pytest.raises(ValueError, match="^net: must have the package lpips; found none"):
         lpips_distance("alex")
 
-    def absent(**_):
-        raise OSError("no network")
-
     monkeypatch.setattr(perceptual, "lpips_is_installed", lambda: True)
-    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=absent))
-    with pytest.raises(ValueError, match="^net: must have the weights of alex"):
-        lpips_distance("alex")
+    for error in (OSError("no network"), RuntimeError("operator torchvision::nms does not exist")):
+
+        def absent(error=error, **_):
+            raise error
+
+        monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=absent))
+        with pytest.raises(ValueError, match="^net: must have torchvision and its weights of alex"):
+            lpips_distance("alex")
 
 
 def inverted(folder, encoder, dataset, shape, settings=None):
