@@ -201,16 +201,17 @@ def test_5_dicom_in_gives_dicom_seg_out(server):
     assert data.Modality == "SEG" and [one.SegmentLabel for one in data.SegmentSequence] == list(said["label_names"])
     slices = [pydicom.dcmread(file) for file in (server.root / "studies" / "DOE^JANE").iterdir()]
     assert data.ReferencedSeriesSequence[0].SeriesInstanceUID == slices[0].SeriesInstanceUID
-    places = {float(one.ImagePositionPatient[2]): one for one in slices}
+    places = {round(float(one.ImagePositionPatient[2]), 3): one for one in slices}  # NIfTI holds single precision
     plain = nib.load(server.infer(series, result_extension=".nii.gz")[0])
     values, inverse = np.asarray(plain.dataobj), np.linalg.inv(np.diag([-1, -1, 1, 1]) @ plain.affine)
     found, frames = np.zeros_like(values), data.pixel_array
     for frame, about in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
         place = about.PlanePositionSequence[0].ImagePositionPatient
-        assert float(place[2]) in places
+        height = round(float(place[2]), 3)
+        assert height in places
         number = about.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         rows, columns = np.nonzero(frame)
-        spacing = places[float(place[2])].PixelSpacing
+        spacing = places[height].PixelSpacing
         world = np.stack([place[0] + columns * spacing[1], place[1] + rows * spacing[0]]).astype(float)
         world = np.concatenate([world, np.full((1, len(rows)), float(place[2])), np.ones((1, len(rows)))])
         found[tuple(np.rint((inverse @ world)[:3]).astype(int))] = list(said["label_names"].values())[number - 1]
