@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,17 +37,25 @@ def values_of(rows: Iterable[dict[str, str]]) -> Values:
     return found
 
 
-def difference(one: dict[str, float], other: dict[str, float]) -> tuple[float, float, float] | None:
+class Difference(NamedTuple):
     """Mean of the differences of common draws, and its 95 % interval of a bootstrap over draws."""
+
+    mean: float
+    low: float
+    high: float
+    draws: int
+
+    def __str__(self) -> str:
+        interval = f" [{self.low:+.3f}, {self.high:+.3f}]" if self.draws > 1 else ""
+        return f"{self.mean:+.3f}{interval} ({self.draws})" if self.draws else "–"
+
+
+def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
     paired = [one[draw] - other[draw] for draw in one if draw in other]
-    return mean_interval(paired) if len(paired) > 1 else None
+    return Difference(*mean_interval(paired), len(paired))
 
 
-def said(found: tuple[float, float, float] | None) -> str:
-    return "–" if found is None else f"{found[0]:+.3f} [{found[1]:+.3f}, {found[2]:+.3f}]"
-
-
-def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tuple[str, tuple]]]:
+def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tuple[str, Difference]]]:
     """A table and a figure of a set, and each comparison with what it is called."""
     scratch, ours = READOUTS[readout]
     counts = sorted({int(key[2]) for key in values if key[0] == name and key[3] in (scratch, ours)})
@@ -62,10 +71,9 @@ def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tu
         gain = difference(own[ours, "random"], own[scratch, "random"])
         choice = difference(own[ours, "typical"], own[ours, "random"])
         both = difference(own[ours, "typical"], own[scratch, "random"])
-        draws = min((len(one) for one in own.values()), default=0)
-        comparisons += [("start", gain), ("choice", choice)] if draws >= LEAST_DRAWS else []
+        comparisons += [("start", gain), ("choice", choice)]
         means = [f"{np.mean(list(one.values())):.3f}" if one else "–" for one in own.values()]
-        lines.append(f"| {k} | {draws} | {' | '.join(means)} | {said(gain)} | {said(choice)} | {said(both)} |")
+        lines.append(f"| {k} | {' | '.join(means)} | {gain} | {choice} | {both} |")
     if not lines:
         return [], []
     file = FOLDER / f"{name}-{readout}.svg"
@@ -76,17 +84,17 @@ def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tu
         "",
         f"![{alt}](label-simulation/{file.name})",
         "",
-        "| labels | draws | scratch, random | scratch, typical | ours, random | ours, typical "
+        "| labels | scratch, random | scratch, typical | ours, random | ours, typical "
         "| ours − scratch (random) | typical − random (ours) | both together |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    return [*head, *lines, ""], [(kind, one) for kind, one in comparisons if one is not None]
+    return [*head, *lines, ""], [(kind, one) for kind, one in comparisons if one.draws >= LEAST_DRAWS]
 
 
-def in_words(comparisons: list[tuple[str, tuple]], kind: str) -> str:
+def in_words(comparisons: list[tuple[str, Difference]], kind: str) -> str:
     found = [one for own, one in comparisons if own == kind]
-    better = sum(low > 0 and mean >= LEAST_GAIN for mean, low, high in found)
-    worse = sum(high < 0 and mean <= -LEAST_GAIN for mean, low, high in found)
+    better = sum(one.low > 0 and one.mean >= LEAST_GAIN for one in found)
+    worse = sum(one.high < 0 and one.mean <= -LEAST_GAIN for one in found)
     return (
         f"better in {better}, worse in {worse}, undecided in {len(found) - better - worse} of {len(found)} comparisons"
     )
@@ -124,9 +132,10 @@ def _intro() -> list[str]:
         "A draw is a pool of studies; some are labelled, chosen at random or as the strategy `typical` of "
         "`medgenesis label-app` chooses. *Ours* begins with a network pre-trained (Models Genesis, "
         f"{PRETEXT_STEPS} steps) on the studies that are not tested, *scratch* with a random one. *Draft*: a linear "
-        f"classifier of voxels on the frozen network, as in the app. *Fine-tuning*: {STEPS} steps of all weights. "
-        f"Mean Dice over {TESTED} test studies and classes, on the studies' own grids; differences are paired by draw, "
-        "with 95 % intervals of a bootstrap over draws.",
+        f"classifier of voxels on the frozen network, as in the app. *Fine-tuning*: {STEPS} steps of all weights, a "
+        f"training that has hardly begun. Mean Dice over {TESTED} test studies and classes, on the studies' own grids; "
+        "differences are paired by draw, with 95 % intervals of a bootstrap over draws, and their number of draws in "
+        f"brackets; one of fewer than {LEAST_DRAWS} draws is shown and not counted in the words below.",
         "",
         f"**Read it with care.** These are small settings for a small computer: grids of {spacing}, a network of width "
         f"{WIDTH}, few steps, one pre-training a set. They compare starts and choices under equal terms; they say "
