@@ -7,6 +7,7 @@ A training of nnU-Net v2 that starts from self-supervised weights: `plan2bundle`
 
 import argparse
 import logging
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,10 @@ def _import(args: argparse.Namespace) -> Path:
     logger.info("%s", fold.report)
     logger.info("origin and terms: %s", folder / "models" / "pretrained.json")
     _say_plan(fold.plan)
-    logger.info("next: medgenesis run %s finetune --datalist list.json", shlex.quote(str(folder)))
+    arrays = shlex.quote(f"nnUNet_preprocessed/{fold.dataset}/{fold.plan['data_identifier']}")
+    number = re.fullmatch(r"fold_(\d+)", fold.path.absolute().parent.name)
+    logger.info("next: medgenesis nnunet datalist %s --fold %s --out fold.json", arrays, number[1] if number else "K")
+    logger.info("then: medgenesis run %s finetune --datalist fold.json", shlex.quote(str(folder)))
     return folder
 
 

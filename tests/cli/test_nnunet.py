@@ -44,14 +44,18 @@ def test_a_bundle_a_list_and_a_start_for_nnunet(dataset, tmp_path, capsys):
     assert status == 0
 
 
-def test_a_fold_becomes_a_bundle_with_weights(tmp_path, capsys):
+def test_a_fold_becomes_a_bundle_with_weights(tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
     pytest.importorskip("dynamic_network_architectures")
     plan = plan_of(plans(), source="plans")
     weights = planned_network(plan["architecture"], 1, 2).state_dict()
     said = {"plans": plans(), "configuration": "3d_fullres", "dataset_json": {"channel_names": {"0": "T1"}}}
-    torch.save({"network_weights": weights, "init_args": said}, tmp_path / "checkpoint_final.pth")
-    status, out, _ = answer(capsys, "import", tmp_path / "checkpoint_final.pth", "--out", tmp_path / "b")
+    (tmp_path / "fold_3").mkdir()
+    torch.save({"network_weights": weights, "init_args": said}, tmp_path / "fold_3" / "checkpoint_final.pth")
+    status, out, _ = answer(capsys, "import", tmp_path / "fold_3", "--out", tmp_path / "b")
     assert status == 0 and out == str(tmp_path / "b")
+    listed = f"nnUNet_preprocessed/Dataset001_Test/{IDENTIFIER} --fold 3 --out fold.json"  # of the cases it has not seen
+    assert f"next: medgenesis nnunet datalist {listed}" in caplog.text and "finetune --datalist fold.json" in caplog.text
     assert settings_of(tmp_path / "b" / "models" / "pretrained.pt")["plan"]["channels"][0]["name"] == "T1"
 
 

@@ -9,6 +9,8 @@ import yaml
 
 from medgenesis import bundles
 from medgenesis.cli import COMMANDS, build_parser, main
+from medgenesis.cli.configs import checked_id, merged_settings
+from medgenesis.cli.configs.folder import packaged_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -55,8 +57,35 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         known = {key for name in names for key in yaml.safe_load((copies[bundle] / f"configs/{name}.yaml").read_text())}
         assert names and set(options) - {"config_file", "workflow_name", "datalist"} <= known
     elif words[1] == "run" and words[-1] != "--help":
-        ours = [str(copies[bundle]) if word in ("my_model", "my_slabs") else word for word in words[1:]]
+        ours = [str(copies[bundle]) if word in ("my_model", "my_slabs", "my_fold") else word for word in words[1:]]
         assert main([*ours, "--dry-run"]) == 0, capsys.readouterr().err
         assert "monai.bundle" in capsys.readouterr().out
     elif words[1] not in ("run", "--version"):
         build_parser().parse_args(words[1:])
+
+
+# of other commands that these pages type: MONAI's, torchrun's, medgenesis datalist's and phantom's, a benchmark's
+OTHERS = {
+    *("config_file", "meta_file", "ckpt_file", "filepath", "converter_kwargs", "standalone", "nproc_per_node", "batch"),
+    *("images", "labels", "classes", "chestxray14", "out", "subjects"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_on_the_page_of_a_bundle_are_of_its_configs(name):
+    """Every `--id` of docs/README.md is known to one of the bundle's tasks, with one of its overlays."""
+    folder = packaged_bundle(name)
+    page = (folder.path / "docs" / "README.md").read_text()
+    left = {*re.findall(r"(?<![\w-])--(\w[\w#]*)", page)} - OTHERS
+    for overlays in ([], *([overlay] for overlay in folder.overlays())):
+        for task in folder.tasks() if left else ():
+            settings = merged_settings(folder.files(task, overlays))
+            left = {id for id in left if not known(id, settings)}
+    assert not left
+
+
+def known(id, settings):
+    try:
+        return bool(checked_id(id, settings, ["tracking"]))
+    except ValueError:
+        return False
