@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.bundles.demo_weights import SAID, knows_phantoms_alone, note_demo_weights
-from medgenesis.bundles.plain_config import plain_config
+from medgenesis.bundles.plain_config import plain_config, without_records
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.storage.run_record import record_start
@@ -50,11 +50,4 @@ def whole_config(reading: Reading) -> dict[str, Any]:
     config = reading.parser.get()
     shared = reading.parser.get_parsed_content("settings") if "settings" in config else {}
     left_out = ("_meta_", "imports", "settings")  # of settings, those that count stand under the ids that read them
-    return {
-        id: plain_config(value, shared, told=_without_records) for id, value in config.items() if id not in left_out
-    }
-
-
-def _without_records(value: Any) -> Any:
-    records = isinstance(value, (list, tuple)) and value and all(isinstance(x, Mapping) and "image" in x for x in value)
-    return f"{len(value)} records" if records else value
+    return {id: plain_config(value, shared, told=without_records) for id, value in config.items() if id not in left_out}

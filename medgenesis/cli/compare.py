@@ -43,13 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Compare, and return the table."""
+    from medgenesis.cli.asked import record_asked
     from medgenesis.cli.configs import find_bundle, parsed_settings
+    from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import compare_few_labels
 
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files("finetune", args.overlay)
     pretrained = Path(args.pretrained or bundle.results / "models" / "pretrained.pt").absolute()
+    overrides = parsed_settings(args.set, configs)
+    hold_folder(args.out)
+    record_asked(args.out, args, configs, overrides)
     return compare_few_labels(
         [path.absolute() for path in configs],
         args.datalist,
@@ -58,5 +63,5 @@ def run(args: argparse.Namespace) -> str:
         counts=args.labels,
         seeds=range(args.seeds),
         iterations=args.iterations,
-        overrides=parsed_settings(args.set, configs),
+        overrides=overrides,
     )

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Cross-validate, and return the summary."""
+    from medgenesis.cli.asked import record_asked
     from medgenesis.cli.configs import find_bundle, parsed_settings
+    from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import cross_validate
 
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> str:
     overrides = parsed_settings(args.set, configs)
     if init == "scratch" and pretrained.is_file():  # the same network, of the same volumes: the weights alone differ
         overrides = {"settings_from": str(pretrained.absolute()), **overrides}
+    hold_folder(args.out)
+    record_asked(args.out, args, configs, overrides)
     return cross_validate(
         [path.absolute() for path in configs],
         args.datalist,

@@ -3,7 +3,8 @@
 `list` is the catalogue: where each file comes from, its terms (several forbid commercial use), what it expects.
 `inspect` recognises a file and checks that it is whole. `import` fills the network of a bundle with it and writes
 models/pretrained.pt, from which every task of the bundle starts, with its origin and terms in models/pretrained.json.
-`export` writes weights of ours in a published layout, for the programs of that layout.
+`export` writes weights of ours in a published layout, for the programs of that layout. `card` writes the terms of a
+bundle's weights into its model card.
 """
 
 import argparse
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from medgenesis.weights.catalog import Published
     from medgenesis.weights.inspection import Inspected
 
-HELP = "published weights: list, inspect, import into a bundle, export"
+HELP = "published weights: list, inspect, import into a bundle, export, terms"
 EXAMPLE = "medgenesis weights import Genesis_Chest_CT.pt --bundle my_model"
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("file", metavar="FILE", help="models/pretrained.pt, or last.pt of a run")
     one.add_argument("out", metavar="OUT", help="the file to write")
     one.add_argument("--layout", required=True, metavar="LAYOUT", help="models-genesis, semantic-genesis, caid-unet, …")
+    one = actions.add_parser("card", help="terms into the model card", description="Write README.md of a bundle.")
+    one.add_argument("bundle", metavar="BUNDLE", help="the folder of a copy, with weights in models/")
     for one in actions.choices.values():  # those of every command, also behind the action
         one.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS)
         one.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
@@ -58,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Do the action; return what is to be said."""
-    action = {"list": _list, "inspect": _inspect, "import": _import, "export": _export}[args.action]
-    return action(args)
+    actions = {"list": _list, "inspect": _inspect, "import": _import, "export": _export, "card": _card}
+    return actions[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> str:
@@ -82,7 +85,9 @@ def _list(args: argparse.Namespace) -> str:
     table = text_table(["name", "network", "commercial use", "terms"], rows, width=140)
     width = max(len(one.name) for one in CATALOG)
     addresses = [f"{one.name:<{width}}  {one.address}{f' ({one.gated})' if one.gated else ''}" for one in CATALOG]
-    return "\n".join([table, "", "where they are:", *addresses, "", "all of one: medgenesis weights list NAME"])
+    expected = [f"{one.name:<{width}}  {one.expects}" for one in CATALOG]
+    blocks = [table, "", "where they are:", *addresses, "", "what input they expect:", *expected]
+    return "\n".join([*blocks, "", "all of one: medgenesis weights list NAME"])
 
 
 def _inspect(args: argparse.Namespace) -> str:
@@ -111,6 +116,8 @@ def _described(found: "Inspected") -> str:
         f"{found.report}",
         f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",
     ]
+    if found.told:
+        lines.append(f"told by the file: {', '.join(f'{k}={v}' for k, v in found.told.items())}")
     if layout is not None:
         lines += [f"may be {one.in_words()}{_checked(one, found)}" for one in found.among] or [
             "not in the catalogue: terms not known"
@@ -173,3 +180,20 @@ def _export(args: argparse.Namespace) -> str:
 
     exported = export_weights(Path(args.file), args.layout, Path(args.out))
     return f"{exported}\nwritten: {args.out}"
+
+
+def _card(args: argparse.Namespace) -> str:
+    from medgenesis.bundles.model_card import write_model_card
+    from medgenesis.cli.configs import find_bundle
+    from medgenesis.weights.origin import in_words
+    from medgenesis.weights.terms import origins_in
+
+    bundle = find_bundle(args.bundle)
+    if bundle.packaged:
+        raise ValueError(
+            f"BUNDLE: must be the folder of a copy; found {args.bundle!r}. Copy it: medgenesis bundle NAME DIR."
+        )
+    origins = origins_in(bundle.path / "models")
+    told = [f"models/{name}: {in_words(one) if one else 'of no published weights'}" for name, one in origins.items()]
+    path = write_model_card(bundle.path, {name: one for name, one in origins.items() if one})
+    return "\n".join([*(told or ["no weights in models/"]), f"written: {path}"])

@@ -10,6 +10,7 @@ from PIL import Image
 from medgenesis.data import load_datalist, preprocessing
 from medgenesis.demo.layout import ORGANS, SPACING_MM, Demo
 from medgenesis.report import Report, read_curves, three_planes
+from medgenesis.report.run_made import add_run_record
 from medgenesis.storage.tables import read_table
 
 SHOWN = 3  # test subjects in the gallery
@@ -33,6 +34,8 @@ def write_report(demo: Demo) -> Path:
     report.heading("The same by hand")
     report.paragraph("In this folder, on the lists that lie here:")
     report.code(_commands(demo))
+    for name in ("pretrain", "finetune"):
+        add_run_record(report, demo.bundle / "runs" / name, f"What made the run of {name}")
     return report.write(demo.folder / "report.html")
 
 

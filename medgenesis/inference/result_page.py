@@ -13,6 +13,7 @@ from medgenesis.data.pipeline import preprocessing
 from medgenesis.errors import DOMAIN_ERRORS
 from medgenesis.io.naming import volume_name
 from medgenesis.report import Report, flat_image
+from medgenesis.report.run_made import add_run_record
 
 logger = logging.getLogger(__name__)
 
@@ -74,4 +75,6 @@ class ShowLabelMapsd(MapTransform):
             self._report.image(flat_image(volume, label, longest=400), caption)
         else:
             self._report.viewer(volume, image.affine.numpy(force=True), {"found": label}, caption, self.names)
-        self._report.write(self.path)
+        page = self._report.copy()  # more images may follow
+        add_run_record(page, self.path.parent)
+        page.write(self.path)

@@ -144,6 +144,12 @@ class Report:
         """
         return self._add(f'<figure class="curves">{chart}<figcaption>{escape(caption)}</figcaption></figure>')
 
+    def copy(self) -> "Report":
+        """The page as it is now; what is added to one is not added to the other."""
+        other = Report(self.title, self.subtitle)
+        other._parts, other._viewers = list(self._parts), self._viewers
+        return other
+
     def render(self) -> str:
         """Return the page."""
         title, subtitle = escape(self.title), escape(self.subtitle)

@@ -16,13 +16,13 @@ def add_warning_of_weights(report: Report, folder: Path) -> None:
         report.heading(str(warning))
 
 
-def add_run_record(report: Report, folder: Path) -> None:
+def add_run_record(report: Report, folder: Path, heading: str = "What made this run") -> None:
     """Add what the last start of a run was made with, of the `run.json` in its folder, or in the one above."""
     found = _starts(folder)
     if not found:
         return
     last = found[-1]
-    report.heading("What made this run")
+    report.heading(heading)
     about = {"started": last.get("started"), "starts so far": len(found), "commit": last.get("commit")}
     origin = _weights(last).get("origin") or {}
     if origin:

@@ -11,6 +11,7 @@ from scipy.stats import pearsonr
 from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
+from medgenesis.report.run_made import add_run_record
 from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_finetune, published_linear
 from medgenesis.transfer.report_analyses import add_analysis, add_training
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
@@ -61,6 +62,7 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
         add_analysis(report, question, [one for one in analyses if one["question"] == question], folder)
     _data_sets(report, [*results, *analyses])
     _encoders(report, [*results, *analyses])
+    add_run_record(report, folder)
     return report.write(folder / "report.html")
 
 

@@ -103,7 +103,9 @@ def import_weights(
         else published_origin([chosen] if chosen else [], source_of(found.path, found.digests))
     )
     layout = found.layout.slug if found.layout else found.report.layout
-    sidecar = sidecar_of(source_of(found.path, found.digests), layout, origin, report, kept, partial=partial)
+    sidecar = sidecar_of(
+        source_of(found.path, found.digests), layout, origin, report, kept, found.told, partial=partial
+    )
     saved = keep(with_settings(state, kept, origin), FRESH, fresh or None)
     beside = save_with_sidecar(saved, sidecar, models / f"{name}.pt")
     return Imported(models / f"{name}.pt", beside, found, chosen, report, kept, origin)

@@ -116,7 +116,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     ),
     _genesis(
         "semantic-genesis-autoencoder", "Semantic Genesis, auto-encoder, Keras", "keras-unet",
-        "*utoencoder*.h5 *AutoEncoder*.h5", "3D U-Net of Keras", address="https://github.com/JLiangLab/SemanticGenesis",
+        "*utoencoder*.h5 *AutoEncoder*.h5", "3D U-Net of Keras", address="https://github.com/fhaghighi/SemanticGenesis",
         expects="whole CT volumes resized to 128 x 128 x 64, in [0, 1]", settings={"intensity": "ct"},
     ),
     _genesis(
@@ -126,7 +126,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     ),
     _genesis(
         "semantic-genesis", "Semantic Genesis", "semantic-genesis", "*emantic_genesis*.pt *emantic_Genesis*.pt",
-        "3D U-Net and class head", address="https://github.com/JLiangLab/SemanticGenesis",
+        "3D U-Net and class head", address="https://github.com/fhaghighi/SemanticGenesis",
     ),
     _genesis(
         "transvw", "TransVW", "semantic-genesis", "TransVW*.pt", "3D U-Net and class head", gated="",
@@ -134,17 +134,17 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     ),
     _asu_xray(
         "caid", "CAiD, U-Net", "caid-unet", "best_checkpoint.pth current_checkpoint.pth checkpoint.pth",
-        "U-Net on ResNet-50", address="https://github.com/JLiangLab/CAiD",
+        "U-Net on ResNet-50", address="https://github.com/MR-HosseinzadehTaher/CAiD",
         expects="[0, 1], three equal channels", settings={"backbone": "resnet50", "input_normalisation": "none"},
     ),
     _asu_xray(
         "caid-id", "CAiD, mode id", "backbone", "best_checkpoint.pth current_checkpoint.pth checkpoint.pth",
-        "ResNet-50", address="https://github.com/JLiangLab/CAiD", expects="[0, 1], three equal channels",
+        "ResNet-50", address="https://github.com/MR-HosseinzadehTaher/CAiD", expects="[0, 1], three equal channels",
         settings={"backbone": "resnet50", "input_normalisation": "none"},
     ),
     _asu_xray(
         "adam", "Adam (Eden)", "backbone", "best_checkpoint.pth last_checkpoint.pth checkpoint.pth", "ResNet-50",
-        address="https://github.com/JLiangLab/Eden", expects=_IMAGENET_INPUT, settings=_R50,
+        address="https://github.com/MR-HosseinzadehTaher/Eden", expects=_IMAGENET_INPUT, settings=_R50,
     ),
     _photographs(
         "moco-v2", "MoCo v2", "moco_v2_800ep_pretrain.pth.tar", terms="CC-BY-NC-4.0 (its repository)", commercial=False,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Inspected:
         among: the models of the catalogue that it may be.
         possible: all whose keys, network and checksum do not contradict it, whatever its name.
         ours: it is of our own training, or an import.
+        told: what a published file says of its network and its images besides (`Layout.tells`).
         network: of ours, whose weights it has, whole; "": not told.
         origin: of ours, the published weights that it began with (`medgenesis.weights.origin`).
     """
@@ -54,6 +55,7 @@ class Inspected:
     ours: bool = False
     origin: Mapping[str, Any] | None = None
     network: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def values(self) -> int:
@@ -113,7 +115,8 @@ def inspect_weights(
     known = dict(layout.settings(weights))
     among = tuple(candidates(path, layout, entries, known, digests))
     possible = tuple(candidates("", layout, entries, known, digests))
-    return Inspected(path, digests, entries, layout, weights, report, known, among, possible)
+    told = layout.tells(entries)
+    return Inspected(path, digests, entries, layout, weights, report, known, among, possible, told=told)
 
 
 def _ours(content: Any) -> bool:

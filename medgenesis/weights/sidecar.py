@@ -19,6 +19,7 @@ def sidecar_of(
     origin: Mapping[str, Any] | None,
     report: WeightsReport,
     settings: Mapping[str, Any],
+    told: Mapping[str, Any] | None = None,
     *,
     partial: bool = False,
 ) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def sidecar_of(
         origin: kept among the weights (`medgenesis.weights.origin`); None: the file is of our own training.
         report: how it met the network.
         settings: kept among the weights.
+        told: what a published file says of its network and its images besides.
         partial: what fitted was taken.
     """
     known = {**published_origin((), {}), "title": "of our own training"} if origin is None else dict(origin)
@@ -40,6 +42,7 @@ def sidecar_of(
         **known,
         "layout": layout,
         "settings": dict(settings),
+        **({"told_by_file": dict(told)} if told else {}),
         "loaded": len(report.matched),
         "share_of_network": round(report.share, 4),
         "partial": partial,

@@ -1,7 +1,9 @@
 """MONAI's own commands on copied bundles: from another folder, under a path with spaces."""
 
+import ast
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -153,8 +155,6 @@ def test_onnx_export_with_free_batch_and_size(folder, weights, tmp_path):
         pytest.importorskip(name, reason="the extra `export` is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     network, x = weights
-    axes = {0: "batch", **dict(zip(range(2, x.ndim), "xyz", strict=False))}
-    free = {"input_names": ["image"], "output_names": ["pred"], "dynamic_axes": {"image": axes, "pred": axes}}
     path = tmp_path / "model.onnx"
     onnx_export(
         "network_def",
@@ -162,7 +162,7 @@ def test_onnx_export_with_free_batch_and_size(folder, weights, tmp_path):
         filepath=str(path),
         ckpt_file=str(folder / "models" / "model.pt"),
         input_shape=list(x.shape),
-        converter_kwargs=free,
+        converter_kwargs=free(x.ndim),
     )
     session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     for shape in ((1, *x.shape[1:]), (3, x.shape[1], 64, *x.shape[3:])):
@@ -170,6 +170,19 @@ def test_onnx_export_with_free_batch_and_size(folder, weights, tmp_path):
         (found,) = session.run(None, {"image": image.numpy()})
         with torch.no_grad():
             np.testing.assert_allclose(found, network(image).numpy(), atol=1e-4)
+
+
+def free(dims):
+    """Names and free axes for the export of a network of (B, C, *spatial) images."""
+    axes = {0: "batch", **dict(zip(range(2, dims), "xyz", strict=False))}
+    return {"input_names": ["image"], "output_names": ["pred"], "dynamic_axes": {"image": axes, "pred": axes}}
+
+
+@pytest.mark.parametrize("name", bundles.names())
+def test_the_pages_type_what_is_exported_here(name):
+    page = (bundles.path(name) / "docs" / "README.md").read_text()
+    typed = [ast.literal_eval(one) for one in re.findall(r'--converter_kwargs "(.+?)"', page)]
+    assert typed in ([], [free(5 if name.endswith("_ct") else 4)])
 
 
 def test_tensorrt_overlay_builds_no_network_of_its_own(folder):

@@ -4,6 +4,7 @@ import pytest
 
 from medgenesis import bundles
 from medgenesis.cli import main
+from medgenesis.storage.run_record import starts
 
 
 @pytest.mark.parametrize("given, found", [([], "pretrained.pt"), (["--set", "settings_from=scratch"], "scratch")])
@@ -16,5 +17,9 @@ def test_a_start_from_scratch_takes_the_settings_of_the_pre_training(tmp_path, m
     arguments = ["crossval", "--bundle", str(bundle), "--datalist", "l.json", "--out", str(tmp_path / "o"), *given]
     main([*arguments, "--init", "scratch"])
     assert asked[0]["overrides"]["settings_from"].endswith(found)
+    last = starts(tmp_path / "o")[-1]
+    assert last["versions"]["monai"] and last["machine"]["cores"] and last["config"]["asked"]["folds"] == 5
+    runs = last["config"]["configuration of the runs"]
+    assert runs["settings_from"].endswith(found) and runs["intensity"] == "ct"  # that of settings.yaml
     main(arguments)
     assert ("settings_from" in asked[1]["overrides"]) == bool(given)

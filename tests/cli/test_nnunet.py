@@ -54,9 +54,44 @@ def test_a_fold_becomes_a_bundle_with_weights(tmp_path, capsys, caplog):
     torch.save({"network_weights": weights, "init_args": said}, tmp_path / "fold_3" / "checkpoint_final.pth")
     status, out, _ = answer(capsys, "import", tmp_path / "fold_3", "--out", tmp_path / "b")
     assert status == 0 and out == str(tmp_path / "b")
-    listed = f"nnUNet_preprocessed/Dataset001_Test/{IDENTIFIER} --fold 3 --out fold.json"  # of the cases it has not seen
-    assert f"next: medgenesis nnunet datalist {listed}" in caplog.text and "finetune --datalist fold.json" in caplog.text
+    listed = (
+        f"nnUNet_preprocessed/Dataset001_Test/{IDENTIFIER} --fold 3 --out fold.json"  # of the cases it has not seen
+    )
+    assert (
+        f"next: medgenesis nnunet datalist {listed}" in caplog.text and "finetune --datalist fold.json" in caplog.text
+    )
     assert settings_of(tmp_path / "b" / "models" / "pretrained.pt")["plan"]["channels"][0]["name"] == "T1"
+
+
+def test_weights_of_nnssl_in_the_network_of_plans(tmp_path, capsys):
+    """Their adaptation plan is shown and kept; without a decoder nothing goes out to nnU-Net."""
+    pytest.importorskip("dynamic_network_architectures")
+    dataset = write_dataset(tmp_path / "Dataset001_Test", 2, content=plans(residual=True))
+    answer(capsys, "plan2bundle", dataset / "nnUNetPlans.json", "--out", tmp_path / "b")
+    encoder = planned_network(plan_of(plans(residual=True), source="plans")["architecture"], 1, 1).encoder.state_dict()
+    trained = {
+        "patch_size": (160, 160, 160),
+        "spacing": [1.0, 1.0, 1.0],
+        "normalization_schemes": ["ZScoreNormalization"],
+    }
+    plan = {"architecture_plans": {"arch_class_name": "ResEncL"}, "recommended_downstream_patchsize": (96, 96, 96)}
+    plan |= {"pretrain_plan": {"configurations": {"onemmiso": trained}}}
+    weights = {f"encoder.{key}": value for key, value in encoder.items()}
+    torch.save({"network_weights": weights, "nnssl_adaptation_plan": plan}, tmp_path / "checkpoint_final.pth")
+    assert cli.main(["weights", "inspect", str(tmp_path / "checkpoint_final.pth")]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "told by the file: architecture=ResEncL, patch_size=[96, 96, 96], pre-trained by onemmiso={'patch_size': [160"
+        in told
+    )
+    words = ["weights", "import", str(tmp_path / "checkpoint_final.pth"), "--bundle", str(tmp_path / "b")]
+    assert cli.main([*words, "--entry", "openmind"]) == 0
+    sidecar = json.loads((tmp_path / "b" / "models" / "pretrained.json").read_text())
+    assert sidecar["told_by_file"]["pre-trained by onemmiso"]["spacing"] == [1.0, 1.0, 1.0]
+    assert sidecar["missing"] == [] and all(key.startswith("decoder.") for key in sidecar["newly_initialised"])
+    capsys.readouterr()
+    status, _, err = answer(capsys, "export", tmp_path / "b" / "models" / "pretrained.pt", "--out", tmp_path / "s.pth")
+    assert status == 2 and "must have every weight of the plans' network but its heads" in err
 
 
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(dataset, tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 from helpers.study_sets import write_images
 
 from medgenesis.cli import main
+from medgenesis.storage.run_record import starts
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys
     asked(capsys, "invariance", *common, "--changes", "flip", "--images", 4)
     assert len(list((tmp_path / "results" / "invariance").glob("columns__*.json"))) == 3  # squash replaces nothing
     assert "retrieval" in asked(capsys, "multiview", *common)
+    assert starts(tmp_path)[-1]["config"]["asked"]["question"] == "multiview"
     one = (*encoders[:2], "--dataset", two_views, "--out", tmp_path)
     asked(capsys, "saliency", *one, "--images", 1, "--window", 8, "--stride", 4)
     asked(capsys, "saliency", *one, "--images", 2, "--window", 16, "--stride", 8)
@@ -66,6 +68,7 @@ def test_analyses_are_part_of_the_study_and_of_its_page(listed, tmp_path, capsys
     asked(capsys, "report", "--out", tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert all(word in page for word in ("saliency", "invariance", "multiview", "data:image/png", "bright: gamma."))
+    assert "What made this run" in page and "question: saliency" in page  # the last one asked
     assert main(["transfer", "cka", *map(str, one)]) == 2
     assert "--encoder: must be two or more for CKA" in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ from medgenesis.cli.configs.folder import packaged_bundle
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = sorted(bundles.names())
+COPIES = ("my_model", "my_slabs", "my_fold", "my_swin", "my_openmind")
 
 
 def commands_of(path):
@@ -39,9 +40,16 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory):
-    """A copy of each bundle."""
+    """A copy of each bundle, with the overlays that pages write into theirs."""
     folder = tmp_path_factory.mktemp("copies")
-    return {name: bundles.copy(name, folder / name) for name in NAMES}
+    found = {name: bundles.copy(name, folder / name) for name in NAMES}
+    for path in FILES:
+        for overlay, text in re.findall(
+            r"^```yaml\n# my_\w+/configs/(\w+\.yaml)\n(.*?)^```$", path.read_text(), re.M | re.S
+        ):
+            for copy in found.values():
+                (copy / "configs" / overlay).write_text(text)
+    return found
 
 
 def test_the_pages_hold_commands():
@@ -57,7 +65,7 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         known = {key for name in names for key in yaml.safe_load((copies[bundle] / f"configs/{name}.yaml").read_text())}
         assert names and set(options) - {"config_file", "workflow_name", "datalist"} <= known
     elif words[1] == "run" and words[-1] != "--help":
-        ours = [str(copies[bundle]) if word in ("my_model", "my_slabs", "my_fold") else word for word in words[1:]]
+        ours = [str(copies[bundle]) if word in COPIES else word for word in words[1:]]
         assert main([*ours, "--dry-run"]) == 0, capsys.readouterr().err
         assert "monai.bundle" in capsys.readouterr().out
     elif words[1] not in ("run", "--version"):

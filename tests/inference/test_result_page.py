@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from medgenesis.inference import ShowLabelMapsd
+from medgenesis.storage.run_record import record_start
 
 
 def _held(page, id):
@@ -29,6 +30,7 @@ def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
     path = tmp_path / "scan.nii.gz"
     nib.save(nib.Nifti1Image(values.astype(np.int16), affine), path)
     show = ShowLabelMapsd("pred", tmp_path, "ct", {0: "background", 1: "liver"}, most=1)
+    record_start(tmp_path, {"overlap": 0.5})
     item = _item(path, label, affine)
     assert show(item)["pred"] is item["pred"]
     show(_item(path, label, affine))  # the second is not shown
@@ -36,6 +38,7 @@ def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
     found = nib.as_closest_canonical(_held(page, "volume1label0"))
     np.testing.assert_array_equal(found.get_fdata(), label)
     np.testing.assert_allclose(found.affine, affine)
+    assert page.index("What made this run") > page.index("image 1: liver") and "overlap: 0.5" in page
     assert "image 1: liver" in page and "scan.nii" not in page and "volume2" not in page
 
 

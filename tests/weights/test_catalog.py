@@ -127,6 +127,14 @@ def test_large_files_are_those_of_the_catalogue(bundle):
         assert known in (whole or [None])
 
 
+@pytest.mark.parametrize("bundle", names())
+def test_addresses_in_large_files_are_those_of_the_catalogue(bundle):
+    """Of an author's repository one address, wherever it is named."""
+    told = re.findall(r"github\.com/([\w.-]+/[\w-]+)", (path(bundle) / "large_files.yml").read_text())
+    known = {found[1] for one in CATALOG if (found := re.match(r"https://github\.com/([\w.-]+/[\w-]+)", one.address))}
+    assert {*told} - {"fhaghighi/TransVW"} <= known  # whose file the catalogue has by its own address
+
+
 def test_several_must_be_told_apart(caplog):
     among = [published("adam"), published("caid-id")]
     with pytest.raises(

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from medgenesis.cli.asked import record_asked
 from medgenesis.cli.study.options import always, common, opened, said
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
@@ -55,6 +56,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
     if args.question == "perceptual":
         return _perceptual(args)
     encoders, rows = opened(args), []
+    record_asked(args.out, args)
     options: dict[str, Any] = {"intensity": args.intensity}
     if args.question != "inversion":
         options["batch_size"] = args.batch_size
@@ -114,6 +116,7 @@ def _perceptual(args: argparse.Namespace) -> str:
             )
     by = [open_encoder(one, device=args.device) for one in named]
     results = ask_perceptual(args.out, nets=nets, by=by, device=args.device)
+    record_asked(args.out, args)
     measures = list(dict.fromkeys(name for one in results for name in one["figures"]))
     rows = [
         [

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medgenesis.report import Report, read_curves
+from medgenesis.report.run_made import add_run_record
 from medgenesis.report.run_report import DISTANCES, add_cases, class_name, means_of_class, measured_in
 from medgenesis.storage.tables import read_table
 
@@ -61,6 +62,7 @@ def write_comparison_report(
             report.heading(f"{start}, {most} labelled patients, {longest} steps, seed {seeds[0]}")
             add_cases(report, run)
     _losses(report, {start: runs[most, start][0] for start in starts}, most, seeds[0])
+    add_run_record(report, folder)
     return report.write(folder / "report.html")
 
 

@@ -128,14 +128,22 @@ def _settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {} if stem is None else {"in_channels": stem.shape[1]}
 
 
+def _told(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    try:
+        return dynunet_settings(nnunet_v1_keys(state_dict))
+    except KeyError:  # parts are missing, which is said elsewhere
+        return {}
+
+
 LAYOUT = Layout(
     "Models Genesis for nnU-Net v1",
     "nnunet-v1",
-    "MONAI's DynUNet (dynunet_settings)",
+    "MONAI's DynUNet",
     is_nnunet_v1,
     nnunet_v1_keys,
     without_effect,
     lambda weights: ("output_block.conv.conv.bias",),
     whole_dynunet,
     settings=_settings,
+    tells=_told,
 )

@@ -31,6 +31,7 @@ class Layout:
         covers: what keys of a network begin with that the file promises; (): all. The others may start newly
             initialised.
         settings: what is known of the training, by the names of the bundles' settings, of converted weights.
+        tells: what a file says of its network and its images besides, for people: of its entries.
         publish: the content of a published file, of weights under our keys; None: there is no way back.
     """
 
@@ -45,6 +46,7 @@ class Layout:
     shapes: Callable[[StateDict], StateDict] | None = None
     covers: tuple[str, ...] = ()
     settings: Callable[[StateDict], Settings] = field(default=lambda weights: {})
+    tells: Callable[[StateDict], Settings] = field(default=lambda state_dict: {})
     publish: Callable[[StateDict], dict[str, Any]] | None = None
 
     def read(

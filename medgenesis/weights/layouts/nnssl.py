@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from medgenesis.errors import CheckpointError
@@ -15,6 +16,7 @@ from medgenesis.weights.layouts.layout import Layout
 
 PLAN = "nnssl_adaptation_plan"
 _STEM, _STAGES = "encoder.stem", "encoder.stages"  # of dynamic-network-architectures
+_OF_IMAGES = ("patch_size", "spacing", "normalization_schemes")  # of a configuration
 _AGAIN = re.compile(r"\.all_modules\.|^decoder\.encoder\.")
 _MARKS = (f"{_STEM}.convs.0.conv.weight", f"{_STAGES}.0.blocks.0.conv1.conv.weight")
 # blocks and features of its stages, kernel sizes 3, one convolution in the stem
@@ -31,6 +33,30 @@ def architecture_of(plan: Mapping[str, Any]) -> str:
     """The name of the architecture of a plan, "unknown" where it has none."""
     architecture = plan.get("architecture_plans")
     return str(architecture.get("arch_class_name", "unknown")) if isinstance(architecture, Mapping) else "unknown"
+
+
+def told_by_plan(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Architecture and patch (voxels) to fine-tune with; patch, spacing (mm) and normalisation of the pre-training, by
+    the names of its configurations. Of a file without a plan nothing."""
+    plan = plan_of(state_dict)
+    if not plan:
+        return {}
+    trained = plan.get("pretrain_plan")
+    configurations = trained.get("configurations") if isinstance(trained, Mapping) else None
+    told = {"architecture": architecture_of(plan), "patch_size": _plain(plan.get("recommended_downstream_patchsize"))}
+    for name, one in configurations.items() if isinstance(configurations, Mapping) else ():
+        if isinstance(one, Mapping):
+            told[f"pre-trained by {name}"] = {key: _plain(one[key]) for key in _OF_IMAGES if key in one}
+    return told
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and words, and lists of them; of anything else its class."""
+    if isinstance(value, (list, tuple, np.ndarray, torch.Tensor)):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else type(value).__name__
 
 
 def is_nnssl(state_dict: Mapping[str, torch.Tensor]) -> bool:
@@ -150,4 +176,5 @@ LAYOUT = Layout(
     whole=whole_encoder,
     covers=("encoder.",),
     settings=_settings,
+    tells=told_by_plan,
 )

@@ -70,11 +70,12 @@ def whole_swin_vit(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 LAYOUT = Layout(
     "Swin transformer of MONAI",
     "swin-vit",
-    "MONAI's SwinUNETR (swin_settings)",
+    "MONAI's SwinUNETR",
     is_swin_vit,
     swin_vit_keys,
     heads_of_swin_vit,
     whole=whole_swin_vit,
     covers=("swinViT.",),
     settings=lambda weights: {"in_channels": swin_settings(weights)["in_channels"]},
+    tells=lambda state_dict: swin_settings(swin_vit_keys(state_dict)),
 )

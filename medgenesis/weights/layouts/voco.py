@@ -48,11 +48,12 @@ def whole_voco(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 LAYOUT = Layout(
     "VoCo",
     "voco",
-    "MONAI's SwinUNETR with use_v2=True (swin_settings)",
+    "MONAI's SwinUNETR with use_v2=True",
     is_voco,
     voco_keys,
     heads_of_voco,
     whole=whole_voco,
     covers=_ENCODER,
     settings=lambda weights: {"in_channels": swin_settings(weights)["in_channels"]},
+    tells=lambda state_dict: swin_settings(voco_keys(state_dict)),
 )

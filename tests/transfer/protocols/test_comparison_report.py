@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.report.run_report import CASE_COLUMNS
+from medgenesis.storage.run_record import record_start
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_report import write_comparison_report
 
@@ -36,6 +37,7 @@ def comparison(folder):
 
 def test_the_page_has_curves_classes_and_the_worst_case_first(tmp_path):
     comparison(tmp_path)
+    record_start(tmp_path, {"asked": {"iterations": 400}})
     page = write_comparison_report(tmp_path, SAID, TABLE, "note", TRIVIAL, MEANS, SEEDS).read_text()
     assert (
         page.count('<svg class="chart"') == 4 and page.count("</svg>pre-trained</li>") == 4
@@ -47,6 +49,7 @@ def test_the_page_has_curves_classes_and_the_worst_case_first(tmp_path):
     assert dice["4", "scratch"][0] == f"{(0.7 + 0.1 + 0.71 + 0.1) / 4:.3f}" and len(dice) == 4
     assert re.findall(r"<figcaption>case (\d)", page) == ["2", "1", "2", "1"]
     assert "pre-trained, 4 labelled patients, 20 steps, seed 0" in page
+    assert "What made this run" in page and "iterations: 400" in page
 
 
 def test_what_runs_have_not_recorded_is_left_out(tmp_path):
