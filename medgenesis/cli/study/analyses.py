@@ -56,7 +56,6 @@ def ask_analysis(args: argparse.Namespace) -> str:
     if args.question == "perceptual":
         return _perceptual(args)
     encoders, rows = opened(args), []
-    record_asked(args.out, args)
     options: dict[str, Any] = {"intensity": args.intensity}
     if args.question != "inversion":
         options["batch_size"] = args.batch_size

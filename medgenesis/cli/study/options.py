@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from medgenesis.cli.asked import record_asked
+
 
 def common(
     parser: argparse.ArgumentParser, compat: str | None = None, batch: tuple[int, str] = (32, "inputs at a time")
@@ -44,9 +46,10 @@ def always(parser: argparse.ArgumentParser) -> None:
 
 
 def opened(args: argparse.Namespace) -> list[Any]:
-    """The encoders of the command line, each with its own name.
+    """The encoders of the command line, each with its own name; with all of them open, what is asked is recorded.
 
     Raises:
+        OutputError: the folder of the study cannot be written.
         ValueError: two of one name, or a number of sides that no input has.
     """
     from dataclasses import replace
@@ -75,6 +78,7 @@ def opened(args: argparse.Namespace) -> list[Any]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"--encoder: names must differ; found {twice!r} twice. Write LABEL=ENCODER.")
+    record_asked(args.out, args)
     return encoders
 
 

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from medgenesis.cli.asked import record_asked
 from medgenesis.cli.study.finetuning import add_finetuning, finetune_settings
 from medgenesis.cli.study.options import common, opened, said
 
@@ -48,7 +47,6 @@ def ask_protocol(args: argparse.Namespace) -> str:
 
     by_class = args.question != "propagate"
     settings, encoders = _SETTINGS[args.question](args), opened(args)
-    record_asked(args.out, args)
     results, rows = [], []
     for named in args.dataset:
         study_set = open_study_set(
