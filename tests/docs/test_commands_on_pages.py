@@ -72,10 +72,10 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         build_parser().parse_args(words[1:])
 
 
-# of other commands that these pages type: MONAI's, torchrun's, medgenesis datalist's and phantom's, a benchmark's
+# of other commands that these pages type: MONAI's, torchrun's, medgenesis datalist's, weights' and phantom's, a benchmark's
 OTHERS = {
     *("config_file", "meta_file", "ckpt_file", "filepath", "converter_kwargs", "standalone", "nproc_per_node", "batch"),
-    *("images", "labels", "classes", "chestxray14", "out", "subjects"),
+    *("images", "labels", "classes", "chestxray14", "out", "subjects", "bundle", "as", "bundle_path"),
 }
 
 
@@ -84,7 +84,7 @@ def test_settings_on_the_page_of_a_bundle_are_of_its_configs(name):
     """Every `--id` of docs/README.md is known to one of the bundle's tasks, with one of its overlays."""
     folder = packaged_bundle(name)
     page = (folder.path / "docs" / "README.md").read_text()
-    left = {*re.findall(r"(?<![\w-])--(\w[\w#]*)", page)} - OTHERS
+    left = {*re.findall(r"(?<![\w-])--(\w[\w#]*)(?![\w#-])", page)} - OTHERS  # ids have no hyphen
     for overlays in ([], *([overlay] for overlay in folder.overlays())):
         for task in folder.tasks() if left else ():
             settings = merged_settings(folder.files(task, overlays))
