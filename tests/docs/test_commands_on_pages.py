@@ -72,7 +72,7 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         build_parser().parse_args(words[1:])
 
 
-# of other commands that these pages type: MONAI's, torchrun's, medgenesis datalist's, weights' and phantom's, a benchmark's
+# of other commands that these pages type: MONAI's, torchrun's, those of medgenesis, a benchmark's
 OTHERS = {
     *("config_file", "meta_file", "ckpt_file", "filepath", "converter_kwargs", "standalone", "nproc_per_node", "batch"),
     *("images", "labels", "classes", "chestxray14", "out", "subjects", "bundle", "as", "bundle_path"),
