@@ -1,0 +1,62 @@
+"""Trainings of every bundle by several processes, and the overlay that measures them: slow."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from medgenesis import bundles
+from medgenesis.cli.configs import find_bundle, merged_settings
+from medgenesis.storage.tables import read_table
+
+pytestmark = pytest.mark.slow
+NAMES = bundles.names()
+SLABS = {"backbone": "resnet18_w8", "size": 96, "queue_size": 16, "batch_size": 4, "slabs_per_image": 2}
+
+
+@pytest.fixture
+def trained(request, copied, patterns, tmp_path):
+    """A copy of the bundle, its overlays for the phantoms, and settings that make it small."""
+    bundle = copied(request.param, tmp_path / "copy")
+    own = find_bundle(str(bundle.root))
+    overlays = ["slabs"] if "slabs" in own.overlays() else []
+    small = SLABS if overlays else {"patterns": str(patterns), "block_size": 8}  # of cubes of 16 voxels
+    known = {id for task in own.tasks() for id in merged_settings(own.files(task, overlays))}
+    return bundle, overlays, {id: value for id, value in small.items() if id in known}
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+@pytest.mark.parametrize("trained", NAMES, indirect=True)
+def test_two_processes_write_one_model(trained, task, tmp_path):
+    """Two gloo processes; rank 0 writes, and the model is the one of both."""
+    bundle, overlays, small = trained
+    if task not in find_bundle(str(bundle.root)).tasks():
+        pytest.skip("a bundle of published encoders, without a pre-training of its own")
+    files = [bundle.config(name) for name in (task, *overlays, "multi_gpu")]
+    given = {**bundle.tiny, **small, "datalist": bundle.datalist, f"{task}_epochs": 1}
+    given |= {"init": "scratch", "volumes_per_batch": 1} if task == "finetune" else {}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    command += ["monai.bundle", "run", "--config_file", str(files)]
+    command += [part for id, value in given.items() for part in (f"--{id}", str(value))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True, timeout=900)
+    run = bundle.root / "runs" / task
+    for last in run.rglob("last.pt"):  # Adam has one a level
+        assert torch.load(last, weights_only=True)["settings"]["processes"] == 2
+    starts = [start for record in run.rglob("run.json") for start in json.loads(record.read_text())]
+    assert starts and all(start["machine"]["processes"] == 2 for start in starts)
+    assert (bundle.root / "models" / ("model.pt" if task == "finetune" else "pretrained.pt")).is_file()
+
+
+@pytest.mark.parametrize("trained", NAMES, indirect=True)
+def test_evaluate_measures_the_test_section(trained, phantoms):
+    bundle, overlays, small = trained
+    bundle.run("finetune", *overlays, **small, init="scratch", finetune_epochs=1)
+    bundle.run("finetune", *overlays, "evaluate", **small)
+    cases = read_table(bundle.root / "runs" / "finetune" / "evaluation" / "cases.csv")
+    assert {row["case"] for row in cases} == {
+        str(number) for number, _ in enumerate(json.loads(phantoms.read_text())["test"], 1)
+    }
