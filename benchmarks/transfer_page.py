@@ -31,13 +31,17 @@ COMMANDS = (
 MEASURES = (("few-shot", "episode_accuracy"), ("linear", "auc"), ("knn", "auc"), ("propagate", "dice"))
 HEAD = """# A transfer study, whole
 
-This page is made by `MEDGENESIS_DATA=DIR python benchmarks/transfer_page.py --out study` from the results; nothing on it is typed. It asks the encoders of the four CT
-bundles that come with medgenesis, whose small weights (width 3) **know computed phantoms alone**, how well they serve three real data sets: malignant or benign lung nodules on CT
-(`ct_lidc_nodules`), the shape of adrenal glands (`shape_adrenalmnist3d`), and the two parts of the hippocampus on MR, with one labelled patient (`mr_hippocampus`). It shows what a study is, not what
-self-supervision can do: such weights are not expected to be better than their controls, and the tables say whether they are. What each question does: [How well does an encoder transfer?](howto/transfer.md)
+This page is made by `MEDGENESIS_DATA=DIR python benchmarks/transfer_page.py --out study` from the results; nothing
+on it is typed. It asks the encoders of the four CT bundles that come with medgenesis, whose small weights (width 3)
+**know computed phantoms alone**, how well they serve three real data sets: malignant or benign lung nodules on CT
+(`ct_lidc_nodules`), the shape of adrenal glands (`shape_adrenalmnist3d`), and the two parts of the hippocampus on
+MR, with one labelled patient (`mr_hippocampus`). It shows what a study is, not what self-supervision can do: such
+weights are not expected to be better than their controls, and the tables say whether they are. What each question
+does: [How well does an encoder transfer?](howto/transfer.md)
 
-`random:models_genesis_ct` is the same network untrained, `handmade` a histogram with sizes and places of brightness, `table` the nodule's measured diameter and its kin, `pixels` the image itself. Values with 95 % intervals over
-patients; of few-shot's `episode_accuracy` ± 1.96 sd/√episodes, as in the study.
+`random:models_genesis_ct` is the same network untrained, `handmade` a histogram with sizes and places of
+brightness, `table` the nodule's measured diameter and its kin, `pixels` the image itself. Values with 95 %
+intervals over patients; of few-shot's `episode_accuracy` ± 1.96 sd/√episodes, as in the study.
 """
 
 
