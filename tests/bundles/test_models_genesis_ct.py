@@ -215,9 +215,7 @@ def test_a_killed_run_continues_with_the_same_command(fresh_bundle):
         assert torch.equal(value, continued["method"][name]), name
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name != "SegResNet" else []) for name in OTHER_NETWORKS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in OTHER_NETWORKS])
 def test_other_networks_by_one_overlay(fresh_bundle, tmp_path, name):
     """The overlay of docs/howto/another-network.md, behind every task of the way to label maps."""
     ids = {"in_channels": "@in_channels", "out_channels": "@out_channels"}

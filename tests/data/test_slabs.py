@@ -45,7 +45,7 @@ def test_what_a_slab_is_of_a_volume_a_thin_one_and_an_image(mixed):
             np.testing.assert_array_equal(channel.numpy(), rows)  # an X-ray is as displayed already
 
 
-@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
+@pytest.mark.parametrize("cache", ["none", pytest.param("memory", marks=pytest.mark.slow), "disk"])
 def test_views_depend_on_no_cache_and_no_worker(mixed, tmp_path, cache):
     views = caid_views(96, least_side=2)  # one of the volumes is two slices thin
     expected = [slabs(mixed, views)[0, index] for index in range(10)]
