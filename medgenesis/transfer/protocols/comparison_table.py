@@ -9,7 +9,7 @@ import numpy as np
 
 from medgenesis.report.paired import Difference, difference, holm, verdict
 
-HEADING = ("labelled patients", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
+HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
 LEAST = 5  # draws, test patients: of fewer no verdict is given, for a gain in three draws is often gone in the next
 _ABSENT = "–"
 
