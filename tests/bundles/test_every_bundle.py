@@ -14,7 +14,7 @@ from medgenesis.storage.tables import read_table
 
 pytestmark = pytest.mark.slow
 NAMES = bundles.names()
-SLABS = {"backbone": "resnet18_w8", "size": 96, "queue_size": 16, "batch_size": 4, "slabs_per_image": 2}
+SLABS = {"backbone": "resnet18_w8", "size": 96, "queue_size": 16, "batch_size": 4, "slabs_per_image": 4}
 
 
 @pytest.fixture
