@@ -22,6 +22,7 @@ from scipy import ndimage
 from medgenesis import bundles
 from medgenesis.data import join_datalists, load_datalist, make_datalist, preprocessing, write_datalist
 from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.losses import hard_dice
 from medgenesis.mining import VolumeFeatures
 from medgenesis.transfer import compare_few_labels
 
@@ -146,7 +147,7 @@ def ct(out: Path, args: argparse.Namespace) -> None:
     }
     print("| lungs of ct_chest_cip (1 patient) | Dice |\n|---|---|")
     for name, answer in answers.items():
-        print(f"| {name} | {_dice(answer, truth > 0):.3f} |")
+        print(f"| {name} | {hard_dice(answer, truth > 0):.3f} |")
 
 
 _QUICK = {"cube_size": [32, 32, 16], "width": 8, "batch_size": 8, "num_workers": 0}
@@ -190,10 +191,6 @@ def _pretrain(bundle: Path, epochs: int, **settings) -> None:
         pretrain_epochs=epochs,
         **settings,
     )
-
-
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * float((a & b).sum()) / float(a.sum() + b.sum())
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgenesis import cli
+from medgenesis.report import markdown_table
 from medgenesis.storage import read_table, write_text
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "transfer-study.md"
@@ -72,7 +73,7 @@ def page(folder: Path) -> str:
             rows[0].append("the place alone, Dice")
             for row, one in zip(rows[1:], encoders, strict=True):
                 row.append(_cell(own, one, "propagate", "same_place_dice"))
-        parts += [f"## {dataset}", "", _markdown(rows), "", *_against_random(pairs, dataset, dict(asked)), ""]
+        parts += [f"## {dataset}", "", markdown_table(rows), "", *_against_random(pairs, dataset, dict(asked)), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -102,11 +103,6 @@ def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Map
             f"[{low:+.3f}, {high:+.3f}], p {float(pair['p']):.3f}, not corrected: **{said}**."
         )
     return lines
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    heading, *lines = ("| " + " | ".join(row) + " |" for row in rows)
-    return "\n".join([heading, "|" + "---|" * len(rows[0]), *lines])
 
 
 if __name__ == "__main__":

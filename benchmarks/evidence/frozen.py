@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.evidence.batches import images_of
-from benchmarks.evidence.networks import enlarged, levels_of, restorer
+from benchmarks.evidence.networks import enlarged, restorer
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
 from medgenesis.handlers.norm_statistics import averaging, estimated_norms
+from medgenesis.inference.voxel_probe import FeatureLevels
 from medgenesis.weights import load_pretrained
 
 VOXELS = 20_000  # that are fitted to at most, drawn evenly from the labelled cases
@@ -55,7 +56,7 @@ def dice_of_frozen(
     weight, bias = fit(features, shares, penalty)
 
     def answer(images: Tensor) -> Tensor:
-        maps = levels_of(network, images)
+        maps = FeatureLevels(network)(images)[1:]
         parts = weight.split([one.shape[1] for one in maps], dim=1)
         logits = [
             enlarged(torch.einsum("kc,bc...->bk...", w, m), _factor(images, m))
@@ -93,7 +94,7 @@ def _voxels(
     generator, features, shares = torch.Generator().manual_seed(seed), [], []
     for case in labelled:
         image = case.image[None]
-        maps = [enlarged(one, _factor(image, one)) for one in levels_of(network, image)]
+        maps = [enlarged(one, _factor(image, one)) for one in FeatureLevels(network)(image)[1:]]
         window = tuple(
             slice((whole - side) // 2, (whole - side) // 2 + side)
             for whole, side in zip(image.shape[2:], case.sides, strict=True)

@@ -54,17 +54,3 @@ def enlarged(logits: Tensor, factor: int) -> Tensor:
         return logits
     mode = "trilinear" if logits.ndim == 5 else "bilinear"
     return F.interpolate(logits, scale_factor=factor, mode=mode)
-
-
-def levels_of(network: nn.Module, image: Tensor) -> list[Tensor]:
-    """Feature maps of all levels, encoder (shallow to deep), then decoder (deep to shallow), each (B, C, *its grid)."""
-    decoded: list[Tensor] = []
-    levels = network.decoder.blocks if image.ndim == 4 else network.decoder.levels
-    hooks = [level.register_forward_hook(lambda _module, _given, maps: decoded.append(maps)) for level in levels]
-    try:
-        features = list(network.encoder(image))
-        network.decoder(features)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [*features, *decoded]

@@ -7,6 +7,7 @@ from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, planned
 from benchmarks.evidence.rows import FOLDER
+from medgenesis.report import markdown_table
 from medgenesis.storage import read_table, write_text
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -76,7 +77,7 @@ def _section(found: Found, folder: Path, rows: Path) -> list[str]:
 
 def _table(title: str, table: list[list[str]]) -> list[str]:
     """A heading and a table; nothing where the table has its own heading alone."""
-    return [f"### {title}", tables.markdown(table)] if len(table) > 1 else []
+    return [f"### {title}", markdown_table(table)] if len(table) > 1 else []
 
 
 def _chart(folder: Path, name: str, curves: dict, x_label: str, alt: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The tables of a set: one label against scratch, then all else; only numbers that follow from rows."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -145,12 +145,6 @@ def interval(one: Difference | None, sign: str = "") -> str:
         return ABSENT
     form = f"{sign}.3f"
     return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its heading."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def _one(method: str, steps: int) -> Key:

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from benchmarks.evidence.scores import dice_of
+from benchmarks.evidence.scores import dice
 from benchmarks.evidence.sets import Case
+from medgenesis.transfer.protocols.place_answer import place_answer
 
 
 def dice_of_mean_mask(labelled: Sequence[Case], tested: Sequence[Case], structures: int) -> np.ndarray:
     """Dice of each tested case and structure: each voxel is what it is in most of the labelled cases, grids centred."""
-    votes = torch.stack([F.one_hot(case.label[0].long(), structures + 1) for case in labelled]).float().mean(0)
-    logits = votes.movedim(-1, 0)[None]
-    return dice_of(lambda images: logits.expand(len(images), *logits.shape[1:]), tested, structures)
+    maps = [case.label[0] for case in labelled]
+    answer = place_answer(maps, maps[0].shape, range(structures + 1))
+    return np.array([dice(answer, case.label[0], structures) for case in tested])

@@ -16,6 +16,7 @@ from medgenesis.data.splits import split_patients
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.demo.layout import ORGANS, SPACING_MM, Demo
 from medgenesis.demo.report import write_report
+from medgenesis.losses import hard_dice
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.storage.steps import Step, Steps
@@ -136,9 +137,5 @@ def _measure(demo: Demo) -> np.ndarray:
                 "demo's folder, run it again."
             )
         truth, found = np.asarray(truth.dataobj), np.asarray(found.dataobj)
-        rows.append([_dice(found == value, np.isin(truth, own)) for value, (_, own) in ORGANS.items()])
+        rows.append([hard_dice(found == value, np.isin(truth, own)) or 0.0 for value, (_, own) in ORGANS.items()])
     return np.array(rows)
-
-
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)

@@ -10,7 +10,6 @@ from ignite.engine import Engine, Events
 from torch.utils.tensorboard import SummaryWriter
 
 from medgenesis.engines.pretext import PretextEvents
-from medgenesis.errors import TrainingError
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.tables import write_table
 
@@ -23,6 +22,8 @@ _STATE = "validated steps"
 class ValidatedSteps:
     """End a `PretextTrainer` after so many steps, or earlier when the validation gets worse; continue after a kill.
 
+    The trainer's schedule of the learning rate goes on with every step.
+
     At every check, and at the last step, `last.pt` (all that the run needs to go on), `curve.csv` (step, mean loss
     since the check before, learning rate, score) and the scalars of `tensorboard/` are written; `best.pt`, the
     network's weights, where the score is the best so far or equal to it. A run that is continued repeats what came
@@ -33,12 +34,10 @@ class ValidatedSteps:
         steps: optimizer steps in all.
         judge: the score of the network as it is, larger is better; None: nothing is judged, the last weights count.
         every: steps from one check to the next.
-        scheduler: of the learning rate, stepped after every step; the trainer must know it too.
         patience: checks worse than the best, one after the other, that end the training; None: none do.
 
     Raises:
         ValueError: a number below 1.
-        TrainingError: (while training) the loss is not finite.
     """
 
     def __init__(
@@ -49,14 +48,13 @@ class ValidatedSteps:
         *,
         every: int = 200,
         patience: int | None = None,
-        scheduler: Any = None,
     ) -> None:
         if min(steps, every, 1 if patience is None else patience) < 1:
             raise ValueError(
                 f"steps, every, patience: must be at least 1; found {steps}, {every} and {patience}. Give more."
             )
         self.folder, self.steps, self.judge = Path(folder), steps, judge
-        self.every, self.patience, self.scheduler = every, patience, scheduler
+        self.every, self.patience = every, patience
         self.rows: list[dict[str, Any]] = []
         self.best, self.best_step, self._worse = -math.inf, 0, 0
         self._sum, self._count = 0.0, 0
@@ -79,14 +77,9 @@ class ValidatedSteps:
         self._writer = SummaryWriter(self.folder / "tensorboard", purge_step=engine.state.iteration + 1)
 
     def step(self, engine: Engine) -> None:
-        loss = float(engine.state.output[0]["loss"])
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"loss: must be finite; found {loss} at step {engine.state.iteration}. Give a smaller --rate."
-            )
-        self._sum, self._count = self._sum + loss, self._count + 1
-        if self.scheduler is not None:
-            self.scheduler.step()
+        self._sum, self._count = self._sum + float(engine.state.output[0]["loss"]), self._count + 1
+        if engine.lr_scheduler is not None:
+            engine.lr_scheduler.step()
         if engine.state.iteration % self.every == 0 or engine.state.iteration == self.steps:
             self._check(engine)
         self._end(engine)

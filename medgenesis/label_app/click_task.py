@@ -1,59 +1,35 @@
 """Clicks in MONAI Label's viewers: OHIF's point prompts, 3D Slicer's interactive models."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
-from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.interfaces.tasks.infer_v2 import InferType
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import LoadVolumed
 from medgenesis.label_app.clicks import apply_clicks
-from medgenesis.label_app.infer_task import Models, result_of, study_of
-from medgenesis.label_app.settings import AppSettings
+from medgenesis.label_app.infer_task import ModelTask
+from medgenesis.label_app.segmenter import Segmenter
+from medgenesis.label_app.settings import BACKGROUND
 
-BACKGROUND = "background"
 
-
-class ClickTask(InferTask):
-    """Correct the current model's answer by clicks in structures and in the background.
-
-    Args:
-        settings: of the app.
-        models: gives the network.
+class ClickTask(ModelTask):
+    """Correct the current model's answer by clicks in structures and in the background: lists of voxels, under the
+    names of the classes.
     """
 
-    def __init__(self, settings: AppSettings, models: Models) -> None:
-        super().__init__(
-            InferType.DEEPEDIT,
-            dict(settings.classes),
-            settings.dimension,
-            "The model's answer, corrected by clicks: each decides its neighbourhood of like brightness",
-        )
-        self.settings, self.models = settings, models
+    kind = InferType.DEEPEDIT
+    words = "The model's answer, corrected by clicks: each decides its neighbourhood of like brightness"
 
-    def is_valid(self) -> bool:
-        """Whether there is a model whose answer can be corrected."""
-        return self.models.history.current() is not None
-
-    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Segment `request["image"]`, and correct by `request[NAME]`, lists of voxels; the file and what is in it.
-
-        Raises:
-            VolumeError: a click outside of the image, or none that is a voxel.
-            CheckpointError: there is no model yet.
-        """
-        began, image = time.perf_counter(), study_of(request)
-        found = self.models.current(request.get("device")).probabilities(image)
+    def answer(self, segmenter: Segmenter, image: str, request: Mapping[str, Any]) -> MetaTensor:
+        found = segmenter.probabilities(image)
         volume = LoadVolumed(("image",))({"image": image})["image"][0].numpy(force=True)
         spacing = np.linalg.norm(np.asarray(found.affine)[: volume.ndim, : volume.ndim], axis=0)
         clicks = clicks_of(request, self.settings.classes)
         answer = apply_clicks(volume, found.numpy(force=True), clicks, spacing)
-        label_map = MetaTensor(answer[None].astype(np.uint8), affine=found.affine)
-        path, said = result_of(label_map, self.settings, image, request.get("result_extension"))
-        return path, {**said, "latencies": {"total": round(time.perf_counter() - began, 2)}}
+        return MetaTensor(answer[None].astype(np.uint8), affine=found.affine)
 
 
 def clicks_of(request: Mapping[str, Any], classes: Mapping[str, int]) -> dict[int, list[list[float]]]:

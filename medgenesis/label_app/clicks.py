@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from medgenesis.errors import VolumeError
+from medgenesis.label_app.scribbles import windowed
 
 REACH_MM = 10.0  # standard deviation of a click's influence in space
 LIKENESS = 0.1  # and in intensity, as a share of the window (percentiles 1 to 99)
@@ -29,14 +30,13 @@ def apply_clicks(
         spacing_mm: of the voxels.
 
     Returns:
-        Values of the classes (x, y, z); clicked voxels have the class of their last click.
+        Values of the classes (x, y, z); a clicked voxel has its class, of several the one that comes last in `clicks`.
 
     Raises:
         VolumeError: a click outside of the image.
     """
     found = np.array(probabilities, np.float32)
-    low, high = np.percentile(image, (1, 99))
-    scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    scaled = windowed(image)
     reaches = [int(np.ceil(3 * REACH_MM / one)) for one in spacing_mm]
     places = [(value, tuple(int(round(one)) for one in place)) for value, own in clicks.items() for place in own]
     for value, place in places:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ class Models:
             return self._loaded[1]
 
 
-class SegmentTask(InferTask):
-    """Segment a study.
+class ModelTask(InferTask):
+    """Answer by the current model.
 
     The result lies on the study's own grid, in whole numbers; what is asked for by `result_extension` decides the
     format.
@@ -60,31 +61,47 @@ class SegmentTask(InferTask):
         models: gives the network.
     """
 
+    kind: InferType
+    words: str
+
     def __init__(self, settings: AppSettings, models: Models) -> None:
-        description = f"{settings.name}: fine-tuned from self-supervised weights on the labels saved here"
-        super().__init__(InferType.SEGMENTATION, dict(settings.classes), settings.dimension, description)
+        said = self.words.format(name=settings.name)
+        super().__init__(self.kind, dict(settings.classes), settings.dimension, said)
         self.settings, self.models = settings, models
+
+    @abstractmethod
+    def answer(self, segmenter: Segmenter, image: str, request: Mapping[str, Any]) -> MetaTensor:
+        """The label map of a study's file."""
 
     def is_valid(self) -> bool:
         """Whether there is a model: only then do viewers show it."""
         return self.models.history.current() is not None
 
-    def get_path(self, validate: bool = True) -> str | None:
-        """Weights of the model."""
-        current = self.models.history.current()
-        return None if current is None else str(current)
-
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Segment `request["image"]`; the file of the result, and what is in it.
+        """The file of the result for `request["image"]`, and what is in it.
 
         Raises:
             VolumeError, CheckpointError and their like: with what the user can do.
         """
-        began = time.perf_counter()
-        image = study_of(request)
-        found = self.models.current(request.get("device")).label_map(image)
+        began, image = time.perf_counter(), study_of(request)
+        found = self.answer(self.models.current(request.get("device")), image, request)
         path, said = result_of(found, self.settings, image, request.get("result_extension"))
         return path, {**said, "latencies": {"total": round(time.perf_counter() - began, 2)}}
+
+
+class SegmentTask(ModelTask):
+    """Segment a study."""
+
+    kind = InferType.SEGMENTATION
+    words = "{name}: fine-tuned from self-supervised weights on the labels saved here"
+
+    def answer(self, segmenter: Segmenter, image: str, request: Mapping[str, Any]) -> MetaTensor:
+        return segmenter.label_map(image)
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """Weights of the model."""
+        current = self.models.history.current()
+        return None if current is None else str(current)
 
 
 def result_of(found: MetaTensor, settings: AppSettings, image: str, asked: str | None) -> tuple[str, dict[str, Any]]:

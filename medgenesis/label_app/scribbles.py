@@ -72,8 +72,7 @@ def refine(
         raise VolumeError(
             "scribbles: must mark the structure where there is no model; found no foreground scribble. Scribble in it."
         )
-    low, high = np.percentile(image, (1, 99))
-    scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    scaled = windowed(image)
     found = _by_intensity(scaled, background, foreground) if probability is None else probability[where]
     found = np.clip(np.where(foreground, 1, np.where(background, 0, found)), 1e-6, 1 - 1e-6)
     unary = np.stack([1 - found, found]).astype(np.float32)
@@ -81,6 +80,12 @@ def refine(
     result = np.zeros(shape, bool)
     result[where] = (cut | foreground) & ~background
     return result
+
+
+def windowed(image: np.ndarray) -> np.ndarray:
+    """Intensities in [0, 1]: percentiles 1 to 99."""
+    low, high = np.percentile(image, (1, 99))
+    return np.clip((image - low) / max(high - low, 1e-6), 0, 1)
 
 
 def _region(shape: Sequence[int], roi: Sequence[int] | None) -> tuple[slice, ...]:

@@ -10,7 +10,7 @@ from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
 
 FILE = "label_app.json"
-_BACKGROUND = "background"
+BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class AppSettings:
 
     def __post_init__(self) -> None:
         names = [name.strip().casefold() for name in self.labels]
-        if not names or not all(names) or len(set(names)) < len(names) or _BACKGROUND in names or len(names) > 254:
+        if not names or not all(names) or len(set(names)) < len(names) or BACKGROUND in names or len(names) > 254:
             raise DatalistError(
                 f"--labels: must be 1 to 254 different names, background left out; found {self.labels}. Name each "
                 "structure once."

@@ -9,10 +9,12 @@ import nibabel as nib
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage
+from pydicom.valuerep import format_number_as_ds as _short
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.storage.atomic import make_folder, replacing
+from medgenesis.storage.fingerprints import fingerprint
 
 _AXES = "LPS"  # right-handed: viewers sort slices along the normal of rows and columns, and so must label maps lie
 _LPS = np.diag([-1.0, -1.0, 1.0])
@@ -20,6 +22,7 @@ _SHOWN = (0.5, 99.5)  # percentiles that become black and white
 _STEPS = 60_000  # of 16 bits, for values that are no whole numbers
 
 
+@lru_cache(maxsize=65_536)  # a name is looked for among all studies, at each slice
 def uid_of(study: str, part: str) -> str:
     """A DICOM identifier that only names of studies decide; those of the hospital stay where they are."""
     return f"2.25.{int.from_bytes(hashlib.sha256(f'{part} {study}'.encode()).digest()[:16], 'big')}"
@@ -28,19 +31,25 @@ def uid_of(study: str, part: str) -> str:
 def display_file(image: str | Path, name: str, folder: str | Path) -> Path:
     """The file of a study in the axes that OHIF counts in: its own, or a copy in `folder` that is kept up to date.
 
+    The copy's header says which file it is of, and of which time: of another folder, or of one that was put back, it
+    is made anew.
+
     Raises:
         VolumeError: it cannot be read, or is no single volume.
     """
     image, copy = Path(image), Path(folder) / f"{name}.nii.gz"
     changed = image.stat().st_mtime_ns
-    if copy.is_file() and copy.stat().st_mtime_ns >= changed:
+    made_of = fingerprint([str(image.resolve()), changed, image.stat().st_size])
+    if copy.is_file() and bytes(nib.load(copy).header["descrip"].item()).decode() == made_of:
         return copy
     if _lies_so(str(image), changed):
         return image
     array, affine = _volume(image)
     make_folder(Path(folder))
+    turned = nib.Nifti1Image(array, affine).as_reoriented(_change(affine))
+    turned.header["descrip"] = made_of
     with replacing(copy) as beside:
-        nib.save(nib.Nifti1Image(array, affine).as_reoriented(_change(affine)), beside)
+        nib.save(turned, beside)
     return copy
 
 
@@ -163,8 +172,3 @@ def _read(file: str, _changed: int, name: str, modality: str) -> ShownSeries:
     slope = max(high - low, 1e-6) / _STEPS
     values = np.rint((array.astype(float) - low) / slope).astype(np.uint16)
     return ShownSeries(name, modality, values, slope, low, axes, _LPS @ affine[:3, 3])
-
-
-def _short(value: float) -> str:
-    """A decimal string, which DICOM allows 16 characters."""
-    return next(text for digits in range(12, 3, -1) if len(text := f"{float(value):.{digits}g}") <= 16)

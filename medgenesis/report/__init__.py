@@ -5,6 +5,15 @@ from medgenesis.report.label_overlay import overlay
 from medgenesis.report.metrics import read_curves
 from medgenesis.report.planes import flat_image, three_planes
 from medgenesis.report.run_report import write_run_report
-from medgenesis.report.text import text_table
+from medgenesis.report.text import markdown_table, text_table
 
-__all__ = ["Report", "flat_image", "overlay", "read_curves", "text_table", "three_planes", "write_run_report"]
+__all__ = [
+    "Report",
+    "flat_image",
+    "markdown_table",
+    "overlay",
+    "read_curves",
+    "text_table",
+    "three_planes",
+    "write_run_report",
+]

@@ -39,3 +39,9 @@ def text_table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: 
         if row is cells[0]:
             lines.append("  ".join("-" * side for side in widths))
     return "\n".join(lines)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, whose first row is its heading."""
+    heading, *lines = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([heading, "|" + "---|" * len(rows[0]), *lines])

@@ -22,7 +22,7 @@ from medgenesis.transfer.analyses.saliency import occlusion_saliency
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading, study_features
 from medgenesis.transfer.geometry import Geometry
-from medgenesis.transfer.results import file_word, result_path, save_result
+from medgenesis.transfer.results import file_word, over_images, result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
 _WINDOWS_A_SIDE_3D = 8  # of a volume, where none is given
@@ -78,10 +78,9 @@ def ask_saliency(
         one = occlusion_saliency(encoder, inputs, side, step, fill, batch_size=batch_size)
         maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap)))
         found.append({"image": number, "diffusion": one.diffusion, "mean_change": float(one.changes.mean())})
-    values = np.array([one["diffusion"] for one in found])
-    figures = {"diffusion": {"value": float(values.mean()), "low": float(values.min()), "high": float(values.max())}}
+    figures = {"diffusion": over_images([one["diffusion"] for one in found])}
     settings = {"images": images, "window": side, "stride": step, "seed": seed}
-    told = _told(replace(encoder, geometry=Geometry(rule)), intensity)  # as it was shown here, whatever was asked for
+    told = replace(encoder, geometry=Geometry(rule)).described(intensity)  # as shown here, whatever was asked for
     place = _place(folder, "saliency", told, study_set, settings)
     make_folder(place)
     for number, (heatmap, drawn) in enumerate(maps, 1):
@@ -126,7 +125,7 @@ def ask_invariance(
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
     read = ImageReading(encoder, intensity)
     shown = [torch.as_tensor(read(study_set.records[row])).as_subclass(Tensor) for row in rows]
-    told = _told(encoder, intensity)
+    told = encoder.described(intensity)
     settings = {"changes": list(changes), "images": len(rows), "compat": compat, "seed": seed}
     place = _place(folder, "invariance", told, study_set, settings)
     figures: dict[str, dict[str, float]] = {}
@@ -159,7 +158,7 @@ def ask_multiview(
     statistics = FeatureStatistics.of(features.vectors, compat=compat)
     figures = multiview(features.vectors, chosen, statistics, seed=seed)
     settings = {"pairs": len(chosen), "compat": compat, "seed": seed}
-    save_result(folder, "multiview", _told(encoder, intensity), study_set.told(), settings, figures)
+    save_result(folder, "multiview", encoder.described(intensity), study_set.told(), settings, figures)
     return figures
 
 
@@ -203,10 +202,6 @@ def drawn_heatmap(image: Tensor, heatmap: np.ndarray) -> np.ndarray:
     colour = np.stack([np.clip(2 * heat, 0, 1), np.clip(2 * heat - 0.8, 0, 1), np.clip(1 - 2 * heat, 0, 1)], -1)
     mixed = 0.5 * grey[..., None] + 0.5 * colour
     return (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
-
-
-def _told(encoder: Encoder, intensity: Any) -> dict[str, Any]:
-    return {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
 
 
 def _place(folder: str | Path, question: str, told: Mapping, study_set: StudySet, settings: Mapping) -> Path:

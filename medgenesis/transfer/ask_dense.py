@@ -28,6 +28,7 @@ from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.results import result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
+PLACES = ("landmarks", "locality", "compositionality")
 _SHARE_OF_SIDE = 4  # a window is a quarter of the least side, as a cell of Adam's last level
 Figures = dict[str, dict[str, float]]
 
@@ -105,7 +106,7 @@ def ask_places(
     asked = {**asdict(settings), "window": window, "images": len(rows)}
     if question != "compositionality":
         asked |= {"landmarks (fingerprint)": file_fingerprint(landmarks)}
-    told = {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
+    told = encoder.described(intensity)
     place = Path(folder) / question / result_path(folder, question, told, study_set.told(), asked).stem
     embedder = embedder_of(encoder, window)
     if question == "compositionality":
@@ -169,6 +170,3 @@ def _wholes(embedder: Any, images: Sequence[Tensor], settings: Places, place: Pa
         figures[f"{count} parts"] = {"value": one["mean"]}
         figures[f"{count} parts, difference"] = {"value": one["difference"]}
     return figures
-
-
-PLACES = ("landmarks", "locality", "compositionality")

@@ -10,12 +10,11 @@ import numpy as np
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.finetune import finetune
 from medgenesis.transfer.protocols.finetune_settings import Finetune
-from medgenesis.transfer.results import load_results, result_path, save_result
+from medgenesis.transfer.published_tables import MEAN_OF_CLASSES
+from medgenesis.transfer.results import load_result, result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
 logger = logging.getLogger(__name__)
-
-_MEAN_OF_CLASSES = ("eyepacs", "stoic")  # of which the study judges by the mean of the classes
 
 
 def ask_finetuning(
@@ -43,9 +42,9 @@ def ask_finetuning(
         The result, as `load_results` gives it.
     """
     if settings.compat:
-        mean = study_set.name in _MEAN_OF_CLASSES
+        mean = study_set.name in MEAN_OF_CLASSES
         settings = replace(settings, metric="balanced_accuracy" if mean else "accuracy")
-    told = {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
+    told = encoder.described(intensity)
     path = result_path(folder, "finetune", told, study_set.told(), asdict(settings))
     place = Path(folder) / "finetune" / path.stem
     options = {"intensity": intensity, "cache": cache, "cache_dir": Path(folder) / "cache", "workers": workers}
@@ -58,4 +57,4 @@ def ask_finetuning(
     save_result(folder, "finetune", told, study_set.told(), asdict(settings), result.figures, arrays, **more)
     said = ", ".join(f"{name} {figure['value']:.4f}" for name, figure in result.figures.items())
     logger.info("finetune, %s on %s: %s; weights in %s", encoder.name, study_set.name, said, place)
-    return next(one for one in load_results(folder, "finetune") if one["path"] == path)
+    return load_result(path)

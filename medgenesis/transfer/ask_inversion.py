@@ -17,7 +17,7 @@ from medgenesis.transfer.analyses.likeness import likeness
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading
 from medgenesis.transfer.geometry import Geometry
-from medgenesis.transfer.results import result_path, save_result
+from medgenesis.transfer.results import over_images, result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
 _OWN_SIZE = {2: (224, 224), 3: (64, 64, 64)}  # of controls, which take any
@@ -65,8 +65,8 @@ def ask_inversion(
         last = {"feature_error": inverted.feature_error, "loss": inverted.losses[-1][1] if inverted.losses else None}
         found.append({"image": number, **likeness(*pair.values()), **last})
         pairs.append((pair, drawn_pair(pair, slab=bool(encoder.dims == 2 and not record.get("colour")))))
-    figures = {name: _over_images([one[name] for one in found]) for name in ("ssim", "mse", "feature_error")}
-    told = {"name": encoder.name, **encoder.told, **seen_by.shown(intensity)}
+    figures = {name: over_images([one[name] for one in found]) for name in ("ssim", "mse", "feature_error")}
+    told = seen_by.described(intensity)
     asked = {"images": len(rows), **asdict(settings)}
     stem = result_path(folder, "inversion", told, study_set.told(), asked).stem
     place = Path(folder) / "inversion" / stem
@@ -107,7 +107,3 @@ def drawn_pair(pair: Mapping[str, np.ndarray], slab: bool) -> np.ndarray:
         drawn.append((255 * colours.transpose(1, 2, 0)).round().astype(np.uint8))
     gap = np.full((drawn[0].shape[0], _GAP, 3), 255, np.uint8)
     return np.concatenate([drawn[0], gap, drawn[1]], 1)
-
-
-def _over_images(values: list[float]) -> dict[str, float]:
-    return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}

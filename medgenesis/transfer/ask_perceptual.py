@@ -15,7 +15,7 @@ from medgenesis.transfer.analyses.likeness import likeness
 from medgenesis.transfer.analyses.perceptual import Distance, feature_distance, lpips_distance
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.result_settings import settings_said
-from medgenesis.transfer.results import file_word, load_results, save_result
+from medgenesis.transfer.results import file_word, load_results, over_images, save_result
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def ask_perceptual(
         figures = {}
         for name, (distance, dims) in distances.items():
             if dims != 3 or pairs[0][0].ndim == 4:  # a 3D encoder sees no images
-                figures[name] = _over([distance(*map(torch.from_numpy, pair)) for pair in pairs])
+                figures[name] = over_images([distance(*map(torch.from_numpy, pair)) for pair in pairs])
         alike = [likeness(*pair) for pair in pairs]
-        figures |= {name: _over([one[name] for one in alike]) for name in ("ssim", "mse")}
+        figures |= {name: over_images([one[name] for one in alike]) for name in ("ssim", "mse")}
         settings = {**inversion["settings"], "by": compared_by}
         save_result(folder, "perceptual", inversion["encoder"], inversion["dataset"], settings, figures)
     results = load_results(folder, "perceptual")
@@ -95,7 +95,3 @@ def _write(path: Path, measure: str, results: Sequence[Mapping[str, Any]]) -> No
             row = rows.setdefault(key, dict(zip(("model", "settings"), key, strict=True)))
             row[one["dataset"]["dataset"]] = one["figures"][measure]["value"]
     write_table(path, [rows[key] for key in sorted(rows)], ("model", "settings", *datasets))
-
-
-def _over(values: Sequence[float]) -> dict[str, float]:
-    return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}

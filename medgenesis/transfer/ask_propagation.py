@@ -12,7 +12,7 @@ from medgenesis.report.intervals import mean_interval
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.propagation import CaseDice, Propagation, propagate
-from medgenesis.transfer.results import load_results, save_result
+from medgenesis.transfer.results import load_result, save_result
 from medgenesis.transfer.study_set import StudySet
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def ask_propagation(
         )
         for name, values in by_case.items()
     }
-    told = {"name": encoder.name, **encoder.told, **encoder.shown(intensity)}
+    told = encoder.described(intensity)
     dataset = {**study_set.told(), "labelled test cases": len(rows)}
     arrays = {"patients": study_set.patients, "rows": np.array(rows), "values": by_case["dice"]}
     path = save_result(folder, "propagate", told, dataset, asdict(settings), figures, arrays, labels=_by_label(cases))
@@ -50,7 +50,7 @@ def ask_propagation(
     write_table(path.with_suffix(".csv"), table)
     said = ", ".join(f"{name} {figure['value']:.4f}" for name, figure in figures.items())
     logger.info("propagate, %s on %s: %s", encoder.name, study_set.name, said)
-    return next(one for one in load_results(folder, "propagate") if one["path"] == path)
+    return load_result(path)
 
 
 def _by_label(cases: Sequence[CaseDice]) -> dict[str, dict[str, float]]:

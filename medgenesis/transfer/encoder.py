@@ -92,6 +92,10 @@ class Encoder:
         }
         return json.loads(json.dumps(told, default=str))
 
+    def described(self, intensity: Any = None) -> dict[str, Any]:
+        """What results tell of it: its name, what it is, and `shown`."""
+        return {"name": self.name, **self.told, **self.shown(intensity)}
+
     @property
     def device(self) -> torch.device:
         """Of its weights."""

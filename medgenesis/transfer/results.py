@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,25 @@ def load_results(folder: str | Path, question: str | None = None) -> list[dict[s
     Raises:
         DatalistError: a file there that is no result.
     """
-    found = []
-    for path in sorted((Path(folder) / RESULTS).glob(f"{question or '*'}/*.json")):
-        try:
-            one = json.loads(path.read_text(encoding="utf-8"))
-            found.append({**one, "path": path, "figures": dict(one["figures"]), "encoder": dict(one["encoder"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatalistError(f"{path}: cannot be read as a result ({error!r}). Remove it, and run again.") from error
-    return found
+    return [load_result(path) for path in sorted((Path(folder) / RESULTS).glob(f"{question or '*'}/*.json"))]
+
+
+def load_result(path: Path) -> dict[str, Any]:
+    """One run, with `path`.
+
+    Raises:
+        DatalistError: the file is no result.
+    """
+    try:
+        one = json.loads(path.read_text(encoding="utf-8"))
+        return {**one, "path": path, "figures": dict(one["figures"]), "encoder": dict(one["encoder"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatalistError(f"{path}: cannot be read as a result ({error!r}). Remove it, and run again.") from error
+
+
+def over_images(values: Sequence[float]) -> dict[str, float]:
+    """A figure of a few images: their mean, and the least and the most of them as its ends."""
+    return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}
 
 
 def load_arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from medgenesis.transfer.geometry import Geometry
 from medgenesis.transfer.protocols.few_shot import FewShot, few_shot, weighted_accuracy
 from medgenesis.transfer.protocols.knn import Knn, knn
 from medgenesis.transfer.protocols.linear import Linear, linear
-from medgenesis.transfer.results import load_arrays, load_results, save_result
+from medgenesis.transfer.results import load_arrays, load_result, save_result
 from medgenesis.transfer.scores import Judge, paired_difference
 from medgenesis.transfer.study_set import StudySet
 
@@ -72,7 +72,7 @@ def ask(
     )
     said = ", ".join(f"{name} {figure['value']:.4f}" for name, figure in figures.items())
     logger.info("%s, %s on %s: %s", question, encoder.name, study_set.name, said)
-    return next(one for one in load_results(folder, question) if one["path"] == path)
+    return load_result(path)
 
 
 def compare(

@@ -12,7 +12,13 @@ from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.report.run_made import add_run_record
-from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_finetune, published_linear
+from medgenesis.transfer.published_tables import (
+    IMAGENET_TOP1,
+    MEAN_OF_CLASSES,
+    published_few_shot,
+    published_finetune,
+    published_linear,
+)
 from medgenesis.transfer.report_analyses import add_analysis, add_training
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results
@@ -130,7 +136,7 @@ def _published(report: Report, question: str, dataset: str, results: Sequence[Re
         known = {model: (value, None) for model, value in _PUBLISHED[question](dataset).items()}
     if not known:
         return
-    measure = "balanced_accuracy" if dataset == "eyepacs" else "accuracy"  # of EyePACS the mean of the classes
+    measure = "balanced_accuracy" if dataset in MEAN_OF_CLASSES else "accuracy"
     measure = "episode_accuracy" if question == "few-shot" else measure
     rows = []
     for model, (value, half) in known.items():

@@ -46,8 +46,8 @@ def test_two_processes_write_one_model(trained, task, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-6000:]
     run = bundle.root / "runs" / task
-    for last in run.rglob("last.pt"):  # Adam has one a level
-        assert torch.load(last, weights_only=True)["settings"]["processes"] == 2
+    lasts = [*run.rglob("last.pt")]  # Adam has one a level
+    assert lasts and all(torch.load(last, weights_only=True)["settings"]["processes"] == 2 for last in lasts)
     starts = [start for record in run.rglob("run.json") for start in json.loads(record.read_text())]
     assert starts and all(start["machine"]["processes"] == 2 for start in starts)
     assert (bundle.root / "models" / ("model.pt" if task == "finetune" else "pretrained.pt")).is_file()

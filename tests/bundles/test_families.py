@@ -5,6 +5,7 @@ import re
 
 import pytest
 import yaml
+from helpers.study_encoders import ENCODERS
 
 from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle
@@ -13,11 +14,6 @@ NAMES = bundles.names()
 OWN = {"metadata.json", "settings.yaml", "pretrain.yaml", "quick.yaml", "published.yaml", "dense.yaml", "restore.yaml"}
 OWN |= {"one_shot.yaml"}
 STUDY = "transfer_encoders"  # it learns nothing by itself: no pretrain, an overlay for each encoder
-ENCODERS = {
-    path.stem
-    for path in (bundles.path(STUDY) / "configs").glob("*.yaml")
-    if path.read_text().startswith("# Overlay: the encoder ")
-}
 TARGET_TASKS = ("ncc", "ncs", "ecc", "lcs", "bms")
 PUBLISHED_CT = ("models_genesis_ct", "semantic_genesis_ct", "transvw_ct")
 SLABS = [name for name in NAMES if (bundles.path(name) / "configs" / "slabs.yaml").exists()]
@@ -65,7 +61,7 @@ def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
     wanted = {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
-    wanted |= {"region_prompts_ct": {"one_shot"}, STUDY: ENCODERS}.get(name, {"published"})
+    wanted |= {"region_prompts_ct": {"one_shot"}, STUDY: set(ENCODERS)}.get(name, {"published"})
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
     wanted |= {"released"} if "mine" in files else set()
     assert overlays == sorted(wanted)

@@ -7,20 +7,13 @@ import pytest
 import torch
 import yaml
 from helpers.published_2d import backbone_shapes, random_weights
+from helpers.study_encoders import CONFIGS, ENCODERS
 from PIL import Image
 
-from medgenesis import bundles
 from medgenesis.networks import ResNet25D
 from medgenesis.storage import read_table
 from medgenesis.weights.catalog import published
 from medgenesis.weights.pretrained import load_pretrained
-
-CONFIGS = bundles.path("transfer_encoders") / "configs"
-ENCODERS = {
-    path.stem: path.read_text()
-    for path in sorted(CONFIGS.glob("*.yaml"))
-    if path.read_text().startswith("# Overlay: the encoder ")
-}
 
 
 def test_they_are_the_thirteen_of_the_study():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,5 +125,8 @@ def test_the_model_card_has_the_terms_of_the_weights(genesis, capsys):
     assert cli.main(["weights", "card", "mine"]) == 0
     assert "models/phantom_demo.pt: medgenesis, small weights of computed phantoms" in capsys.readouterr().out
     assert yaml.safe_load((folder / "README.md").read_text().split("---\n", 2)[1])["license"] == "apache-2.0"
+    shutil.copy(genesis, folder / "models" / "Genesis_Chest_CT.pt")  # the authors' file, as it is
+    assert cli.main(["weights", "card", "mine"]) == 0
+    assert yaml.safe_load((folder / "README.md").read_text().split("---\n", 2)[1])["license"] == "other"
     assert cli.main(["weights", "card", "models_genesis_ct"]) == 2
     assert "BUNDLE: must be the folder of a copy" in capsys.readouterr().err

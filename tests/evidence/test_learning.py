@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.evidence import batches, finetuning, frozen, mean_teacher, mined, scores, trivial
-from benchmarks.evidence.networks import enlarged, levels_of, segmenter
+from benchmarks.evidence.networks import enlarged, segmenter
 from benchmarks.evidence.training import share_of_rate
+from medgenesis.inference.voxel_probe import FeatureLevels
 
 
 def test_without_chance_the_augmented_crop_is_the_middle_of_the_case(study):
@@ -91,22 +92,15 @@ def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
     weight, bias = frozen.fit(*frozen._voxels(study, network, some, 2, 0), 0.01)
     image = study.cases["test"][0].image[None]
     with torch.no_grad():
-        maps = torch.cat([enlarged(one, 16 // one.shape[-1]) for one in levels_of(network, image)], 1)
+        maps = torch.cat([enlarged(one, 16 // one.shape[-1]) for one in FeatureLevels(network)(image)[1:]], 1)
     expected = enlarged(torch.einsum("kc,bcxyz->bkxyz", weight, maps) + bias.view(1, -1, 1, 1, 1), 2)
     torch.testing.assert_close(answers[0], expected, rtol=1e-3, atol=1e-3)
-
-
-def test_the_levels_are_those_that_the_network_goes_through(study):
-    network = segmenter(3, 2, 0).eval()
-    image = study.cases["test"][0].image[None]
-    with torch.no_grad():
-        torch.testing.assert_close(network.head(levels_of(network, image)[-1]), network(image))
 
 
 def test_images_of_two_dimensions_have_a_network_with_levels_too():
     network, image = segmenter(2, 1, 0).eval(), torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        levels = levels_of(network, image)
+        levels = FeatureLevels(network)(image)[1:]
         torch.testing.assert_close(network.head(levels[-1]), network(image))
     assert [tuple(one.shape[2:]) for one in levels[:5]] == [(32 // k, 64 // k) for k in (2, 4, 8, 16, 32)]
 

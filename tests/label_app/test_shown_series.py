@@ -1,5 +1,7 @@
 """What OHIF is told of a study lies where the study lies, in a right-handed order, and names nobody."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -66,6 +68,19 @@ def test_a_study_in_order_is_no_copy_and_a_copy_is_kept_up_to_date(tmp_path):
     nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "ras.nii.gz")
     assert display_file(tmp_path / "ras.nii.gz", "ras", tmp_path / "ohif") == copy
     assert nib.load(copy).get_fdata().all()
+    nib.save(nib.Nifti1Image(np.full((3, 4, 5), 2, np.int16), np.eye(4)), tmp_path / "ras.nii.gz")
+    os.utime(tmp_path / "ras.nii.gz", ns=(10**18, 10**18))  # an older file, put back
+    display_file(tmp_path / "ras.nii.gz", "ras", tmp_path / "ohif")
+    assert (nib.load(copy).get_fdata() == 2).all()
+    written = copy.stat().st_mtime_ns
+    assert (
+        display_file(tmp_path / "ras.nii.gz", "ras", tmp_path / "ohif") == copy and copy.stat().st_mtime_ns == written
+    )
+    (tmp_path / "other").mkdir()
+    nib.save(nib.Nifti1Image(np.full((3, 4, 5), 3, np.int16), np.eye(4)), tmp_path / "other" / "ras.nii.gz")
+    os.utime(tmp_path / "other" / "ras.nii.gz", ns=(10**18, 10**18))
+    display_file(tmp_path / "other" / "ras.nii.gz", "ras", tmp_path / "ohif")  # of another folder, of the same time
+    assert (nib.load(copy).get_fdata() == 3).all()
 
 
 def test_what_ohif_cannot_show_is_refused(tmp_path):

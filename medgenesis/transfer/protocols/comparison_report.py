@@ -47,9 +47,11 @@ def write_comparison_report(
     caption = "The answer that looks at no image: where the labelled label maps have each class (64 voxels a side)."
     report.table(("labelled patients", "Dice"), trivial, caption)
     longest, most = max(steps), max(counts)
-    _dice_over(report, {(n, start): means[n, longest, start] for n in counts for start in starts}, 0, longest)
+    by_labels = {(n, start): means[n, longest, start] for n in counts for start in starts}
+    _dice_over(report, by_labels, "labelled patients", f"{longest} steps")
     for count in counts if len(steps) > 1 else ():
-        _dice_over(report, {(n, start): means[count, n, start] for n in steps for start in starts}, count, 0)
+        by_steps = {(n, start): means[count, n, start] for n in steps for start in starts}
+        _dice_over(report, by_steps, "steps", f"labelled patients: {count}")
     runs = {
         (count, start): [folder / run_folder(start, count, longest, seed) for seed in seeds]
         for count in counts
@@ -66,9 +68,8 @@ def write_comparison_report(
     return report.write(folder / "report.html")
 
 
-def _dice_over(report: Report, means: Mapping[tuple[int, str], np.ndarray], count: int, steps: int) -> None:
-    """A line a start, over labels (of so many steps, `count` 0) or over steps (of so many labels, `steps` 0)."""
-    axis, fixed = ("steps", f"labelled patients: {count}") if count else ("labelled patients", f"{steps} steps")
+def _dice_over(report: Report, means: Mapping[tuple[int, str], np.ndarray], axis: str, fixed: str) -> None:
+    """A line a start, over the numbers of an axis; `fixed` is what does not change along it."""
     lines = {}
     for start in dict.fromkeys(start for _, start in means):
         places = sorted(place for place, one in means if one == start)

@@ -34,12 +34,17 @@ class Finding:
     p: float
 
     @property
-    def said(self) -> str:
-        """ "helps", "harms", "no difference shown", or what is too few to tell."""
+    def too_few(self) -> str | None:
+        """What there is too little of for a verdict, or None."""
         for number, what in ((self.gain.draws, "draw"), (self.gain.patients, "test patient")):
             if number < LEAST:
                 return f"{_many(number, what)}: too few to tell"
-        return verdict(self.gain.mean, self.p)
+        return None
+
+    @property
+    def said(self) -> str:
+        """ "helps", "harms", "no difference shown", or what is too few to tell."""
+        return self.too_few or verdict(self.gain.mean, self.p)
 
 
 def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.ndarray:
@@ -89,7 +94,7 @@ def table(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Findi
             if one is None:
                 rows.append(cells + [_ABSENT] * 4)
             else:
-                p = _ABSENT if "too few" in one.said else f"{one.p:.4f}"
+                p = _ABSENT if one.too_few else f"{one.p:.4f}"
                 rows.append(cells + [interval(one.gain, "+"), p, f"{one.gain.won}/{one.gain.draws}", one.said])
     return rows
 
@@ -124,7 +129,7 @@ def sentences(
 
 def _whole(found: Sequence[Finding], baseline: str) -> str:
     """In how many of the settings each verdict was found."""
-    said = Counter("too few draws or patients to tell" if "too few" in one.said else one.said for one in found)
+    said = Counter("too few draws or patients to tell" if one.too_few else one.said for one in found)
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
     return f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
 

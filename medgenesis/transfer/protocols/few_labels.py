@@ -13,6 +13,7 @@ from medgenesis.data import check_disjoint, datalist_header
 from medgenesis.data.folds import patient_of
 from medgenesis.progress import track
 from medgenesis.report.paired import difference
+from medgenesis.report.text import markdown_table
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
@@ -135,8 +136,8 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, over
     said, rows = sentences(means, found, list(inits), trivial), table(means, found, list(inits))
     note = _note(next(iter(dice.values())), next(iter(means.values())), _distinct(chosen, counts, seeds))
     without = [(str(count), interval(one)) for count, one in trivial.items()]
-    text = "\n".join([*(f"- {line}" for line in said), "", _markdown(rows), "", note, ""])
-    text += "\n" + _markdown([("labelled patients", f"Dice, {PLACE}"), *without]) + "\n"
+    text = "\n".join([*(f"- {line}" for line in said), "", markdown_table(rows), "", note, ""])
+    text += "\n" + markdown_table([("labelled patients", f"Dice, {PLACE}"), *without]) + "\n"
     write_text(folder / "table.md", text)
     page = write_comparison_report(folder, said, rows, note, without, means, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
@@ -198,11 +199,6 @@ def _note(runs: Sequence[np.ndarray], means: np.ndarray, distinct: Mapping[int, 
         if sets < draws:
             note += f" With {count} labelled patients the draws are {sets} different sets of patients, not {draws}."
     return note + (f" {empty} test records have none of the classes, and are not counted." if empty else "")
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    heading, *lines = ("| " + " | ".join(row) + " |" for row in rows)
-    return "\n".join([heading, "|" + "---|" * len(rows[0]), *lines])
 
 
 def _cases(dice: Mapping[tuple[int, int, str], list[np.ndarray]], seeds: Sequence[int]) -> Iterator[list]:

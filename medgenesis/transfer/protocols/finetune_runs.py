@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from medgenesis.engines import PretextTrainer
-from medgenesis.handlers import ValidatedSteps
+from medgenesis.handlers import CollapseGuard, ValidatedSteps
 from medgenesis.methods import Supervised
 from medgenesis.networks import PooledClassifier
 from medgenesis.storage.atomic import write_text
@@ -62,7 +62,7 @@ class FinetuneRuns:
         folder = self.folder / name
         left = ("last.pt", "best.pt")
         steps = Steps(folder, {"training": Step((WEIGHTS, RECORD), left)}, changed="renew")
-        made = {**asdict(own), "encoder (fingerprint)": self.encoder.fingerprint}
+        made = {**asdict(own), **self.encoder.shown(self.data.intensity)}
         made["dataset (fingerprint)"] = self.study_set.fingerprint
         if not steps.done("training", made):
             hold_folder(folder)
@@ -83,10 +83,12 @@ class FinetuneRuns:
         )
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, own.steps)
         judge = None if valid is None else lambda: self._score(classifier, valid, own.metric)
-        looks = ValidatedSteps(folder, own.steps, judge, every=own.every, patience=own.patience, scheduler=cosine)
+        looks = ValidatedSteps(folder, own.steps, judge, every=own.every, patience=own.patience)
         method = Supervised(classifier, nn.CrossEntropyLoss(), "class", torch.long)
         epochs = -(-own.steps // len(loader))
-        PretextTrainer(self.encoder.device, epochs, loader, method, optimizer, cosine, [looks], seed=own.seed).run()
+        PretextTrainer(
+            self.encoder.device, epochs, loader, method, optimizer, cosine, [CollapseGuard(), looks], seed=own.seed
+        ).run()
         best = valid is not None and not own.compat
         weights = read_checkpoint(folder / "best.pt") if best else classifier.state_dict()
         last = looks.rows[-1]
@@ -104,10 +106,9 @@ class FinetuneRuns:
 
     def _classifier(self, seed: int) -> PooledClassifier:
         network = copy.deepcopy(self.encoder.network).requires_grad_(True)
-        width = self.data.width(self.encoder)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return PooledClassifier(network, width, self.classes).to(self.encoder.device)
+            return PooledClassifier(network, self.data.width, self.classes).to(self.encoder.device)
 
     def _score(self, classifier: PooledClassifier, rows: np.ndarray, metric: str) -> float:
         return Judge(self.study_set.labels[rows], self._probabilities(classifier, rows))()[metric]
@@ -115,7 +116,7 @@ class FinetuneRuns:
     @torch.no_grad()
     def _probabilities(self, classifier: PooledClassifier, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         tuned = replace(self.encoder, network=classifier.encoder)  # in evaluation mode
-        inputs = self.data.inputs(tuned, rows)
+        inputs = self.data.inputs(rows)
         vectors = torch.stack(list(pooled_vectors(tuned, inputs, self.settings.batch_size)))
         logits = classifier.head(vectors.to(self.encoder.device)).double().cpu()
         return logits.softmax(1).numpy()

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medgenesis.data import preprocessing
 from medgenesis.errors import DatalistError
+from medgenesis.losses import hard_dice
 from medgenesis.progress import track
 from medgenesis.transfer.protocols.last_weights import prepare_training
 from medgenesis.transfer.protocols.place_answer import place_answer
@@ -108,15 +110,11 @@ def _at_most(label: Tensor, side: int) -> Tensor:
 
 def _resampled(label: Tensor, sides: Sequence[int]) -> Tensor:
     """The nearest voxel at each place of a grid of these sides over the same box."""
-    for axis, side in enumerate(sides):
-        places = ((torch.arange(side) + 0.5) * label.shape[axis] / side).long()
-        label = label.index_select(axis, places)
-    return label
+    return F.interpolate(label[None, None].float(), tuple(sides), mode="nearest-exact")[0, 0].to(label.dtype)
 
 
 def _dice(answer: Tensor | None, truth: Tensor, value: int) -> float:
-    other = truth == value
-    if answer is None or not other.any():
-        return float("nan")
-    one = answer == value
-    return 2 * int((one & other).sum()) / int(one.sum() + other.sum())
+    """NaN where the truth has none, as of the runs."""
+    known = truth == value
+    dice = hard_dice(answer == value, known) if answer is not None and known.any() else None
+    return float("nan") if dice is None else dice

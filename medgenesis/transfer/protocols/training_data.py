@@ -1,6 +1,7 @@
 """The images of a data set, prepared once for an encoder: batches to learn from, and whole images to judge by."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class TrainingData:
     ) -> None:
         self.encoder, self.study_set, self.workers = encoder, study_set, workers
         self.cache = {"cache": cache, "cache_dir": cache_dir, "num_workers": workers}
-        self.read = ReadImaged(ImageReading(encoder, intensity))
+        self.intensity, self.read = intensity, ReadImaged(ImageReading(encoder, intensity))
         self._whole: dict[tuple[int, ...], ScreenedDataset] = {}
 
     def loader(self, rows: np.ndarray, settings: Finetune) -> DataLoader:
@@ -55,7 +56,7 @@ class TrainingData:
             collate_fn=collate_inputs,
         )
 
-    def inputs(self, encoder: Encoder, rows: Sequence[int] | np.ndarray) -> Iterator[Tensor]:
+    def inputs(self, rows: Sequence[int] | np.ndarray) -> Iterator[Tensor]:
         """Of each image all that the encoder sees of it, (n, channels, *size)."""
         key = tuple(map(int, rows))
         if key not in self._whole:
@@ -63,13 +64,13 @@ class TrainingData:
         dataset = self._whole[key]
         for index in range(len(key)):
             item = dataset[index]
-            yield encoder.prepared(item["image"], item["name"])
+            yield self.encoder.prepared(item["image"], item["name"])
 
-    def width(self, encoder: Encoder) -> int:
+    @cached_property
+    def width(self) -> int:
         """Features of an image."""
-        row = int(np.flatnonzero(self.study_set.labels >= 0)[0])
-        inputs = encoder.prepared(self.read(self.study_set.records[row])["image"], "")
-        return encoder.embed(inputs[:1]).shape[1]
+        inputs = self.encoder.prepared(self.read(self.study_set.records[0])["image"], "")
+        return self.encoder.embed(inputs[:1]).shape[1]
 
     def _records(self, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
         records = (self.study_set.records[int(row)] for row in rows)

@@ -16,6 +16,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading
 from medgenesis.transfer.geometry import resized
+from medgenesis.transforms.functional.crops import crop
 
 _BEND = math.log(4 / 3)  # of the sides of a crop, to both sides, log-uniform
 _TRIES = 10
@@ -78,7 +79,7 @@ class RandInputsd(Randomizable, Transform):
         else:
             box = self._box(image.shape[1:])
         starts = [self.R.randint(0, side - own + 1) for side, own in zip(image.shape[1:], box, strict=True)]
-        cut = image[(slice(None), *(slice(start, start + own) for start, own in zip(starts, box, strict=True)))]
+        cut = crop(image, starts, box)
         across = 2 if image.ndim == 3 else 1  # to the patient's left: of an image its columns
         if self.flip and self.R.uniform() < 0.5:
             cut = cut.flip(across)

@@ -137,7 +137,7 @@ def test_bad_input_is_named(study_set, tmp_path, caplog):
         finetune(encoder(), study_set, replace(QUICK, patience=0), tmp_path)
     with pytest.raises(ValueError, match="^metric, least_share, search"):
         finetune(encoder(), study_set, replace(QUICK, least_share=0.0), tmp_path)
-    with pytest.raises(TrainingError, match="^loss: must be finite; found (nan|inf) at step"):
+    with pytest.raises(TrainingError, match="^loss: must be finite; found (nan|inf) at iteration"):
         finetune(encoder(), study_set, replace(QUICK, rate=1e30), tmp_path / "far")
     mixed = (*study_set.records[:30], *volumes(tmp_path).records)
     with pytest.raises(VolumeError, match="must be learnt from as the others"):
