@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.configs.asked import record_asked
+from medgenesis.cli.asked import record_asked
 from medgenesis.cli.study.options import always, common, opened, said
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
