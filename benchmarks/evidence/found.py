@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.evidence.choosing import CHOSEN
 from benchmarks.evidence.protocol import ARMS
 from benchmarks.evidence.rows import COLUMNS
 from benchmarks.evidence.statistics import grids_of, scores_of
@@ -43,9 +46,21 @@ class Found:
         one, other = grids_of(self.scores[key], self.scores[over])
         return difference(one - other) if one.size else None
 
+    def over_draws(self, chosen: Key, drawn: Key) -> Difference | None:
+        """The mean of one over its seeds, minus each draw of the other: what choosing the patients gains over chance.
+
+        None where either has no rows.
+        """
+        if chosen not in self.scores or drawn not in self.scores:
+            return None
+        arms = [[self.scores[key][cell] for cell in sorted(self.scores[key])] for key in (chosen, drawn)]
+        patients = sorted(set.intersection(*(set(scores) for arm in arms for scores in arm)))
+        ours, random = (np.array([[scores[one] for one in patients] for scores in arm]) for arm in arms)
+        return difference(ours.mean(axis=0) - random) if patients else None
+
     def methods(self, readout: str) -> list[str]:
-        """The methods with rows of a readout, in the order of the arms."""
-        there = {method for method, own, _, _ in self.scores if own == readout}
+        """The methods with rows of a readout, in the order of the arms; those of `CHOSEN` have a table of their own."""
+        there = {method for method, own, _, _ in self.scores if own == readout} - CHOSEN.keys()
         order = [arm.method for arm in ARMS if arm.readout == readout]
         return sorted(there, key=lambda method: (order.index(method) if method in order else len(order), method))
 

@@ -11,16 +11,17 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from benchmarks.evidence import finetuning, frozen, mean_teacher
+from benchmarks.evidence.choosing import BY, CHOSEN, chosen_cases
 from benchmarks.evidence.networks import BACKBONE, embedder
 from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, Weights, pretrained
 from benchmarks.evidence.prompted import dice_of_prompts
 from benchmarks.evidence.protocol import (
-    ARMS,
     MEAN_MASK,
     MEAN_TEACHER,
     RANDOM,
     VALIDATION_DRAWS,
     Arm,
+    arm_of,
     planned,
     tuned_at,
 )
@@ -83,8 +84,7 @@ class Programme:
 
     def run_cell(self, cell: Cell) -> bool:
         """Run a test cell and keep its rows, unless they are there; whether it was run."""
-        arm = next(one for one in ARMS if (one.method, one.readout) == (cell.method, cell.readout))
-        return self._run(cell, self.value(arm, cell.labels, cell.steps), "test", self.rows)
+        return self._run(cell, self.value(arm_of(cell), cell.labels, cell.steps), "test", self.rows)
 
     def value(self, arm: Arm, labels: int, steps: int) -> float | None:
         """The value of the arm's hyper-parameter: that with the best mean Dice of validation, seed 0."""
@@ -105,8 +105,8 @@ class Programme:
     def settings(self, cell: Cell, value: float | None) -> dict[str, Any]:
         """What decides the cell's rows beside draw and seed; constants not named here need a new `VERSION`."""
         same = {"version": VERSION, **self.study.made_of, **{k: v for k, v in asdict(cell).items() if k in _SHARED}}
-        if cell.method in PRETEXTS:
-            same["pretext"] = PRETEXTS[cell.method].plain(self.study.dims)
+        if (method := _weights_of(cell)) in PRETEXTS:
+            same["pretext"] = PRETEXTS[method].plain(self.study.dims)
         if cell.readout == "frozen":
             same |= {"penalty": value, "voxels": frozen.VOXELS}
         if cell.readout == "finetuned":
@@ -143,17 +143,22 @@ class Programme:
         return True
 
     def _dice(self, cell: Cell, value: float | None, cases: list) -> np.ndarray:
-        labelled, seed = self.study.labelled(cell.labels, cell.draw), 1000 * cell.seed + cell.draw
+        labelled, seed, method = self._labelled(cell), 1000 * cell.seed + cell.draw, _weights_of(cell)
         if cell.method == MEAN_MASK:
             return dice_of_mean_mask(labelled, cases, len(self.study.structures))
         if cell.readout == "one_shot":
             return dice_of_prompts(self._prompted(cell.seed), labelled, cases, len(self.study.structures))
         if cell.readout == "frozen":
-            network = self._frozen(cell.method, cell.seed)
+            network = self._frozen(method, cell.seed)
             return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
-        weights = self._weights(cell.method, cell.seed) if cell.method in PRETEXTS else None
+        weights = self._weights(method, cell.seed) if method in PRETEXTS else None
         own = {"steps": cell.steps, "rate": value, "seed": seed, "teacher": cell.method == MEAN_TEACHER}
         return finetuning.dice_after_finetuning(self.study, weights, labelled, cases, **own)
+
+    def _labelled(self, cell: Cell) -> list:
+        if cell.method in CHOSEN:
+            return chosen_cases(self.study, self._frozen(BY, cell.seed), CHOSEN[cell.method], cell.labels)
+        return self.study.labelled(cell.labels, cell.draw)
 
     def _weights(self, method: str, seed: int) -> Weights:
         return pretrained(method, self.study, seed, self.work, handlers=(self.deadline,))
@@ -181,6 +186,11 @@ class Programme:
         ]
         name = f"{self.study.name}-{method}-{readout}-k{labels}-{steps}.csv"
         write_table(self.rows / "choices" / name, rows, CHOICES)
+
+
+def _weights_of(cell: Cell) -> str:
+    """The method whose weights a cell begins with."""
+    return BY if cell.method in CHOSEN else cell.method
 
 
 _SHARED = ("dataset", "method", "readout", "labels", "steps")

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
 from benchmarks.evidence.rows import Cell
 
@@ -13,6 +14,7 @@ SCRATCH, RANDOM, MEAN_MASK, MEAN_TEACHER = "scratch", "random", "mean_mask", "me
 SEEDS = (0, 1, 2)
 LABELS, STEPS, LONG = 1, (50, 200), 800  # of the main table; LONG of scratch beside: four times as many
 MORE_STEPS = 400  # with more labels
+CHOICE_LABELS, CHOICE_DRAWS = (1, 3), 20  # of choosing the patients: with one label `STEPS` too, else frozen alone
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Plan:
         other_labels: more labels, with `MORE_STEPS` steps.
         other_steps: of one label.
         other_draws: of the last two.
+        choosing: whether patients chosen by features are compared with those drawn at random.
     """
 
     dims: int = 3
@@ -36,10 +39,11 @@ class Plan:
     other_labels: tuple[int, ...] = (3,)
     other_steps: tuple[int, ...] = ()
     other_draws: int = 10
+    choosing: bool = False
 
 
 PLANS = {
-    "hippocampus": Plan(3, True, 20, True, (2, 3, 5, 10), (25, 100, 400)),
+    "hippocampus": Plan(3, True, 20, True, (2, 3, 5, 10), (25, 100, 400), choosing=True),
     "lungs": Plan(2),
     "prostate": Plan(),
     "fetal_shift": Plan(),
@@ -101,11 +105,23 @@ def tuned_at(labels: int, steps: int) -> tuple[int, int]:
 
 
 def planned(dataset: str) -> Iterator[Cell]:
-    """All test cells of a set, in the order in which they run: what is paired soonest, first."""
+    """All test cells of a set, each once, in the order in which they run: what is paired soonest, first."""
+    yield from dict.fromkeys(_in_order(dataset))
+
+
+def arm_of(cell: Cell) -> Arm:
+    """The arm of a cell; of chosen patients that whose weights they are for."""
+    method = BY if cell.method in CHOSEN else cell.method
+    return next(arm for arm in ARMS if (arm.method, arm.readout) == (method, cell.readout))
+
+
+def _in_order(dataset: str) -> Iterator[Cell]:
     plan, every = PLANS[dataset], arms_of(dataset)
-    for arms in _groups(every):
+    for number, arms in enumerate(_groups(every)):
         for draw, arm in itertools.product(range(plan.draws), arms):
             yield from _cells(dataset, arm, LABELS, draw, STEPS)
+        if number == 0 and plan.choosing:
+            yield from _choosing(dataset)
     for draw in range(plan.draws if plan.long else 0):
         yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
     for draw in range(plan.other_draws):
@@ -124,6 +140,16 @@ def seed_of(draw: int) -> int:
 def arms_of(dataset: str) -> list[Arm]:
     """The arms of a set: some pretexts are for volumes or for images alone."""
     return [arm for arm in ARMS if not arm.trained or PLANS[dataset].dims in PRETEXTS[arm.method].dims]
+
+
+def _choosing(dataset: str) -> Iterator[Cell]:
+    """The patients that the weights of each seed choose, and as many at random."""
+    for method, labels, seed in itertools.product(CHOSEN, CHOICE_LABELS, SEEDS):
+        yield Cell(dataset, method, "frozen", labels, seed, seed, 0)
+        for steps in STEPS if labels == LABELS else ():
+            yield Cell(dataset, method, "finetuned", labels, seed, seed, steps)
+    for labels, draw in itertools.product(CHOICE_LABELS, range(CHOICE_DRAWS)):
+        yield Cell(dataset, BY, "frozen", labels, draw, seed_of(draw), 0)
 
 
 def _groups(arms: list[Arm]) -> Iterator[list[Arm]]:

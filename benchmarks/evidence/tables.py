@@ -5,8 +5,20 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.found import Found, Key
-from benchmarks.evidence.protocol import LABELS, LONG, MORE_STEPS, PLANS, RANDOM, SCRATCH, STEPS, arms_of
+from benchmarks.evidence.protocol import (
+    CHOICE_DRAWS,
+    CHOICE_LABELS,
+    LABELS,
+    LONG,
+    MORE_STEPS,
+    PLANS,
+    RANDOM,
+    SCRATCH,
+    STEPS,
+    arms_of,
+)
 from medgenesis.report.paired import Difference, holm, verdict
 
 ABSENT = "–"
@@ -102,6 +114,23 @@ def steps_table(found: Found) -> list[list[str]]:
         ["method", *(f"{count} steps{_draws(means[count], planned[count])}" for count in means)],
         *([method, *(interval(means[n].get(_one(method, n))) for n in means)] for method in methods),
     ]
+
+
+def choosing_table(found: Found) -> list[list[str]]:
+    """Patients chosen by features against the same number drawn at random, with the same weights."""
+    rows = [["patients", "labels", "readout", "steps", "Dice", "minus drawn at random", "draws beaten"]]
+    for labels, (readout, steps) in itertools.product(
+        CHOICE_LABELS, [*(("finetuned", n) for n in STEPS), ("frozen", 0)]
+    ):
+        drawn = (BY, readout, labels, steps)
+        for method, strategy in CHOSEN.items():
+            chosen = (method, readout, labels, steps)
+            if (gain := found.over_draws(chosen, drawn)) is not None:
+                dice = np.mean([one for scores in found.scores[chosen].values() for one in scores.values()])
+                beaten = f"{gain.won} of {gain.draws}" + f" ({CHOICE_DRAWS} planned)" * (gain.draws < CHOICE_DRAWS)
+                cells = [str(labels), readout, str(steps or ABSENT), f"{dice:.3f}", interval(gain, "+"), beaten]
+                rows.append([strategy, *cells])
+    return rows
 
 
 def curves_over_steps(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.evidence import pretexts, programme, rows, training
+from benchmarks.evidence import pretexts, programme, protocol, rows, training
+from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
-from benchmarks.evidence.protocol import PLANS, Arm, arms_of, planned, seed_of, tuned_at
+from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
 from medgenesis.storage import read_table
@@ -50,7 +51,7 @@ def short(monkeypatch):
     """Few arms, each cell a number that follows from it; returns how often each was computed."""
     arms = (Arm("mean_mask", "one_shot"), Arm("scratch", "finetuned", (0.1, 0.2)))
     cells = [CELL, dataclasses.replace(CELL, draw=1), Cell("balls", "mean_mask", "one_shot", 1, 0, 0, 0)]
-    monkeypatch.setattr(programme, "ARMS", arms)
+    monkeypatch.setattr(protocol, "ARMS", arms)
     monkeypatch.setattr(programme, "planned", lambda name: iter(cells))
     computed, calls = {}, []
 
@@ -118,7 +119,12 @@ def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeyp
 def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
     cells = list(planned(dataset))
     known = {(arm.method, arm.readout) for arm in arms_of(dataset)}
-    assert len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells} == known
+    chosen = {cell for cell in cells if cell.method in CHOSEN}
+    assert (
+        len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells if cell not in chosen} == known
+    )
+    assert {cell.seed for cell in chosen} == ({0, 1, 2} if PLANS[dataset].choosing else set())
+    assert all((arm_of(cell).method, arm_of(cell).readout) == (BY, cell.readout) for cell in chosen)
     assert {cell.readout for cell in cells} == set(rows.READOUTS)
     primary = [cell for cell in cells if (cell.method, cell.labels, cell.steps) == ("scratch", 1, 200)]
     assert sorted(cell.draw for cell in primary) == list(range(draws))
