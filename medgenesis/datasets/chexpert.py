@@ -59,7 +59,8 @@ def chexpert_datalist(
         label = marks[row[finding].strip()]
         patient = next((part for part in row["Path"].split("/") if part.startswith("patient")), row["Path"])
         record = {"image": str(root / row["Path"]), "class": label, "patient": patient, "intensity": "xray"}
-        records.append(None if label is None else {**record, "view": row["Frontal/Lateral"]})
+        seen = {"view": row["Frontal/Lateral"], "study": row["Path"].rpartition("/")[0]}
+        records.append(None if label is None else {**record, **seen})
     header = {"name": name, "modality": {"0": "X-ray"}, "class_names": [f"no {finding}", finding]}
     first = len(records) * _TRAINING_ROWS // _ALL_ROWS
     return split_as(split, records, root, header, splits=splits, seed=seed, first=first)

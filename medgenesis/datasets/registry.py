@@ -5,6 +5,7 @@ from medgenesis.datasets import (
     chestxray14,
     chestxray14_single,
     chexpert,
+    cifar10,
     cxr_cohen,
     cxr_hannover,
     cxr_nih,
@@ -26,7 +27,7 @@ from medgenesis.datasets.published import PublishedDataset
 
 _MODULES = (
     *(chestxray14, luna16),
-    *(bach, chestxray14_single, chexpert, eyepacs, ichallenge_amd, ichallenge_pm, montgomery, shenzhen, stoic),
+    *(bach, chestxray14_single, chexpert, cifar10, eyepacs, ichallenge_amd, ichallenge_pm, montgomery, shenzhen, stoic),
     *(cxr_cohen, cxr_hannover, cxr_nih, cxr_nih_more),
     *(lidc_nodules, mr_fetal_brain, mr_hippocampus, mr_mouse_brain, mr_us_prostate),
 )

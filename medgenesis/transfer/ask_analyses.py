@@ -12,10 +12,12 @@ from torch import Tensor
 
 from medgenesis.mining import save_image
 from medgenesis.networks.input_normalisation import IMAGENET_MEAN
+from medgenesis.progress import track
 from medgenesis.storage.atomic import make_folder, replacing
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.analyses.changes import family, means
 from medgenesis.transfer.analyses.cka import linear_cka
+from medgenesis.transfer.analyses.image_statistics import by_image_statistics
 from medgenesis.transfer.analyses.invariance import FeatureStatistics, invariance
 from medgenesis.transfer.analyses.multiview import multiview, view_pairs
 from medgenesis.transfer.analyses.saliency import occlusion_saliency
@@ -36,6 +38,7 @@ def ask_saliency(
     images: int = 3,
     window: int | None = None,
     stride: int | None = None,
+    compat: bool = False,
     intensity: Any = None,
     batch_size: int = 64,
     seed: int = 0,
@@ -52,12 +55,14 @@ def ask_saliency(
         images: how many.
         window: side; None: 10 pixels, of volumes an eighth of the shortest side.
         stride: None: 1 pixel, of volumes half the window.
+        compat: as the study: batch norms take the statistics of the single image (`by_image_statistics`).
         intensity: see `ImageReading`.
         batch_size: windows at a time.
         seed: of the draw.
     """
     read = ImageReading(encoder, intensity)
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
+    asked = by_image_statistics(encoder) if compat else encoder
     found, maps, side, step, rule = [], [], window or 10, stride or 1, "crop"
     for number, row in enumerate(rows, 1):
         image = read(study_set.records[row])
@@ -75,11 +80,11 @@ def ask_saliency(
         shown = replace(encoder, size=sizes, geometry=Geometry(rule))
         (inputs,) = shown.prepared(image, str(study_set.records[row]["image"]))
         fill = IMAGENET_MEAN if encoder.told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
-        one = occlusion_saliency(encoder, inputs, side, step, fill, batch_size=batch_size)
+        one = occlusion_saliency(asked, inputs, side, step, fill, batch_size=batch_size)
         maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap)))
         found.append({"image": number, "diffusion": one.diffusion, "mean_change": float(one.changes.mean())})
     figures = {"diffusion": over_images([one["diffusion"] for one in found])}
-    settings = {"images": images, "window": side, "stride": step, "seed": seed}
+    settings = {"images": len(rows), "window": side, "stride": step, "compat": compat, "seed": seed}
     told = replace(encoder, geometry=Geometry(rule)).described(intensity)  # as shown here, whatever was asked for
     place = _place(folder, "saliency", told, study_set, settings)
     make_folder(place)
@@ -124,16 +129,17 @@ def ask_invariance(
     statistics = FeatureStatistics.of(features.vectors, compat=compat)
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
     read = ImageReading(encoder, intensity)
-    shown = [torch.as_tensor(read(study_set.records[row])).as_subclass(Tensor) for row in rows]
+    shown = (
+        torch.as_tensor(read(study_set.records[row])).as_subclass(Tensor)
+        for row in track(rows, f"images for {encoder.name}")
+    )
     told = encoder.described(intensity)
     settings = {"changes": list(changes), "images": len(rows), "compat": compat, "seed": seed}
     place = _place(folder, "invariance", told, study_set, settings)
     figures: dict[str, dict[str, float]] = {}
-    curves = {}
+    curves = invariance(encoder, shown, {name: (one.change, one.parameters) for name, one in known.items()}, statistics)
     for name, one in known.items():
-        table = invariance(encoder, shown, one.change, one.parameters, statistics)
-        write_table(place / f"{name}.csv", table)
-        curves[name] = [dict(row) for row in table]
+        write_table(place / f"{name}.csv", curves[name])
         both = means(curves[name], one.identity)
         figures[name] = {"value": both["similarity"], "with_identity": both["similarity_with_identity"]}
     more = {"statistics": {"samples": statistics.samples, "shrinkage": statistics.shrinkage}, "curves": curves}
@@ -170,7 +176,9 @@ def ask_cka(
     intensity: Any = None,
     batch_size: int = 32,
 ) -> list[dict[str, Any]]:
-    """Linear CKA of the pooled features of all pairs of encoders, plain and debiased: `OUT/cka_DATASET.csv`."""
+    """Linear CKA of the pooled features of all pairs of encoders, plain and debiased: a result a pair, and
+    `OUT/cka_DATASET.csv`."""
+    told = {one.name: one.described(intensity) for one in encoders}
     features = {
         one.name: study_features(one, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
         for one in encoders
@@ -180,6 +188,9 @@ def ask_cka(
         one, other = features[a].vectors, features[b].vectors
         values = {name: linear_cka(one, other, debiased=name != "cka") for name in ("cka", "cka_debiased")}
         rows.append({"one": a, "other": b, "images": len(one), **values})
+        figures = {name: {"value": value} for name, value in values.items()}
+        settings = {"other": b, "other (fingerprint)": told[b]["encoder (fingerprint)"]}
+        save_result(folder, "cka", told[a], study_set.told(), settings, figures, other=told[b])
     if not rows:
         raise ValueError(f"--encoder: must be two or more for CKA; found {len(encoders)}. Name another.")
     write_table(Path(folder) / f"cka_{file_word(study_set.name)}.csv", rows)

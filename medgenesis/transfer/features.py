@@ -1,5 +1,6 @@
 """Features of all images of a data set, computed once by a frozen encoder and kept as a memory-mapped file."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -103,6 +104,8 @@ def study_features(
 
 def _compute(encoder: Encoder, study_set: StudySet, read: ImageReading, batch_size: int, path: Path) -> None:
     table: np.ndarray | None = None
+    first_of: dict[bytes, int] = {}
+    alike: list[tuple[int, int]] = []
     inputs = (_inputs(encoder, record, read) for record in track(study_set.records, f"images for {encoder.name}"))
     for row, vector in enumerate(pooled_vectors(encoder, inputs, batch_size)):
         if table is None:
@@ -112,7 +115,7 @@ def _compute(encoder: Encoder, study_set: StudySet, read: ImageReading, batch_si
         if len(vector) != table.shape[1]:
             raise VolumeError(
                 f"{study_set.records[row]['image']}: must give as many features as the others, {table.shape[1]}; "
-                f"found {len(vector)}. Images and volumes make two data sets."
+                f"found {len(vector)}. Images and volumes make two data sets; an encoder gives as many for all."
             )
         if not torch.isfinite(vector).all():
             raise VolumeError(
@@ -120,8 +123,28 @@ def _compute(encoder: Encoder, study_set: StudySet, read: ImageReading, batch_si
                 "the image, or leave it out."
             )
         table[row] = vector.numpy()
+        first = first_of.setdefault(hashlib.md5(table[row].tobytes(), usedforsecurity=False).digest(), row)
+        if first != row:
+            alike.append((first, row))
     if table is not None:
         table.flush()
+    if alike and encoder.of_record is None:  # numbers of a table may well be alike
+        _say_alike(encoder, study_set, alike, len(first_of))
+
+
+def _say_alike(encoder: Encoder, study_set: StudySet, alike: list[tuple[int, int]], kinds: int) -> None:
+    """Tell of images that features cannot tell apart."""
+    count = len(study_set.records)
+    if kinds == 1:
+        logger.warning("%s: the features of all %d images are equal: nothing can be told by them", encoder.name, count)
+        return
+    apart = sum(study_set.sections[one] != study_set.sections[other] for one, other in alike)
+    names = [Path(study_set.records[row]["image"]).name for row in alike[0]]
+    logger.warning(
+        "%s on %s: %d of %d images have exactly the features of another (%d of them in another section), the first %s "
+        "and %s: the same image twice?",
+        *(encoder.name, study_set.name, len(alike), count, apart, *names),
+    )
 
 
 def _inputs(encoder: Encoder, record: Any, read: ImageReading) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.report import Report
+from medgenesis.transfer.report_published import add_published, in_brackets
 from medgenesis.transfer.result_settings import settings_said
 
 _IMAGES = 3  # of an encoder
@@ -26,6 +27,8 @@ _NOTES = {
     "distance ratio: within landmarks over between them, 0 is best.",
     "compositionality": "Cosine of the features of a whole and the mean of those of its parts, and how much more that "
     "is than of unrelated ones: of constant features it is 1, and the difference 0.",
+    "cka": "Linear CKA of the pooled features of two encoders, plain and debiased (for few images): 1 for features "
+    "that differ by a rotation and a scale, 0 for unrelated ones.",
     "multiview": "Whitened cosine of two views of a patient, and of two patients; retrieval: the patient's other view "
     "is the most similar of all. Intervals are 95 %, over patients.",
 }
@@ -49,14 +52,17 @@ def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, A
     measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
     rows = [
         (
-            result["encoder"]["name"],
+            " and ".join([result["encoder"]["name"], *([result["other"]["name"]] if question == "cka" else [])]),
             result["dataset"]["dataset"],
-            *(_said(result["figures"].get(m)) for m in measures),
+            *(in_brackets(result["figures"].get(m)) for m in measures),
             settings_said(result, results),
         )
         for result in results
     ]
     report.table(("encoder", "data set", *measures, "settings"), rows, _NOTES.get(question, question))
+    for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in results):
+        own = [result for result in results if result["dataset"]["dataset"] == dataset]
+        add_published(report, question, dataset, own)
     if question in _CAPTIONS:
         for result in results:
             place = folder / question / result["path"].stem
@@ -110,10 +116,3 @@ def _caption(result: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> s
     settings = settings_said(result, among)
     whose = f"{result['encoder']['name']} on {result['dataset']['dataset']}" + (f" ({settings})" if settings else "")
     return f"{whose}: {_CAPTIONS[result['question']]}"
-
-
-def _said(figure: Mapping[str, float] | None) -> str | None:
-    if figure is None:
-        return None
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
-    return f"{figure['value']:.3f}{ends}"

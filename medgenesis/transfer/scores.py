@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -88,29 +89,51 @@ def intervals(
     return {name: {"value": value, **_ends([one[name] for one in drawn])} for name, value in values.items()}
 
 
-def paired_difference(
-    one: Callable[[np.ndarray | None], Mapping[str, float]],
-    other: Callable[[np.ndarray | None], Mapping[str, float]],
-    patients: np.ndarray,
-    *,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Figures:
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Measures of one encoder, of all records and of each draw of the bootstrap over patients.
+
+    Args:
+        values: measure -> of all records.
+        draws: measure -> of each draw, (draws,).
+    """
+
+    values: Mapping[str, float]
+    draws: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        judge: Callable[[np.ndarray | None], Mapping[str, float]],
+        patients: np.ndarray,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> "Drawn":
+        """Judged once for all that it is compared with: the same seed and patients give the same draws."""
+        values = judge(None)
+        found = [judge(weights) for weights in patient_draws(patients, draws, seed)]
+        return cls(values, {name: np.array([one[name] for one in found]) for name in values})
+
+
+def paired_difference(one: Drawn, other: Drawn) -> Figures:
     """How much the first is better than the second on the same records, each draw of patients judged by both.
+
+    Args:
+        one: of an encoder.
+        other: of another, on the same records by the same draws.
 
     Returns:
         measure -> `value` (the difference), `low`, `high`, and `p`: twice the share of draws on the other side of 0
         (the lesser of both), at least 2 / (draws + 1): two-sided.
     """
-    first, second = one(None), other(None)
-    pairs = [(one(weights), other(weights)) for weights in patient_draws(patients, draws, seed)]
     found = {}
-    for name in first:
-        differences = np.array([a[name] - b[name] for a, b in pairs])
+    for name in one.values:
+        differences = one.draws[name] - other.draws[name]
         differences = differences[np.isfinite(differences)]
         beyond = min((differences <= 0).sum(), (differences >= 0).sum())
         p = min(1.0, 2 * (beyond + 1) / (len(differences) + 1))
-        found[name] = {"value": first[name] - second[name], **_ends(differences), "p": float(p)}
+        found[name] = {"value": one.values[name] - other.values[name], **_ends(differences), "p": float(p)}
     return found
 
 

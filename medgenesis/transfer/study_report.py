@@ -6,29 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr
 
 from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.report.run_made import add_run_record
-from medgenesis.transfer.published_tables import (
-    IMAGENET_TOP1,
-    MEAN_OF_CLASSES,
-    published_few_shot,
-    published_finetune,
-    published_linear,
-)
+from medgenesis.transfer.comparisons import QUESTIONS, compare
 from medgenesis.transfer.report_analyses import add_analysis, add_training
+from medgenesis.transfer.report_published import add_published, correlation, in_brackets
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results
-from medgenesis.transfer.study import QUESTIONS, compare
 
 logger = logging.getLogger(__name__)
 
 _MAIN = {"few-shot": "accuracy", "linear": "auc", "knn": "auc", "finetune": "auc", "propagate": "dice"}
-
-_PUBLISHED = {"linear": published_linear, "finetune": published_finetune}
 
 Result = Mapping[str, Any]
 
@@ -61,7 +52,7 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
         _pairs(report, [pair for pair in pairs if pair["question"] == question and pair["measure"] == _MAIN[question]])
         add_training(report, [result for result in own if "training" in result])
         for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in own):
-            _published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
+            add_published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
     _between_questions(report, results)
     for question in dict.fromkeys(result["question"] for result in analyses):
         report.heading(question)
@@ -72,20 +63,11 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
     return report.write(folder / "report.html")
 
 
-def correlation(points: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """Pearson's r and its two-sided p of named points; NaN for fewer than three, or where one side is constant."""
-    table = np.array(list(points.values())).reshape(-1, 2)
-    if len(table) < 3 or min(np.ptp(table, axis=0)) == 0:
-        return float("nan"), float("nan")
-    found = pearsonr(table[:, 0], table[:, 1])
-    return float(found.statistic), float(found.pvalue)
-
-
 def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
     measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
     rows = []
     for result in sorted(results, key=lambda one: (one["dataset"]["dataset"], -_main(one))):
-        figures = [_in_brackets(result["figures"].get(name)) for name in measures]
+        figures = [in_brackets(result["figures"].get(name)) for name in measures]
         settings = settings_said(result, results)
         rows.append((result["encoder"]["name"], result["dataset"]["dataset"], *figures, settings))
     note = "Intervals are 95 %: of a bootstrap over patients."
@@ -115,7 +97,7 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]]) -> None:
             pair["one"],
             pair["other"],
             pair["dataset"],
-            _in_brackets({**pair, "value": pair["difference"]}),
+            in_brackets({**pair, "value": pair["difference"]}),
             f"{pair['p']:.3f}",
         )
         for pair in pairs
@@ -125,33 +107,6 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]]) -> None:
             "Difference of the first to the second on the same patients; p is two-sided, not corrected for the pairs."
         )
         report.table(("encoder", "less", "data set", pairs[0]["measure"], "p"), rows, note)
-
-
-def _published(report: Report, question: str, dataset: str, results: Sequence[Result]) -> None:
-    """The study's numbers, and where it is of the study the encoder of ours beside each."""
-    known: Mapping[str, Any] = {}
-    if question == "few-shot":
-        known = published_few_shot(dataset)
-    elif question in _PUBLISHED:
-        known = {model: (value, None) for model, value in _PUBLISHED[question](dataset).items()}
-    if not known:
-        return
-    measure = "balanced_accuracy" if dataset in MEAN_OF_CLASSES else "accuracy"
-    measure = "episode_accuracy" if question == "few-shot" else measure
-    rows = []
-    for model, (value, half) in known.items():
-        said = f"{value:.4f}" + (f" ± {half:.4f}" if half is not None else "")
-        ours = [one for one in results if (one["encoder"].get("entry") or one["encoder"]["name"]) == model]
-        ours = [one for one in ours if one.get("compat")] or ours
-        figures = [(_in_brackets(one["figures"].get(measure)), settings_said(one, results)) for one in ours]
-        rows += [(model, said, *figure) for figure in figures or [(None, None)]]
-    shots = "; 20 shots" if question == "few-shot" else ""
-    note = f"{dataset}: published (Anton et al. 2022{shots}), and {measure} of ours: comparable with --compat alone."
-    report.table(("model", "published", "ours", "settings"), rows, note)
-    points = {model: (top / 100, known[model][0]) for model, top in IMAGENET_TOP1.items() if model in known}
-    r, p = correlation(points)
-    caption = f"{dataset}, published: ImageNet top-1 against {question} accuracy, r = {r:.2f} (p = {p:.2f})."
-    report.figure(scatter_chart(points, "ImageNet top-1", f"{question} accuracy", caption), caption)
 
 
 def _between_questions(report: Report, results: Sequence[Result]) -> None:
@@ -230,7 +185,3 @@ def _chosen(chosen: Sequence[Result], among: Sequence[Result]) -> str:
 
 def _main(result: Result) -> float:
     return float(result["figures"][_MAIN[result["question"]]]["value"])
-
-
-def _in_brackets(figure: Mapping[str, float] | None) -> str | None:
-    return None if figure is None else f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

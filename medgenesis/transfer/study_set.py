@@ -1,6 +1,5 @@
 """A labelled data set of the transfer study: records with a class, whose each is, and in which section it stands."""
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.data.datalists import load_datalist, read_datalist
-from medgenesis.data.folders import make_datalist
 from medgenesis.data.folds import patient_of
 from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
-from medgenesis.datasets import DATASETS, get_dataset
-from medgenesis.datasets.medmnist import unpack_medmnist
-from medgenesis.datasets.shared_folder import data_folder
 from medgenesis.errors import DatalistError
 from medgenesis.storage.fingerprints import fingerprint, record_fingerprint
+from medgenesis.transfer.named_data import check_once, named_datalist
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +96,8 @@ def open_study_set(
     Raises:
         DatalistError: no such data set, none of its records has a class, or one class alone; what reading it raises.
     """
-    name, datalist = _datalist(named, Path(folder), reference)
+    name, datalist = named_datalist(named, Path(folder), reference)
+    check_once(datalist, named)
     records = [
         {**record, "section": section} for section in (*SECTIONS, "unlabeled") for record in datalist.get(section, ())
     ]
@@ -114,9 +110,12 @@ def open_study_set(
         check_disjoint(datalist)
     if labelled and not any(record["section"] == "test" for record in records):
         strata = {patient_of(record): record["class"] for record in records[::-1]}
+        _check_enough(strata, splits, named, datalist.get("class_names"))
         sections = split_patients(strata, splits, seed, strata)
         records = [{**record, "section": sections[patient_of(record)]} for record in records]
         split = f"patient, shares {list(splits)}, seed {seed}"
+        counts = Counter(record["section"] for record in records)
+        logger.info("%s: split by patient: %s", named, ", ".join(f"{counts[one]} {one}" for one in SECTIONS))
     classes = sorted({record["class"] for record in records}) if labelled else []
     names = datalist.get("class_names") or [str(index) for index in range(max(classes, default=-1) + 1)]
     if labelled and (len(classes) < 2 or classes[-1] >= len(names)):
@@ -130,45 +129,16 @@ def open_study_set(
     return StudySet(name, tuple(records), tuple(map(str, names)), split)
 
 
-def _datalist(named: str, folder: Path, reference: bool) -> tuple[str, Mapping[str, Any]]:
-    known, equals, root = named.partition("=")
-    path = Path(named)
-    if known in DATASETS and (equals or not path.exists()):
-        dataset = get_dataset(known)
-        where = Path(root) if equals else data_folder() / known
-        if not where.is_dir():
+def _check_enough(strata: Mapping[str, int], splits: Sequence[float], named: str, names: Sequence[str] | None) -> None:
+    """Refuse a class with fewer patients than sections that are to be drawn."""
+    least = sum(share > 0 for share in splits)
+    for label, count in sorted(Counter(strata.values()).items()):
+        if count < least:
+            called = names[label] if names and label < len(names) else label
             raise DatalistError(
-                f"{known}: must lie in a folder; found none at {where.absolute()}. Write {known}=DIR, or set "
-                "MEDGENESIS_DATA to the folder that holds it."
+                f"{named}: every class must have {least} patients, one a section; found {count} of class {called!r}. "
+                "Add images, or take the class out."
             )
-        if reference and "split" not in inspect.signature(dataset.datalist).parameters:
-            raise DatalistError(f"{known}: must have the study's own split; found none. Leave --reference-split out.")
-        return known, dataset(where, split="reference") if reference else dataset(where)
-    if reference:
-        raise DatalistError(f"{named}: must be a data set of the study; found another. Leave --reference-split out.")
-    shared = data_folder() / named
-    if not path.exists() and shared.is_dir():  # a folder with a MedMNIST file
-        path = min(shared.glob("*.npz"), key=lambda one: one.stat().st_size, default=path)
-    medmnist = path.suffix.lower() == ".npz"
-    if medmnist:
-        path = unpack_medmnist(path, folder / "unpacked" / path.stem)
-    if path.suffix.lower() == ".json":
-        datalist = read_datalist(path)
-        sections = {one: load_datalist(path, one) for one in (*SECTIONS, "unlabeled") if one in datalist}
-        if medmnist:
-            sections = {one: _rows_apart(records, one) for one, records in sections.items()}
-        return str(datalist.get("name") or path.stem), {**datalist, **sections}
-    if path.is_dir():
-        return path.resolve().name, make_datalist(path, classes=())
-    raise DatalistError(
-        f"dataset: must be a list (.json), a MedMNIST file (.npz), a folder with a folder for each class, or one of "
-        f"{', '.join(sorted(DATASETS))}, as NAME=DIR; found {named!r}. Check the path."
-    )
-
-
-def _rows_apart(records: Sequence[Mapping[str, Any]], section: str) -> list[dict]:
-    """Of a MedMNIST file of volumes each row is a patient of its own, though all lie in one file."""
-    return [{**one, "patient": f"{section} {one['cube']}"} if "cube" in one else dict(one) for one in records]
 
 
 def _with_class(records: list[dict], named: str) -> list[dict]:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,17 @@ def test_features_that_are_not_finite_name_the_image(study_set, tmp_path):
     with pytest.raises(VolumeError, match=r"p\d+\.png: its features must be finite"):
         study_features(encoder, study_set, tmp_path / "f")
     assert not list((tmp_path / "f").glob("*.npy"))
+
+
+def test_images_that_features_cannot_tell_apart_are_told(study_set, tmp_path, caplog):
+    encoder = column_encoder(network=lambda batch: torch.ones(len(batch), 3))
+    study_features(encoder, study_set, tmp_path / "f")
+    assert "the features of all 24 images are equal" in caplog.text
+    caplog.clear()
+    images = [record["image"] for record in study_set.records]
+    Path(images[3]).write_bytes(Path(images[1]).read_bytes())
+    study_features(column_encoder(), open_study_set(str(tmp_path / "list.json"), tmp_path), tmp_path / "f")
+    assert "1 of 24 images have exactly the features of another" in caplog.text and "p001.png" in caplog.text
 
 
 def test_an_encoder_that_gives_no_vectors_is_refused(study_set, tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from medgenesis.transfer.scores import Judge, intervals, paired_difference, patient_draws
+from medgenesis.transfer.scores import Drawn, Judge, intervals, paired_difference, patient_draws
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4))
@@ -43,9 +43,10 @@ def test_the_interval_is_of_patients_drawn_with_replacement():
 def test_paired_tests_see_what_is_the_same_and_what_is_not():
     truth = np.tile([0, 1], 50)
     good, bad = np.eye(2)[truth], np.full((100, 2), 0.5)
-    same = paired_difference(Judge(truth, good), Judge(truth, good), np.arange(100), draws=100)["accuracy"]
+    drawn = [Drawn.of(Judge(truth, one), np.arange(100), draws=100) for one in (good, bad)]
+    same = paired_difference(drawn[0], drawn[0])["accuracy"]
     assert same["value"] == same["low"] == same["high"] == 0 and same["p"] == 1
-    better = paired_difference(Judge(truth, good), Judge(truth, bad), np.arange(100), draws=100)["auc"]
+    better = paired_difference(*drawn)["auc"]
     assert better["value"] == 0.5 and better["p"] == pytest.approx(2 / 101)
 
 

@@ -14,12 +14,22 @@ from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.protocols.few_shot import FewShot
 from medgenesis.transfer.protocols.linear import Linear
-from medgenesis.transfer.published_tables import IMAGENET_TOP1, published_few_shot, published_finetune, published_linear
+from medgenesis.transfer.published_images import published_diffusion, published_perceptual
+from medgenesis.transfer.published_tables import (
+    IMAGENET_TOP1,
+    MODELS,
+    published_few_shot,
+    published_finetune,
+    published_linear,
+)
+from medgenesis.transfer.report_analyses import add_analysis
+from medgenesis.transfer.report_published import add_published, correlation
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results, save_result
-from medgenesis.transfer.study import ask, compare
-from medgenesis.transfer.study_report import _chosen, _published, correlation, write_study_report
+from medgenesis.transfer.study import ask
+from medgenesis.transfer.study_report import _chosen, write_study_report
 from medgenesis.transfer.study_set import StudySet, open_study_set
+from medgenesis.weights.catalog import CATALOG
 
 
 def test_the_published_tables_are_those_of_the_study():
@@ -30,6 +40,18 @@ def test_the_published_tables_are_those_of_the_study():
         published_finetune("chexpert")["moco-v2"] == pytest.approx(0.7996) and len(published_finetune("eyepacs")) == 8
     )
     assert published_few_shot("another") == {} and len(published_few_shot("stoic")) == 13
+
+
+def test_the_figures_of_single_images_are_those_of_the_study():
+    assert published_diffusion("chexpert")["moco-v2"] == pytest.approx(0.4864)  # README's check value
+    assert "supervised-r18" not in published_diffusion("imagenet") and len(published_diffusion("eyepacs")) == 13
+    assert published_perceptual("stoic")["vgg"]["moco-cxr-d121"] == pytest.approx(0.515)
+    assert published_perceptual("shenzhen")["alex"]["simclr-v1"] == pytest.approx(0.946)
+    assert published_diffusion("stoic") == {} == published_perceptual("another")
+
+
+def test_every_published_model_is_of_the_catalogue():
+    assert set(MODELS) <= {one.name for one in CATALOG}  # whose name `FILE#NAME` puts into a result as its entry
 
 
 @pytest.mark.parametrize(
@@ -43,9 +65,9 @@ def test_their_correlations_are_the_published_ones(dataset, r, p):
 
 
 def test_a_page_with_everything_on_it(tmp_path):
-    study_set = open_study_set(str(write_images(tmp_path, per_class=24)), tmp_path)
+    study_set = open_study_set(str(write_images(tmp_path, per_class=8)), tmp_path)
     named = StudySet("shenzhen", study_set.records, study_set.class_names)
-    questions = (FewShot(episodes=10), Linear((1.0,)))
+    questions = (FewShot(shots=2, queries=3, episodes=4), Linear((1.0,)))
     for one in (study_set, named):
         for encoder in (column_encoder("moco-v2"), column_encoder("other"), control("handmade")):
             for question in questions:
@@ -72,7 +94,7 @@ SHIFTS = {"accuracy": 0.0, "balanced_accuracy": 0.05, "auc": 0.2}
 
 def published(results, question="linear", dataset="eyepacs"):
     report = Report("t", "n")
-    _published(report, question, dataset, results)
+    add_published(report, question, dataset, results)
     return "".join(report._parts)
 
 
@@ -92,6 +114,37 @@ def test_results_of_several_settings_have_a_row_each_and_compat_goes_first(tmp_p
     page = published(load_results(tmp_path))
     assert "0.650 [" in page and "0.750 [" in page and "seed 0" in page and "seed 1" in page
     assert "0.850 [" in page and "0.550 [" not in page
+
+
+def test_of_cifar10_each_number_of_ways_has_its_own_column(tmp_path):
+    for ways, value in ((2, 0.91), (5, 0.72)):
+        figures = {"episode_accuracy": {"value": value, "low": 0.0, "high": 1.0}}
+        told = {"name": "x", "entry": "swav", "encoder (fingerprint)": "f"}
+        save_result(tmp_path, "few-shot", told, {"dataset": "cifar10", "classes": ["c"] * 10}, {"ways": ways}, figures)
+    page = published(load_results(tmp_path), "few-shot", "cifar10")
+    assert re.search(r"swav</th><td[^>]*>0\.7838 ± 0\.0053</td><td[^>]*>0\.720", page)
+    assert re.search(r"swav</th><td[^>]*>0\.9222 ± 0\.0062</td><td[^>]*>0\.910", page)
+
+
+def test_ours_are_drawn_against_imagenet_too(tmp_path):
+    for name, value in (("pirl", 0.6), ("byol", 0.7), ("swav", 0.8)):
+        saved(tmp_path, name, value)
+    page = published(load_results(tmp_path))
+    assert "eyepacs, ours: ImageNet top-1 against linear accuracy, r = " in page
+
+
+def test_figures_of_single_images_stand_beside_the_published_ones(tmp_path):
+    told, data = {"name": "swav", "encoder (fingerprint)": "f"}, {"dataset": "bach", "split": "list"}
+    save_result(tmp_path, "saliency", told, data, {"compat": True}, {"diffusion": {"value": 0.4}})
+    save_result(tmp_path, "perceptual", told, data, {}, {"lpips_vgg": {"value": 0.7}, "ssim": {"value": 0.1}})
+    save_result(tmp_path, "cka", told, data, {"other": "o"}, {"cka": {"value": 0.25}}, other={"name": "o"})
+    report = Report("t", "n")
+    for question in ("saliency", "perceptual", "cka"):
+        add_analysis(report, question, load_results(tmp_path, question), tmp_path)
+    page = "".join(report._parts)
+    assert re.search(r"swav</th><td[^>]*>0\.4834</td><td[^>]*>0\.400", page)
+    assert re.search(r"swav</th><td[^>]*>0\.8330</td><td[^>]*>0\.700", page)
+    assert re.search(r"swav and o</th><td[^>]*>bach</td><td[^>]*>0\.250", page)
 
 
 def test_splits_of_one_encoder_and_data_set_can_be_told_apart(tmp_path):
@@ -124,17 +177,6 @@ def test_a_figure_is_of_equal_settings_whatever_the_order(order):
     assert sorted(one["encoder"]["name"] for one in chosen) == ["a", "b"] and all(one in wanted for one in chosen)
     said = _chosen(chosen, every)
     assert "few-shot on d: of" in said and "shots 20" in said and "without c" in said and _chosen(wanted, wanted) == ""
-
-
-def test_encoders_are_compared_on_the_cases_that_both_have(tmp_path, caplog):
-    values = {"one": ([0, 1, 2, 3], [0.9, 0.8, 0.7, 0.6]), "other": ([1, 2, 3, 4], [0.8, 0.7, 0.6, 0.1])}
-    for name, (rows, dice) in values.items():
-        arrays = {"patients": np.arange(5), "rows": np.array(rows), "values": np.array(dice)}
-        figures = {"dice": {"value": float(np.mean(dice)), "low": 0.0, "high": 1.0}}
-        save_result(tmp_path, "propagate", {"name": name}, {"dataset": "d"}, {}, figures, arrays)
-    (pair,) = compare(load_results(tmp_path), tmp_path)
-    assert pair["difference"] == 0  # each case with itself
-    assert "one and other are compared on 3 records of 4 and 4" in caplog.text
 
 
 def test_radar_and_scatter_lie_where_the_values_say():

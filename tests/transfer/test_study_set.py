@@ -37,13 +37,33 @@ def test_the_sections_of_a_list_are_kept_and_records_without_class_are_counted(t
     assert "1 of 24 images have no class" in caplog.text
 
 
-def test_a_folder_with_a_folder_for_each_class(tmp_path):
-    for label in ("a", "b"):
+def test_a_folder_with_a_folder_for_each_class(tmp_path, caplog):
+    for label, count in (("a", 5), ("b", 5), ("empty", 0)):
         (tmp_path / "scans" / label).mkdir(parents=True)
-        for number in range(5):
+        for number in range(count):
             Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(tmp_path / "scans" / label / f"{label}{number}.png")
-    study_set = open_study_set(str(tmp_path / "scans"), tmp_path)
+    study_set = open_study_set(str(tmp_path / "scans"), tmp_path, seed=1)
     assert study_set.class_names == ("a", "b") and len(study_set.records) == 10
+    assert study_set.split == "patient, shares [0.6, 0.2, 0.2], seed 1"  # as lists without a test section
+    assert [(study_set.sections == one).sum() for one in ("training", "validation", "test")] == [6, 2, 2]
+    assert "1 folder(s) without a file are no classes: empty" in caplog.text
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "scans" / "empty" / "one.png")
+    with pytest.raises(
+        DatalistError, match="every class must have 3 patients, one a section; found 1 of class 'empty'"
+    ):
+        open_study_set(str(tmp_path / "scans"), tmp_path)
+
+
+def test_an_image_stands_in_one_section_and_twice_is_told(tmp_path, caplog):
+    content = json.loads(write_images(tmp_path).read_text())
+    content["training"].append({**content["training"][0], "patient": "another"})
+    (tmp_path / "twice.json").write_text(json.dumps(content))
+    assert len(open_study_set(str(tmp_path / "twice.json"), tmp_path).records) == 25
+    assert "1 image(s) are listed twice, and count twice: p000.png" in caplog.text
+    content["test"] = [content["training"].pop()]
+    (tmp_path / "both.json").write_text(json.dumps(content))
+    with pytest.raises(DatalistError, match="an image must stand in one section; found p000.png in training and test"):
+        open_study_set(str(tmp_path / "both.json"), tmp_path)
 
 
 @pytest.mark.parametrize("shape, dims", [((9, 9), 2), ((9, 9, 3), 2), ((6, 7, 8), 3)])

@@ -15,7 +15,7 @@ def add_analyses(questions: Any) -> None:
     one.add_argument("--images", type=int, default=3, metavar="N", help="how many (default 3)")
     one.add_argument("--window", type=int, metavar="N", help="side (default 10 pixels; of volumes an eighth)")
     one.add_argument("--stride", type=int, metavar="N", help="default 1; of volumes half the window")
-    common(one)
+    common(one, compat="batch norms take the statistics of the single image", batch=(64, "windows at a time"))
     one = questions.add_parser("inversion", help="images reconstructed from their features alone")
     one.add_argument("--images", type=int, default=1, metavar="N", help="how many (default 1)")
     one.add_argument("--steps", type=int, default=1000, metavar="N", help="of Adam (default 1000; published: 3000)")
@@ -61,7 +61,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
         options["batch_size"] = args.batch_size
     if args.question not in ("cka", "inversion"):
         options["seed"] = args.seed
-    own = {"saliency": ("images", "window", "stride"), "invariance": ("changes", "images", "compat")}
+    own = {"saliency": ("images", "window", "stride", "compat"), "invariance": ("changes", "images", "compat")}
     own["multiview"] = ("pairs", "compat")
     options |= {name: getattr(args, name) for name in own.get(args.question, ())}
     for named in args.dataset:

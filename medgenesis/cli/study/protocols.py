@@ -41,8 +41,8 @@ def add_protocols(questions: Any) -> None:
 def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
+    from medgenesis.transfer.comparisons import compare
     from medgenesis.transfer.results import load_results
-    from medgenesis.transfer.study import compare
     from medgenesis.transfer.study_set import open_study_set
 
     by_class = args.question != "propagate"
@@ -59,7 +59,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **figures})
     tables = [text_table(list(rows[0]), [list(row.values()) for row in rows])]
     own = {result["path"].relative_to(args.out).as_posix() for result in results}
-    pairs = compare(load_results(args.out), args.out, seed=args.seed)  # the table is of all, said are those of now
+    pairs = compare(load_results(args.out), args.out)  # the table is of all, said are those of now
     pairs = [pair for pair in pairs if {pair["one_file"], pair["other_file"]} <= own]
     if pairs:
         headings = ["dataset", "measure", "one", "other", "difference", "p"]

@@ -1,6 +1,6 @@
 """Invariance: how alike the features of an image and of its changed copy are, in units of how features vary."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,44 +76,56 @@ Change = Callable[[Tensor, float], Tensor]
 
 def invariance(
     encoder: Encoder,
-    images: Sequence[Tensor],
-    change: Change,
-    parameters: Sequence[float],
+    images: Iterable[Tensor],
+    changes: Mapping[str, tuple[Change, Sequence[float]]],
     statistics: FeatureStatistics,
-) -> list[Mapping[str, float]]:
-    """How alike an image and its changed copy are, parameter by parameter.
+) -> dict[str, list[dict[str, float]]]:
+    """How alike an image and its changed copies are, parameter by parameter.
 
     Args:
         encoder: in evaluation mode.
-        images: (C, *spatial) in [0, 1], of any sizes: changed first, then shown as the encoder sees images.
-        change: from an image and a parameter to the changed image.
-        parameters: of the change.
+        images: (C, *spatial) in [0, 1], of any sizes, read one by one: changed first, then shown as the encoder sees
+            images.
+        changes: name -> from an image and a parameter to the changed image, and the parameters.
         statistics: of the encoder's features.
 
     Returns:
-        A row a parameter: `parameter`, means over the images of `similarity` and `distance`, and `undefined`, how many
-        images have no similarity and are left out of its mean.
+        name -> a row a parameter: `parameter`, means over the images of `similarity` and `distance`, and `undefined`,
+        how many images have no similarity and are left out of its mean.
+
+    Raises:
+        ValueError: features of another length than those of the statistics.
 
     References:
         Anton et al., J. Imaging 8(12):320, 2022, section on invariances.
     """
-    clean = np.stack([_vector(encoder, image) for image in images])
-    rows = []
-    for parameter in parameters:
-        changed = np.stack([_vector(encoder, change(image, parameter)) for image in images])
-        cosine, distance = similarity(clean, changed, statistics)
-        mean = float(np.nanmean(cosine)) if np.isfinite(cosine).any() else float("nan")
-        undefined = int(np.isnan(cosine).sum())
-        rows.append(
-            {
-                "parameter": float(parameter),
-                "similarity": mean,
-                "distance": float(distance.mean()),
-                "undefined": undefined,
-            }
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in changes}
+    for image in images:
+        clean = _vector(encoder, image, statistics)
+        for name, (change, parameters) in changes.items():
+            changed = np.stack([_vector(encoder, change(image, one), statistics) for one in parameters])
+            found[name].append(similarity(np.broadcast_to(clean, changed.shape), changed, statistics))
+    return {name: _rows(changes[name][1], *map(np.stack, zip(*own, strict=True))) for name, own in found.items()}
+
+
+def _rows(parameters: Sequence[float], cosines: np.ndarray, distances: np.ndarray) -> list[dict[str, float]]:
+    """Means over the images of (images, parameters)."""
+    return [
+        {
+            "parameter": float(parameter),
+            "similarity": float(np.nanmean(cosine)) if np.isfinite(cosine).any() else float("nan"),
+            "distance": float(distance.mean()),
+            "undefined": int(np.isnan(cosine).sum()),
+        }
+        for parameter, cosine, distance in zip(parameters, cosines.T, distances.T, strict=True)
+    ]
+
+
+def _vector(encoder: Encoder, image: Tensor, statistics: FeatureStatistics) -> np.ndarray:
+    vector = encoder.embed(encoder.prepared(image, "image")).mean(0).numpy()
+    if len(vector) != len(statistics.mean):
+        raise ValueError(
+            f"{encoder.name}: must give as many features for every image, {len(statistics.mean)}; found {len(vector)}. "
+            "Return vectors of one length, or maps."
         )
-    return rows
-
-
-def _vector(encoder: Encoder, image: Tensor) -> np.ndarray:
-    return encoder.embed(encoder.prepared(image, "image")).mean(0).numpy()
+    return vector

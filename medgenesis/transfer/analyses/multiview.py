@@ -13,8 +13,9 @@ from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarit
 
 
 def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int = 0) -> list[tuple[int, int]]:
-    """Rows of two views of one patient: with different `view` where records have one, else any two; at most one pair a
-    patient, and at most so many pairs, drawn by the seed.
+    """Rows of two views of one patient: any two images, and where records have a `view` those of different `view`, of
+    one `study` and of one `class` (of both eyes of one grade) where these are known; at most one pair a patient, and
+    at most so many pairs, drawn by the seed.
 
     Raises:
         DatalistError: no patient has two views.
@@ -24,17 +25,22 @@ def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int 
         by_patient.setdefault(patient_of(record), []).append(row)
     generator, found = np.random.default_rng(seed), []
     for rows in by_patient.values():
-        views = [records[row].get("view") for row in rows]
-        pairs = [(a, b) for (a, u), (b, v) in combinations(zip(rows, views, strict=True), 2) if u is None or u != v]
+        pairs = [(a, b) for a, b in combinations(rows, 2) if _are_views(records[a], records[b])]
         if pairs:
             found.append(pairs[generator.integers(len(pairs))])
     if not found:
         raise DatalistError(
-            "records: must hold two views of a patient; found no patient with two images (of different `view`). Add "
-            "`patient`, and `view`, to the records."
+            "records: must hold two views of a patient; found no patient with two images (of different `view`, in "
+            "one `study` and of one `class`, where records have these). Add `patient`, and `view`, to the records."
         )
     chosen = generator.permutation(len(found))[:most]
     return [found[place] for place in chosen]
+
+
+def _are_views(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    if one.get("view") is None or other.get("view") is None:
+        return one.get("view") == other.get("view")
+    return one["view"] != other["view"] and all(one.get(key) == other.get(key) for key in ("study", "class"))
 
 
 def multiview(

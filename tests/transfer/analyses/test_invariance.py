@@ -49,11 +49,11 @@ def test_an_encoder_that_is_invariant_by_construction():
     encoder = Encoder("sorted", sorted_values, 2, 1, (24, 24))
     statistics = FeatureStatistics.of(np.stack([encoder.embed(one[None])[0].numpy() for one in shown]))
     one = family("flip")
-    rows = invariance(encoder, shown, one.change, one.parameters, statistics)
+    rows = invariance(encoder, iter(shown), {"flip": (one.change, one.parameters)}, statistics)["flip"]
     assert all(row["similarity"] == pytest.approx(1) and row["distance"] == pytest.approx(0, abs=1e-5) for row in rows)
     pixels = Encoder("pixels", lambda batch: batch.flatten(1)[:, ::64], 2, 1, (24, 24))
     statistics = FeatureStatistics.of(np.stack([pixels.embed(one[None])[0].numpy() for one in shown]))
-    rows = invariance(pixels, shown, one.change, one.parameters, statistics)
+    rows = invariance(pixels, shown, {"flip": (one.change, one.parameters)}, statistics)["flip"]
     found = means([dict(row) for row in rows], one.identity)
     assert rows[0]["similarity"] == pytest.approx(1) and found["similarity"] < 0.5
     assert found["similarity_with_identity"] == pytest.approx((1 + 2 * found["similarity"]) / 3)
@@ -87,6 +87,13 @@ def test_a_turn_is_about_the_middle():
     assert torch.allclose(moved[3:], image[0, :-3], atol=1e-5)
 
 
+def test_features_of_another_length_are_named():
+    uneven = Encoder("uneven", lambda batch: batch.flatten(1)[:, : 2 + int(batch.mean() > 0.5)], 2, 1, (4, 4))
+    statistics = FeatureStatistics.of(np.random.default_rng(0).random((5, 2)))
+    with pytest.raises(ValueError, match="^uneven: must give as many features for every image, 2; found 3"):
+        invariance(uneven, [torch.ones(1, 4, 4)], {}, statistics)
+
+
 def test_views_of_one_patient_are_more_alike():
     generator = np.random.default_rng(0)
     people = generator.normal(size=(20, 6))
@@ -97,6 +104,10 @@ def test_views_of_one_patient_are_more_alike():
     figures = multiview(vectors, pairs, FeatureStatistics.of(vectors))
     assert figures["retrieval"]["value"] == 1 and figures["similarity"]["value"] > 0.95
     assert figures["difference"]["low"] > 0.5 > abs(figures["similarity_of_others"]["value"])
+    eyes = [
+        {"image": str(i), "patient": "1", "view": "lr"[i % 2], "class": int(i > 2), "study": i // 2} for i in range(4)
+    ]
+    assert view_pairs(eyes) == [(0, 1)]  # 2 and 3 differ in grade, others are of different studies
     with pytest.raises(DatalistError, match="must hold two views of a patient"):
         view_pairs([{"image": "a", "patient": "1", "view": "a"}, {"image": "b", "patient": "1", "view": "a"}])
     with pytest.raises(ValueError, match="^change: must be one of rotation"):

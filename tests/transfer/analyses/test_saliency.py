@@ -1,11 +1,14 @@
 """Occlusion saliency against brute force, in 2D and 3D."""
 
+import copy
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from medgenesis.transfer.analyses.image_statistics import by_image_statistics
 from medgenesis.transfer.analyses.saliency import attentive_diffusion, occlusion_saliency
 from medgenesis.transfer.encoder import Encoder
 
@@ -60,3 +63,20 @@ def test_a_constant_map_has_no_diffusion_and_impossible_windows_are_refused():
         occlusion_saliency(encoder, torch.rand(1, 8, 8), 3)
     with pytest.raises(ValueError, match="^window, stride: must be from 1 to the sides"):
         occlusion_saliency(encoder, torch.rand(1, 8, 8), 9)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_statistics_of_the_image_are_those_of_a_network_in_training_mode(dims):
+    torch.manual_seed(0)
+    conv, norm = (nn.Conv2d, nn.BatchNorm2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d)
+    network = nn.Sequential(conv(1, 4, 3), nn.Sequential(norm(4), nn.ReLU()), conv(4, 2, 1), norm(2))
+    nn.init.uniform_(network[1][0].weight)
+    batch = torch.rand(3, 1, *(7,) * dims)
+    encoder = Encoder("norm", network, dims, 1, (7,) * dims)
+    found = by_image_statistics(encoder).maps(batch)
+    before = copy.deepcopy(network.state_dict())
+    alone = torch.cat([copy.deepcopy(network).train()(one[None]) for one in batch])
+    assert torch.allclose(found, alone, atol=1e-5) and not torch.allclose(encoder.maps(batch), alone, atol=1e-2)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="^a function: must be a network of PyTorch for --compat"):
+        by_image_statistics(Encoder("a function", quadratic, 2, 1, (7, 7)))
