@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -12,9 +13,12 @@ from monai.transforms import Compose, Invertd
 from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
+from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.losses import hard_dice
+from medgenesis.networks import guidance_maps
 from medgenesis.weights import load_pretrained, settings_of
 
 _TAKEN = ("preprocessing", "network", "inferer", "postprocessing", "device")
@@ -69,10 +73,23 @@ class Segmenter:
         """
         return self.finish(self._applied(image))["pred"]
 
-    def probabilities(self, image: str | Path) -> MetaTensor:
-        """Of each class, background first, (classes, *spatial), on the grid of the file."""
+    @property
+    def guided(self) -> bool:
+        """Whether the network was trained with clicks."""
+        return bool(getattr(self.network, "guidance", 0))
+
+    def probabilities(self, image: str | Path, clicks: Clicks | None = None) -> MetaTensor:
+        """Of each class, background first, (classes, *spatial), on the grid of the file.
+
+        Args:
+            image: the file.
+            clicks: class -> voxels of the file that belong to it, of a network that was trained with clicks.
+
+        Raises:
+            VolumeError: a click outside of the image; or the file cannot be used.
+        """
         invert = next(step for step in self.finish.flatten().transforms if isinstance(step, Invertd))
-        found = invert(self._applied(image))["pred"]
+        found = invert(self._applied(image, clicks))["pred"]
         return MetaTensor(torch.softmax(found.as_tensor().float(), 0), meta=found.meta)
 
     def flip_disagreement(self, image: str | Path) -> float:
@@ -87,8 +104,21 @@ class Segmenter:
         dice = [one for one in (hard_dice(first == value, second == value) for value in values) if one is not None]
         return 1 - sum(dice) / len(dice) if dice else 0.0
 
-    def _applied(self, image: str | Path) -> dict[str, Any]:
+    def _applied(self, image: str | Path, clicks: Clicks | None = None) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))
+        volume = data["image"].as_tensor()
+        if clicks:
+            volume = torch.cat([volume, self._guidance(data["image"], image, clicks)])
         with torch.no_grad():
-            found = self.inferer(data["image"][None].to(self.device), self.network)[0]
+            found = self.inferer(volume[None].to(self.device), self.network)[0]
         return {**data, "pred": MetaTensor(found.cpu(), meta=data["image"].meta)}
+
+    def _guidance(self, prepared: MetaTensor, image: str | Path, clicks: Clicks) -> torch.Tensor:
+        """Maps of the clicks on the grid that the network sees."""
+        stored = LoadVolumed(("image",))({"image": str(image)})["image"]
+        places_of(clicks, stored.shape[1:])  # in the image, or an error
+        change = np.linalg.inv(np.asarray(prepared.affine)) @ np.asarray(stored.affine)
+        turned = {value: [(change @ [*place, 1])[:-1].tolist() for place in places] for value, places in clicks.items()}
+        return guidance_maps(turned, int(getattr(self.network, "guidance", 0)), prepared.shape[1:], "cpu").to(
+            prepared.dtype
+        )

@@ -9,6 +9,7 @@ from medgenesis.methods.dense_contrast import DenseContrast
 from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.methods.discriminators.simsiam import SimSiam
+from medgenesis.methods.guided import GuidedSupervised
 from medgenesis.methods.masked_autoencoder import MaskedAutoencoder
 from medgenesis.methods.models_genesis import ModelsGenesis
 from medgenesis.methods.position import PositionRegression
@@ -24,6 +25,7 @@ __all__ = [
     "BarlowTwins",
     "CAiD",
     "DenseContrast",
+    "GuidedSupervised",
     "MaskedAutoencoder",
     "ModelsGenesis",
     "MomentumContrast",

@@ -76,10 +76,11 @@ class Supervised(PretextMethod):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch."""
-        target = _plain(batch[self.target])
+        target = plain(batch[self.target])
         target = target if self.dtype is None else target.to(self.dtype)
-        return {"loss": self.loss(self.network(_plain(batch["image"])), target)}
+        return {"loss": self.loss(self.network(plain(batch["image"])), target)}
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def plain(tensor: Tensor) -> Tensor:
+    """Without meta data."""
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -27,3 +27,21 @@ def inflate_stem(weight: torch.Tensor, slices: int) -> torch.Tensor:
     if weight.shape[1] == slices:
         return weight
     return (weight.sum(dim=1, keepdim=True) / slices).repeat_interleave(slices, dim=1)
+
+
+def inflate_guided_stem(weight: torch.Tensor, channels: int, clicked: int, guidance: int) -> torch.Tensor:
+    """The weight of an input convolution whose last channels are for clicks.
+
+    Exact: without clicks it gives what it gave before.
+
+    Args:
+        weight: (O, c, *kernel).
+        channels: of the result (O, channels, *kernel).
+        clicked: how many of the c are for clicks; kept where there are to be as many, left out otherwise.
+        guidance: how many of the result's are for clicks, zero where they are new.
+    """
+    image = inflate_stem(weight[:, : weight.shape[1] - clicked], channels - guidance)
+    clicks = weight[:, weight.shape[1] - clicked :]
+    if clicked != guidance:
+        clicks = weight.new_zeros((len(weight), guidance, *weight.shape[2:]))
+    return torch.cat([image, clicks], dim=1)

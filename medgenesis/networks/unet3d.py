@@ -125,6 +125,8 @@ class UNet3D(nn.Module):
         activation: the head's: "sigmoid", "softmax" (over channels), or None for logits.
         pad_to_multiple: replicate the far borders until each side divides by 8, and crop the output back; replicated,
             since zeros would put air beside tissue.
+        guidance: further input channels, for the maps of clicks (`guidance_maps`), one a class; a volume without them,
+            (B, in_channels, X, Y, Z), is as one without clicks.
 
     Raises:
         ValueError: a side does not divide by 8 and ``pad_to_multiple`` is False; a side is under 8; one value a channel
@@ -146,16 +148,23 @@ class UNet3D(nn.Module):
         norm: str = "batch",
         activation: str | None = "sigmoid",
         pad_to_multiple: bool = False,
+        guidance: int = 0,
     ):
         super().__init__()
-        self.pad_to_multiple = pad_to_multiple
-        self.encoder = UNetEncoder(in_channels, width, norm)
+        self.pad_to_multiple, self.in_channels, self.guidance = pad_to_multiple, in_channels, guidance
+        self.encoder = UNetEncoder(in_channels + guidance, width, norm)
         self.decoder = UNetDecoder(self.encoder.feature_channels, norm)
         convolution = nn.Conv3d(self.encoder.feature_channels[0], out_channels, kernel_size=1)
         self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._decoded(self.encoder(self._padded(x)), x)
+        return self._decoded(self.encoder(self._padded(self._guided(x))), x)
+
+    def _guided(self, x: torch.Tensor) -> torch.Tensor:
+        """With maps of clicks, empty ones where none are given."""
+        if self.guidance == 0 or x.shape[1] != self.in_channels:
+            return x
+        return F.pad(x, [0, 0, 0, 0, 0, 0, 0, self.guidance])
 
     def _decoded(self, features: list[torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
         """From the encoder's maps to the output, cropped to the sides of the volume."""

@@ -10,11 +10,11 @@ from torch import nn
 
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
-from medgenesis.networks.stem import inflate_stem
+from medgenesis.networks.stem import inflate_guided_stem
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
-from medgenesis.weights.kept import FRESH, kept
+from medgenesis.weights.kept import FRESH, SETTINGS, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import strip_module
@@ -59,7 +59,8 @@ def load_pretrained(
             several heads (`YNet3D`) each is judged by itself.
         inflate_input: spread the weights of the file's input channels over the network's n channels, so that n equal
             channels give what equal channels gave before (`inflate_stem`): one channel over three, or the three of a
-            published 2D network over the slices of a slab.
+            published 2D network over the slices of a slab. Channels for clicks (`UNet3D(guidance=…)`) begin with zeros,
+            so that the network answers as before, or stay as they are where the file has equally many.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
         parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
         partial: take what fits, of whatever network and of a file that is not whole: keys that both have in the same
@@ -94,7 +95,8 @@ def load_pretrained(
     made = tuple(key for key in layout.made(found) if key in found) if layout else ()
     found = _under_all_names(found, network)
     if inflate_input:
-        found = _inflated(found, own)
+        clicked = int((kept(content, SETTINGS) or {}).get("guidance") or 0)
+        found = _inflated(found, own, clicked, getattr(network, "guidance", 0))
     fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
     if layout is not None and layout.covers and skip_head != "never":
         fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
@@ -212,8 +214,15 @@ def _fresh(network: nn.Module, found: Mapping, own: Mapping, *, head: str | None
     return tuple(key for key in own if key in fresh)
 
 
-def _inflated(found: dict[str, torch.Tensor], own: Mapping) -> dict[str, torch.Tensor]:
-    """The same weights, those of input convolutions with the network's number of input channels."""
+def _inflated(found: dict[str, torch.Tensor], own: Mapping, clicked: int, guidance: int) -> dict[str, torch.Tensor]:
+    """The same weights, those of input convolutions with the network's number of input channels.
+
+    Args:
+        found: of the file.
+        own: of the network.
+        clicked: how many of the file's channels are for clicks, the last.
+        guidance: how many of the network's.
+    """
     # networks hold their input's convolution first; some have a second one, beside it
     first = next((key for key, value in own.items() if value.ndim > 3), None)
     if first not in found or found[first].ndim != own[first].ndim:
@@ -224,7 +233,16 @@ def _inflated(found: dict[str, torch.Tensor], own: Mapping) -> dict[str, torch.T
         (out, channels, *kernel), wanted = found[key].shape, own[key].shape
         return channels == theirs and wanted == (out, ours, *kernel)
 
-    if theirs != ours:
-        logger.info("the input: weights of %d channels are spread over %d, each the same share", theirs, ours)
+    if theirs - clicked != ours - guidance:
+        logger.info(
+            "the input: weights of %d channels are spread over %d, each the same share",
+            theirs - clicked,
+            ours - guidance,
+        )
+    if clicked != guidance:
+        logger.info("the input: %d channels for clicks of the file are left out, %d begin anew", clicked, guidance)
     convolutions = {key for key, value in found.items() if key in own and value.ndim > 3 and sees_the_input(key)}
-    return {key: inflate_stem(value, ours) if key in convolutions else value for key, value in found.items()}
+    return {
+        key: inflate_guided_stem(value, ours, clicked, guidance) if key in convolutions else value
+        for key, value in found.items()
+    }

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from medgenesis import bundles
+from medgenesis.errors import VolumeError
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.networks import UNet3D
@@ -31,3 +32,36 @@ def test_a_model_keeps_the_settings_of_its_training(tmp_path, overlays, settings
     segmenter = Segmenter(app, tmp_path / "model.pt")
     assert list(segmenter.inferer.roi_size) == TRAINED["cube_size"]
     assert segmenter.label_map(tmp_path / "scan.nii.gz").shape == (1, 16, 16, 16)
+
+
+class Echo(torch.nn.Module):
+    """Answers with the maps of its clicks."""
+
+    guidance = 3
+
+    def forward(self, x):
+        maps = x[:, 1:] if x.shape[1] > 1 else x.new_zeros(len(x), 3, *x.shape[2:])
+        return 50 * maps
+
+
+@pytest.mark.parametrize("spacing", [None, [2.0, 2.0, 2.0]], ids=["own spacing", "resampled"])
+@pytest.mark.parametrize("axes", ["LAS", "RPI", "SLP"])
+def test_a_click_reaches_the_network_where_it_lies_in_the_body(tmp_path, axes, spacing):
+    network = UNet3D(1, 3, width=4, activation=None)
+    torch.save(with_settings(network.state_dict(), {**TRAINED, "spacing_mm": spacing}), tmp_path / "model.pt")
+    image = nib.Nifti1Image(np.arange(20 * 16 * 12).reshape(20, 16, 12).astype(np.int16) % 999, np.diag([2, 2, 4, 1]))
+    to = nib.orientations.axcodes2ornt(axes)
+    image = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), to))
+    nib.save(image, tmp_path / "scan.nii.gz")
+    bundle = "models_genesis_ct"
+    app = AppSettings(bundle, str(bundles.path(bundle)), ["lungs", "liver"])
+    segmenter = Segmenter(app, tmp_path / "model.pt", network=Echo())
+    assert segmenter.guided
+    place = tuple(int(0.3 * side) for side in image.shape)
+    found = segmenter.probabilities(tmp_path / "scan.nii.gz", {2: [place]})
+    assert found.shape == (3, *image.shape)
+    assert np.unravel_index(int(found[2].argmax()), image.shape) == place
+    assert float(found[2][tuple(-1 - at for at in place)]) == pytest.approx(1 / 3, abs=1e-3)  # far away: nothing
+    assert np.allclose(segmenter.probabilities(tmp_path / "scan.nii.gz"), 1 / 3, atol=1e-5)
+    with pytest.raises(VolumeError, match="clicks: must lie in the image"):
+        segmenter.probabilities(tmp_path / "scan.nii.gz", {1: [image.shape]})

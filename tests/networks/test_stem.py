@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from medgenesis.networks import inflate_stem
+from medgenesis.networks.stem import inflate_guided_stem
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
@@ -34,3 +35,16 @@ def test_settings_that_make_no_sense():
         inflate_stem(torch.zeros(4, 3, 7, 7), 0)
     with pytest.raises(ValueError, match=r"weight: .*found shape \(4,\)"):
         inflate_stem(torch.zeros(4), 3)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(0, 3), (3, 0), (2, 3), (3, 3), (0, 0)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_channels_for_clicks_change_nothing_before_a_click(theirs, ours, channels):
+    torch.manual_seed(0)
+    weight, image = torch.randn(4, 2 + theirs, 3, 3, 3).double(), torch.rand(2, 1, 8, 8, 8).double()
+    inflated = inflate_guided_stem(weight, channels + ours, theirs, ours)
+    empty = torch.zeros(2, ours, 8, 8, 8).double()
+    found = F.conv3d(torch.cat([image.repeat(1, channels, 1, 1, 1), empty], 1), inflated)
+    assert torch.allclose(found, F.conv3d(image.repeat(1, 2, 1, 1, 1), weight[:, :2]))
+    kept = weight[:, 2:] if theirs == ours else torch.zeros(4, ours, 3, 3, 3).double()
+    assert torch.equal(inflated[:, channels:], kept)

@@ -13,6 +13,7 @@ from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, 
 from medgenesis.storage import save_checkpoint
 from medgenesis.weights import initialise, load_pretrained
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
+from medgenesis.weights.settings import with_settings
 
 NETWORKS = {
     "UNet3D": lambda i=1, o=1: UNet3D(i, o, 2, norm="instance", activation=None),
@@ -269,3 +270,14 @@ def test_a_published_file_in_another_norm_is_said(caplog, norm, warns):
     published = models_genesis_file(UNet3D(width=2).state_dict())["state_dict"]
     assert load_pretrained(UNet3D(width=2, norm=norm), published).complete
     assert ("was made with norm=batch_always" in caplog.text) is warns
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(0, 3), (3, 0), (2, 3), (3, 3)])
+def test_channels_for_clicks_leave_the_answer_as_it_was(theirs, ours):
+    torch.manual_seed(0)
+    source, target = (UNet3D(1, 2, width=2, activation=None, guidance=one).eval() for one in (theirs, ours))
+    load_pretrained(target, with_settings(source.state_dict(), {"guidance": theirs}), inflate_input=True)
+    image, maps = torch.rand(1, 1, 8, 8, 8), torch.rand(1, ours, 8, 8, 8)
+    assert torch.allclose(target(image), source(image), atol=1e-5)
+    expected = source(torch.cat([image, maps], 1)) if theirs == ours else source(image)
+    assert torch.allclose(target(torch.cat([image, maps], 1)), expected, atol=1e-5)
