@@ -1,7 +1,5 @@
 """The clinician's loop, with MONAI Label's own server and client: `make test-label` has an environment with both."""
 
-import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -9,13 +7,15 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pydicom
 import pytest
 import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from helpers.label_server import START_SECONDS, Server, command, environment, free_port, refused
+from helpers.label_server import START_SECONDS, Server, refused
+from helpers.stored_studies import STORED_AS, stored, write
 
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
@@ -27,35 +27,6 @@ CLASSES = {"lungs": 1, "liver": 2}
 STORED = {1: (6,), 2: (1, 2, 7)}  # as 3D Slicer would number them if the liver was drawn first -> of the phantom
 INFO = [{"name": "Liver", "idx": 1}, {"name": "lungs", "idx": 2}]
 SMALL = ["--weights", "scratch", "--overlay", "quick", "--set", "width=4"]
-# of the same scan: how it is stored -> file
-STORED_AS = {"lps": ".nii.gz", "ras": ".nrrd", "las": ".mha", "oblique": ".nii"}
-
-
-def _oblique():
-    angle = np.deg2rad(17)
-    turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return turn
-
-
-def _stored(image, how):
-    if how == "oblique":
-        return nib.Nifti1Image(np.asarray(image.dataobj), _oblique() @ image.affine)
-    codes = nib.orientations.axcodes2ornt(how.upper())
-    return image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), codes))
-
-
-def _write(image, path):
-    if path.suffix in (".gz", ".nii"):
-        nib.save(image, path)
-        return
-    lps = np.diag([-1, -1, 1, 1]) @ image.affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    out = sitk.GetImageFromArray(np.asarray(image.dataobj).transpose(2, 1, 0))
-    out.SetSpacing(spacing.tolist())
-    out.SetOrigin(lps[:3, 3].tolist())
-    out.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    sitk.WriteImage(out, str(path))
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +39,10 @@ def world(tmp_path_factory):
     for name in ("000", "001", "002"):
         image = nib.load(root / "phantoms" / "images" / f"phantom_{name}.nii.gz")
         if name != "000":
-            _write(image, studies / f"case_{name}.nii.gz")
+            write(image, studies / f"case_{name}.nii.gz")
             continue
         for how, suffix in STORED_AS.items():
-            _write(_stored(image, how), studies / f"{how}{suffix}")
+            write(stored(image, how), studies / f"{how}{suffix}")
     series = min((root / "phantoms" / "dicom").iterdir())  # of the first
     series.rename(studies / "DOE^JANE")
     (studies / "broken.nii.gz").write_bytes(b"no image at all")
@@ -240,6 +211,23 @@ def test_7_a_broken_study_is_named_and_the_server_stays(server):
     assert server.client.info()["labels"] == list(CLASSES)
 
 
+def test_7_a_full_disk_is_said_and_the_server_stays(server):
+    """The server's process may write files of 100 bytes: to it, that is a disk with so much space left."""
+    process, label = psutil.Process(server.process.pid), server.client.download_label("case_001", "final")
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        said = refused(server.client.save_label, "case_001", label, "", {"label_info": INFO})
+        assert "too large" in said.lower(), said
+        said = refused(lambda: server.infer("lps", result_extension=".nii.gz"))
+        assert "cannot be written" in said, said
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert server.infer("lps")[0]
+    kept = server.client.download_label("case_001", "final")
+    np.testing.assert_array_equal(nib.load(kept).get_fdata(), nib.load(label).get_fdata())
+
+
 def test_8_scribbles_clicks_and_doubt(server):
     path, said = server.infer("lps", result_extension=".nii.gz")
     image = nib.load(server.root / "app" / "studies" / "lps.nii.gz")
@@ -292,30 +280,3 @@ def test_9_killed_in_training_and_started_again(server, world):
         assert not (world / "studies" / "labels").exists()  # the user's own folder is only read
     finally:
         again.kill()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--studies", "empty", *SMALL], "found no study"),
-        (["--studies", "nowhere", *SMALL], "--studies: must be a folder"),
-        (["--studies", "studies"], "--weights: must be a file of self-supervised weights"),
-        (["--studies", "studies", *SMALL, "--port", "taken"], "--port: must be free"),
-        ([*SMALL], "--studies: must be named"),
-    ],
-)
-def test_what_cannot_start_says_so(world, words, said):
-    (world / "empty").mkdir(exist_ok=True)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        words = [str(taken.getsockname()[1]) if word == "taken" else word for word in words]
-        port = [] if "--port" in words else ["--port", str(free_port())]
-        done = subprocess.run(
-            [*command(MODEL, CLASSES), "--app", "other", *words, *port],
-            cwd=world,
-            capture_output=True,
-            text=True,
-            env=environment(),
-        )
-    assert done.returncode == 2 and said in done.stderr, done.stderr

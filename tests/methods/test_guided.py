@@ -92,8 +92,8 @@ def test_a_network_learns_to_follow_clicks():
     """The image is noise and says nothing: only a click tells where the structure is."""
     torch.manual_seed(0)
     method = GuidedSupervised(Shallow(), segmentation_loss("dice_ce", 2), without_clicks=0.2, most_clicks=2)
-    optimizer = torch.optim.Adam(method.parameters(), 0.03)
-    for _ in range(40):
+    optimizer = torch.optim.Adam(method.parameters(), 0.02)
+    for _ in range(80):
         truth = torch.zeros(4, 1, 8, 8, 8)
         for one, corner in zip(truth, torch.randint(0, 5, (4, 3)).tolist(), strict=True):
             one[(0, *(slice(at, at + 4) for at in corner))] = 1
@@ -108,7 +108,7 @@ def test_a_network_learns_to_follow_clicks():
     for probability, own, other in [(found[0], 2, 6), (found[1], 6, 2)]:
         assert probability[own, own, own] > alone[own, own, own] + 0.2
         assert probability[own, own, own] > probability[other, other, other] + 0.2
-    assert found[2][2, 2, 2] < found[0][2, 2, 2] - 0.2
+    assert found[2][2, 2, 2] < 0.1  # a click in the background
 
 
 @pytest.mark.parametrize(

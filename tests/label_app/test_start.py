@@ -1,0 +1,51 @@
+"""What keeps a label app from starting is said before anything is served."""
+
+import socket
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
+
+from helpers.label_server import free_port
+
+from medgenesis import cli
+
+SCRATCH = ["--weights", "scratch"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--studies", "empty", *SCRATCH], "found no study"),
+        (["--studies", "nowhere", *SCRATCH], "--studies: must be a folder"),
+        (["--studies", "studies"], "--weights: must be a file of self-supervised weights"),
+        (["--studies", "studies", *SCRATCH, "--port", "taken"], "--port: must be free"),
+        (["--studies", "studies", *SCRATCH, "--overlay", "slabs"], "slabs"),
+        (
+            ["--studies", "studies", *SCRATCH, "--labels", "lungs", "Lungs"],
+            "--labels: must be 1 to 254 different names",
+        ),
+        (SCRATCH, "--studies: must be named"),
+    ],
+)
+def test_what_cannot_start_says_so(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "studies"):
+        (tmp_path / name).mkdir()
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), np.int16), np.eye(4)), tmp_path / "studies" / "scan.nii.gz")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = [str(taken.getsockname()[1]) if word == "taken" else word for word in words]
+        port = [] if "--port" in words else ["--port", str(free_port())]
+        labels = [] if "--labels" in words else ["--labels", "lungs", "liver"]
+        assert cli.main(["label-app", "models_genesis_ct", "--app", "app", *labels, *words, *port]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_bundle_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["label-app", "lung_dreams", "--studies", str(tmp_path), "--labels", "lungs"]) == 2
+    assert "lung_dreams" in capsys.readouterr().err
