@@ -50,13 +50,14 @@ def merged_settings(paths: Sequence[Path]) -> dict[str, Setting]:
         paths: the task's config, then overlays.
 
     Raises:
-        ValueError: a file that is no YAML, or no mapping.
+        ValueError: a file that is no YAML, or no mapping; an overlay that changes what the task does not have.
     """
     merged: dict[str, Setting] = {}
     own: set[str] = set()
     for path in paths:
         for id, parts in _read(path):
             own |= {parts[0].top} if path == paths[0] else set()
+            _check_place(id, merged, path, paths[0])
             for replaced in [known for known in merged if known.startswith(id + SEPARATOR)]:
                 del merged[replaced]
             merged |= {part.id: _in_its_block(part, merged.get(part.id)) for part in parts}
@@ -68,6 +69,20 @@ def first_comment(path: Path) -> str:
     """The first line of a file where it is a comment: what the config is for."""
     line = content(path).decode("utf-8").partition("\n")[0].strip()
     return line.lstrip("# ") if line.startswith("#") else ""
+
+
+def _check_place(id: str, merged: Mapping[str, Setting], overlay: Path, task: Path) -> None:
+    """Refuse a part of what the task has not, or has as one value: the overlay is for another task."""
+    above = id.split(SEPARATOR)[:-1]
+    while len(above) > 1 and SEPARATOR.join(above) not in merged:
+        above.pop()
+    holder = merged.get(SEPARATOR.join(above))
+    if above and (holder is None or not (holder.text is None or holder.text.startswith("["))):
+        found = "has none" if holder is None else f"has {holder.text!r} there"
+        raise ValueError(
+            f"OVERLAY: {overlay.stem} must stand behind a task whose {SEPARATOR.join(above)!r} has parts; found "
+            f"{task.stem}, which {found}. Choose a task that it is for. It says: {first_comment(overlay)}"
+        )
 
 
 def _in_its_block(part: Setting, earlier: Setting | None) -> Setting:

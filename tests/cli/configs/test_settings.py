@@ -82,7 +82,7 @@ def test_comments_and_headings(read):
 
 def test_an_overlay_replaces_an_id_whole_and_tells_its_file(read):
     settings = read(
-        "# head\na: {b: 1, c: 2} # both\nd: 3\n", "a: 5\nnew: 1\n", "a: {e: 6}\nnetwork#x: 7\n+d: 8 # more\n"
+        "# head\na: {b: 1, c: 2} # both\nd: 3\nnetwork: {y: 0}\n", "a: 5\nnew: 1\n", "a: {e: 6}\nnetwork#x: 7\n+d: 8 # more\n"
     )
     told = {id: (one.text, one.file, one.of_task) for id, one in settings.items()}
     assert told == {
@@ -90,7 +90,9 @@ def test_an_overlay_replaces_an_id_whole_and_tells_its_file(read):
         "a::e": ("6", "two", True),
         "d": ("8", "two", True),
         "new": ("1", "one", False),
-        "network::x": ("7", "two", False),
+        "network": (None, "task", True),
+        "network::y": ("0", "task", True),
+        "network::x": ("7", "two", True),
     }
 
 
@@ -106,3 +108,19 @@ def test_a_number_that_the_tasks_of_a_bundle_share(read):
 def test_what_is_no_config_is_named(read, text):
     with pytest.raises(ValueError, match="task.yaml: must"):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [("network: $made()", "has '$made()' there"), ("other: { a: 1 }", "has none"), ("network: 3", "has '3'")],
+)
+def test_an_overlay_for_another_task_is_refused(read, text, found):
+    with pytest.raises(ValueError, match="OVERLAY: one must stand behind a task whose 'network' has parts") as error:
+        read(text, "# To measure.\nnetwork#skip_head: never")
+    assert found in str(error.value) and "To measure." in str(error.value)
+
+
+def test_an_overlay_may_change_parts_of_mappings_and_lists(read):
+    task = "network: { _target_: a }\nsteps: [1, 2]\nparts:\n  - { a: 1 }"
+    settings = read(task, "network#new#deep: 1\nsteps#0: 3\nparts#0#a: 2\nown: 5")
+    assert settings["parts::0::a"].text == "2" and settings["own"].text == "5"
