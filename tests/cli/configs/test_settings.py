@@ -82,7 +82,9 @@ def test_comments_and_headings(read):
 
 def test_an_overlay_replaces_an_id_whole_and_tells_its_file(read):
     settings = read(
-        "# head\na: {b: 1, c: 2} # both\nd: 3\nnetwork: {y: 0}\n", "a: 5\nnew: 1\n", "a: {e: 6}\nnetwork#x: 7\n+d: 8 # more\n"
+        "# head\na: {b: 1, c: 2} # both\nd: 3\nnetwork: {y: 0}\n",
+        "a: 5\nnew: 1\n",
+        "a: {e: 6}\nnetwork#x: 7\n+d: 8 # more\n",
     )
     told = {id: (one.text, one.file, one.of_task) for id, one in settings.items()}
     assert told == {
