@@ -1,4 +1,4 @@
-"""Landmarks of images as a table: image, landmark, x, y."""
+"""Landmarks of images and volumes as a table: image, landmark, x, y, and of volumes z."""
 
 import csv
 import math
@@ -11,27 +11,31 @@ from medgenesis.storage.tables import write_table
 
 COLUMNS = ("image", "landmark", "x", "y")
 
-Landmarks = dict[str, dict[str, tuple[float, float]]]
-"""Image -> landmark -> (x, y): column and row in pixels, (0, 0) the middle of the first pixel."""
+Landmarks = dict[str, dict[str, tuple[float, ...]]]
+"""Image -> landmark -> (x, y): column and row in pixels, (0, 0) the middle of the first pixel. Of a volume (x, y, z):
+the voxel along the first, second and third axis of the file, as nibabel and SimpleITK count them, from 0."""
 
 
-def write_landmarks(path: str | os.PathLike, landmarks: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
-    """Write a CSV file of the columns image, landmark, x, y; a hundredth of a pixel is kept.
+def write_landmarks(path: str | os.PathLike, landmarks: Mapping[str, Mapping[str, tuple[float, ...]]]) -> None:
+    """Write a CSV file of the columns image, landmark, x, y (and z, where a place has one), to a hundredth of a pixel.
 
     Args:
         path: the file.
         landmarks: see `Landmarks`.
     """
     rows = [(image, name, *map(float, place)) for image, points in landmarks.items() for name, place in points.items()]
-    write_table(path, rows, COLUMNS, decimals=".2f")
+    solid = any(len(row) > len(COLUMNS) for row in rows)
+    columns = (*COLUMNS, "z") if solid else COLUMNS
+    write_table(path, [(*row, *[None] * (len(columns) - len(row))) for row in rows], columns, decimals=".2f")
 
 
 def read_landmarks(path: str | os.PathLike) -> Landmarks:
-    """Read what `write_landmarks` writes; further columns are ignored, images keep their order.
+    """Read what `write_landmarks` writes; `z` may be blank or absent, further columns are ignored, images keep their
+    order.
 
     Raises:
         DatalistError: the file cannot be read or is empty, a column is missing, a name is blank, a place is not two
-            finite numbers, or an image has a landmark twice.
+            finite numbers (three with `z`), or an image has a landmark twice.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -59,13 +63,15 @@ def read_landmarks(path: str | os.PathLike) -> Landmarks:
 
 def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
     image, name, *place = ((row[column] or "").strip() for column in COLUMNS)
+    place += [deep] if (deep := (row.get("z") or "").strip()) else []
     try:
-        x, y = map(float, place)
+        numbers = tuple(map(float, place))
     except ValueError:
-        x = y = math.nan
-    if not (image and name and math.isfinite(x) and math.isfinite(y)):
+        numbers = (math.nan,)
+    if not (image and name and all(map(math.isfinite, numbers))):
         raise DatalistError(
-            f"{where}: needs an image, a landmark and two finite numbers of pixels; found {row}. Correct the line."
+            f"{where}: needs an image, a landmark and two finite numbers of pixels (of volumes three); found {row}. "
+            "Correct the line."
         )
     points = landmarks.setdefault(image, {})
     if name in points:
@@ -73,7 +79,7 @@ def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
             f"{where}: must name each landmark of an image once; found {name!r} of {image} already. Keep one of the "
             "two."
         )
-    points[name] = (x, y)
+    points[name] = numbers
 
 
 def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmarks:
@@ -86,7 +92,7 @@ def landmarks_of(records: Sequence[Mapping], path: str | os.PathLike) -> Landmar
         path: the table, see `read_landmarks`.
 
     Returns:
-        Of the records that the table knows, in their order: image -> landmark -> (x, y).
+        Of the records that the table knows, in their order: image -> landmark -> (x, y), or (x, y, z).
 
     Raises:
         DatalistError: as `read_landmarks`; a file name that is that of two records; a table that knows none of them.

@@ -1,4 +1,4 @@
-"""Questions on the places of X-rays as parts of the study: landmarks, locality, wholes and their parts."""
+"""Questions on places as parts of the study, of images and volumes: landmarks, locality, wholes and their parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,13 +23,15 @@ from medgenesis.transfer.dense import (
     measure_locality,
     same_position_baseline,
 )
-from medgenesis.transfer.dense.of_encoder import check_sees_xrays, embedder_of, xrays_of
+from medgenesis.transfer.dense.of_encoder import embedder_of, windows_of
+from medgenesis.transfer.dense.seen_images import SeenImages, name_of, seen_images
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.results import result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
 PLACES = ("landmarks", "locality", "compositionality")
 _SHARE_OF_SIDE = 4  # a window is a quarter of the least side, as a cell of Adam's last level
+_SHARES = (32, 16)  # of the least side: radii of hits
 Figures = dict[str, dict[str, float]]
 
 
@@ -38,9 +40,12 @@ class Places:
     """Settings of the three questions.
 
     Args:
-        window: side of the windows around places, pixels; None: a quarter of the least side of an image.
-        stride: of `landmarks`: pixels from a place that is tried to the next; None: an eighth of the window.
-        radii: of `landmarks`: of the hit rates, pixels; None: an eighth and a quarter of the window.
+        window: longest side of the windows around places, pixels or voxels (`windows_of`); None: a quarter of the least
+            side of an image.
+        stride: of `landmarks`: pixels or voxels from a place that is tried to the next; None: an eighth of the window,
+            of volumes a half.
+        radii: of `landmarks`: of the hit rates, pixels, of volumes mm; None: an eighth and a quarter of the window, of
+            volumes a 32nd and a 16th of the least side.
         images: how many at most, drawn by the seed; for landmarks of those that the table names.
         patches: of `compositionality`, at least so many.
         seed: of the draws.
@@ -64,33 +69,35 @@ def ask_places(
     landmarks: str | Path | None = None,
     intensity: Any = None,
 ) -> Figures:
-    """Ask one encoder one of the three questions on X-rays, and keep the result; tables and images in `OUT/QUESTION/`.
+    """Ask one encoder one of the three questions, and keep the result; tables and images in `OUT/QUESTION/`.
 
     Args:
         question: "landmarks": hit rates and mean distance, each beside `same place`, the answer that looks at no image,
             with the 95 % interval of a bootstrap over the patients whose landmarks are sought; "locality": silhouette,
             accuracy of neighbours and distance ratio; "compositionality": cosine of a whole and the mean of its parts,
             and the difference to unrelated ones.
-        encoder: 2D, or a control that sees images.
-        study_set: of X-rays.
+        encoder: 2D, which sees windows of volumes as slabs, or 3D, or a control that sees images.
+        study_set: of images or of volumes.
         settings: of the windows.
         folder: of the study.
-        landmarks: table (image, landmark, x, y) of the first two.
+        landmarks: table (image, landmark, x, y, of volumes z) of the first two; see `Landmarks`.
         intensity: see `ImageReading`.
 
     Raises:
-        ValueError: another question, no table of landmarks, an encoder that sees no X-rays, or what the question
-            raises.
-        DatalistError: a table that knows too few of the images.
-        VolumeError: a volume, or an image that cannot be read.
+        ValueError: another question, no table of landmarks, an encoder that does not see these images, or what the
+            question raises.
+        DatalistError: a table that knows too few of the images, or places of other axes.
+        VolumeError: an image that cannot be read or seen, or images and volumes together.
     """
     if question not in PLACES or (question != "compositionality" and landmarks is None):
         raise ValueError(
             f"question: must be one of {', '.join(PLACES)}, and for the first two with landmarks; found {question!r} "
-            "without. Give --landmarks FILE.csv (image, landmark, x, y)."
+            "without. Give --landmarks FILE.csv (image, landmark, x, y, of volumes z)."
         )
-    check_sees_xrays(encoder)
+    if encoder.of_record is not None:
+        embedder_of(encoder, 1)  # refuses it
     order = np.random.default_rng(settings.seed).permutation(len(study_set.records)).tolist()
+    order = list({name_of(study_set.records[row]): row for row in order}.values())  # of one listed twice the last
     table: Landmarks = {}
     if question != "compositionality":
         table = landmarks_of(study_set.records, str(landmarks))
@@ -101,50 +108,66 @@ def ask_places(
             f"{study_set.name}: must have two images or more for {question}; found {len(rows)}. Give more --images, or "
             "name more of them in the table of landmarks."
         )
-    images = xrays_of(encoder, [study_set.records[row] for row in rows], intensity)
-    window = settings.window or max(1, min(min(one.shape[1:]) for one in images.values()) // _SHARE_OF_SIDE)
+    seen = seen_images(encoder, [study_set.records[row] for row in rows], intensity)
+    window = settings.window or _window(encoder, seen)
     asked = {**asdict(settings), "window": window, "images": len(rows)}
     if question != "compositionality":
         asked |= {"landmarks (fingerprint)": file_fingerprint(landmarks)}
     told = encoder.described(intensity)
     place = Path(folder) / question / result_path(folder, question, told, study_set.told(), asked).stem
-    embedder = embedder_of(encoder, window)
+    embedder = embedder_of(encoder, window, seen.dims)
     if question == "compositionality":
-        figures = _wholes(embedder, list(images.values()), settings, place)
+        figures = _wholes(embedder, list(seen.images.values()), settings, place)
     elif question == "locality":
-        figures = _locality(embedder, images, table, place)
+        figures = _locality(embedder, seen.images, seen.places(table), place)
     else:
         patients = study_set.patients[rows]
-        figures = _landmarks(embedder, images, table, settings, window, patients, place)
+        figures = _landmarks(embedder, seen, seen.places(table), settings, window, patients, place)
     save_result(folder, question, told, study_set.told(), asked, figures)
     return figures
 
 
+def _window(encoder: Encoder, seen: SeenImages) -> int:
+    """The longest side of windows that take a quarter of the image along the axis where this is least."""
+    unit = windows_of(encoder, 1000, seen.dims)
+    axes = 2 if encoder.dims == 2 else seen.dims
+    shares = (side / own for one in seen.images.values() for side, own in zip(one.shape[1:][:axes], unit, strict=False))
+    return max(1, int(1000 * min(shares) / _SHARE_OF_SIDE))
+
+
 def _landmarks(
     embedder: Any,
-    images: Mapping[str, Tensor],
+    seen: SeenImages,
     table: Landmarks,
     settings: Places,
     window: int,
     patients: np.ndarray,
     place: Path,
 ) -> Figures:
-    stride = settings.stride or max(1, window // 8)
-    radii = settings.radii or (window / 8, window / 4)
-    found = match_landmarks(embedder, images, table, stride=stride)
-    trivial = same_position_baseline(images, table)
+    solid = seen.dims == 3
+    stride = settings.stride or max(1, window // (2 if solid else 8))
+    unit, spacing = ("mm", seen.spacing) if solid else ("px", None)
+    radii = settings.radii or ([_least(seen) / share for share in _SHARES] if solid else [window / 8, window / 4])
+    found = match_landmarks(embedder, seen.images, table, stride=stride, spacing=spacing)
+    trivial = same_position_baseline(seen.images, table, spacing=spacing)
     figures: Figures = {}
     for before, matches in (("", found), ("same place ", trivial)):
         for radius in radii:
-            figures[f"{before}within {radius:g} px"] = _searches(matches, patients, radius)
-        figures[f"{before}distance, px"] = _searches(matches, patients)
+            figures[f"{before}within {radius:.3g} {unit}"] = _searches(matches, patients, radius)
+        figures[f"{before}distance, {unit}"] = _searches(matches, patients)
     rates = {radius: found.by_landmark(radius) for radius in radii}
     rows = [
-        {"landmark": name, **{f"within {radius:g} px": rates[radius][name] for radius in radii}}
+        {"landmark": name, **{f"within {radius:.3g} {unit}": rates[radius][name] for radius in radii}}
         for name in found.landmarks
     ]
     write_table(place / "landmarks.csv", rows)
     return figures
+
+
+def _least(seen: SeenImages) -> float:
+    """The least side of all volumes, mm, to two digits: alike at other spacings."""
+    sides = (np.array(one.shape[1:]) * seen.spacing[name] for name, one in seen.images.items())
+    return float(f"{min(map(min, sides)):.2g}")
 
 
 def _searches(matches: LandmarkMatches, patients: np.ndarray, radius: float | None = None) -> dict[str, float]:

@@ -41,6 +41,15 @@ def test_broken_tables(tmp_path, text, message):
         read_landmarks(path)
 
 
+def test_places_of_volumes_have_z(tmp_path):
+    points = {"a.nii.gz": {"one": (1.0, 2.0, 3.5)}, "b.png": {"two": (4.0, 5.0)}}
+    write_landmarks(tmp_path / "points.csv", points)
+    assert read_landmarks(tmp_path / "points.csv") == points
+    (tmp_path / "points.csv").write_text("image,landmark,x,y,z\na.nii.gz,one,1,2,three\n")
+    with pytest.raises(DatalistError, match=r"line 2: needs an image, a landmark and two .* \(of volumes three\)"):
+        read_landmarks(tmp_path / "points.csv")
+
+
 def test_no_table(tmp_path):
     with pytest.raises(DatalistError, match=r"absent.csv: .* cannot be read.*'\$None'"):
         read_landmarks(tmp_path / "absent.csv")

@@ -1,4 +1,4 @@
-"""The questions on the places of X-rays: landmarks, locality, compositionality."""
+"""The questions on the places of images and volumes: landmarks, locality, compositionality."""
 
 import argparse
 from typing import Any
@@ -11,21 +11,33 @@ QUESTIONS = ("landmarks", "locality", "compositionality")
 def add_places(questions: Any) -> None:
     """Declare them."""
     helps = (
-        "are the landmarks of one X-ray found in another by the nearest features?",
+        "are the landmarks of one image found in another by the nearest features?",
         "has each landmark a place of its own among the features?",
         "are the features of a whole those of its parts together?",
     )
     for name, text in zip(QUESTIONS, helps, strict=True):
         one = questions.add_parser(name, help=text)
-        one.add_argument("--window", type=int, metavar="N", help="side around a place (default: a quarter of the side)")
+        one.add_argument(
+            "--window", type=int, metavar="N", help="longest side around a place (default: a quarter of the side)"
+        )
         one.add_argument("--images", type=int, default=20, metavar="N", help="at most (default 20)")
         if name == "compositionality":
             one.add_argument("--patches", type=int, default=200, metavar="N", help="at least (default 200)")
         else:
-            one.add_argument("--landmarks", required=True, metavar="FILE", help="table: image, landmark, x, y")
+            one.add_argument(
+                "--landmarks", required=True, metavar="FILE", help="table: image, landmark, x, y, of volumes z"
+            )
         if name == "landmarks":
-            one.add_argument("--stride", type=int, metavar="N", help="pixels between places (default: window / 8)")
-            one.add_argument("--radius", type=float, nargs="+", metavar="R", help="of hits (default: window / 8, / 4)")
+            one.add_argument(
+                "--stride", type=int, metavar="N", help="from place to place (default: window / 8, of volumes / 2)"
+            )
+            one.add_argument(
+                "--radius",
+                type=float,
+                nargs="+",
+                metavar="R",
+                help="of hits, pixels (default: window / 8, / 4); of volumes mm",
+            )
         common(one)
 
 

@@ -15,7 +15,7 @@ from medgenesis.weights import initialise
 class RawPixels(nn.Module):
     """No network: the pixels of the middle slice less their mean, so that a cosine is the correlation of two patches.
 
-    Shape: (B, k, H, W) -> (B, H * W).
+    Shape: (B, k, H, W) -> (B, H * W); of volumes (B, k, X, Y, Z) -> (B, X * Y * Z).
     """
 
     def forward(self, x: Tensor) -> Tensor:

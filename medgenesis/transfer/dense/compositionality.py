@@ -11,6 +11,7 @@ from medgenesis.transfer.dense.embedder import DenseEmbedder
 
 SPLITS = {2: (1, 2), 3: (3, 1), 4: (2, 2)}
 """Parts -> rows and columns that a patch is cut into: side by side, stacked, both."""
+_OF_VOLUMES = {2: (2, 1), 3: (1, 3), 4: (2, 2)}  # the same along x and y: in the plane of slabs
 
 
 def measure_compositionality(
@@ -20,7 +21,8 @@ def measure_compositionality(
 
     Args:
         embedder: what embeds; its window is the side of a patch.
-        images: slabs (k, H, W) in [0, 1], two or more, each at least as large as a patch.
+        images: slabs (k, H, W) or volumes (k, X, Y, Z) in [0, 1], two or more, each at least as large as a patch.
+            Volumes are cut along x and y alone.
         patches: at least so many, at random places, as many of each image.
         seed: of the places.
 
@@ -39,7 +41,9 @@ def measure_compositionality(
         Neither the layer nor how parts are put together is published: pooled features, and their mean, are ours;
         `DenseEmbedder(nn.Sequential(backbone, head))` asks the head.
     """
-    if len(images) < 2 or patches < 1 or any(min(image.shape[1:]) < embedder.window for image in images):
+    dims = images[0].ndim - 1 if images else 2
+    window = embedder.windows(dims)
+    if len(images) < 2 or patches < 1 or any(np.less(image.shape[1:], window).any() for image in images):
         raise ValueError(
             f"images: must be two or more with sides of at least window, {embedder.window}, and patches at least 1; "
             f"found {[tuple(image.shape) for image in images[:3]]} … ({len(images)}), {patches}. Use more "
@@ -49,16 +53,17 @@ def measure_compositionality(
     wholes = []
     for number in range(len(images) * -(-patches // len(images))):
         image = images[number % len(images)]
-        row, column = (int(rng.integers(side - embedder.window + 1)) for side in image.shape[1:])
-        wholes.append(torch.as_tensor(image)[:, row : row + embedder.window, column : column + embedder.window])
-    whole = embedder.embed(torch.stack(wholes))
-    return {count: _figures(whole, _mean_of_parts(embedder, wholes, *split)) for count, split in SPLITS.items()}
+        starts = [int(rng.integers(side - own + 1)) for side, own in zip(image.shape[1:], window, strict=True)]
+        place = tuple(slice(start, start + own) for start, own in zip(starts, window, strict=True))
+        wholes.append(torch.as_tensor(image)[(slice(None), *place)])
+    whole, splits = embedder.embed(torch.stack(wholes)), SPLITS if dims == 2 else _OF_VOLUMES
+    return {count: _figures(whole, _mean_of_parts(embedder, wholes, *split)) for count, split in splits.items()}
 
 
-def _mean_of_parts(embedder: DenseEmbedder, wholes: list[Tensor], rows: int, columns: int) -> Tensor:
-    """Mean embedding (N, C) of the parts of each patch."""
+def _mean_of_parts(embedder: DenseEmbedder, wholes: list[Tensor], first: int, second: int) -> Tensor:
+    """Mean embedding (N, C) of the parts of each patch, so many along its first two axes."""
     stack = torch.stack(wholes)
-    parts = [part for band in stack.tensor_split(rows, dim=2) for part in band.tensor_split(columns, dim=3)]
+    parts = [part for band in stack.tensor_split(first, dim=2) for part in band.tensor_split(second, dim=3)]
     return torch.stack([embedder.embed(part) for part in parts]).mean(dim=0)
 
 

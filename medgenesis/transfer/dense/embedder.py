@@ -1,5 +1,6 @@
-"""DenseEmbedder: what a frozen backbone makes of the places of an image."""
+"""DenseEmbedder: what a frozen backbone makes of the places of an image or a volume."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,43 +9,51 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 from medgenesis.renamed import renamed_arguments
+from medgenesis.transfer.geometry import resized
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Embeddings on a grid of places of one image.
+    """Embeddings on a grid of places of one image or volume.
 
     Attributes:
-        vectors: (C, rows, columns), features as the backbone gives them.
-        x: (columns,) places of the columns, pixels of the image.
-        y: (rows,) places of the rows.
+        vectors: (C, rows, columns), of a volume (C, X, Y, Z); features as the backbone gives them.
+        x: places along x, pixels or voxels: of an image those of the columns.
+        y: along y: of an image those of the rows.
+        z: along z; None of an image.
     """
 
     vectors: Tensor
     x: Tensor
     y: Tensor
+    z: Tensor | None = None
 
     @property
     def points(self) -> Tensor:
-        """The places (rows * columns, 2) as (x, y), row by row."""
+        """The places (N, 2) as (x, y), row by row; of a volume (N, 3) as (x, y, z); in the order of the vectors."""
+        if self.z is not None:
+            return torch.cartesian_prod(self.x, self.y, self.z)
         return torch.cartesian_prod(self.y, self.x).flip(1)
 
 
 class DenseEmbedder:
-    """Embed places of images: the backbone's features of the window around each, resized to what the backbone was
-    trained on.
+    """Embed places of images or volumes: the backbone's features of the window around each, resized to what the
+    backbone was trained on.
 
-    Places are (x, y), column and row in pixels, (0, 0) the middle of the first pixel. Beyond the image is 0.
+    Places of an image (k, H, W) are (x, y), column and row in pixels; of a volume (k, X, Y, Z) they are (x, y, z) in
+    voxels, in the order of its axes. 0 is the middle of the first pixel. Beyond the image is 0.
 
     Args:
-        backbone: slabs (B, k, H, W) -> features (B, C), as `ResNet25D`; with the method's head behind it
-            (`nn.Sequential(backbone, head)`), or no network at all (`RawPixels`). Used in evaluation mode, unchanged.
-        window: side of the window around a place, pixels of the image.
-        size: side that a window is resized to; None leaves it as it is.
+        backbone: slabs (B, k, H, W), or volumes (B, k, X, Y, Z), -> features (B, C), as `ResNet25D`; with the method's
+            head behind it (`nn.Sequential(backbone, head)`), or no network at all (`RawPixels`). Used in evaluation
+            mode, unchanged.
+        window: side of the window around a place, pixels or voxels of the image; or a side for each axis.
+        size: side that a window is resized to, or one for each axis; None leaves it as it is.
         batch_size: windows at a time.
 
     Raises:
-        ValueError: a setting below 1; (on use) an image that is not (k, H, W), or a place outside of it.
+        ValueError: a setting below 1; (on use) an image that is not (k, H, W) or (k, X, Y, Z), or a place outside of
+            it.
 
     References:
         Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3: "DenseEmbedder", Adam's
@@ -57,67 +66,103 @@ class DenseEmbedder:
     """
 
     @renamed_arguments(trunk="backbone")
-    def __init__(self, backbone: nn.Module, window: int, size: int | None = None, *, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        window: int | Sequence[int],
+        size: int | Sequence[int] | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> None:
         self.backbone, self.window = backbone, window
         self.size, self.batch_size = window if size is None else size, batch_size
-        if min(window, self.size, batch_size) < 1:
+        if min(*_sides(window, 2), *_sides(self.size, 2), batch_size) < 1:
             raise ValueError(
                 f"window, size, batch_size: must be at least 1; found {window}, {size}, {batch_size}. Give larger "
                 "numbers."
             )
 
+    def windows(self, dims: int) -> tuple[int, ...]:
+        """Sides of a window in images of so many spatial axes."""
+        return _sides(self.window, dims)
+
     @torch.no_grad()
     def embed(self, patches: Tensor) -> Tensor:
-        """Embed patches (N, k, H, W) of any one shape, each resized to the backbone's: (N, C) on the processor."""
+        """Embed patches (N, k, *spatial) of any one shape, each resized to the backbone's: (N, C) on the processor."""
         device = next((weight.device for weight in self.backbone.parameters()), patches.device)
+        size = _sides(self.size, patches.ndim - 2)
         vectors = []
         with eval_mode(self.backbone):
             for some in patches.split(self.batch_size):
                 some = some.to(device, torch.float32)
-                if some.shape[2:] != (self.size, self.size):
-                    some = F.interpolate(some, (self.size, self.size), mode="bilinear", antialias=True)
+                if tuple(some.shape[2:]) != size:
+                    flat = some.ndim == 4
+                    some = F.interpolate(some, size, mode="bilinear", antialias=True) if flat else resized(some, size)
                 vectors.append(self.backbone(some).float().cpu())
         return torch.cat(vectors)
 
     def at(self, image: Tensor, points: Tensor) -> Tensor:
-        """Embed places (N, 2) of an image (k, H, W): (N, C); the middle of a window is its place to half a pixel."""
+        """Embed places (N, dims) of an image: (N, C); the middle of a window is its place to half a pixel."""
         points = torch.as_tensor(points, dtype=torch.float64)
         _check(image, points)
         image = torch.as_tensor(image).as_subclass(Tensor)
-        padded = F.pad(image, [self.window] * 4)
-        starts = (points - (self.window - 1) / 2 + 0.5).floor().long() + self.window
+        window = self.windows(image.ndim - 1)
+        padded = F.pad(image, [side for side in reversed(window) for _ in (0, 1)])
+        sides = torch.tensor(window)
+        starts = (in_axis_order(points) - (sides - 1) / 2 + 0.5).floor().long() + sides
         vectors = []
         for some in starts.split(self.batch_size):  # all windows of a map at once would take gigabytes
-            windows = [padded[:, y : y + self.window, x : x + self.window] for x, y in some.tolist()]
-            vectors.append(self.embed(torch.stack(windows)))
+            places = [
+                tuple(slice(start, start + side) for start, side in zip(one, window, strict=True))
+                for one in some.tolist()
+            ]
+            vectors.append(self.embed(torch.stack([padded[(slice(None), *place)] for place in places])))
         return torch.cat(vectors)
 
     def map(self, image: Tensor, stride: int) -> EmbeddingMap:
-        """Embed an image (k, H, W) every `stride` pixels, the grid in its middle."""
+        """Embed an image every `stride` pixels along all axes, the grid in its middle."""
         if stride < 1:
             raise ValueError(f"stride: must be at least 1 pixel; found {stride}. Give a larger one.")
-        y, x = (torch.arange((side - 1) % stride // 2, side, stride) for side in image.shape[-2:])
-        grid = torch.cartesian_prod(y, x).flip(1)
-        vectors = self.at(image, grid)
-        return EmbeddingMap(vectors.T.reshape(-1, len(y), len(x)), x, y)
+        axes = [torch.arange((side - 1) % stride // 2, side, stride) for side in image.shape[1:]]
+        vectors = self.at(image, in_axis_order(torch.cartesian_prod(*axes)))
+        x, y, *z = axes if len(axes) == 3 else reversed(axes)
+        return EmbeddingMap(vectors.T.reshape(-1, *map(len, axes)), x, y, *z)
+
+
+def in_axis_order(points: Tensor) -> Tensor:
+    """Places (N, dims) in the order of the image's axes, which of images are rows and columns; and back."""
+    return points.flip(1) if points.shape[1] == 2 else points
+
+
+def _sides(given: int | Sequence[int], dims: int) -> tuple[int, ...]:
+    return (given,) * dims if isinstance(given, int) else tuple(given)
 
 
 def _check(image: Tensor, points: Tensor) -> None:
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image: must be a slab (k, H, W); found shape {tuple(image.shape)}. Use RandSlab to cut one.")
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+    if image.ndim not in (3, 4) or 0 in image.shape:
         raise ValueError(
-            f"points: must be places (N, 2), at least one; found shape {tuple(points.shape)}. Give x and y of each."
+            f"image: must be a slab (k, H, W) or a volume (k, X, Y, Z); found shape {tuple(image.shape)}. Use RandSlab "
+            "to cut one."
+        )
+    dims = image.ndim - 1
+    if points.ndim != 2 or points.shape[1] != dims or len(points) == 0:
+        raise ValueError(
+            f"points: must be places (N, {dims}), at least one; found shape {tuple(points.shape)}. Give x and y of "
+            "each, of volumes z too."
         )
     outside = points[~lie_in(image, points)]
     if len(outside):
+        ends = ", ".join(f"{name} in 0 to {int(end) - 1}" for name, end in zip("xyz", _ends(image), strict=False))
         raise ValueError(
-            f"points: must lie in the image, x in 0 to {image.shape[2] - 1} and y in 0 to {image.shape[1] - 1}; found "
-            f"{outside[0].tolist()}. Give pixels of this image: where it was resized, the places must be too."
+            f"points: must lie in the image, {ends}; found {outside[0].tolist()}. Give pixels of this image: where it "
+            "was resized, the places must be too."
         )
 
 
+def _ends(image: Tensor) -> Tensor:
+    return in_axis_order(torch.tensor(image.shape[1:])[None])[0]
+
+
 def lie_in(image: Tensor, points: Tensor) -> Tensor:
-    """Which of the places (N, 2) are on a pixel of the image (k, H, W), bool (N,)."""
-    sides = torch.tensor([image.shape[2], image.shape[1]])
-    return ((points >= -0.5) & (points <= sides - 0.5)).all(dim=1)
+    """Which of the places (N, dims) are on a pixel of the image (k, *spatial), bool (N,)."""
+    return ((points >= -0.5) & (points <= _ends(image) - 0.5)).all(dim=1)

@@ -1,6 +1,6 @@
 """Landmarks of one image, found in another by the nearest embedding."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ class LandmarkMatches:
     Attributes:
         images: names of the N images.
         landmarks: names of the L landmarks.
-        distances: (N, N, L) pixels: given in the first image, sought in the second; NaN from an image to itself, and
-            where one of the two lacks the landmark.
+        distances: (N, N, L) pixels (of volumes mm, where their spacing was given): given in the first image, sought in
+            the second; NaN from an image to itself, and where one of the two lacks the landmark.
     """
 
     images: tuple[str, ...]
@@ -34,7 +34,7 @@ class LandmarkMatches:
 
     @property
     def mean_distance(self) -> float:
-        """Mean distance to the truth, pixels."""
+        """Mean distance to the truth, pixels (mm)."""
         return float(np.nanmean(self.distances))
 
     def by_landmark(self, radius: float) -> dict[str, float]:
@@ -44,21 +44,27 @@ class LandmarkMatches:
 
 
 def match_landmarks(
-    embedder: DenseEmbedder, images: Mapping[str, Tensor], landmarks: Landmarks, *, stride: int = 4
+    embedder: DenseEmbedder,
+    images: Mapping[str, Tensor],
+    landmarks: Landmarks,
+    *,
+    stride: int = 4,
+    spacing: Mapping[str, Sequence[float]] | None = None,
 ) -> LandmarkMatches:
     """Give each image's landmarks, and seek them in every other image: the place whose embedding has the best cosine.
 
     Args:
         embedder: what embeds.
-        images: name -> slab (k, H, W) in [0, 1]; at least two.
-        landmarks: of each of these images, in its pixels. What is not in two of them is left out.
+        images: name -> slab (k, H, W) or volume (k, X, Y, Z) in [0, 1]; at least two.
+        landmarks: of each of these images, in its pixels (voxels). What is not in two of them is left out.
         stride: pixels from each place that is tried to the next.
+        spacing: name -> mm of a voxel along x, y, z, by which distances are told; None: in pixels.
 
     Raises:
         ValueError: fewer than two images, an image without landmarks, or no landmark in two of them.
     """
     names = _shared(images, landmarks)
-    places = _places(images, landmarks, names)
+    places, scale = _places(images, landmarks, names), _scales(images, spacing)
     queries = []
     for image, own in zip(images.values(), places, strict=True):
         known = ~own.isnan().any(dim=1)
@@ -70,22 +76,25 @@ def match_landmarks(
         field = embedder.map(image, stride)
         cosines = asked @ F.normalize(field.vectors.flatten(1), dim=0)
         found = field.points[cosines.nan_to_num(-torch.inf).argmax(dim=2)]  # (N, L, 2)
-        distance = (found - places[target]).norm(dim=2)
+        distance = ((found - places[target]) * scale[target]).norm(dim=2)
         distance[asked.isnan().any(dim=2)] = torch.nan
         distance[target] = torch.nan
         distances[:, target] = distance.numpy()
     return LandmarkMatches(tuple(images), names, distances)
 
 
-def same_position_baseline(images: Mapping[str, Tensor], landmarks: Landmarks) -> LandmarkMatches:
+def same_position_baseline(
+    images: Mapping[str, Tensor], landmarks: Landmarks, *, spacing: Mapping[str, Sequence[float]] | None = None
+) -> LandmarkMatches:
     """The answer that looks at no image: each landmark where the other image has it. Bodies alike are placed alike.
 
     Args:
         images: see `match_landmarks`; as there, all of one size for this to make sense.
         landmarks: see `match_landmarks`.
+        spacing: see `match_landmarks`; places are then mm from the first voxel.
     """
     names = _shared(images, landmarks)
-    places = _places(images, landmarks, names)
+    places = _places(images, landmarks, names) * torch.stack(_scales(images, spacing))[:, None]
     distances = (places[:, None] - places[None]).norm(dim=3).numpy()
     distances[np.eye(len(images), dtype=bool)] = np.nan
     return LandmarkMatches(tuple(images), names, distances)
@@ -108,6 +117,12 @@ def _shared(images: Mapping[str, Tensor], landmarks: Landmarks) -> tuple[str, ..
 
 
 def _places(images: Mapping[str, Tensor], landmarks: Landmarks, names: tuple[str, ...]) -> Tensor:
-    """Places (N, L, 2); NaN where an image lacks one."""
-    absent = (np.nan, np.nan)
+    """Places (N, L, dims); NaN where an image lacks one."""
+    absent = (np.nan,) * (next(iter(images.values())).ndim - 1)
     return torch.tensor([[landmarks[image].get(name, absent) for name in names] for image in images]).double()
+
+
+def _scales(images: Mapping[str, Tensor], spacing: Mapping[str, Sequence[float]] | None) -> list[Tensor]:
+    """Of each image the length of a step along x, y, (z)."""
+    ones = {name: [1.0] * (image.ndim - 1) for name, image in images.items()}
+    return [torch.tensor([float(one) for one in (spacing or ones)[name]]).double() for name in images]

@@ -69,7 +69,7 @@ def test_bad_settings_and_places():
     with pytest.raises(ValueError, match="window, size, batch_size"):
         DenseEmbedder(Centre(), 0)
     embedder = DenseEmbedder(Centre(), 5)
-    with pytest.raises(ValueError, match=r"x in 0 to 29 and y in 0 to 19; found \[19\.0, 25\.0\]"):
+    with pytest.raises(ValueError, match=r"x in 0 to 29, y in 0 to 19; found \[19\.0, 25\.0\]"):
         embedder.at(coordinates(20, 30), [(19.0, 25.0)])
     with pytest.raises(ValueError, match="found \\[nan"):
         embedder.at(coordinates(20, 30), [(float("nan"), 2.0)])
