@@ -33,9 +33,13 @@ class Found:
     dataset: str
     scores: Mapping[Key, Mapping[tuple[int, int], Mapping[int, float]]]
 
-    def means(self, keys: Iterable[Key]) -> dict[Key, Difference]:
-        """The mean Dice with its interval of each that has rows, over the draws that all of these have."""
+    def means(self, keys: Iterable[Key], planned: int) -> dict[Key, Difference]:
+        """The mean Dice with its interval of each that has its planned draws, over those that all of these have.
+
+        Until then one that is at work would leave the others its few; where none has them, all that have rows count.
+        """
         there = [key for key in keys if key in self.scores]
+        there = [key for key in there if len(self.scores[key]) >= planned] or there
         grids = grids_of(*(self.scores[key] for key in there)) if there else []
         return {key: difference(grid) for key, grid in zip(there, grids, strict=True) if grid.size}
 

@@ -17,6 +17,7 @@ from benchmarks.evidence.protocol import (
     RANDOM,
     SCRATCH,
     STEPS,
+    Plan,
     arms_of,
 )
 from medgenesis.report.paired import Difference, holm, verdict
@@ -55,11 +56,11 @@ def scratch_table(found: Found) -> list[list[str]]:
     """One label: each method at each number of steps, against scratch with as many."""
     rows = [["steps", "method", "Dice (draws of all)", "minus scratch", "p (Holm)", "draws won", "in words"]]
     results = against_scratch(found)
-    methods = found.methods("finetuned")
+    methods, draws = found.methods("finetuned"), PLANS[found.dataset].draws
     for steps in STEPS:
-        means = found.means(_one(method, steps) for method in methods)
+        means = found.means([_one(method, steps) for method in methods], draws)
         for method in methods:
-            cells = [str(steps), method, interval(means.get(_one(method, steps)))]
+            cells = [str(steps), method, _mean(found, means, _one(method, steps), draws)]
             if (method, steps) in results:
                 gain, p = results[method, steps]
                 said = in_words(gain, p, found.dataset)
@@ -78,7 +79,7 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     for method in found.methods("finetuned"):
         if method != SCRATCH:
             gains = [found.gain(_one(method, few), _one(SCRATCH, more)) for few, more in pairs]
-            rows.append([method, *(interval(gain, "+") for gain in gains)])
+            rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
 
 
@@ -87,33 +88,41 @@ def frozen_table(found: Found) -> list[list[str]]:
     rows = [["method", "readout", "Dice", "minus the untrained network"]]
     untrained = (RANDOM, "frozen", LABELS, 0)
     keys = [(method, readout, LABELS, 0) for readout in ("one_shot", "frozen") for method in found.methods(readout)]
-    means = found.means(keys)
+    draws = PLANS[found.dataset].draws
+    means = found.means(keys, draws)
     for key in keys:
-        gain = ABSENT if key == untrained else interval(found.gain(key, untrained), "+")
-        rows.append([*key[:2], interval(means.get(key)), gain])
+        gain = ABSENT if key == untrained or key not in means else interval(found.gain(key, untrained), "+")
+        rows.append([*key[:2], _mean(found, means, key, draws), gain])
     return rows
 
 
 def labels_table(found: Found) -> list[list[str]]:
     """Dice over numbers of labels, fine-tuned with `MORE_STEPS` steps, frozen, and answers without training."""
     arms, plan = _arms(found), PLANS[found.dataset]
-    means = {count: found.means(_labels_key(*arm, count) for arm in arms) for count in _label_counts(found)}
+    means = _over_labels(found, arms)
     heads = [f"{count} label{'s' * (count > 1)}{_draws(means[count], plan.other_draws)}" for count in means]
     return [
         ["method", "readout", *heads],
-        *([*arm, *(interval(means[count].get(_labels_key(*arm, count))) for count in means)] for arm in arms),
+        *([*arm, *(_mean(found, means[n], _labels_key(*arm, n), plan.other_draws) for n in means)] for arm in arms),
     ]
 
 
 def steps_table(found: Found) -> list[list[str]]:
     """Dice over steps of fine-tuning, one label."""
     methods, plan = found.methods("finetuned"), PLANS[found.dataset]
-    means = {count: found.means(_one(method, count) for method in methods) for count in all_steps(found)}
-    planned = {count: plan.draws if count in (*STEPS, LONG) else plan.other_draws for count in means}
+    means, planned = _over_steps(found, methods), {n: _planned_at(plan, n) for n in all_steps(found)}
     return [
         ["method", *(f"{count} steps{_draws(means[count], planned[count])}" for count in means)],
-        *([method, *(interval(means[n].get(_one(method, n))) for n in means)] for method in methods),
+        *([method, *(_mean(found, means[n], _one(method, n), planned[n]) for n in means)] for method in methods),
     ]
+
+
+def _so_far(gain: Difference | None, dataset: str) -> str:
+    """A gain, with the number of its draws until all are there."""
+    shown = interval(gain, "+")
+    return (
+        shown if gain is None or _complete(gain, dataset) else f"{shown} ({gain.draws} of {PLANS[dataset].draws} draws)"
+    )
 
 
 def choosing_table(found: Found) -> list[list[str]]:
@@ -136,7 +145,7 @@ def choosing_table(found: Found) -> list[list[str]]:
 def curves_over_steps(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean Dice of each method over log2 of the steps, one label."""
     methods = found.methods("finetuned")
-    means = {count: found.means(_one(method, count) for method in methods) for count in all_steps(found)}
+    means = _over_steps(found, methods)
     curves = _curves({m: {n: means[n].get(_one(m, n)) for n in means} for m in methods})
     return {name: (np.log2(steps), dice) for name, (steps, dice) in curves.items()}
 
@@ -144,8 +153,30 @@ def curves_over_steps(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def curves_over_labels(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean Dice of each method over the number of labels."""
     arms = _arms(found)
-    means = {count: found.means(_labels_key(*arm, count) for arm in arms) for count in _label_counts(found)}
+    means = _over_labels(found, arms)
     return _curves({", ".join(arm): {n: means[n].get(_labels_key(*arm, n)) for n in means} for arm in arms})
+
+
+def _over_labels(found: Found, arms: list[tuple[str, str]]) -> dict[int, dict[Key, Difference]]:
+    draws = PLANS[found.dataset].other_draws
+    return {n: found.means([_labels_key(*arm, n) for arm in arms], draws) for n in _label_counts(found)}
+
+
+def _over_steps(found: Found, methods: list[str]) -> dict[int, dict[Key, Difference]]:
+    plan = PLANS[found.dataset]
+    return {n: found.means([_one(method, n) for method in methods], _planned_at(plan, n)) for n in all_steps(found)}
+
+
+def _planned_at(plan: Plan, steps: int) -> int:
+    """Draws of one label with so many steps."""
+    return plan.draws if steps in (*STEPS, LONG) else plan.other_draws
+
+
+def _mean(found: Found, means: Mapping[Key, Difference], key: Key, planned: int) -> str:
+    """The mean of an arm, or how many of its draws have run."""
+    if key in means or key not in found.scores:
+        return interval(means.get(key))
+    return f"{len(found.scores[key])} of {planned} draws"
 
 
 def _arms(found: Found) -> list[tuple[str, str]]:

@@ -101,6 +101,19 @@ def test_a_column_is_of_the_draws_that_all_have(tmp_path):
     assert {row[column].split(" ")[0] for row in rows} == {f"{by_hand:.3f}"}
 
 
+def test_an_arm_that_is_at_work_leaves_the_others_their_draws(tmp_path):
+    for method, draws in (("scratch", 20), ("models_genesis", 20), ("transvw", 3)):
+        write_rows(tmp_path, method, "finetuned", 1, 50, 0.5, draws=range(draws))
+    (found,) = read_found(tmp_path)
+    cells = {row[1]: row[2] for row in tables.scratch_table(found) if row[0] == "50"}
+    by_hand = np.mean([0.5 + 0.01 * d - 0.002 * p + 0.1 * s for d in range(20) for p in range(5) for s in range(2)])
+    assert cells["scratch"].startswith(f"{by_hand:.3f} [") and cells["transvw"] == "3 of 20 draws"
+    heads, *rows = tables.steps_table(found)
+    column = next(i for i, head in enumerate(heads) if head == "50 steps (20 of 20 draws)")
+    assert {row[0]: row[column].split(" ")[0] for row in rows}["models_genesis"] == f"{by_hand:.3f}"
+    assert {row[0]: row[column] for row in rows}["transvw"] == "3 of 20 draws"
+
+
 def test_rows_that_do_not_go_together_are_refused(tmp_path):
     first = write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5)
     write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5, rate=0.1)
