@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> str | None:
     from medgenesis import bundles
     from medgenesis.cli.configs import find_bundle, parsed_settings
     from medgenesis.label_app import prepare, serve
+    from medgenesis.label_app.config_parts import check_training
     from medgenesis.label_app.demo import make_demo_studies
     from medgenesis.label_app.start import check_installed, check_port
     from medgenesis.label_app.studies import gather_studies
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> str | None:
     if args.demo and args.weights is None and not weights.is_file():
         weights = Path(bundles.weights_or_demo(bundle.path, "pretrained.pt"))  # of computed scans, as those of the demo
     earlier = models / "model.pt"
-    prepare(
+    made = prepare(
         app,
         bundle.path,
         args.labels,
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> str | None:
         overlays=args.overlay,
         settings=parsed_settings(args.set, configs),
     )
+    check_training(made)
     studies = make_demo_studies(app / "demo") if args.demo and args.studies is None else args.studies
     if not str(studies).startswith(("http://", "https://")):
         names = gather_studies(studies, app / "studies")

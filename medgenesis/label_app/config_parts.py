@@ -32,3 +32,13 @@ def config_parts(
         if seed is not None:
             torch.manual_seed(seed)
         return {id: workflow.parser.get_parsed_content(id) for id in names if id in workflow.parser}
+
+
+def check_training(settings: AppSettings) -> None:
+    """Refuse before anything is served what the first training would refuse: settings that do not fit the weights.
+
+    Raises:
+        ValueError: a setting that nothing uses, is not possible, or is another than that of the weights.
+    """
+    options = {"init": settings.weights, "label_merge": {}, "num_classes": 1 + len(settings.labels)}
+    config_parts(settings, "finetune", ["initialize::1"], options)  # `medgenesis.bundles.check_settings`

@@ -10,9 +10,10 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed: make tes
 
 from helpers.label_server import free_port
 
-from medgenesis import cli
+from medgenesis import bundles, cli
 
 SCRATCH = ["--weights", "scratch"]
+DEMO = str(bundles.path("models_genesis_ct") / "models" / "phantom_demo_pretrained.pt")
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ SCRATCH = ["--weights", "scratch"]
             ["--studies", "studies", *SCRATCH, "--labels", "lungs", "Lungs"],
             "--labels: must be 1 to 254 different names",
         ),
+        (["--studies", "studies", "--weights", DEMO, "--overlay", "quick"], "width: must be as"),
+        (["--studies", "studies", *SCRATCH, "--set", "width=0"], "width"),
         (SCRATCH, "--studies: must be named"),
     ],
 )
