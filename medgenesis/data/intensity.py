@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform, ScaleIntensityRange
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
 
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io.naming import volume_name
@@ -103,7 +104,7 @@ class ScaleIntensityPresetd(MapTransform):
         if self.preset == "mri_percentile":
             return self._scale_percentiles(volume, name)
         self._check_window(volume, name, least, most)
-        return ScaleIntensityRange(*self.window, 0.0, 1.0, clip=True)(volume)
+        return _scaled(volume, *self.window)
 
     def _scale_percentiles(self, volume: torch.Tensor, name: str) -> torch.Tensor:
         channels = []
@@ -117,7 +118,7 @@ class ScaleIntensityPresetd(MapTransform):
                     f"{name}: each channel must have values other than 0; found a channel that is zero everywhere. "
                     "Leave the file out."
                 )
-            channels.append(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(channel))
+            channels.append(_scaled(channel, low, high))
         return torch.stack(channels)
 
     def _check_window(self, volume: torch.Tensor, name: str, least: float, most: float) -> None:
@@ -150,15 +151,25 @@ class ScaleIntensityPresetd(MapTransform):
                 )
 
 
+def _scaled(volume: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """[low, high] becomes [0, 1], what lies outside its ends: MONAI's `ScaleIntensityRange`, in one copy."""
+    scaled = volume - low
+    plain = scaled.as_tensor() if isinstance(scaled, MetaTensor) else scaled
+    plain.div_(high - low).clamp_(0, 1)
+    return scaled
+
+
 def _has_offset(volume: torch.Tensor, least: float) -> bool:
-    """Whether a CT is stored with an offset of about 1024, and only its padding lies below 0.
+    """Whether a CT is stored with an offset of about 1024, and only its padding (`least` below 0) lies below 0.
 
     Padding is the least value, and whatever is less than air can be. Of the rest next to nothing is below 0 then, and
     soft tissue, most of a body, lies where in HU only dense bone and metal do.
     """
-    rest = volume[(volume > least) & (volume > _LEAST_HU)]
-    count = max(rest.numel(), 1)
-    return bool((rest < _NOISE).sum() < 0.02 * count and (rest > _DENSE).sum() > 0.05 * count)
+    values, padding = volume.numpy(force=True), max(least, _LEAST_HU)
+    below = np.count_nonzero(values <= padding)
+    count = max(values.size - below, 1)
+    few_below = np.count_nonzero(values < _NOISE) - below < 0.02 * count
+    return bool(few_below and np.count_nonzero(values > _DENSE) > 0.05 * count)
 
 
 def preset_options(intensity: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,6 @@ class LoadVolumed(LoadImaged):
             reader = readers[key in self.label_keys]
             array, meta = reader.get_data(reader.read(names))
             meta[ImageMetaKey.FILENAME_OR_OBJ] = str(names[0])
-            volume = MetaTensor.ensure_torch_and_prune_meta(array.astype(np.float32), meta)
+            volume = MetaTensor.ensure_torch_and_prune_meta(array.astype(np.float32, order="C"), meta)
             loaded[key] = EnsureChannelFirst()(volume)
         return loaded

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
+from monai.transforms import ScaleIntensityRange
 
 from medgenesis.data import ScaleIntensityPresetd
+from medgenesis.data.intensity import _has_offset, _scaled
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io import LoadVolumed
 
@@ -156,3 +161,28 @@ def test_custom_window_may_leave_out_what_is_bright():
     volume = torch.tensor([-900.0, -300.0, 40.0, 50.0, 60.0]).reshape(1, 5, 1, 1)
     scaled = ScaleIntensityPresetd("image", preset="custom", a_min=-1000, a_max=-200)({"image": volume})["image"]
     np.testing.assert_allclose(scaled.flatten(), [0.125, 0.875, 1, 1, 1], rtol=1e-6)
+
+
+@given(
+    values=arrays(np.float32, 200, elements=st.floats(-3100, 3000, width=32)),
+    low=st.floats(-2000, 0),
+    width=st.floats(1, 4000),
+)
+def test_scaling_is_that_of_monai(values, low, width):
+    volume = MetaTensor(torch.from_numpy(values)[None], meta={"filename_or_obj": "a.nii"})
+    ours = _scaled(volume, low, low + width)
+    theirs = ScaleIntensityRange(low, low + width, 0.0, 1.0, clip=True)(volume)
+    assert torch.equal(ours.as_tensor(), theirs.as_tensor()) and ours.meta == theirs.meta
+    assert np.array_equal(volume.numpy()[0], values)  # not in place
+
+
+LEVELS = [-2000.0, -1100.0, -1000.0, -60.0, -50.0, 0.0, 700.0, 900.0]
+
+
+@given(values=arrays(np.float32, 40, elements=st.sampled_from(LEVELS)).filter(lambda values: values.min() < 0))
+def test_an_offset_is_told_by_the_shares_of_what_is_no_padding(values):
+    volume = torch.from_numpy(values)[None]
+    rest = [value for value in values.tolist() if value > values.min() and value > -1100]
+    below, dense = sum(value < -50 for value in rest), sum(value > 700 for value in rest)
+    count = max(len(rest), 1)
+    assert _has_offset(volume, float(values.min())) == (below < 0.02 * count and dense > 0.05 * count)
