@@ -22,7 +22,7 @@ LABEL := .venv-label
 LABEL_RUN := $(LABEL)/bin/python
 LABEL_INSTALLED := $(LABEL)/installed-$(firstword $(shell cat setup.cfg setup.py pyproject.toml constraints-label.txt | cksum))
 
-.PHONY: help install demo test test-slow test-label label-env lint check bench docs docs-serve clean
+.PHONY: help install demo test test-slow test-label label-env lint check bench gpu-check docs docs-serve clean
 
 help:
 	@echo "make demo [DATA=folder] [OUT=$(OUT)]   pre-train, fine-tune, segment; on phantoms, or pre-train on DATA"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-label                          MONAI Label's real server and client, in an environment of their own"
 	@echo "make lint | check                        formatting, lint and types; then the suite too"
 	@echo "make bench                               the programs in benchmarks/ that take minutes, not those that take an hour"
+	@echo "make gpu-check                           what only a GPU can show, in one table: equality, speed, precision, NCCL (10 minutes)"
 	@echo "make docs | docs-serve                   the documentation, into site/; shown while it is written"
 	@echo "make install | clean                     the environment alone; remove what was built, keep .venv and results"
 
@@ -85,6 +86,9 @@ BENCHES = import_time learning_rates loader mined_anatomy mining screening steps
 
 bench: $(INSTALLED)
 	@set -e; for name in $(BENCHES); do echo "== $$name"; $(RUN) benchmarks/$$name.py; done
+
+gpu-check: $(INSTALLED)
+	$(RUN) benchmarks/gpu_check.py
 
 # NO_MKDOCS_2_WARNING: a notice about the next major version of MkDocs, which setup.cfg excludes
 docs: $(DOCS_INSTALLED)
