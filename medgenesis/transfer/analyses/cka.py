@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medgenesis.inference.embedding import embed_volume
 from medgenesis.storage.tables import write_table
+from medgenesis.transfer.scratch import chunks
 from medgenesis.weights import load_pretrained
 
 logger = logging.getLogger(__name__)
@@ -37,24 +38,28 @@ def linear_cka(one: np.ndarray, other: np.ndarray, *, debiased: bool = False) ->
         Kornblith et al., Similarity of neural network representations revisited, ICML 2019 (arXiv 1905.00414).
         Song et al., Feature selection via dependence maximization, JMLR 13 (2012): the unbiased estimate.
     """
-    x, y = (np.asarray(features, np.float64) for features in (one, other))
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    if debiased:
-        k, m = x @ x.T, y @ y.T
-        cross, first, second = _unbiased(k, m), _unbiased(k, k), _unbiased(m, m)
-        return cross / np.sqrt(first * second) if first > 0 and second > 0 else float("nan")
-    norm = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return float(np.linalg.norm(y.T @ x) ** 2 / norm) if norm > 0 else float("nan")
+    cross, first, second = (_hsic(*pair, debiased) for pair in ((one, other), (one, one), (other, other)))
+    return float(cross / np.sqrt(first * second)) if first > 0 and second > 0 else float("nan")
 
 
-def _unbiased(one: np.ndarray, other: np.ndarray) -> float:
-    """The unbiased estimate of HSIC of two kernels (n, n)."""
-    n = len(one)
+def _hsic(one: np.ndarray, other: np.ndarray, debiased: bool) -> float:
+    """The sum over all pairs of images of the product of both kernels, or the unbiased estimate of HSIC; by sums over
+    images alone, some at a time: no table of all pairs, whatever their number."""
+    n, every = len(one), np.arange(len(one))
+    x_mean, y_mean = (sum(some.sum(0) for some in chunks(features, every)) / n for features in (one, other))
+    cross, traces, diagonal = np.zeros((one.shape[1], other.shape[1])), np.zeros(2), 0.0
+    for x, y in zip(chunks(one, every), chunks(other, every), strict=True):
+        x, y = x - x_mean, y - y_mean
+        cross += x.T @ y
+        own = [(part**2).sum(1) for part in (x, y)]  # the diagonals; of centred features a whole row adds up to 0
+        traces += [part.sum() for part in own]
+        diagonal += float((own[0] * own[1]).sum())
+    if not debiased:
+        return float((cross**2).sum())
     if n < 4:
         return float("nan")
-    one, other = (kernel - np.diag(np.diag(kernel)) for kernel in (one, other))
-    sums = one.sum() * other.sum() / ((n - 1) * (n - 2))
-    return float((np.trace(one @ other) + sums - 2 * (one.sum(axis=0) @ other.sum(axis=1)) / (n - 2)) / (n * (n - 3)))
+    sums = traces[0] * traces[1] / ((n - 1) * (n - 2))
+    return float(((cross**2).sum() - diagonal + sums - 2 * diagonal / (n - 2)) / (n * (n - 3)))
 
 
 def report_reuse(

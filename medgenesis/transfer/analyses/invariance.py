@@ -11,6 +11,7 @@ from torch import Tensor
 from medgenesis.transfer.encoder import Encoder
 
 _RIDGE = 1e-6  # of the study
+_MOST = 10_000  # images: more would not move a covariance of 2048 features by much
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,14 @@ class FeatureStatistics:
 
     @classmethod
     def of(cls, vectors: np.ndarray, *, compat: bool = False) -> "FeatureStatistics":
-        """Of vectors (N, d), with Ledoit and Wolf's shrinkage, for N is often below d; or as the study, with 1e-6 added
-        to the diagonal: then directions in which no image varies decide.
+        """Of vectors (N, d), of more than 10 000 a sample, with Ledoit and Wolf's shrinkage, for N is often below d; or
+        as the study, with 1e-6 added to the diagonal: then directions in which no image varies decide.
 
         Raises:
             ValueError: fewer than two vectors, not finite ones, or a covariance that is not positive definite.
         """
+        if len(vectors) > _MOST:
+            vectors = vectors[np.sort(np.random.default_rng(0).permutation(len(vectors))[:_MOST])]
         vectors = np.asarray(vectors, np.float64)
         if vectors.ndim != 2 or len(vectors) < 2 or not np.isfinite(vectors).all():
             raise ValueError(

@@ -1,11 +1,13 @@
 """k nearest neighbours: the class of an image by those of training and validation most like it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from medgenesis.transfer.scores import Judge, intervals
+from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def knn(
     if settings.distance not in ("cosine", "standardised"):
         raise ValueError(f"distance: must be cosine or standardised; found {settings.distance!r}. Choose one of them.")
     by_cosine = settings.distance == "cosine"
-    scaled = [_units(vectors[rows]) for rows in (known, test)] if by_cosine else _standardised(vectors, known, test)
+    scale = _units if by_cosine else _standardised(*mean_and_deviation(vectors, known))
+    scaled = [changed_rows(vectors, rows, scale) for rows in (known, test)]
     search = NearestNeighbors(n_neighbors=min(settings.k, len(known)), algorithm="brute").fit(scaled[0])
     distances, nearest = search.kneighbors(scaled[1])
     # of unit vectors the cosine is 1 - distance² / 2; less 1, for the best vote to be 1
@@ -69,13 +72,9 @@ def knn(
     return intervals(Judge(labels[test], scores), patients[test], seed=settings.seed), test, scores
 
 
-def _standardised(vectors: np.ndarray, known: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
-    own = vectors[known].astype(np.float64)
-    deviation = own.std(0)
-    deviation = np.where(deviation > 1e-12, deviation, 1.0)
-    return [(own - own.mean(0)) / deviation, (vectors[test].astype(np.float64) - own.mean(0)) / deviation]
+def _standardised(mean: np.ndarray, deviation: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda some: (some - mean) / deviation
 
 
-def _units(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors.astype(np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+def _units(some: np.ndarray) -> np.ndarray:
+    return some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)

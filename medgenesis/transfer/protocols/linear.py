@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medgenesis.transfer.protocols.study_rows import split_rows
 from medgenesis.transfer.scores import MEASURES, Judge, intervals
+from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,8 @@ def linear(
     order = sorted(settings.grid, reverse=settings.compat)
     if len(order) > 1:
         best, c = 0.0, None
-        scale = _Scale(vectors[train], settings.standardise)
-        known, asked = scale(vectors[train]), scale(vectors[valid])
+        scale = _scale(vectors, train, settings.standardise)
+        known, asked = (changed_rows(vectors, rows, scale) for rows in (train, valid))
         for value in order:
             model = _fit(known, labels[train], value, settings, model if settings.compat else None)
             score = Judge(labels[valid], _spread(model, asked, classes))()[settings.metric]
@@ -114,9 +115,10 @@ def linear(
     else:
         c = float(order[0])
     both = np.concatenate([train, valid])
-    scale = _Scale(vectors[both], settings.standardise)
-    model = _fit(scale(vectors[both]), labels[both], c, settings, model if settings.compat else None)
-    probabilities = _spread(model, scale(vectors[test]), classes)
+    scale = _scale(vectors, both, settings.standardise)
+    known, asked = (changed_rows(vectors, rows, scale) for rows in (both, test))
+    model = _fit(known, labels[both], c, settings, model if settings.compat else None)
+    probabilities = _spread(model, asked, classes)
     figures = intervals(Judge(labels[test], probabilities), patients[test], seed=settings.seed)
     converged = bool(model.n_iter_.max() < settings.max_iter)
     if not converged:
@@ -124,17 +126,12 @@ def linear(
     return LinearResult(figures, float(c), tried, converged, test, probabilities)
 
 
-class _Scale:
-    """Features less their mean, over their deviation, as the training has them; or as they are."""
-
-    def __init__(self, known: np.ndarray, standardise: bool) -> None:
-        known = known.astype(np.float64)
-        self.mean = known.mean(0) if standardise else np.zeros(known.shape[1])
-        deviation = known.std(0) if standardise else np.ones(known.shape[1])
-        self.deviation = np.where(deviation > 1e-12, deviation, 1.0)
-
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        return (vectors.astype(np.float64) - self.mean) / self.deviation
+def _scale(vectors: np.ndarray, rows: np.ndarray, standardise: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Features less their mean, over their deviation, as these rows have them; or as they are."""
+    if not standardise:
+        return lambda some: some
+    mean, deviation = mean_and_deviation(vectors, rows)
+    return lambda some: (some - mean) / deviation
 
 
 def _fit(

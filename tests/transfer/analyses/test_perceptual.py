@@ -9,12 +9,14 @@ import pytest
 import torch
 from helpers.study_sets import column_encoder
 
+from medgenesis import cli
 from medgenesis.errors import DatalistError
 from medgenesis.transfer.analyses import perceptual
 from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_distance
 from medgenesis.transfer.ask_perceptual import ask_perceptual
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.results import save_result
+from medgenesis.transfer.study_report import write_study_report
 
 
 def two_maps(batch):
@@ -90,9 +92,43 @@ def test_without_lpips_or_its_weights_the_message_says_what_to_do(monkeypatch):
             lpips_distance("alex")
 
 
+PACKAGE = """
+import torch
+
+class LPIPS(torch.nn.Module):
+    def __init__(self, net, version, verbose):
+        super().__init__()
+        self.factor = ("alex", "vgg", "squeeze").index(net) + 1
+
+    def forward(self, one, other):
+        return self.factor * (one - other).square().mean()[None, None, None, None]
+"""
+
+
+def test_the_command_compares_by_all_networks_of_the_package_where_it_is(tmp_path, monkeypatch, capsys):
+    (tmp_path / "packages" / "lpips").mkdir(parents=True)
+    (tmp_path / "packages" / "lpips" / "__init__.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.delitem(sys.modules, "lpips", raising=False)
+    place = inverted(tmp_path / "study", "swav", "bach", (3, 224, 224), {"steps": 3000, "compat": True})
+    pair = np.load(place / "001.npz")
+    expected = 4 * ((pair["original"] - pair["reconstruction"]) ** 2).mean()
+    try:
+        assert cli.main(["transfer", "perceptual", "--out", str(tmp_path / "study")]) == 0
+    finally:
+        sys.modules.pop("lpips", None)
+    for factor, net in enumerate(("alex", "vgg", "squeeze"), 1):
+        with (tmp_path / "study" / f"perceptual_{net}.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert float(row["bach"]) == pytest.approx(factor * expected, rel=1e-4)
+    page = write_study_report(tmp_path / "study").read_text()
+    assert "lpips_squeeze of ours" in page and "0.8330" in page  # the published distance by VGG
+
+
 def inverted(folder, encoder, dataset, shape, settings=None):
     told = {"name": encoder, "encoder (fingerprint)": "f"}
-    data = {"dataset": dataset, "images": 1, "patients": 1, "classes": []}
+    data = {"dataset": dataset, "images": 1, "patients": 1, "classes": [], "split": "list"}
+    data["images by section and class"] = {}
     path = save_result(folder, "inversion", told, data, settings or {"steps": 1}, {"ssim": {"value": 1.0}})
     place = folder / "inversion" / path.stem
     place.mkdir(parents=True)

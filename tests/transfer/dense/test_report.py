@@ -25,7 +25,7 @@ from medgenesis.transfer import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WINDOW, SIZE, STRIDE, RADII = 16, 32, 8, (6, 12)
+WINDOW, SIZE, STRIDE, RADII = 16, 32, 12, (6, 12)
 PLACES = {"carina": (20.0, 14.0), "apex": (9.0, 25.0), "angle": (30.0, 28.0)}
 
 
@@ -114,11 +114,11 @@ def test_dense_maps_and_images(report, images, backbone):
 
 
 def test_without_landmarks_and_with_sizes_by_the_xray(images, backbone, tmp_path):
-    rows = report_dense_features(backbone, images, tmp_path, size=32, patches=6, maps=False)
+    rows = report_dense_features(backbone, images, tmp_path, size=32, patches=3, maps=False)
     assert list(rows) == ["trained", "random init", "raw pixels"]
     assert [path.name for path in tmp_path.iterdir()] == ["dense.csv"]
     expected = measure_compositionality(
-        DenseEmbedder(backbone, 10, 32), list(images.values()), patches=6
+        DenseEmbedder(backbone, 10, 32), list(images.values()), patches=3
     )  # a quarter of 40
     assert rows["trained"]["4 parts"] == pytest.approx(expected[4]["mean"], abs=1e-6)
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_asked_is_known_before_anything_is_written(
 
 def test_more_landmarks_than_there_are_colours(images, backbone, tmp_path):
     many = {name: {f"point {i}": (float(i), 20.0) for i in range(36)} for name in images}
-    report_dense_features(backbone, images, tmp_path, many, window=8, size=32, stride=16, patches=3, maps=False)
+    report_dense_features(backbone, images, tmp_path, many, window=8, size=32, stride=40, patches=3, maps=False)
     assert (tmp_path / "landmarks_trained.png").is_file()
 
 

@@ -115,16 +115,16 @@ def test_the_best_weights_are_tested_and_of_compat_the_last(study_set, tmp_path,
 
 def test_equal_looks_are_not_worse(study_set, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune_runs.FinetuneRuns, "_score", lambda *_: 0.5)
-    result = finetune(encoder(), study_set, replace(QUICK, patience=1), tmp_path)
-    assert result.training["step"] == 20 and not result.training["ended_early"]
+    result = finetune(encoder(), study_set, replace(QUICK, steps=10, patience=1), tmp_path)
+    assert result.training["step"] == 10 and not result.training["ended_early"]
 
 
 def test_without_early_stopping_all_is_learnt_from_and_a_search_takes_the_best(study_set, tmp_path):
-    result = finetune(encoder(), study_set, replace(QUICK, patience=None), tmp_path / "none")
-    assert result.training["score"] is None and result.training["step"] == 20
+    result = finetune(encoder(), study_set, replace(QUICK, steps=4, patience=None), tmp_path / "none")
+    assert result.training["score"] is None and result.training["step"] == 4
     grid = [(0.1, 0), (0.1, 1e-5), (0.1, 1e-2), (1e-4, 0), (1e-4, 1e-2), (1e-4, 10)]
     assert np.allclose(search_grid(2), grid)
-    found = finetune(encoder(), study_set, replace(QUICK, steps=5, search=2), tmp_path / "search")
+    found = finetune(encoder(), study_set, replace(QUICK, steps=2, search=2), tmp_path / "search")
     best = max(one["score"] for one in found.tried)
     assert len(found.tried) == 6 and found.training["score"] == best
     assert not (tmp_path / "search" / "classifier.pt").exists()  # that of the search is tested
