@@ -21,7 +21,7 @@ from PIL import Image
 from medgenesis.transfer.analyses.saliency import occlusion_saliency
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import study_features
-from medgenesis.transfer.open_encoder import open_encoder
+from medgenesis.transfer.named_encoder import open_encoder
 from medgenesis.transfer.protocols.few_shot import FewShot, few_shot
 from medgenesis.transfer.protocols.knn import Knn, knn
 from medgenesis.transfer.protocols.linear import Linear, linear

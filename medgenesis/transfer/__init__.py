@@ -10,6 +10,10 @@ from medgenesis.transfer.analyses import (
     report_separability,
     restoration_errors,
 )
+from medgenesis.transfer.analyses.inversion import Inversion
+from medgenesis.transfer.ask_analyses import ask_cka, ask_invariance, ask_multiview, ask_saliency
+from medgenesis.transfer.ask_dense import Places, ask_places
+from medgenesis.transfer.comparisons import compare
 from medgenesis.transfer.dense import (
     DenseEmbedder,
     EmbeddingMap,
@@ -27,17 +31,48 @@ from medgenesis.transfer.dense import (
     same_position_figures,
     whole_figures,
 )
+from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.finetuning_question import ask_finetuning
+from medgenesis.transfer.inversion_question import ask_inversion
+from medgenesis.transfer.named_encoder import open_encoder
+from medgenesis.transfer.perceptual_question import ask_perceptual
+from medgenesis.transfer.propagation_question import ask_propagation
 from medgenesis.transfer.protocols import (
     compare_few_labels,
     cross_validate,
     dice_after_finetuning,
 )
+from medgenesis.transfer.protocols.finetune_settings import Finetune
+from medgenesis.transfer.protocols.propagation import Propagation
+from medgenesis.transfer.study import FewShot, Knn, Linear, ask
+from medgenesis.transfer.study_report import write_study_report
+from medgenesis.transfer.study_set import StudySet, open_study_set
 
 __all__ = [
     "DenseEmbedder",
     "EmbeddingMap",
+    "Encoder",
+    "FewShot",
+    "Finetune",
+    "Inversion",
+    "Knn",
     "LandmarkMatches",
+    "Linear",
+    "Places",
+    "Propagation",
     "RawPixels",
+    "StudySet",
+    "ask",
+    "ask_cka",
+    "ask_finetuning",
+    "ask_invariance",
+    "ask_inversion",
+    "ask_multiview",
+    "ask_perceptual",
+    "ask_places",
+    "ask_propagation",
+    "ask_saliency",
+    "compare",
     "compare_few_labels",
     "cross_validate",
     "dense_baselines",
@@ -49,6 +84,8 @@ __all__ = [
     "match_landmarks",
     "measure_compositionality",
     "measure_locality",
+    "open_encoder",
+    "open_study_set",
     "report_classification",
     "report_dense_features",
     "report_restoration",
@@ -59,6 +96,7 @@ __all__ = [
     "same_position_baseline",
     "same_position_figures",
     "whole_figures",
+    "write_study_report",
 ]
 
 __getattr__ = old_names(__name__)

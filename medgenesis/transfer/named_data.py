@@ -18,17 +18,32 @@ from medgenesis.errors import DatalistError
 logger = logging.getLogger(__name__)
 
 
-def named_datalist(named: str, folder: Path, reference: bool = False) -> tuple[str, Mapping[str, Any]]:
+_NOT_OPTIONS = {"root", "split", "splits", "seed", "name", "unpack_to"}  # of a data set's function
+
+
+def options_of(named: str) -> dict[str, Any]:
+    """The options that a data set of the registry takes (`finding` of CheXpert, …), each with its default."""
+    known = DATASETS.get(named.partition("=")[0])
+    taken = inspect.signature(known.datalist).parameters if known else {}
+    return {name: one.default for name, one in taken.items() if name not in _NOT_OPTIONS}
+
+
+def named_datalist(
+    named: str, folder: Path, reference: bool = False, options: Mapping[str, Any] | None = None
+) -> tuple[str, Mapping[str, Any]]:
     """The name of a data set and its datalist.
 
     Args:
         named: see `open_study_set`.
         folder: where images of one file are unpacked to.
         reference: the study's own split.
+        options: of the data set, see `options_of`; texts are read as their defaults are.
 
     Raises:
+        ValueError: an option that the data set does not take, or of another type.
         DatalistError: no such data set, or no split of the study; what reading it raises.
     """
+    own = _as_defaults(options or {}, options_of(named), named)
     known, equals, root = named.partition("=")
     path = Path(named)
     if known in DATASETS and (equals or not path.exists()):
@@ -42,7 +57,7 @@ def named_datalist(named: str, folder: Path, reference: bool = False) -> tuple[s
         taken = inspect.signature(dataset.datalist).parameters
         if reference and "split" not in taken:
             raise DatalistError(f"{known}: must have the study's own split; found none. Leave --reference-split out.")
-        own = {"split": "reference"} if reference else {}
+        own |= {"split": "reference"} if reference else {}
         own |= {"unpack_to": str(folder / "unpacked" / known)} if "unpack_to" in taken else {}
         return known, dataset(where, **own)
     if reference:
@@ -65,6 +80,19 @@ def named_datalist(named: str, folder: Path, reference: bool = False) -> tuple[s
         f"dataset: must be a list (.json), a MedMNIST file (.npz), a folder with a folder for each class, or one of "
         f"{', '.join(sorted(DATASETS))}, as NAME=DIR; found {named!r}. Check the path."
     )
+
+
+def _as_defaults(options: Mapping[str, Any], taken: Mapping[str, Any], named: str) -> dict[str, Any]:
+    """Options as values of their defaults' types."""
+    found, known = {}, ", ".join(f"{name}={value}" for name, value in taken.items()) or "none"
+    for name, value in options.items():
+        try:
+            found[name] = type(taken[name])(value)
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"options: must be some that {named} takes, {known}; found {name}={value}. Correct or leave it out."
+            ) from error
+    return found
 
 
 def _of_folders(path: Path) -> dict[str, Any]:

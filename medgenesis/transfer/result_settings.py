@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SHOWN = 12  # settings of a run, in words
+_OF_DATA = ("split", "options")
 _OF_IMAGES = ("geometry 2D", "geometry 3D", "size", "intensity", "spacing_mm")
 
 Result = Mapping[str, Any]
@@ -47,7 +48,7 @@ def _asked(result: Result) -> dict[str, Any]:
 
 def _seen(result: Result) -> dict[str, Any]:
     own = {name: result["encoder"].get(name) for name in _OF_IMAGES}
-    return {"split": result["dataset"].get("split"), **own}
+    return {**{name: result["dataset"].get(name) for name in _OF_DATA}, **own}
 
 
 def _names(result: Result) -> tuple[str, str]:
@@ -59,8 +60,8 @@ def _preference(result: Result) -> tuple[bool, bool]:
 
 
 def _key(result: Result) -> str:
-    """Of split and settings; but for the distance that suits an encoder."""
-    return _words([{**_asked(result), "distance": None}, result["dataset"].get("split")])
+    """Of data and settings; but for the distance that suits an encoder."""
+    return _words([{**_asked(result), "distance": None}, *(result["dataset"].get(name) for name in _OF_DATA)])
 
 
 def _words(value: Any) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ class StudySet:
         records: as `load_datalist` gives them, with `section`.
         class_names: of the classes 0, 1, …
         split: "list" (the sections of the list), or how it was drawn here.
+        options: of the data set that were given.
     """
 
     name: str
     records: tuple[Mapping[str, Any], ...]
     class_names: tuple[str, ...]
     split: str = "list"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -64,6 +66,7 @@ class StudySet:
             "patients": int(self.patients.max()) + 1,
             "classes": list(self.class_names),
             "split": self.split,
+            **({"options": dict(self.options)} if self.options else {}),
             "images by section and class": {
                 section: [counts[section, c] for c in range(len(self.class_names))]
                 for section in SECTIONS
@@ -81,6 +84,7 @@ def open_study_set(
     splits: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
     reference: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> StudySet:
     """The data set that a command names.
 
@@ -92,11 +96,13 @@ def open_study_set(
         splits: shares of the patients for training, validation and test, drawn where the list has no test section.
         seed: of that draw.
         reference: the study's own split, of a data set that has one: by image, with patients on both sides.
+        options: of a data set of the registry, see `options_of`: `{"finding": "Edema"}` of CheXpert.
 
     Raises:
+        ValueError: an option that the data set does not take.
         DatalistError: no such data set, none of its records has a class, or one class alone; what reading it raises.
     """
-    name, datalist = named_datalist(named, Path(folder), reference)
+    name, datalist = named_datalist(named, Path(folder), reference, options)
     check_once(datalist, named)
     records = [
         {**record, "section": section} for section in (*SECTIONS, "unlabeled") for record in datalist.get(section, ())
@@ -126,7 +132,7 @@ def open_study_set(
         for section in {record["section"] for record in records}:
             if not any(record["class"] == index and record["section"] == section for record in records):
                 logger.warning("%s: no image of class %r in %s", name, names[index], section)
-    return StudySet(name, tuple(records), tuple(map(str, names)), split)
+    return StudySet(name, tuple(records), tuple(map(str, names)), split, dict(options or {}))
 
 
 def _check_enough(strata: Mapping[str, int], splits: Sequence[float], named: str, names: Sequence[str] | None) -> None:

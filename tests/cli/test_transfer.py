@@ -1,5 +1,6 @@
 """The command `medgenesis transfer`, on images whose class is known by construction."""
 
+import argparse
 import csv
 import json
 
@@ -7,6 +8,7 @@ import pytest
 from helpers.study_sets import write_images
 
 from medgenesis.cli import main
+from medgenesis.cli.study.options import study_sets
 from medgenesis.storage.run_record import starts
 
 
@@ -133,3 +135,25 @@ def test_wrong_words_are_told(listed, tmp_path, capsys):
     assert "--encoder: names must differ; found 'pixels' twice" in capsys.readouterr().err
     assert main([*words[:-1], "nothing"]) == 2
     assert "encoder: must be a bundle" in capsys.readouterr().err
+
+
+def test_options_go_to_the_data_sets_that_take_them(tmp_path):
+    given = argparse.Namespace(question="few-shot", compat=True, seed=0, out=str(tmp_path), reference_split=False)
+    for number in range(24):
+        folder = tmp_path / "CheXpert-v1.0" / "train" / f"patient{number:05d}" / "study1"
+        folder.mkdir(parents=True)
+        (folder / "view1_frontal.jpg").touch()
+    rows = [
+        f"CheXpert-v1.0/train/patient{number:05d}/study1/view1_frontal.jpg,Frontal,{['', '1.0', '-1.0'][number % 3]},1"
+        for number in range(24)
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(["Path,Frontal/Lateral,Pleural Effusion,Edema", *rows]) + "\n")
+    given.dataset = [f"chexpert={tmp_path}"]
+    counts = []
+    for given.data_option, given.compat in (([], True), ([], False), (["uncertain=ignore"], True)):
+        (known,) = study_sets(given, labelled=True)
+        counts.append((len(known.records), int(known.labels.sum())))
+    assert counts == [(24, 16), (24, 8), (16, 8)]
+    given.data_option = ["reader=junior"]
+    with pytest.raises(ValueError, match="^--data-option: must be .* finding, uncertain; found 'reader=junior'"):
+        next(study_sets(given, labelled=True))

@@ -11,6 +11,7 @@ from PIL import Image
 from medgenesis.errors import DatalistError
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.features import ImageReading
+from medgenesis.transfer.named_data import options_of
 from medgenesis.transfer.study_set import open_study_set
 
 
@@ -104,3 +105,20 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     np.savez(tmp_path / "odd.npz", train_images=np.zeros((2, 5, 5), np.uint8), train_labels=np.zeros((2, 14)))
     with pytest.raises(DatalistError, match="must have uint8 images and one label each"):
         open_study_set(str(tmp_path / "odd.npz"), tmp_path)
+
+
+def test_options_are_of_the_data_set_and_told(tmp_path):
+    place = tmp_path / "PALM-Training400" / "PALM-Training400"
+    place.mkdir(parents=True)
+    for name in [f"{kind}{number}.jpg" for kind in "NHP" for number in range(5)]:
+        Image.fromarray(np.eye(9, dtype=np.uint8)).save(place / name)
+    named = f"ichallenge_pm={tmp_path}"
+    plain, high = (open_study_set(named, tmp_path, options=one) for one in ({}, {"high_myopia": "1"}))
+    assert (plain.labels.sum(), high.labels.sum()) == (5, 10)
+    assert high.told()["options"] == {"high_myopia": "1"} and "options" not in plain.told()
+    for wrong in ({"finding": "Edema"}, {"high_myopia": "yes"}):
+        with pytest.raises(ValueError, match="^options: must be some that ichallenge_pm=.* high_myopia=0; found"):
+            open_study_set(named, tmp_path, options=wrong)
+    assert (
+        options_of("chexpert=x") == {"finding": "Pleural Effusion", "uncertain": "zeros"} and options_of("l.json") == {}
+    )

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from medgenesis.cli.asked import record_asked
-from medgenesis.cli.study.options import always, common, opened, said
+from medgenesis.cli.study.options import always, common, opened, said, study_sets
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
 
@@ -51,7 +51,6 @@ def ask_analysis(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
     from medgenesis.transfer import ask_analyses as asking
-    from medgenesis.transfer.study_set import open_study_set
 
     if args.question == "perceptual":
         return _perceptual(args)
@@ -64,10 +63,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
     own = {"saliency": ("images", "window", "stride", "compat"), "invariance": ("changes", "images", "compat")}
     own["multiview"] = ("pairs", "compat")
     options |= {name: getattr(args, name) for name in own.get(args.question, ())}
-    for named in args.dataset:
-        study_set = open_study_set(
-            named, args.out, seed=args.seed, labelled=False, reference=getattr(args, "reference_split", False)
-        )
+    for study_set in study_sets(args, labelled=False):
         if args.question == "cka":
             rows += [
                 {"dataset": study_set.name, **row} for row in asking.ask_cka(encoders, study_set, args.out, **options)
@@ -86,7 +82,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
 
 def _inversion(args: argparse.Namespace, encoders: list, study_set: Any, options: dict[str, Any]) -> list[dict]:
     from medgenesis.transfer.analyses.inversion import Inversion
-    from medgenesis.transfer.ask_inversion import ask_inversion
+    from medgenesis.transfer.inversion_question import ask_inversion
 
     settings = Inversion(args.steps, args.rate, args.layer, args.seed, args.compat)
     rows = []
@@ -102,8 +98,8 @@ def _perceptual(args: argparse.Namespace) -> str:
 
     from medgenesis.report import text_table
     from medgenesis.transfer.analyses.perceptual import LPIPS_NETS, lpips_is_installed
-    from medgenesis.transfer.ask_perceptual import ask_perceptual
-    from medgenesis.transfer.open_encoder import open_encoder
+    from medgenesis.transfer.named_encoder import open_encoder
+    from medgenesis.transfer.perceptual_question import ask_perceptual
 
     named, nets = list(args.by), list(args.net or ())
     if not nets and not named:

@@ -1,6 +1,7 @@
 """What all questions of `medgenesis transfer` are given: encoders, data sets, and how images are shown."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from medgenesis.cli.asked import record_asked
@@ -18,6 +19,9 @@ def common(
     """
     parser.add_argument("--encoder", nargs="+", required=True, metavar="ENCODER", help="see above: one or several")
     parser.add_argument("--dataset", nargs="+", required=True, metavar="DATASET", help="see above: one or several")
+    parser.add_argument(
+        "--data-option", nargs="+", default=[], metavar="NAME=VALUE", help="of a data set by name: finding=Edema, …"
+    )
     parser.add_argument("--out", required=True, metavar="OUT", help="folder of the study")
     parser.add_argument("--intensity", metavar="PRESET", help="of images whose record says none: ct, xray, …")
     parser.add_argument("--size", type=int, nargs="+", metavar="N", help="sides of the input (default: the training's)")
@@ -55,7 +59,7 @@ def opened(args: argparse.Namespace) -> list[Any]:
     from dataclasses import replace
 
     from medgenesis.transfer.geometry import Geometry
-    from medgenesis.transfer.open_encoder import open_encoder
+    from medgenesis.transfer.named_encoder import open_encoder
 
     if args.size and len(args.size) > 3:
         raise ValueError(f"--size: must be one to three sides; found {len(args.size)}. Write --size 64 64 32.")
@@ -80,6 +84,33 @@ def opened(args: argparse.Namespace) -> list[Any]:
         raise ValueError(f"--encoder: names must differ; found {twice!r} twice. Write LABEL=ENCODER.")
     record_asked(args.out, args)
     return encoders
+
+
+def study_sets(args: argparse.Namespace, labelled: bool) -> Iterator[Any]:
+    """The data sets of the command line, each with those of the options that it takes; few-shot of the published study
+    counts CheXpert's uncertain marks as findings.
+
+    Raises:
+        ValueError: an option that none takes.
+    """
+    from medgenesis.transfer.named_data import options_of
+    from medgenesis.transfer.study_set import open_study_set
+
+    pairs = [text.partition("=")[::2] for text in args.data_option]
+    taken = {named: options_of(named) for named in args.dataset}
+    every = sorted({name for own in taken.values() for name in own})
+    unknown = [f"{name}={value}" for name, value in pairs if not value or name not in every]
+    if unknown:
+        raise ValueError(
+            "--data-option: must be NAME=VALUE, and one that these data sets take, "
+            f"{', '.join(every) or 'none'}; found {unknown[0]!r}. Correct or leave it out."
+        )
+    published = {"uncertain": "ones"} if args.question == "few-shot" and args.compat else {}
+    reference = getattr(args, "reference_split", False)
+    for named, own in taken.items():
+        options = {name: value for name, value in {**published, **dict(pairs)}.items() if name in own}
+        settings = {"seed": args.seed, "labelled": labelled, "reference": reference, "options": options}
+        yield open_study_set(named, args.out, **settings)
 
 
 def _spacing(words: list[str]) -> list[float] | None:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.study.options import common, opened, said
+from medgenesis.cli.study.options import common, opened, said, study_sets
 
 QUESTIONS = ("landmarks", "locality", "compositionality")
 
@@ -45,14 +45,12 @@ def ask_about_places(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
     from medgenesis.transfer.ask_dense import Places, ask_places
-    from medgenesis.transfer.study_set import open_study_set
 
     radii = tuple(args.radius) if getattr(args, "radius", None) else None
     patches, stride = getattr(args, "patches", 200), getattr(args, "stride", None)
     settings = Places(args.window, stride, radii, args.images, patches, args.seed)
     encoders, rows = opened(args), []
-    for named in args.dataset:
-        study_set = open_study_set(named, args.out, seed=args.seed, labelled=False)
+    for study_set in study_sets(args, labelled=False):
         for encoder in encoders:
             options = {"landmarks": getattr(args, "landmarks", None), "intensity": args.intensity}
             figures = ask_places(args.question, encoder, study_set, settings, args.out, **options)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medgenesis.cli.study.finetuning import add_finetuning, finetune_settings
-from medgenesis.cli.study.options import common, opened, said
+from medgenesis.cli.study.options import common, opened, said, study_sets
 
 if TYPE_CHECKING:
     from medgenesis.transfer.protocols.propagation import Propagation
@@ -43,15 +43,11 @@ def ask_protocol(args: argparse.Namespace) -> str:
     from medgenesis.report import text_table
     from medgenesis.transfer.comparisons import compare
     from medgenesis.transfer.results import load_results
-    from medgenesis.transfer.study_set import open_study_set
 
     by_class = args.question != "propagate"
     settings, encoders = _SETTINGS[args.question](args), opened(args)
     results, rows = [], []
-    for named in args.dataset:
-        study_set = open_study_set(
-            named, args.out, seed=args.seed, labelled=by_class, reference=getattr(args, "reference_split", False)
-        )
+    for study_set in study_sets(args, by_class):
         for encoder in encoders:
             result = _ask(args, encoder, study_set, settings)
             results.append(result)
@@ -79,8 +75,8 @@ def ask_protocol(args: argparse.Namespace) -> str:
 
 
 def _ask(args: argparse.Namespace, encoder: Any, study_set: Any, settings: Any) -> dict[str, Any]:
-    from medgenesis.transfer.ask_finetuning import ask_finetuning
-    from medgenesis.transfer.ask_propagation import ask_propagation
+    from medgenesis.transfer.finetuning_question import ask_finetuning
+    from medgenesis.transfer.propagation_question import ask_propagation
     from medgenesis.transfer.study import ask
 
     how = {"intensity": args.intensity}

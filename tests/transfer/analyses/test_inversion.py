@@ -13,9 +13,9 @@ from medgenesis.networks import ResNet25D, SkipGenerator, network_parts
 from medgenesis.transfer.analyses.inner_features import InnerFeatures
 from medgenesis.transfer.analyses.inversion import Inversion, invert
 from medgenesis.transfer.analyses.likeness import likeness
-from medgenesis.transfer.ask_inversion import ask_inversion, drawn_pair, shown_whole
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.inversion_question import ask_inversion, drawn_pair, shown_whole
 from medgenesis.transfer.study_set import open_study_set
 
 QUICK = Inversion(steps=20, rate=2e-2)

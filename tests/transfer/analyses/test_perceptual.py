@@ -13,8 +13,8 @@ from medgenesis import cli
 from medgenesis.errors import DatalistError
 from medgenesis.transfer.analyses import perceptual
 from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_distance
-from medgenesis.transfer.ask_perceptual import ask_perceptual
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.perceptual_question import ask_perceptual
 from medgenesis.transfer.results import save_result
 from medgenesis.transfer.study_report import write_study_report
 

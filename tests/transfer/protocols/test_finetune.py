@@ -9,8 +9,8 @@ import torch
 from helpers.study_sets import LearntColumns, column_encoder, write_images
 
 from medgenesis.errors import TrainingError, VolumeError
-from medgenesis.transfer.ask_finetuning import ask_finetuning
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.finetuning_question import ask_finetuning
 from medgenesis.transfer.protocols import finetune as protocol
 from medgenesis.transfer.protocols import finetune_runs
 from medgenesis.transfer.protocols.finetune import Finetune

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from medgenesis.errors import DatalistError
-from medgenesis.transfer.ask_propagation import ask_propagation
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.dense.places import features_at, grid_of
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.propagation_question import ask_propagation
 from medgenesis.transfer.protocols.propagation import Propagation, _same_place, propagate
 from medgenesis.transfer.study_set import open_study_set
 

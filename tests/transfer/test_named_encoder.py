@@ -12,7 +12,7 @@ from medgenesis.networks import ResNet25D, UNet3D
 from medgenesis.networks.input_normalisation import IMAGENET_MEAN, IMAGENET_STD
 from medgenesis.transfer.controls import control, hand_made, raw_intensities
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.open_encoder import open_encoder
+from medgenesis.transfer.named_encoder import open_encoder
 
 
 @pytest.fixture
