@@ -160,7 +160,7 @@ def test_imports(installation, place, tmp_path):
     assert seen["versions"] == [medgenesis.__version__] * 2
 
 
-@pytest.mark.parametrize("place", ["root", "elsewhere"])
+@pytest.mark.parametrize("place", [pytest.param("root", marks=pytest.mark.slow), "elsewhere"])
 def test_commands(installation, place, tmp_path):
     cwd = installation.tree if place == "root" else tmp_path
     for command in (("medgenesis", "--version"), ("python", "-m", "medgenesis", "--version")):

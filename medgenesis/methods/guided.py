@@ -55,7 +55,7 @@ class GuidedSupervised(Supervised):
         if not getattr(network, "guidance", 0):
             raise ValueError(
                 f"network: must have channels for clicks; found {type(network).__name__} without. Give it "
-                "guidance=num_classes: '@guidance' in network_def of an overlay of yours."
+                "guidance=num_classes, as `guidance: '@click_channels'` of network_def does."
             )
         self.without_clicks, self.most_clicks = without_clicks, most_clicks
         self.settings = {"without_clicks": without_clicks, "most_clicks": most_clicks}

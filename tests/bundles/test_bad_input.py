@@ -247,6 +247,7 @@ def test_folders_that_cannot_be_made_are_known_before_the_first_epoch(bundle, ph
 # as typed
 
 
+@pytest.mark.slow
 def test_the_last_line_that_a_user_sees_is_the_cause(fresh_bundle, bad, listed, tmp_path):
     datalist = listed("training", image=str(bad / "nan.nii.gz"))
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", fresh_bundle.config("pretrain")]

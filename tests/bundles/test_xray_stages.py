@@ -60,6 +60,7 @@ def test_adam_goes_through_its_levels_and_goes_on_where_it_was_killed(adam, monk
     assert isinstance(mistaken, CheckpointError) and str(last) in str(mistaken) and "queue_size" in str(mistaken)
 
 
+@pytest.mark.slow
 def test_caid_in_two_stages(caid):
     staged(caid)
     run = caid.root / "runs" / "pretrain"

@@ -129,6 +129,7 @@ def test_sigterm_around_the_end_of_an_epoch(tmp_path, event, at):
     end_as_if_never_stopped(tmp_path)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_inside_an_epoch_and_the_same_command_continues(tmp_path):
     whole = toy_trainer(tmp_path / "whole")
     whole.run()

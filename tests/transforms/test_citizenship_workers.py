@@ -99,6 +99,7 @@ def test_set_determinism_and_the_same_number_of_workers_give_the_same_samples(de
 # ---- processes
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_draws_what_a_forked_one_draws_and_finds_the_cached_files(tmp_path, determinism):
     """The files hold another volume than the records: what comes from the worker was read, not made again."""
     items = [{"image": cube(1, *SHAPE, seed=i).numpy()} for i in range(2)]
