@@ -81,7 +81,10 @@ def memory(counts: tuple[int, int]) -> None:
             Image.fromarray(generator.integers(0, 255, (64, 64), dtype=np.uint8)).save(f"{folder}/{row}.png")
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             few, many = (pool.apply(peak, (count, folder)) for count in counts)
-    print(f"peak memory: {few:.0f} MiB of {counts[0]} images, {many:.0f} MiB of {counts[1]}: {many / few:.2f} times")
+    print(
+        f"peak memory: {few:.0f} MiB of {counts[0]} images, {many:.0f} MiB of {counts[1]}: {many / few:.2f} times",
+        flush=True,
+    )
 
 
 def main() -> None:
