@@ -13,6 +13,7 @@ from PIL import Image
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
+from medgenesis.storage.atomic import cannot_be_written
 
 # of the segments, by value; told apart by colour-blind readers too (Okabe and Ito 2008)
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
@@ -54,11 +55,24 @@ def write_result(label_map: MetaTensor, classes: Mapping[str, int], extension: s
 
     Raises:
         VolumeError: another format.
+        OutputError: no space is left, for example; nothing is left there.
     """
-    values = label_map[0].numpy(force=True).astype(np.uint8)
-    affine = np.asarray(label_map.affine, dtype=float)
     with tempfile.NamedTemporaryFile(prefix="medgenesis_", suffix=extension, delete=False) as file:
         path = file.name
+    try:
+        _write(label_map, classes, path, extension)
+    except BaseException as error:
+        Path(path).unlink(missing_ok=True)
+        if isinstance(error, (OSError, RuntimeError)):  # the second of SimpleITK
+            own = error if isinstance(error, OSError) else OSError(str(error).strip().splitlines()[-1])
+            raise cannot_be_written(tempfile.gettempdir(), own) from error
+        raise
+    return path
+
+
+def _write(label_map: MetaTensor, classes: Mapping[str, int], path: str, extension: str) -> None:
+    values = label_map[0].numpy(force=True).astype(np.uint8)
+    affine = np.asarray(label_map.affine, dtype=float)
     if values.ndim == 2 and extension == ".png":
         Image.fromarray(values.T).save(path)
     elif values.ndim == 2:
@@ -70,16 +84,18 @@ def write_result(label_map: MetaTensor, classes: Mapping[str, int], extension: s
     elif extension in (".nrrd", ".mha"):
         write_itk(values, affine, path)
     else:
-        Path(path).unlink()
         raise VolumeError(
             "result_extension: must be .nii.gz, .nrrd, .seg.nrrd or .mha, .dcm of DICOM series, .png of flat images; "
             f"found {extension!r}. Ask for one of them."
         )
-    return path
 
 
 def write_itk(values: np.ndarray, affine: np.ndarray, path: str) -> None:
-    """Write (x, y, z) with its place in space; the affine is in RAS millimetres."""
+    """Write (x, y, z) with its place in space; the affine is in RAS millimetres.
+
+    Raises:
+        OSError, RuntimeError: it cannot be written.
+    """
     lps = _LPS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.GetImageFromArray(values.transpose(2, 1, 0))
@@ -87,6 +103,8 @@ def write_itk(values: np.ndarray, affine: np.ndarray, path: str) -> None:
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     sitk.WriteImage(image, path, useCompression=True)
+    if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(path)).ravel(), values.transpose(2, 1, 0).ravel()):
+        raise OSError("the file is not whole")  # of NRRD, SimpleITK says nothing when the disk is full
 
 
 def _write_segments(values: np.ndarray, affine: np.ndarray, path: str, classes: Mapping[str, int]) -> None:

@@ -1,5 +1,8 @@
 """Results in every format lie where the study lies, as nibabel and SimpleITK read them."""
 
+import resource
+import tempfile
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import SimpleITK as sitk
 from monai.data import MetaTensor
 from PIL import Image
 
-from medgenesis.errors import VolumeError
+from medgenesis.errors import OutputError, VolumeError
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app.labels import write_flat
 from medgenesis.label_app.results import described, extension_of, write_result
@@ -67,3 +70,20 @@ def test_formats():
     assert extension_of("x.nrrd", "nii.gz") == ".nii.gz"
     with pytest.raises(VolumeError, match="result_extension"):
         write_result(MetaTensor(np.zeros((1, 2, 2, 2))), CLASSES, ".doc")
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha"])
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path, monkeypatch, extension):
+    """Files of 100 bytes at most: as on a disk with so much space left."""
+    if extension == ".seg.nrrd":
+        pytest.importorskip("monailabel")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    label_map = MetaTensor(np.random.default_rng(0).integers(0, 3, (1, 16, 16, 16)), affine=np.eye(4))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_result(label_map, CLASSES, extension)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
