@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from monai.data import MetaTensor
 from PIL import Image
 
-from medgenesis.errors import VolumeError
+from medgenesis.errors import OutputError, VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.storage.atomic import cannot_be_written
 
@@ -63,9 +63,12 @@ def write_result(label_map: MetaTensor, classes: Mapping[str, int], extension: s
         _write(label_map, classes, path, extension)
     except BaseException as error:
         Path(path).unlink(missing_ok=True)
-        if isinstance(error, (OSError, RuntimeError)):  # the second of SimpleITK
-            own = error if isinstance(error, OSError) else OSError(str(error).strip().splitlines()[-1])
-            raise cannot_be_written(tempfile.gettempdir(), own) from error
+        folder = tempfile.gettempdir()
+        if isinstance(error, OSError):
+            raise cannot_be_written(folder, error) from error
+        if isinstance(error, RuntimeError):  # of SimpleITK
+            reason = str(error).strip().splitlines()[-1]
+            raise OutputError(f"{folder}: cannot be written ({reason}). Free disk space, or set TMPDIR.") from error
         raise
     return path
 
@@ -94,7 +97,7 @@ def write_itk(values: np.ndarray, affine: np.ndarray, path: str) -> None:
     """Write (x, y, z) with its place in space; the affine is in RAS millimetres.
 
     Raises:
-        OSError, RuntimeError: it cannot be written.
+        OutputError, RuntimeError: it cannot be written.
     """
     lps = _LPS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -104,7 +107,8 @@ def write_itk(values: np.ndarray, affine: np.ndarray, path: str) -> None:
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     sitk.WriteImage(image, path, useCompression=True)
     if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(path)).ravel(), values.transpose(2, 1, 0).ravel()):
-        raise OSError("the file is not whole")  # of NRRD, SimpleITK says nothing when the disk is full
+        # of NRRD, SimpleITK says nothing when the disk is full
+        raise OutputError(f"{path}: cannot be written (it does not come back whole). Free disk space, or set TMPDIR.")
 
 
 def _write_segments(values: np.ndarray, affine: np.ndarray, path: str, classes: Mapping[str, int]) -> None:
