@@ -97,7 +97,8 @@ def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Map
         sign = 1 if names[0] == ours else -1
         value, *ends = (sign * float(pair[end]) for end in ("difference", "low", "high"))
         low, high = sorted(ends)
-        said = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+        shown = float(pair["p"]) < 0.05
+        said = "better" if low > 0 and shown else "worse" if high < 0 and shown else "no difference shown"
         lines.append(
             f"- {pair['question']}, {measure}: `{ours}` against the untrained network {value:+.3f} "
             f"[{low:+.3f}, {high:+.3f}], p {float(pair['p']):.3f}, not corrected: **{said}**."

@@ -1,5 +1,6 @@
 """The encoder that a command names: a bundle, a file of weights, a Python function, a control, or an untrained one."""
 
+import copy
 import importlib
 import inspect
 import logging
@@ -78,7 +79,7 @@ def open_encoder(
     elif Path(file).is_file():
         encoder = _of_file(Path(file), entry or None, trained, tensors_only)
     elif ":" in source:
-        encoder = _of_callable(source)
+        encoder = _of_callable(source, None if trained else seed)
     else:
         raise ValueError(
             f"encoder: must be a bundle ({', '.join(bundles.names())}, or a folder), a file of weights, "
@@ -172,7 +173,8 @@ def _of_file(path: Path, entry: str | None, trained: bool, tensors_only: bool) -
     return Encoder("", network_parts(network).encoder, 2 if flat else 3, channels, size, *expects, told=told)
 
 
-def _of_callable(named: str) -> Encoder:
+def _of_callable(named: str, untrained: int | None) -> Encoder:
+    """Of a function or class, `untrained`: with weights drawn anew by this seed, whatever it came with."""
     module, _, name = named.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -183,7 +185,8 @@ def _of_callable(named: str) -> Encoder:
             f"encoder: must name a function or class that Python can import, as module:callable; found {named!r} "
             f"({error}). Check the spelling, and PYTHONPATH."
         ) from error
-    network: Callable = found() if inspect.isclass(found) or not _takes_a_batch(found) else found
+    made = isinstance(found, nn.Module) or (not inspect.isclass(found) and _takes_a_batch(found))
+    network: Callable = found if made else found()
     dims = getattr(network, "dims", None)
     size = getattr(network, "size", None) or {2: _SIZE_2D, 3: _SIZE_3D}.get(dims, _SIZE_2D)
     channels = getattr(network, "channels", 3 if dims == 2 else 1)
@@ -192,10 +195,30 @@ def _of_callable(named: str) -> Encoder:
             f"encoder: must say by an attribute `dims` how many spatial axes its images have, 2 or 3; found {dims!r} "
             f"of {named}. Set it: network.dims = 2, and network.channels where they are not 3 (of volumes 1)."
         )
+    if untrained is not None:
+        network = _drawn_anew(network, named, untrained)
     source = getattr(sys.modules[module], "__file__", None)
     told = {"function": named, "source (fingerprint)": file_fingerprint(source) if source else None}
     intensity = getattr(network, "intensity", None)
     return Encoder("", network, dims, channels, tuple(size), intensity, told=told)
+
+
+def _drawn_anew(network: Any, named: str, seed: int) -> nn.Module:
+    """A copy whose weights are those of `reset_parameters` of its modules; refused where some have none."""
+    modules = list(network.modules()) if isinstance(network, nn.Module) else []
+    own = [one for one in modules if next(one.parameters(recurse=False), None) is not None]
+    fixed = next((type(one).__name__ for one in own if not hasattr(one, "reset_parameters")), None)
+    if not own or fixed is not None:
+        raise ValueError(
+            f"encoder: {RANDOM}WHAT must be a network whose modules have reset_parameters, to be initialised anew; "
+            f"found {fixed or 'no weights'} in {named}. Give a function that builds it untrained, by its own name."
+        )
+    fresh = copy.deepcopy(network)
+    torch.manual_seed(seed)
+    for module in fresh.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return fresh
 
 
 def _takes_a_batch(found: Any) -> bool:

@@ -34,6 +34,8 @@ def network_of_file(
     """
     found = inspect_weights(path, tensors_only=tensors_only, any_network=True)
     known = {**found.settings, **_of_catalogue(found, entry)}
+    if entry is None and len(found.among) == 1:
+        entry = found.among[0].name
     told = {"file": path.name, "sha256": found.digests.get("sha256", "")[:16], "entry": entry}
     told["layout"] = found.layout.slug if found.layout else "medgenesis"
     told["input_normalisation"] = known.get("input_normalisation", "none")

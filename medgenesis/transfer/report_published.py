@@ -11,8 +11,11 @@ from medgenesis.report import Report
 from medgenesis.report.plots import scatter_chart
 from medgenesis.transfer.published_images import published_diffusion, published_perceptual
 from medgenesis.transfer.published_tables import (
+    FINDING,
+    FIVE_WAY,
     IMAGENET_TOP1,
     MEAN_OF_CLASSES,
+    SHOTS,
     published_few_shot,
     published_finetune,
     published_linear,
@@ -31,12 +34,13 @@ class Published:
         values: model -> number, and half the width of its interval or None.
         measure: of ours that stands beside it.
         note: under the table, for what does and does not compare.
-        ways: classes an episode that ours must have; None: any.
+        shots, ways: labelled images a class, and classes, of an episode; None where there are no episodes.
     """
 
     values: Mapping[str, tuple[float, float | None]]
     measure: str
     note: str
+    shots: int | None = None
     ways: int | None = None
 
 
@@ -49,8 +53,9 @@ def add_published(report: Report, question: str, dataset: str, results: Sequence
         dataset: its name.
         results: of both.
     """
-    for one in _published(question, dataset):
-        kept = [result for result in results if one.ways in (None, _ways(result))]
+    columns = list(_published(question, dataset))
+    for one in columns:
+        kept = [result for result in results if len(columns) == 1 or one.ways in (None, _ways(result))]
         _add(report, question, dataset, one, kept)
 
 
@@ -66,9 +71,10 @@ def correlation(points: Mapping[str, tuple[float, float]]) -> tuple[float, float
 def _published(question: str, dataset: str) -> Iterator[Published]:
     if question == "few-shot" and (known := published_few_shot(dataset)):
         both = published_few_shot(f"{dataset} 2-way")  # of CIFAR-10 alone
-        for ways, values in ((5, known), (2, both)) if both else ((None, known),):
-            said = f", {ways}-way" if ways else ""
-            yield Published(values, "episode_accuracy", f"20 shots{said}; comparable with --compat alone", ways)
+        first = 5 if dataset in FIVE_WAY else 2
+        for ways, values in ((first, known), (2, both)) if both else ((first, known),):
+            note = f"{SHOTS} shots, {ways}-way; comparable with --compat --shots {SHOTS} --ways {ways}"
+            yield Published(values, "episode_accuracy", note, SHOTS, ways)
     elif question in _BY_CLASS and (column := _BY_CLASS[question](dataset)):
         measure = "balanced_accuracy" if dataset in MEAN_OF_CLASSES else "accuracy"
         yield Published(_plain(column), measure, "comparable with --compat alone")
@@ -90,6 +96,16 @@ def _ways(result: Result) -> int:
     return min(5, len(result["dataset"].get("classes", ()))) if ways is None else ways
 
 
+def _departures(result: Result, column: Published) -> list[str]:
+    """What of the data and the episodes is not as the published number's."""
+    settings, classes = result["settings"], result["dataset"].get("classes")
+    shots, ways = settings.get("shots"), _ways(result) if classes or settings.get("ways") else None
+    said = [f"{shots} shots"] if column.shots and shots not in (None, column.shots) else []
+    said += [f"{ways}-way"] if column.ways and ways not in (None, column.ways) else []
+    finding = (result["dataset"].get("options") or {}).get("finding", FINDING)
+    return said if finding == FINDING else [*said, f"finding {finding}"]
+
+
 def _add(report: Report, question: str, dataset: str, column: Published, results: Sequence[Result]) -> None:
     rows, own_points = [], {}
     for model, (value, half) in column.values.items():
@@ -97,9 +113,15 @@ def _add(report: Report, question: str, dataset: str, column: Published, results
         ours = [one for one in results if (one["encoder"].get("entry") or one["encoder"]["name"]) == model]
         ours = [one for one in ours if column.measure in one["figures"]]
         ours = [one for one in ours if one.get("compat") or one["settings"].get("compat")] or ours
-        figures = [(in_brackets(one["figures"][column.measure]), settings_said(one, results)) for one in ours]
+        departures = [", ".join(_departures(one, column)) for one in ours]
+        settings = [settings_said(one, results) for one in ours]
+        said_of = [
+            " ".join(filter(None, (f"NOT the study's: {d}." * bool(d), s)))
+            for d, s in zip(departures, settings, strict=True)
+        ]
+        figures = list(zip((in_brackets(one["figures"][column.measure]) for one in ours), said_of, strict=True))
         rows += [(model, said, *figure) for figure in figures or [(None, None)]]
-        if len(ours) == 1 and model in IMAGENET_TOP1:
+        if len(ours) == 1 and model in IMAGENET_TOP1 and not departures[0]:
             own_points[model] = (IMAGENET_TOP1[model] / 100, float(ours[0]["figures"][column.measure]["value"]))
     note = f"{dataset}: published (Anton et al. 2022; {column.note}), and {column.measure} of ours."
     report.table(("model", "published", "ours", "settings"), rows, note)

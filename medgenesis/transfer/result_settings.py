@@ -12,10 +12,15 @@ Result = Mapping[str, Any]
 
 
 def settings_said(result: Result, among: Sequence[Result]) -> str:
-    """The settings in which results of a question differ; the split and how images are shown only where those of the
-    same encoder and data set do."""
+    """The settings in which results of a question differ; options of the data where those of the same data set do; the
+    split and how images are shown only where those of the same encoder and data set do."""
     alike = [one for one in among if _names(one) == _names(result)]
-    pairs = [(_asked(result), [_asked(one) for one in among]), (_seen(result), [_seen(one) for one in alike])]
+    of_set = [one for one in among if one["dataset"]["dataset"] == result["dataset"]["dataset"]]
+    pairs = [
+        (_asked(result), [_asked(one) for one in among]),
+        (_options(result), [_options(one) for one in of_set]),
+        (_seen(result), [_seen(one) for one in alike]),
+    ]
     differing = {
         name: value
         for said, others in pairs
@@ -48,7 +53,11 @@ def _asked(result: Result) -> dict[str, Any]:
 
 def _seen(result: Result) -> dict[str, Any]:
     own = {name: result["encoder"].get(name) for name in _OF_IMAGES}
-    return {**{name: result["dataset"].get(name) for name in _OF_DATA}, **own}
+    return {"split": result["dataset"].get("split"), **own}
+
+
+def _options(result: Result) -> dict[str, Any]:
+    return dict(result["dataset"].get("options") or {})
 
 
 def _names(result: Result) -> tuple[str, str]:

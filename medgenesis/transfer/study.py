@@ -14,6 +14,7 @@ from medgenesis.transfer.geometry import Geometry
 from medgenesis.transfer.protocols.few_shot import FewShot, few_shot
 from medgenesis.transfer.protocols.knn import Knn, knn
 from medgenesis.transfer.protocols.linear import Linear, linear
+from medgenesis.transfer.published_tables import MEAN_OF_CLASSES
 from medgenesis.transfer.results import load_result, save_result
 from medgenesis.transfer.study_set import StudySet
 
@@ -38,7 +39,8 @@ def ask(
     Args:
         encoder: frozen.
         study_set: with classes.
-        settings: `FewShot`, `Linear` or `Knn`; they say which question.
+        settings: `FewShot`, `Linear` or `Knn`; they say which question. Of `Linear.compat` the metric that chooses is
+            the study's, whatever they say.
         folder: of the study: features, results, tables.
         intensity: see `ImageReading`.
         batch_size: inputs at a time.
@@ -50,6 +52,9 @@ def ask(
     question, answer = _QUESTIONS[type(settings)]
     if compat and question == "few-shot" and encoder.dims == 2:
         encoder = replace(encoder, geometry=Geometry("episode"))
+    if isinstance(settings, Linear) and settings.compat:
+        mean = study_set.name in MEAN_OF_CLASSES
+        settings = replace(settings, metric="balanced_accuracy" if mean else "accuracy")
     if isinstance(settings, Knn) and encoder.told.get("control") in ("handmade", "table"):
         settings = replace(settings, distance="standardised")
     found = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)

@@ -49,7 +49,8 @@ def write_study_report(folder: str | Path, title: str = "Transfer study") -> Pat
         report.heading(question)
         _figures(report, question, own)
         _radar(report, question, own)
-        _pairs(report, [pair for pair in pairs if pair["question"] == question and pair["measure"] == _MAIN[question]])
+        main = [pair for pair in pairs if pair["question"] == question and pair["measure"] == _MAIN[question]]
+        _pairs(report, main, {one["path"].relative_to(folder).as_posix(): settings_said(one, own) for one in own})
         add_training(report, [result for result in own if "training" in result])
         for dataset in dict.fromkeys(result["dataset"]["dataset"] for result in own):
             add_published(report, question, dataset, [one for one in own if one["dataset"]["dataset"] == dataset])
@@ -91,14 +92,16 @@ def _radar(report: Report, question: str, results: Sequence[Result]) -> None:
     report.figure(radar_chart(values, f"{question}: {caption}", low, 1.0), caption)
 
 
-def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]]) -> None:
+def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> None:
+    """Paired tests; `settings` of the results, by file."""
     rows = [
         (
             pair["one"],
             pair["other"],
             pair["dataset"],
             in_brackets({**pair, "value": pair["difference"]}),
-            f"{pair['p']:.3f}",
+            f"{float(pair['p']):.3f}",
+            settings.get(pair["one_file"]),
         )
         for pair in pairs
     ]
@@ -106,7 +109,7 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]]) -> None:
         note = (
             "Difference of the first to the second on the same patients; p is two-sided, not corrected for the pairs."
         )
-        report.table(("encoder", "less", "data set", pairs[0]["measure"], "p"), rows, note)
+        report.table(("encoder", "less", "data set", pairs[0]["measure"], "p", "settings"), rows, note)
 
 
 def _between_questions(report: Report, results: Sequence[Result]) -> None:
@@ -130,20 +133,26 @@ def _between_questions(report: Report, results: Sequence[Result]) -> None:
 
 def _data_sets(report: Report, results: Sequence[Result]) -> None:
     report.heading("Data sets")
-    known = {one["dataset"]["dataset"]: one["dataset"] for one in results}
+    known = {
+        (one["dataset"]["dataset"], str(one["dataset"]["split"]), str(one["dataset"].get("options"))): one["dataset"]
+        for one in results
+    }
     rows = [
         (
             name,
+            ", ".join(f"{option} {value}" for option, value in (one.get("options") or {}).items()) or None,
             one["images"],
             one["patients"],
             ", ".join(one["classes"]),
             one["split"],
             str(one["images by section and class"]),
         )
-        for name, one in known.items()
+        for (name, *_), one in known.items()
     ]
     report.table(
-        ("data set", "images", "patients", "classes", "split", "images by section and class"), rows, "As asked."
+        ("data set", "options", "images", "patients", "classes", "split", "images by section and class"),
+        rows,
+        "As asked.",
     )
 
 

@@ -133,6 +133,9 @@ def test_wrong_words_are_told(listed, tmp_path, capsys):
     words = ["transfer", "knn", "--dataset", str(listed), "--out", str(tmp_path), "--encoder", "pixels"]
     assert main([*words, "pixels"]) == 2
     assert "--encoder: names must differ; found 'pixels' twice" in capsys.readouterr().err
+    again = f"{listed.parent}/./{listed.name}"
+    assert main([*words[:3], str(listed), again, *words[4:]]) == 2
+    assert "--dataset: names must differ; found 'bright' of" in capsys.readouterr().err
     assert main([*words[:-1], "nothing"]) == 2
     assert "encoder: must be a bundle" in capsys.readouterr().err
 

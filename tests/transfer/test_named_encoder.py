@@ -132,3 +132,40 @@ def test_controls_are_what_they_say():
 def test_nothing_of_that_name_is_refused():
     with pytest.raises(ValueError, match="^encoder: must be a bundle .* found 'nothing'"):
         open_encoder("nothing")
+
+
+class Filled(torch.nn.Module):
+    """A network that comes with weights: all ones."""
+
+    dims, channels, size = 2, 3, (16, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Conv2d(3, 4, 3)
+        for parameter in self.parameters():
+            torch.nn.init.ones_(parameter)
+
+    def forward(self, batch):
+        return self.body(batch)
+
+
+class OwnWeight(Filled):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+
+def test_an_untrained_function_has_none_of_its_weights(monkeypatch):
+    module = types.ModuleType("mine")
+    module.Filled, module.made, module.OwnWeight = Filled, Filled(), OwnWeight
+    monkeypatch.setitem(sys.modules, "mine", module)
+    ones = torch.ones(3 * 4 * 9)
+    for what in ("mine:Filled", "mine:made"):
+        assert torch.equal(open_encoder(what).network.body.weight.flatten(), ones)
+        drawn = [open_encoder(f"random:{what}", seed=seed) for seed in (0, 0, 1)]
+        first, same, other = (one.network.body.weight.flatten() for one in drawn)
+        assert torch.equal(first, same) and not torch.equal(first, other) and not (first == 1).any()
+        assert drawn[0].told["untrained, seed"] == 0
+    assert torch.equal(module.made.body.weight.flatten(), ones)  # a copy was drawn
+    with pytest.raises(ValueError, match="modules have reset_parameters, to be initialised anew; found OwnWeight in"):
+        open_encoder("random:mine:OwnWeight")

@@ -106,6 +106,16 @@ def test_of_eyepacs_the_mean_of_the_classes_is_beside_the_published_one(tmp_path
     assert re.search(r"pirl</th><td[^>]*>0\.7420</td><td[^>]*>0\.700", published(results[:1], dataset="chexpert"))
 
 
+def test_compat_chooses_by_the_mean_of_the_classes_where_the_study_did(tmp_path):
+    study_set = open_study_set(str(write_images(tmp_path, per_class=8)), tmp_path)
+    metrics = {}
+    for name in ("eyepacs", "chexpert"):
+        named = StudySet(name, study_set.records, study_set.class_names)
+        result = ask(control("handmade"), named, Linear.as_published((1.0,)), tmp_path / "study", intensity="xray")
+        metrics[name] = result["settings"]["metric"]
+    assert metrics == {"eyepacs": "balanced_accuracy", "chexpert": "accuracy"}
+
+
 def test_results_of_several_settings_have_a_row_each_and_compat_goes_first(tmp_path):
     saved(tmp_path, "pirl", 0.6, seed=0)
     saved(tmp_path, "pirl", 0.7, seed=1)
@@ -114,6 +124,39 @@ def test_results_of_several_settings_have_a_row_each_and_compat_goes_first(tmp_p
     page = published(load_results(tmp_path))
     assert "0.650 [" in page and "0.750 [" in page and "seed 0" in page and "seed 1" in page
     assert "0.850 [" in page and "0.550 [" not in page
+
+
+def test_ours_of_other_episodes_or_findings_say_so(tmp_path):
+    def few(dataset, value, options=None, **settings):
+        data = {"dataset": dataset, "split": "list", "classes": ["c"] * 4, "options": options}
+        told = {"name": "x", "entry": "swav", "encoder (fingerprint)": "f"}
+        figures = {"episode_accuracy": {"value": value}}
+        save_result(tmp_path, "few-shot", told, data, settings, figures)
+
+    few("bach", 0.61, shots=5, ways=None)
+    few("bach", 0.81, shots=20, ways=2)
+    few("chexpert", 0.7, {"finding": "Edema"}, shots=20, ways=2)
+    results = load_results(tmp_path)
+    bach, chexpert = (
+        published([one for one in results if one["dataset"]["dataset"] == name], "few-shot", name)
+        for name in ("bach", "chexpert")
+    )
+    assert re.search(r"0\.610</td><td[^>]*>NOT the study(?:'|&#x27;|&#39;)s: 5 shots, 4-way\.", bach)
+    assert re.search(r"0\.810</td><td[^>]*>shots 20, ways 2", bach)
+    assert "finding Edema." in chexpert and "--shots 20 --ways 2" in bach
+
+
+def test_findings_of_one_data_set_can_be_told_apart(tmp_path):
+    for encoder, finding in (("a", "Edema"), ("b", "Atelectasis")):
+        data = {"dataset": "chexpert", "split": "list", "images": 1, "patients": 1, "classes": ["x", "y"]}
+        data |= {"options": {"finding": finding}, "images by section and class": {}}
+        told = {"name": encoder, "encoder (fingerprint)": encoder}
+        save_result(tmp_path, "linear", told, data, {}, {"auc": {"value": 0.5, "low": 0.4, "high": 0.6}})
+    results = load_results(tmp_path)
+    assert {settings_said(one, results) for one in results} == {"finding Edema", "finding Atelectasis"}
+    page = write_study_report(tmp_path).read_text()
+    sets = page[page.index("Data sets") :]
+    assert "finding Edema" in sets and "finding Atelectasis" in sets
 
 
 def test_of_cifar10_each_number_of_ways_has_its_own_column(tmp_path):

@@ -107,10 +107,18 @@ def study_sets(args: argparse.Namespace, labelled: bool) -> Iterator[Any]:
         )
     published = {"uncertain": "ones"} if args.question == "few-shot" and args.compat else {}
     reference = getattr(args, "reference_split", False)
+    read: dict[str, str] = {}  # name -> as it was asked for
     for named, own in taken.items():
         options = {name: value for name, value in {**published, **dict(pairs)}.items() if name in own}
         settings = {"seed": args.seed, "labelled": labelled, "reference": reference, "options": options}
-        yield open_study_set(named, args.out, **settings)
+        opened = open_study_set(named, args.out, **settings)
+        if opened.name in read:
+            raise ValueError(
+                f"--dataset: names must differ; found {opened.name!r} of {read[opened.name]} and of {named}. Rename a "
+                "folder, or give lists (.json) whose `name` differs."
+            )
+        read[opened.name] = named
+        yield opened
 
 
 def _spacing(words: list[str]) -> list[float] | None:

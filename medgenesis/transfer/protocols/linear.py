@@ -30,7 +30,8 @@ class Linear:
         max_iter: steps of L-BFGS at most; where they do not suffice, the result says so.
         seed: of the validation that is drawn where there is none.
         compat: as the study: raw features, 100 steps, each C begun where the one before ended, from the largest;
-            accuracy chooses; a fifth of the training images, drawn by image, is the validation.
+            accuracy chooses (of some data sets the mean of the classes, see `ask`); a fifth of the training images,
+            drawn by image, is the validation.
     """
 
     grid: Sequence[float] = GRID
