@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Cross-validate, and return the summary."""
-    from medgenesis.cli.asked import record_asked
     from medgenesis.cli.configs import find_bundle, parsed_settings
+    from medgenesis.cli.configs.asked import record_asked
     from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import cross_validate
 

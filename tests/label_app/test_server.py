@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import psutil
 import pydicom
 import pytest
 import SimpleITK as sitk
@@ -213,6 +212,8 @@ def test_7_a_broken_study_is_named_and_the_server_stays(server):
 
 def test_7_a_full_disk_is_said_and_the_server_stays(server):
     """The server's process may write files of 100 bytes: to it, that is a disk with so much space left."""
+    import psutil  # of the label environment
+
     process, label = psutil.Process(server.process.pid), str(server.root / "drawn_001.nii.gz")
     before = process.rlimit(psutil.RLIMIT_FSIZE)
     process.rlimit(psutil.RLIMIT_FSIZE, (100, before[1]))

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.asked import record_asked
 from medgenesis.cli.study.options import always, common, opened, said, study_sets
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
@@ -96,6 +95,7 @@ def _inversion(args: argparse.Namespace, encoders: list, study_set: Any, options
 def _perceptual(args: argparse.Namespace) -> str:
     import logging
 
+    from medgenesis.cli.configs.asked import record_asked
     from medgenesis.report import text_table
     from medgenesis.transfer.analyses.perceptual import LPIPS_NETS, lpips_is_installed
     from medgenesis.transfer.named_encoder import open_encoder

@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from medgenesis.cli.asked import record_asked
-
 
 def common(
     parser: argparse.ArgumentParser, compat: str | None = None, batch: tuple[int, str] = (32, "inputs at a time")
@@ -58,6 +56,7 @@ def opened(args: argparse.Namespace) -> list[Any]:
     """
     from dataclasses import replace
 
+    from medgenesis.cli.configs.asked import record_asked
     from medgenesis.transfer.geometry import Geometry
     from medgenesis.transfer.named_encoder import open_encoder
 
