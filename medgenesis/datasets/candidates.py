@@ -12,10 +12,10 @@ from medgenesis.data.datalists import write_datalist
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import SECTIONS
 from medgenesis.datasets.luna16 import SECTION_OF_FOLD, scans_by_fold
+from medgenesis.datasets.shared_folder import class_of_row, number_of_row, rows_of_table
 from medgenesis.errors import DatalistError
 from medgenesis.progress import track
 from medgenesis.storage.atomic import make_folder, replacing
-from medgenesis.storage.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -46,20 +46,20 @@ def luna16_candidates(
         The list: records with `image`, `cube`, `class` and `patient` (the series).
 
     Raises:
-        DatalistError: no scans, no table of candidates, or none of class 1 in a fold that has scans.
+        DatalistError: no scans, no table of candidates, a row whose place or class is none, or no candidate of class 1
+            in a fold that has scans.
 
     References:
         Setio et al., Validation, comparison, and combination of algorithms for automatic detection of pulmonary
         nodules: the LUNA16 challenge, Medical Image Analysis 2017. Zhou et al., Models Genesis, 2021: task NCC.
     """
-    by_fold, rows = scans_by_fold(root), read_table(candidates)
+    by_fold, rows = scans_by_fold(root), rows_of_table(Path(candidates), *_COLUMNS)
     if not by_fold:
         raise DatalistError(f"{root}: must hold subset0..9/*.mhd; found no scan. Unpack LUNA16 there.")
-    if not rows or not set(_COLUMNS) <= rows[0].keys():
-        found = ", ".join(rows[0]) if rows else "none"
-        raise DatalistError(
-            f"{candidates}: must have the columns {', '.join(_COLUMNS)}; found {found}. Give candidates_V2.csv."
-        )
+    for number, row in enumerate(rows, 2):
+        class_of_row(row["class"], ("0", "1"), Path(candidates), number)
+        for column in _COLUMNS[1:4]:
+            number_of_row(row[column], column, Path(candidates), number)
     folder = Path(out)
     make_folder(folder)
     listed: dict[str, Any] = {"name": "LUNA16 candidates", "modality": {"0": "CT"}, "patient_keys": ["UID"]}

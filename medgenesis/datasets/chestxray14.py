@@ -1,6 +1,5 @@
 """ChestX-ray14: as NIH publishes it, or by list files of a file name and 14 findings a line, as they are."""
 
-import csv
 import logging
 import os
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from medgenesis.data.patients import patient_of
 from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
 from medgenesis.datasets.published import PublishedDataset
+from medgenesis.datasets.shared_folder import rows_of_table
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)
@@ -111,19 +111,13 @@ def published_datalist(
 def _findings(table: Path) -> dict[str, list[int]]:
     """The 14 numbers of each image, from `Image Index` and `Finding Labels` ("Mass|Nodule", "No Finding")."""
     found = {}
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            image, labels = row.get("Image Index"), row.get("Finding Labels")
-            if image is None or labels is None:
-                raise DatalistError(
-                    f"{table}: must have the columns Image Index and Finding Labels; found others. Give NIH's table."
-                )
-            named = set(labels.split("|")) - {"No Finding"}
-            if unknown := sorted(named - set(FINDINGS)):
-                raise DatalistError(
-                    f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}. Give NIH's table."
-                )
-            found[image] = [int(finding in named) for finding in FINDINGS]
+    for row in rows_of_table(table, "Image Index", "Finding Labels"):
+        image, named = row["Image Index"], set(row["Finding Labels"].split("|")) - {"No Finding"}
+        if unknown := sorted(named - set(FINDINGS)):
+            raise DatalistError(
+                f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}. Give NIH's table."
+            )
+        found[image] = [int(finding in named) for finding in FINDINGS]
     return found
 
 

@@ -22,7 +22,8 @@ def chestxray14_single_datalist(
     seed: int = 0,
     name: str = "chestxray14_single",
 ) -> dict[str, Any]:
-    """A datalist of the rows of `Data_Entry_2017.csv` with exactly one finding, of the seven; others are left out.
+    """A datalist of the rows of `Data_Entry_2017.csv` with exactly one finding, of the seven; others are left out,
+    which is said with their number.
 
     Args:
         root: folder with the table and `images`.
@@ -47,7 +48,8 @@ def chestxray14_single_datalist(
         record = {"image": str(root / "images" / file), "patient": patient_of(Path(file).stem), "intensity": "xray"}
         records.append({**record, "class": CLASSES.index(named[0])} if kept else None)
     header = {"name": name, "modality": {"0": "X-ray"}, "class_names": list(CLASSES)}
-    return split_as(split, records, root, header, splits=splits, seed=seed)
+    why = "no finding, several, or none of the seven"
+    return split_as(split, records, root, header, splits=splits, seed=seed, left_out=why)
 
 
 DATASET = PublishedDataset(

@@ -30,7 +30,7 @@ def chexpert_datalist(
         root: folder with `CheXpert-v1.0`, and `train.csv` in it or beside it.
         finding: one of `FINDINGS`.
         uncertain: what -1 becomes: "zeros" (what the study's linear and fine-tuning figures are in truth), "ones" (its
-            few-shot), or "ignore": such rows are left out.
+            few-shot), or "ignore": such rows are left out, and counted in the log.
         split: "patient" or "reference": the first three fifths of the study's shuffled rows train.
         splits: see `split_as`.
         seed: see `split_as`.
@@ -63,7 +63,8 @@ def chexpert_datalist(
         records.append(None if label is None else {**record, **seen})
     header = {"name": name, "modality": {"0": "X-ray"}, "class_names": [f"no {finding}", finding]}
     first = len(records) * _TRAINING_ROWS // _ALL_ROWS
-    return split_as(split, records, root, header, splits=splits, seed=seed, first=first)
+    why = f"{finding} is marked -1 (uncertain=ignore)"
+    return split_as(split, records, root, header, splits=splits, seed=seed, first=first, left_out=why)
 
 
 DATASET = PublishedDataset(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, rows_of_table
+from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, number_of_row, rows_of_table
 
 CLASSES = ("Brixia below 8", "Brixia 8 or more")
 _SEVERE = 8  # of 18, global: the threshold that Borghesi et al. (2020) found for outcome
@@ -25,12 +25,11 @@ def cxr_cohen_datalist(
         name: of the list.
 
     Raises:
-        DatalistError: no table, or a column or image absent.
+        DatalistError: no table, a column or image absent, or a score that is no number, with its row.
     """
-    root = Path(root)
-    rows = rows_of_table(root / "index.csv", "file", "patient", "lungs_v7", *_READERS.values())
+    root, table = Path(root), Path(root, "index.csv")
     records = []
-    for row in rows:
+    for number, row in enumerate(rows_of_table(table, "file", "patient", "lungs_v7", *_READERS.values()), 2):
         record: dict[str, Any] = {
             "image": str(root / "images" / row["file"]),
             "patient": row["patient"],
@@ -38,7 +37,11 @@ def cxr_cohen_datalist(
         }
         if row["lungs_v7"] == "1":
             record["label"] = str(root / "lungs_v7" / row["file"])
-        record["scores"] = {who: float(row[column]) for who, column in _READERS.items() if row[column]}
+        record["scores"] = {
+            who: number_of_row(row[column], column, table, number)
+            for who, column in _READERS.items()
+            if row[column].strip()
+        }
         if reader in record["scores"]:
             record["class"] = int(record["scores"][reader] >= _SEVERE)
         records.append(record)

@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, class_of_row, rows_of_table
+from medgenesis.datasets.shared_folder import (
+    SPLITS,
+    by_patient,
+    checked_files,
+    class_of_row,
+    number_of_row,
+    rows_of_table,
+)
 
 CLASSES = ("benign", "malignant")
 
@@ -21,7 +28,7 @@ def lidc_nodules_datalist(
         name: of the list.
 
     Raises:
-        DatalistError: no table, a column or image absent, or another class with its row.
+        DatalistError: no table, a column or image absent, or another class, or no diameter, with its row.
     """
     root, table = Path(root), Path(root, "labels.csv")
     records = []
@@ -34,7 +41,7 @@ def lidc_nodules_datalist(
                 "class": class_of_row(row["Diagnosis_value"], ("0", "1"), table, number),
                 "patient": row["patient_id"],
                 "intensity": "ct",
-                "numbers": {"diameter_mm": float(row["diameter_mm"])},
+                "numbers": {"diameter_mm": number_of_row(row["diameter_mm"], "diameter_mm", table, number)},
             }
         )
     header = {"name": name, "modality": {"0": "CT"}, "class_names": list(CLASSES), "labels": {"1": "nodule"}}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import checked_files, class_of_row, rows_of_table
+from medgenesis.datasets.shared_folder import checked_files, class_of_row, number_of_row, rows_of_table
 
 logger = logging.getLogger(__name__)
 
@@ -25,22 +25,23 @@ def mr_fetal_brain_datalist(root: str | Path, *, name: str = "mr_fetal_brain") -
         name: of the list.
 
     Raises:
-        DatalistError: no table, a column or image absent, or another atlas with its row.
+        DatalistError: no table, a column or image absent, or another atlas, or no week, with its row.
     """
     root, table = Path(root), Path(root, "index.csv")
     sections: dict[str, list[dict]] = {"training": [], "validation": [], "test": []}
     rows = rows_of_table(table, "file", "atlas", "weeks")
-    last = sorted({float(row["weeks"]) for row in rows if row["atlas"] == ATLASES[0]})[-3:]
-    for number, row in enumerate(rows, 2):
+    weeks = [number_of_row(row["weeks"], "weeks", table, number) for number, row in enumerate(rows, 2)]
+    last = sorted({week for week, row in zip(weeks, rows, strict=True) if row["atlas"].strip() == ATLASES[0]})[-3:]
+    for number, (week, row) in enumerate(zip(weeks, rows, strict=True), 2):
         atlas = class_of_row(row["atlas"], ATLASES, table, number)
         record = {
             "image": str(root / "images" / row["file"]),
             "label": str(root / "labels" / row["file"]),
             "patient": row["file"].removesuffix(".nii.gz"),
             "intensity": "mri_percentile",
-            "numbers": {"weeks": float(row["weeks"])},
+            "numbers": {"weeks": week},
         }
-        sections["test" if atlas else "validation" if float(row["weeks"]) in last else "training"].append(record)
+        sections["test" if atlas else "validation" if week in last else "training"].append(record)
     checked_files([record for records in sections.values() for record in records], root)
     labels = {str(index): tissue for index, tissue in enumerate(TISSUES, 1)}
     return {"name": name, "modality": {"0": "MR"}, "patient_keys": ["atlas and week"], "labels": labels, **sections}

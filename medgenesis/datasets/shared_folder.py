@@ -1,6 +1,7 @@
 """The folder `MEDGENESIS_DATA`, below which the small data sets of tests and studies lie, one folder each."""
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,22 +19,33 @@ def data_folder() -> Path:
 
 
 def rows_of_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV file that has these columns.
+    """The rows of a CSV file that has these columns, each with a cell for each of them.
 
     Raises:
-        DatalistError: no such file, or no such column.
+        DatalistError: no such file, one that cannot be read, no such column, or a row that ends before it.
     """
     if not path.is_file():
         raise DatalistError(f"{path}: must be the data set's table; found no file. Give the folder that holds it.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        absent = [name for name in columns if name not in (reader.fieldnames or ())]
-        if absent:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            heading, rows = reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatalistError(f"{path}: cannot be read as a table ({error}). Give the data set's own table.") from error
+    absent = [name for name in columns if name not in heading]
+    if absent:
+        raise DatalistError(
+            f"{path}: must have the columns {', '.join(columns)}; found no {', '.join(absent)}. Give the data "
+            "set's own table."
+        )
+    for number, row in enumerate(rows, 2):
+        short = [name for name in columns if row[name] is None]
+        if short:
             raise DatalistError(
-                f"{path}: must have the columns {', '.join(columns)}; found no {', '.join(absent)}. Give the data "
-                "set's own table."
+                f"{path}, row {number}: must have a cell for each of {', '.join(columns)}; found none for "
+                f"{', '.join(short)}. Correct the table."
             )
-        return list(reader)
+    return rows
 
 
 def class_of_row(text: str, classes: Sequence[str], table: Path, number: int) -> int:
@@ -54,6 +66,27 @@ def class_of_row(text: str, classes: Sequence[str], table: Path, number: int) ->
             "Correct the table."
         )
     return classes.index(text.strip())
+
+
+def number_of_row(text: str, column: str, table: Path, number: int) -> float:
+    """The number in a cell.
+
+    Args:
+        text: of the cell.
+        column: of the cell, for the message.
+        table: for the message.
+        number: of the row, the heading being the first.
+
+    Raises:
+        DatalistError: another text, or a number that is not finite.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DatalistError(f"{table}, row {number}: {column} must be a number; found {text!r}. Correct the table.")
+    return value
 
 
 def checked_files(records: list[dict], root: Path) -> list[dict]:

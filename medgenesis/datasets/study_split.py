@@ -1,5 +1,6 @@
 """The transfer study's own splits: shuffled images, of which the first share trains; and ours, by patient."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files
 from medgenesis.errors import DatalistError
+
+logger = logging.getLogger(__name__)
 
 _SEED = 42  # of pandas' sample(frac=1, random_state=42), which draws this permutation
 
@@ -26,6 +29,7 @@ def split_as(
     splits: Sequence[float] = SPLITS,
     seed: int = 0,
     first: int | None = None,
+    left_out: str = "",
 ) -> dict[str, Any]:
     """A datalist of a table's rows, split in one of two ways.
 
@@ -38,6 +42,7 @@ def split_as(
         splits: shares of the patients, of "patient".
         seed: of "patient".
         first: rows of the training section, of "reference"; None: four fifths.
+        left_out: why rows are dropped, for the log, which counts them.
 
     Raises:
         ValueError: another split.
@@ -46,6 +51,9 @@ def split_as(
     if split not in ("patient", "reference"):
         raise ValueError(f"split: must be patient or reference; found {split!r}. Choose one of them.")
     kept = checked_files([record for record in records if record is not None], root)
+    if len(kept) < len(records):
+        count = len(records) - len(kept)
+        logger.info("%s: %d of %d images left out: %s", header["name"], count, len(records), left_out)
     images = [record["image"] for record in kept]
     twice = next((name for name in images if images.count(name) > 1), None) if len(set(images)) < len(images) else None
     if twice is not None:

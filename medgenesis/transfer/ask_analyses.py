@@ -21,6 +21,7 @@ from medgenesis.transfer.analyses.image_statistics import by_image_statistics
 from medgenesis.transfer.analyses.invariance import FeatureStatistics, invariance
 from medgenesis.transfer.analyses.multiview import multiview, view_pairs
 from medgenesis.transfer.analyses.saliency import occlusion_saliency
+from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading, study_features
 from medgenesis.transfer.geometry import Geometry
@@ -59,7 +60,11 @@ def ask_saliency(
         intensity: see `ImageReading`.
         batch_size: windows at a time.
         seed: of the draw.
+
+    Raises:
+        ValueError: a number below 1, or an encoder of other axes than the images.
     """
+    check_counts(images=images, window=window, stride=stride, batch_size=batch_size)
     read = ImageReading(encoder, intensity)
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
     asked = by_image_statistics(encoder) if compat else encoder
@@ -121,7 +126,11 @@ def ask_invariance(
         intensity: see `ImageReading`.
         batch_size: inputs at a time.
         seed: of the draw.
+
+    Raises:
+        ValueError: a number below 1, another change, or the control `table`.
     """
+    check_counts(images=images, batch_size=batch_size)
     known = {name: family(name) for name in changes}
     if encoder.of_record is not None:
         raise ValueError(f"{encoder.name}: must see images; found a table's numbers. Leave it out.")
@@ -158,7 +167,8 @@ def ask_multiview(
     batch_size: int = 32,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """How alike two views of a patient are, beside views of two patients (`multiview`)."""
+    """How alike two views of a patient are, beside views of two patients (`multiview`); numbers below 1 are refused."""
+    check_counts(pairs=pairs, batch_size=batch_size)
     features = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
     chosen = view_pairs(study_set.records, pairs, seed)
     statistics = FeatureStatistics.of(features.vectors, compat=compat)

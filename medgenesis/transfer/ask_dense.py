@@ -1,5 +1,6 @@
 """Questions on places as parts of the study, of images and volumes: landmarks, locality, wholes and their parts."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from medgenesis.report.intervals import mean_interval
 from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
 from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.storage.tables import write_table
+from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.dense import (
     LandmarkMatches,
     embed_landmarks,
@@ -28,6 +30,8 @@ from medgenesis.transfer.dense.seen_images import SeenImages, name_of, seen_imag
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.results import result_path, save_result
 from medgenesis.transfer.study_set import StudySet
+
+logger = logging.getLogger(__name__)
 
 PLACES = ("landmarks", "locality", "compositionality")
 _SHARE_OF_SIDE = 4  # a window is a quarter of the least side, as a cell of Adam's last level
@@ -68,6 +72,7 @@ def ask_places(
     *,
     landmarks: str | Path | None = None,
     intensity: Any = None,
+    batch_size: int = 64,
 ) -> Figures:
     """Ask one encoder one of the three questions, and keep the result; tables and images in `OUT/QUESTION/`.
 
@@ -82,10 +87,11 @@ def ask_places(
         folder: of the study.
         landmarks: table (image, landmark, x, y, of volumes z) of the first two; see `Landmarks`.
         intensity: see `ImageReading`.
+        batch_size: windows at a time.
 
     Raises:
-        ValueError: another question, no table of landmarks, an encoder that does not see these images, or what the
-            question raises.
+        ValueError: another question, a number below 1, no table of landmarks, an encoder that does not see these
+            images, or what the question raises.
         DatalistError: a table that knows too few of the images, or places of other axes.
         VolumeError: an image that cannot be read or seen, or images and volumes together.
     """
@@ -94,6 +100,8 @@ def ask_places(
             f"question: must be one of {', '.join(PLACES)}, and for the first two with landmarks; found {question!r} "
             "without. Give --landmarks FILE.csv (image, landmark, x, y, of volumes z)."
         )
+    counts = {name: getattr(settings, name) for name in ("window", "stride", "images", "patches")}
+    check_counts(**counts, batch_size=batch_size)
     if encoder.of_record is not None:
         embedder_of(encoder, 1)  # refuses it
     order = np.random.default_rng(settings.seed).permutation(len(study_set.records)).tolist()
@@ -101,7 +109,13 @@ def ask_places(
     table: Landmarks = {}
     if question != "compositionality":
         table = landmarks_of(study_set.records, str(landmarks))
-        order = [row for row in order if str(study_set.records[row]["image"]) in table]
+        named = [row for row in order if str(study_set.records[row]["image"]) in table]
+        if len(named) < len(order):
+            count = len(order) - len(named)
+            logger.info(
+                "%s: %d of %d images left out: not in the table of landmarks", study_set.name, count, len(order)
+            )
+        order = named
     rows = order[: settings.images]
     if len(rows) < 2:
         raise DatalistError(
@@ -115,7 +129,7 @@ def ask_places(
         asked |= {"landmarks (fingerprint)": file_fingerprint(landmarks)}
     told = encoder.described(intensity)
     place = Path(folder) / question / result_path(folder, question, told, study_set.told(), asked).stem
-    embedder = embedder_of(encoder, window, seen.dims)
+    embedder = embedder_of(encoder, window, seen.dims, batch_size=batch_size)
     if question == "compositionality":
         figures = _wholes(embedder, list(seen.images.values()), settings, place)
     elif question == "locality":

@@ -18,6 +18,7 @@ from medgenesis.io.colour import load_colour
 from medgenesis.progress import track
 from medgenesis.storage.atomic import make_folder, replacing, write_text
 from medgenesis.storage.fingerprints import fingerprint
+from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.study_set import StudySet
 
@@ -85,8 +86,10 @@ def study_features(
         batch_size: inputs at a time.
 
     Raises:
+        ValueError: a batch below 1.
         VolumeError: an image that cannot be read or seen, or whose features are not finite, with its name.
     """
+    check_counts(batch_size=batch_size)
     told = {
         "version": _VERSION,
         "dataset (fingerprint)": study_set.fingerprint,

@@ -14,6 +14,7 @@ from medgenesis.storage.atomic import make_folder, replacing
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.analyses.inversion import Inversion, invert
 from medgenesis.transfer.analyses.likeness import likeness
+from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading
 from medgenesis.transfer.geometry import Geometry
@@ -49,11 +50,9 @@ def ask_inversion(
     Raises:
         ValueError: images below 1, an encoder that sees no images, or what `invert` raises.
     """
-    if images < 1 or encoder.of_record is not None:
-        raise ValueError(
-            f"{encoder.name}: must see images, at least one, to be inverted; found {images} images and "
-            f"{'a table' if encoder.of_record is not None else 'an encoder'}. Leave it out, or give more."
-        )
+    check_counts(images=images)
+    if encoder.of_record is not None:
+        raise ValueError(f"{encoder.name}: must see images; found a table's numbers. Leave it out.")
     read = ImageReading(encoder, intensity)
     rows = np.random.default_rng(settings.seed).permutation(len(study_set.records))[:images].tolist()
     found, pairs, seen_by = [], [], encoder

@@ -11,7 +11,7 @@ import numpy as np
 from medgenesis.report.intervals import mean_interval
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.protocols.propagation import CaseDice, Propagation, propagate
+from medgenesis.transfer.protocols.propagation import CaseDice, Propagation, as_seen, propagate
 from medgenesis.transfer.results import load_result, save_result
 from medgenesis.transfer.study_set import StudySet
 
@@ -40,7 +40,8 @@ def ask_propagation(
         )
         for name, values in by_case.items()
     }
-    told = encoder.described(intensity)
+    seen = as_seen(encoder, study_set, intensity).described(intensity)
+    told = {**seen, "encoder (fingerprint)": encoder.fingerprint}
     dataset = {**study_set.told(), "labelled test cases": len(rows)}
     arrays = {"patients": study_set.patients, "rows": np.array(rows), "values": by_case["dice"]}
     path = save_result(folder, "propagate", told, dataset, asdict(settings), figures, arrays, labels=_by_label(cases))

@@ -92,6 +92,13 @@ def test_what_is_missing_is_named(luna, tmp_path):
     write_table(folder / "other.csv", [["a", 1]], ("seriesuid", "x"))
     with pytest.raises(DatalistError, match="must have the columns seriesuid"):
         luna16_candidates(folder / "luna", folder / "other.csv", folder / "out")
+    for row, message in (
+        (["1.2.3", 0, "n/a", 0, 1], "coordY must be a number; found 'n/a'"),
+        (["1.2.3", 0, 0, 0, 2], "its class must be one of 0, 1; found '2'"),
+    ):
+        write_table(folder / "odd.csv", [["1.2.3", 0, 0, 0, 1], row], COLUMNS)
+        with pytest.raises(DatalistError, match=rf"odd\.csv, row 3: {message}"):
+            luna16_candidates(folder / "luna", folder / "odd.csv", folder / "out")
     write_table(folder / "none.csv", [["1.2.3", 0, 0, 0, 0]], COLUMNS)
     with pytest.raises(DatalistError, match="subset0: must have candidates of class 1"):
         luna16_candidates(folder / "luna", folder / "none.csv", folder / "out")

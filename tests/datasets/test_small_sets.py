@@ -121,6 +121,25 @@ def test_what_is_absent_or_odd_is_named(tmp_path):
         DATASETS["cxr_nih_more"](tmp_path)
 
 
+@pytest.mark.parametrize(
+    "tree, file, old, new, column",
+    [
+        (ct_lidc_nodules, "labels.csv", "5.5", "n/a", "diameter_mm"),
+        (ct_lidc_nodules, "labels.csv", "5.5", "nan", "diameter_mm"),
+        (mr_fetal_brain, "index.csv", ",21", ",x", "weeks"),
+        (cxr_cohen_radiologist, "index.csv", ",1\n", ",few\n", "brixia_junior_Global"),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_row(tree, file, old, new, column, tmp_path):
+    tree(tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1))
+    found = new.strip(",\n")
+    with pytest.raises(DatalistError, match=rf"{file}, row 2: {column} must be a number; found '{found}'"):
+        DATASETS[tree.__name__](tmp_path)
+
+
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.__name__)
 def test_the_real_ones_are_read(tree, real_data):
     if not (real_data / tree.__name__).is_dir():

@@ -95,7 +95,8 @@ def test_readings_are_read_without_capitals_and_blanks_and_names_must_agree(tmp_
     assert len(by_name(montgomery_datalist(tmp_path))) == 10
 
 
-def test_chexpert_and_what_is_uncertain(tmp_path):
+def test_chexpert_and_what_is_uncertain(tmp_path, caplog):
+    caplog.set_level("INFO")
     chexpert(tmp_path)
     counts = {
         uncertain: [one["class"] for one in by_path(chexpert_datalist(tmp_path, uncertain=uncertain)).values()]
@@ -110,6 +111,8 @@ def test_chexpert_and_what_is_uncertain(tmp_path):
     owners = [{one["patient"] for one in found[section]} for section in SECTIONS]
     assert sum(map(len, owners)) == 10 and {one["view"] for one in found["training"]} == {"Frontal", "Lateral"}
     assert len(chexpert_datalist(tmp_path, split="reference")["training"]) == 12  # 0.6
+    assert caplog.text.count("chexpert: 4 of 20 images left out: Pleural Effusion is marked -1") == 1
+    assert caplog.text.count("left out") == 1  # nothing is said of what leaves none out
     with pytest.raises(ValueError, match="^finding, uncertain"):
         chexpert_datalist(tmp_path, finding="Fracture")
 
@@ -118,7 +121,8 @@ def by_path(found):
     return {one["image"]: one for section in SECTIONS for one in found.get(section, ())}
 
 
-def test_chestxray14_keeps_single_findings_of_the_seven(tmp_path):
+def test_chestxray14_keeps_single_findings_of_the_seven(tmp_path, caplog):
+    caplog.set_level("INFO")
     names = ["Mass", "Mass|Nodule", "Pneumonia", "No Finding", "Nodule", "Pneumothorax"] * 4
     files = [f"{n:08d}_000.png" for n in range(len(names))]
     written(tmp_path / "images", *files)
@@ -126,6 +130,7 @@ def test_chestxray14_keeps_single_findings_of_the_seven(tmp_path):
     table(tmp_path / "Data_Entry_2017.csv", "Image Index,Finding Labels", *rows)
     found = by_name(chestxray14_single_datalist(tmp_path))
     assert len(found) == 12 and {one["class"] for one in found.values()} == {4, 5, 6}
+    assert caplog.text.count("chestxray14_single: 12 of 24 images left out: no finding, several, or none of") == 1
     reference = chestxray14_single_datalist(tmp_path, split="reference")
     order = np.random.RandomState(42).permutation(24)  # of all rows, then those are dropped
     kept = [n for n in order[:19] if names[n] in ("Mass", "Nodule", "Pneumothorax")]
@@ -141,6 +146,26 @@ def test_eyepacs_has_both_eyes_of_a_patient_on_one_side(tmp_path):
     owners = [{one["patient"] for one in found[section]} for section in SECTIONS]
     assert sum(map(len, owners)) == 12 and owners[2] == {"8", "9", "10", "11"}
     assert by_name(found)["3_right.jpeg"]["view"] == "right" and by_name(found)["0_left.jpeg"]["class"] == 0
+
+
+@pytest.mark.parametrize(
+    "name, file, heading, short",
+    [
+        ("eyepacs", "trainLabels.csv", "image,level", "b"),
+        ("chexpert", "train.csv", "Path,Frontal/Lateral,Pleural Effusion", "b"),
+        ("chestxray14_single", "Data_Entry_2017.csv", "Image Index,Finding Labels", "b.png"),
+        ("stoic", "metadata/reference.csv", "PatientID,probCOVID", "b"),
+    ],
+)
+def test_a_row_that_ends_too_early_is_named(name, file, heading, short, tmp_path):
+    table(tmp_path / file, heading, short)
+    column = heading.split(",")[1]
+    expected = rf"{file}, row 2: must have a cell for each of {heading.replace(',', ', ')}; found none for {column}"
+    with pytest.raises(DatalistError, match=expected):
+        DATASETS[name](tmp_path)
+    (tmp_path / file).write_bytes(heading.encode() + b"\n\xe9\xff,1\n")
+    with pytest.raises(DatalistError, match=rf"{file}: cannot be read as a table"):
+        DATASETS[name](tmp_path)
 
 
 def test_ichallenge(tmp_path):

@@ -48,6 +48,18 @@ def xrays(folder, count=4):
     return StudySet("xrays", tuple(records), ())
 
 
+def test_windows_go_through_the_network_in_batches_of_the_size_asked_for(folder, tmp_path):
+    seen = []
+
+    def network(batch):
+        seen.append(len(batch))
+        return ColumnMeans()(batch)
+
+    encoder = column_encoder(network=network)
+    ask_places("compositionality", encoder, xrays(folder), SETTINGS, tmp_path, batch_size=3)
+    assert max(seen) == 3
+
+
 def test_the_figures_are_those_of_the_functions(folder, tmp_path):
     pixels, known = control("pixels"), xrays(folder)
     figures = ask_places("landmarks", pixels, known, SETTINGS, tmp_path, landmarks=folder / "landmarks.csv")

@@ -80,13 +80,33 @@ def test_medmnist_files_are_unpacked_without_loss(tmp_path, shape, dims):
     assert len(set(study_set.patients)) == 12  # a row of a file of volumes is a patient of its own
     image = ImageReading(control("pixels"))(study_set.records[3])
     expected = arrays["train_images"][3].astype(float)
-    expected /= arrays["train_images"].max() if dims == 3 else 255
+    expected /= 255
     if dims == 2:
         expected = np.moveaxis(expected.swapaxes(0, 1), -1, 0) if len(shape) == 3 else expected.T[None]
     else:
         expected = expected[None]
     assert np.allclose(np.asarray(image), expected, atol=1e-6)
     assert open_study_set(str(tmp_path / "some.npz"), tmp_path / "out").fingerprint == study_set.fingerprint
+
+
+def test_volumes_of_a_medmnist_file_have_one_window_in_all_sections(tmp_path):
+    def windows(tops):
+        arrays = {f"{part}_labels": np.arange(2)[:, None] for part in tops}
+        arrays |= {f"{part}_images": np.full((2, 4, 4, 4), top, np.uint8) for part, top in tops.items()}
+        np.savez(tmp_path / "some.npz", **arrays)
+        records = open_study_set(str(tmp_path / "some.npz"), tmp_path / "out").records
+        return [record["intensity"]["a_max"] for record in records]
+
+    assert windows({"train": 200, "val": 90, "test": 1}) == [255] * 6
+    assert windows({"train": 1, "val": 0, "test": 1}) == [1] * 6  # shapes: 0 and 1
+    listed = next((tmp_path / "out").rglob("datalist.json"))
+    earlier = json.loads(listed.read_text())  # as unpacked before, with a window a section
+    earlier["made_of"] = earlier["made_of"].partition(":")[2]
+    earlier["test"][0]["intensity"]["a_max"] = 7
+    listed.write_text(json.dumps(earlier))
+    assert {
+        one["intensity"]["a_max"] for one in open_study_set(str(tmp_path / "some.npz"), tmp_path / "out").records
+    } == {1}
 
 
 def test_what_cannot_be_asked_is_refused(tmp_path):

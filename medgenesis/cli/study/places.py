@@ -38,7 +38,7 @@ def add_places(questions: Any) -> None:
                 metavar="R",
                 help="of hits, pixels (default: window / 8, / 4); of volumes mm",
             )
-        common(one)
+        common(one, batch=(64, "windows at a time"))
 
 
 def ask_about_places(args: argparse.Namespace) -> str:
@@ -52,7 +52,8 @@ def ask_about_places(args: argparse.Namespace) -> str:
     encoders, rows = opened(args), []
     for study_set in study_sets(args, labelled=False):
         for encoder in encoders:
-            options = {"landmarks": getattr(args, "landmarks", None), "intensity": args.intensity}
+            options = {"intensity": args.intensity, "batch_size": args.batch_size}
+            options["landmarks"] = getattr(args, "landmarks", None)
             figures = ask_places(args.question, encoder, study_set, settings, args.out, **options)
             cells = {name: said(figure) for name, figure in figures.items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **cells})

@@ -1,5 +1,6 @@
 """Multi-view: whether the views of one patient are alike in an encoder's features, beside views of two patients."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -11,11 +12,13 @@ from medgenesis.errors import DatalistError
 from medgenesis.report.intervals import mean_interval
 from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarity
 
+logger = logging.getLogger(__name__)
+
 
 def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int = 0) -> list[tuple[int, int]]:
     """Rows of two views of one patient: any two images, and where records have a `view` those of different `view`, of
     one `study` and of one `class` (of both eyes of one grade) where these are known; at most one pair a patient, and
-    at most so many pairs, drawn by the seed.
+    at most so many pairs, drawn by the seed. Patients without a pair are skipped, and counted in the log.
 
     Raises:
         DatalistError: no patient has two views.
@@ -33,6 +36,9 @@ def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int 
             "records: must hold two views of a patient; found no patient with two images (of different `view`, in "
             "one `study` and of one `class`, where records have these). Add `patient`, and `view`, to the records."
         )
+    if len(found) < len(by_patient):
+        without = len(by_patient) - len(found)
+        logger.info("multiview: %d of %d patients left out: no two views of theirs", without, len(by_patient))
     chosen = generator.permutation(len(found))[:most]
     return [found[place] for place in chosen]
 
@@ -57,7 +63,8 @@ def multiview(
     Returns:
         `similarity` and `distance` of the pairs; `similarity_of_others`, of the first view of each with the second view
         of the next patient; `difference` of both similarities; and `retrieval`, the share of patients whose second view
-        is the most similar of all to the first. Each with its 95 % interval over patients.
+        is the most similar of all to the first. Each with its 95 % interval over patients; those for whom one is not
+        defined are left out of it, and counted in the log.
     """
     first, second = (vectors[[pair[i] for pair in pairs]] for i in (0, 1))
     own, distance = similarity(first, second, statistics)
@@ -68,6 +75,13 @@ def multiview(
     hits = (a @ b.T).argmax(1) == np.arange(len(pairs))
     measured = {"similarity": own, "distance": distance, "similarity_of_others": others, "difference": own - others}
     measured["retrieval"] = hits.astype(float)
+    undefined = {name: int((~np.isfinite(values)).sum()) for name, values in measured.items()}
+    if any(undefined.values()):
+        logger.warning(
+            "multiview: of %d patients left out, for features that are the mean of all have no direction, and one "
+            "patient has no others: %s",
+            *(len(pairs), ", ".join(f"{count} of {name}" for name, count in undefined.items() if count)),
+        )
     return {name: _figure(values, seed) for name, values in measured.items()}
 
 

@@ -69,8 +69,13 @@ def feature_distance(encoder: Encoder) -> Distance:
     compares volumes slice by slice.
 
     Args:
-        encoder: that gives maps or vectors.
+        encoder: that gives maps or vectors; the controls `pixels` and `handmade` see images and volumes as they are.
+
+    Raises:
+        ValueError: the control `table`, which sees no image.
     """
+    if encoder.of_record is not None:
+        raise ValueError(f"{encoder.name}: must see images; found a table's numbers. Leave it out.")
 
     @torch.no_grad()
     def distance(one: Tensor, other: Tensor) -> float:
@@ -102,8 +107,10 @@ def _slices(image: Tensor) -> list[Tensor]:
 
 
 def _shown(image: Tensor, size: tuple[int, ...], channels: int | None) -> Tensor:
-    """A batch of one, at another size and with so many channels: those it has, or all their mean."""
+    """A batch of one, at another size (none: its own) and with so many channels: those it has, or all their mean."""
     image = image.float()
+    if not size:
+        return image[None]
     if channels is not None and len(image) != channels:
         image = image.mean(0, keepdim=True).expand(channels, *image.shape[1:])
     if image.ndim == 4:

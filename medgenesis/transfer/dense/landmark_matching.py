@@ -1,5 +1,6 @@
 """Landmarks of one image, found in another by the nearest embedding."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from medgenesis.data.landmarks import Landmarks
 from medgenesis.transfer.dense.embedder import DenseEmbedder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,8 @@ def match_landmarks(
     Args:
         embedder: what embeds.
         images: name -> slab (k, H, W) or volume (k, X, Y, Z) in [0, 1]; at least two.
-        landmarks: of each of these images, in its pixels (voxels). What is not in two of them is left out.
+        landmarks: of each of these images, in its pixels (voxels). What is not in two of them is left out, and counted
+            in the log.
         stride: pixels from each place that is tried to the next.
         spacing: name -> mm of a voxel along x, y, z, by which distances are told; None: in pixels.
 
@@ -64,6 +68,10 @@ def match_landmarks(
         ValueError: fewer than two images, an image without landmarks, or no landmark in two of them.
     """
     names = _shared(images, landmarks)
+    single = list(dict.fromkeys(name for image in images for name in landmarks[image] if name not in names))
+    if single:
+        count = len(names) + len(single)
+        logger.info("landmarks: %d of %d left out: one image alone has %s", len(single), count, ", ".join(single))
     places, scale = _places(images, landmarks, names), _scales(images, spacing)
     queries = []
     for image, own in zip(images.values(), places, strict=True):

@@ -41,13 +41,14 @@ def windows_of(encoder: Encoder, window: int, dims: int) -> tuple[int, ...]:
     return tuple(max(1, round(window * side / longest)) for side in size) or (window,) * dims
 
 
-def embedder_of(encoder: Encoder, window: int, dims: int = 2) -> DenseEmbedder:
+def embedder_of(encoder: Encoder, window: int, dims: int = 2, *, batch_size: int = 64) -> DenseEmbedder:
     """An embedder of windows by an encoder; of the control `pixels` their correlation (`RawPixels`).
 
     Args:
         encoder: 2D or 3D, or a control that sees images.
         window: longest side of a window, pixels or voxels.
         dims: spatial axes of the images: 2, or 3 of volumes.
+        batch_size: windows at a time.
 
     Raises:
         ValueError: the encoder looks at no image, or is 3D and the images are not.
@@ -58,8 +59,9 @@ def embedder_of(encoder: Encoder, window: int, dims: int = 2) -> DenseEmbedder:
             f"{'a table' if encoder.of_record is not None else 'a 3D encoder'}. Leave it out."
         )
     if encoder.told.get("control") == "pixels":
-        return DenseEmbedder(RawPixels(), window, min(window, _PIXELS[dims]))
-    return DenseEmbedder(PooledEncoder(encoder), windows_of(encoder, window, dims), _input(encoder, dims) or None)
+        return DenseEmbedder(RawPixels(), window, min(window, _PIXELS[dims]), batch_size=batch_size)
+    sides, size = windows_of(encoder, window, dims), _input(encoder, dims) or None
+    return DenseEmbedder(PooledEncoder(encoder), sides, size, batch_size=batch_size)
 
 
 def _input(encoder: Encoder, dims: int) -> tuple[int, ...]:

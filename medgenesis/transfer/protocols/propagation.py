@@ -17,9 +17,10 @@ from medgenesis.errors import DatalistError
 from medgenesis.io.colour import load_colour
 from medgenesis.losses import hard_dice
 from medgenesis.progress import track
+from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.dense.places import features_at, grid_of
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.geometry import resized
+from medgenesis.transfer.geometry import Geometry, resized
 from medgenesis.transfer.protocols.place_answer import place_answer
 from medgenesis.transfer.protocols.place_classifier import METHODS, PlaceClassifier
 from medgenesis.transfer.study_set import StudySet
@@ -92,9 +93,7 @@ def propagate(encoder: Encoder, study_set: StudySet, settings: Propagation, *, i
     _check(settings)
     if encoder.of_record is not None or encoder.told.get("control") == "handmade":
         raise ValueError(f"{encoder.name}: must give feature maps; found numbers of whole images. Leave it out.")
-    if encoder.told.get("control") == "pixels":
-        size = (64, 64) if _dims_of(encoder, study_set, intensity) == 2 else (48, 48, 48)
-        encoder = replace(encoder, network=lambda batch: [batch], size=size)
+    encoder = as_seen(encoder, study_set, intensity)
     train, test = (_labelled(study_set, section) for section in ("training", "test"))
     owners = {patient_of(study_set.records[row]) for row in train}
     if settings.shots > len(owners):
@@ -127,13 +126,26 @@ def propagate(encoder: Encoder, study_set: StudySet, settings: Propagation, *, i
     return found
 
 
+def as_seen(encoder: Encoder, study_set: StudySet, intensity: Any = None) -> Encoder:
+    """The encoder with the size and geometry of this question: images (slices) are resized to its input, whatever it
+    was opened with; "pixels" is given a size, and its map is the image.
+
+    Args:
+        encoder: see `propagate`.
+        study_set: see `propagate`.
+        intensity: see `ImageReading`.
+    """
+    if encoder.told.get("control") == "pixels":
+        size = (64, 64) if _dims_of(encoder, study_set, intensity) == 2 else (48, 48, 48)
+        encoder = replace(encoder, network=lambda batch: [batch], size=size)
+    return replace(encoder, geometry=Geometry("squash"))
+
+
 def _check(settings: Propagation) -> None:
-    least = min(settings.shots, settings.draws, settings.stride, settings.samples, settings.cases or 1)
-    if settings.method not in METHODS or least < 1:
-        raise ValueError(
-            f"method, shots, draws, stride, samples, cases: must be one of {', '.join(METHODS)}, and at least 1; found "
-            f"{settings.method!r} and {least}. Correct them."
-        )
+    names = ("shots", "draws", "stride", "samples", "cases")
+    check_counts(**{name: getattr(settings, name) for name in names})
+    if settings.method not in METHODS:
+        raise ValueError(f"method: must be one of {', '.join(METHODS)}; found {settings.method!r}. Choose one of them.")
 
 
 def _labelled(study_set: StudySet, section: str) -> list[int]:

@@ -94,6 +94,23 @@ def test_features_of_another_length_are_named():
         invariance(uneven, [torch.ones(1, 4, 4)], {}, statistics)
 
 
+def test_patients_that_multiview_leaves_out_are_counted(caplog):
+    caplog.set_level("INFO")
+    records = [{"image": str(row), "patient": "abbcdd"[row]} for row in range(6)]
+    pairs = view_pairs(records)
+    assert sorted(pairs) == [(1, 2), (4, 5)]
+    assert caplog.text.count("multiview: 2 of 4 patients left out: no two views of theirs") == 1
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    statistics = FeatureStatistics.of(vectors)
+    caplog.clear()
+    multiview(vectors, pairs, statistics)
+    assert not caplog.text
+    vectors[pairs[0][0]] = statistics.mean  # has no direction
+    multiview(vectors, pairs, statistics)
+    assert "multiview: of 2 patients left out" in caplog.text and len(caplog.records) == 1
+    assert "1 of similarity, 1 of similarity_of_others, 1 of difference" in caplog.text
+
+
 def test_views_of_one_patient_are_more_alike():
     generator = np.random.default_rng(0)
     people = generator.normal(size=(20, 6))

@@ -13,6 +13,7 @@ from medgenesis import cli
 from medgenesis.errors import DatalistError
 from medgenesis.transfer.analyses import perceptual
 from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_distance
+from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.perceptual_question import ask_perceptual
 from medgenesis.transfer.results import save_result
@@ -47,6 +48,18 @@ def test_feature_distance_by_hand_of_images_and_volumes():
     assert solid(*volumes) == pytest.approx(by_hand(*volumes), rel=1e-5)
     slices = [by_hand(volumes[0][..., z].mT, volumes[1][..., z].mT) for z in range(6)]
     assert flat(*volumes) == pytest.approx(np.mean(slices), rel=1e-4)
+
+
+def test_controls_compare_by_what_they_see():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 30, 20), (1, 9, 10, 11)):
+        one, other = torch.rand(2, *shape, generator=generator)
+        for name in ("pixels", "handmade"):
+            a, b = (control(name).embed(image[None])[0].double().numpy() for image in (one, other))
+            expected = ((a / np.linalg.norm(a) - b / np.linalg.norm(b)) ** 2).sum()
+            assert feature_distance(control(name))(one, other) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="^table: must see images; found a table's numbers"):
+        feature_distance(control("table"))
 
 
 class StandIn(torch.nn.Module):

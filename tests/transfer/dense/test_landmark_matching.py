@@ -46,6 +46,15 @@ def test_an_encoder_that_knows_its_place_finds_every_landmark():
     assert found.mean_distance == 0 and found.hit_rate(0) == 1 and found.by_landmark(0) == dict.fromkeys(ANATOMY, 1.0)
 
 
+def test_landmarks_of_one_image_alone_are_counted(caplog):
+    caplog.set_level("INFO")
+    more = {**LANDMARKS, "a": {**LANDMARKS["a"], "spine": (3.0, 3.0)}}
+    assert match_landmarks(DenseEmbedder(Place(), 3), IMAGES, more, stride=4).landmarks == tuple(ANATOMY)
+    same_position_baseline(IMAGES, more)
+    assert caplog.text.count("landmarks: 1 of 4 left out: one image alone has spine") == 1
+    assert len(caplog.records) == 1
+
+
 def test_a_coarse_grid_is_right_to_half_its_step():
     found = match_landmarks(DenseEmbedder(Place(), 3), IMAGES, LANDMARKS, stride=4)
     assert found.hit_rate(np.hypot(2, 2)) == 1 and found.mean_distance > 0

@@ -78,6 +78,9 @@ def test_the_result_is_kept_with_its_cases(tmp_path):
         control("pixels"), study_set, Propagation(draws=2, stride=4, samples=300), tmp_path / "study"
     )
     assert 0.5 < result["figures"]["dice"]["value"] <= 1 and result["settings"]["draws"] == 2
+    told = result["encoder"]  # as it saw them, not as it was opened
+    assert told["size"] == [48, 48, 48] and told["geometry 3D"]["rule"] == told["geometry 2D"]["rule"] == "squash"
+    assert told["encoder (fingerprint)"] == control("pixels").fingerprint
     lines = result["path"].with_suffix(".csv").read_text().splitlines()
     assert lines[0] == "case,draw,label,dice,same_place" and len(lines) == 5
     values = np.load(result["path"].with_suffix(".npz"))["values"]
@@ -87,7 +90,7 @@ def test_the_result_is_kept_with_its_cases(tmp_path):
 def test_what_cannot_be_propagated_is_refused(tmp_path):
     study_set = write_volumes(tmp_path)
     encoder = Encoder("smooth", smooth, 3, 1, (24, 24, 24))
-    with pytest.raises(ValueError, match="^method, shots"):
+    with pytest.raises(ValueError, match="^method: must be one of nearest, linear"):
         propagate(encoder, study_set, Propagation(method="guess"))
     with pytest.raises(ValueError, match="^shots: must be at most the labelled patients of training, 2; found 3"):
         propagate(encoder, study_set, Propagation(shots=3))
