@@ -50,7 +50,7 @@ def ask_saliency(
     own: at its size); a volume resized to the encoder's size.
 
     Args:
-        encoder: a 2D encoder sees images, not volumes, here.
+        encoder: a 2D encoder sees the middle slab of a volume.
         study_set: whose images; drawn by the seed.
         folder: of the study.
         images: how many.
@@ -71,11 +71,11 @@ def ask_saliency(
     found, maps, side, step, rule = [], [], window or 10, stride or 1, "crop"
     for number, row in enumerate(rows, 1):
         image = read(study_set.records[row])
-        solid = image.ndim == 4
+        solid = image.ndim == 4 and encoder.dims == 3
         if solid:
             side = window or max(2, min(encoder.size) // _WINDOWS_A_SIDE_3D)
             step, rule = stride or max(1, side // 2), "squash"
-        if (solid and encoder.dims != 3) or encoder.dims is None:
+        if encoder.dims is None or (encoder.dims == 3) != solid:
             raise ValueError(
                 f"{encoder.name}: saliency must be of an encoder of the images' own axes; found {encoder.dims} and "
                 f"{image.ndim - 1}. Choose another encoder or data set."
@@ -83,7 +83,8 @@ def ask_saliency(
         frame = 0 if solid or "function" in encoder.told else 2 * (side - 1)
         sizes = tuple(one + frame for one in encoder.size)
         shown = replace(encoder, size=sizes, geometry=Geometry(rule))
-        (inputs,) = shown.prepared(image, str(study_set.records[row]["image"]))
+        slabs = shown.prepared(image, str(study_set.records[row]["image"]))  # of images, and of 3D encoders, one
+        inputs = slabs[len(slabs) // 2]
         fill = IMAGENET_MEAN if encoder.told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
         one = occlusion_saliency(asked, inputs, side, step, fill, batch_size=batch_size)
         maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap)))

@@ -2,7 +2,9 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,11 @@ from torch import nn
 
 from medgenesis.transfer.analyses.image_statistics import by_image_statistics
 from medgenesis.transfer.analyses.saliency import attentive_diffusion, occlusion_saliency
+from medgenesis.transfer.ask_analyses import ask_saliency
+from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.geometry import Geometry
+from medgenesis.transfer.study_set import StudySet
 
 
 def quadratic(batch):
@@ -80,3 +86,18 @@ def test_statistics_of_the_image_are_those_of_a_network_in_training_mode(dims):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(ValueError, match="^a function: must be a network of PyTorch for --compat"):
         by_image_statistics(Encoder("a function", quadratic, 2, 1, (7, 7)))
+
+
+def test_a_2d_encoder_sees_the_middle_slab_of_a_volume(tmp_path):
+    volume = np.random.default_rng(0).random((22, 22, 9), dtype=np.float32)
+    nib.save(nib.Nifti1Image(volume, np.diag([-1.0, -1, 1, 1])), tmp_path / "a.nii.gz")
+    study_set = StudySet("one", ({"image": str(tmp_path / "a.nii.gz"), "section": "training", "patient": "a"},), ())
+    encoder = Encoder("quadratic", quadratic, 2, 3, (16, 16), "unit")
+    ask_saliency(encoder, study_set, tmp_path, images=1, window=4, stride=2)
+    (path,) = (tmp_path / "saliency").rglob("*.npy")
+    slabs = replace(encoder, size=(22, 22), geometry=Geometry("crop")).prepared(torch.from_numpy(volume)[None], "a")
+    maps = [occlusion_saliency(encoder, slab, 4, 2).heatmap for slab in slabs]
+    assert len(slabs) == 9 and np.allclose(np.load(path), maps[4], rtol=1e-4)
+    assert not np.allclose(maps[4], maps[0], rtol=0.1)
+    with pytest.raises(ValueError, match="saliency must be of an encoder of the images' own axes; found None and 3"):
+        ask_saliency(control("table"), study_set, tmp_path, intensity="unit")
