@@ -172,7 +172,7 @@ def collective(seconds: float) -> Iterator[Line]:
     count, backend = (torch.cuda.device_count(), "nccl") if ON_GPU else (2, "gloo")
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(_sum_over, (count, backend, f"{folder}/store"), nprocs=count)
-        sums = [float(torch.load(f"{folder}/store.{rank}")) for rank in range(count)]
+        sums = [float(torch.load(f"{folder}/store.{rank}", weights_only=True)) for rank in range(count)]
     right = sums == [count * (count + 1) / 2] * count
     yield Line(
         f"{backend}, {count} process{'es' * (count > 1)}: sum over all", "right" if right else f"{sums}", "right", right

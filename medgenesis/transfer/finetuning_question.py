@@ -10,7 +10,7 @@ import numpy as np
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.finetune import finetune
 from medgenesis.transfer.protocols.finetune_settings import Finetune
-from medgenesis.transfer.published_tables import MEAN_OF_CLASSES
+from medgenesis.transfer.published_tables import published_metric
 from medgenesis.transfer.results import load_result, result_path, save_result
 from medgenesis.transfer.study_set import StudySet
 
@@ -42,8 +42,7 @@ def ask_finetuning(
         The result, as `load_results` gives it.
     """
     if settings.compat:
-        mean = study_set.name in MEAN_OF_CLASSES
-        settings = replace(settings, metric="balanced_accuracy" if mean else "accuracy")
+        settings = replace(settings, metric=published_metric(study_set.name))
     told = encoder.described(intensity)
     path = result_path(folder, "finetune", told, study_set.told(), asdict(settings))
     place = Path(folder) / "finetune" / path.stem

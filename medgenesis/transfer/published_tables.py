@@ -46,6 +46,11 @@ _FINETUNE = {  # likewise; those of EyePACS are not of all models
 _CELL = re.compile(r"([\d.]+)±([\d.]+)")
 
 
+def published_metric(dataset: str) -> str:
+    """What the study judges a data set's classes by: "balanced_accuracy", the mean of the classes, or "accuracy"."""
+    return "balanced_accuracy" if dataset in MEAN_OF_CLASSES else "accuracy"
+
+
 def published_few_shot(dataset: str) -> dict[str, tuple[float, float]]:
     """Model -> accuracy and half-width of the study, as shares; empty for a data set that is not of the study.
 

@@ -14,11 +14,11 @@ from medgenesis.transfer.published_tables import (
     FINDING,
     FIVE_WAY,
     IMAGENET_TOP1,
-    MEAN_OF_CLASSES,
     SHOTS,
     published_few_shot,
     published_finetune,
     published_linear,
+    published_metric,
 )
 from medgenesis.transfer.result_settings import settings_said
 
@@ -76,8 +76,7 @@ def _published(question: str, dataset: str) -> Iterator[Published]:
             note = f"{SHOTS} shots, {ways}-way; comparable with --compat --shots {SHOTS} --ways {ways}"
             yield Published(values, "episode_accuracy", note, SHOTS, ways)
     elif question in _BY_CLASS and (column := _BY_CLASS[question](dataset)):
-        measure = "balanced_accuracy" if dataset in MEAN_OF_CLASSES else "accuracy"
-        yield Published(_plain(column), measure, "comparable with --compat alone")
+        yield Published(_plain(column), published_metric(dataset), "comparable with --compat alone")
     elif question == "saliency" and (column := published_diffusion(dataset)):
         note = "one image each, batch norm by its own statistics; comparable with --compat alone, and of that image"
         yield Published(_plain(column), "diffusion", note)
@@ -106,6 +105,12 @@ def _departures(result: Result, column: Published) -> list[str]:
     return said if finding == FINDING else [*said, f"finding {finding}"]
 
 
+def _settings(result: Result, column: Published, among: Sequence[Result]) -> str:
+    """What of a result differs from the published number, and from the others of ours."""
+    departures, said = _departures(result, column), settings_said(result, among)
+    return f"NOT the study's: {', '.join(departures)}. {said}".strip() if departures else said
+
+
 def _add(report: Report, question: str, dataset: str, column: Published, results: Sequence[Result]) -> None:
     rows, own_points = [], {}
     for model, (value, half) in column.values.items():
@@ -113,15 +118,9 @@ def _add(report: Report, question: str, dataset: str, column: Published, results
         ours = [one for one in results if (one["encoder"].get("entry") or one["encoder"]["name"]) == model]
         ours = [one for one in ours if column.measure in one["figures"]]
         ours = [one for one in ours if one.get("compat") or one["settings"].get("compat")] or ours
-        departures = [", ".join(_departures(one, column)) for one in ours]
-        settings = [settings_said(one, results) for one in ours]
-        said_of = [
-            " ".join(filter(None, (f"NOT the study's: {d}." * bool(d), s)))
-            for d, s in zip(departures, settings, strict=True)
-        ]
-        figures = list(zip((in_brackets(one["figures"][column.measure]) for one in ours), said_of, strict=True))
+        figures = [(in_brackets(one["figures"][column.measure]), _settings(one, column, results)) for one in ours]
         rows += [(model, said, *figure) for figure in figures or [(None, None)]]
-        if len(ours) == 1 and model in IMAGENET_TOP1 and not departures[0]:
+        if len(ours) == 1 and model in IMAGENET_TOP1 and not _departures(ours[0], column):
             own_points[model] = (IMAGENET_TOP1[model] / 100, float(ours[0]["figures"][column.measure]["value"]))
     note = f"{dataset}: published (Anton et al. 2022; {column.note}), and {column.measure} of ours."
     report.table(("model", "published", "ours", "settings"), rows, note)

@@ -14,7 +14,7 @@ from medgenesis.transfer.geometry import Geometry
 from medgenesis.transfer.protocols.few_shot import FewShot, few_shot
 from medgenesis.transfer.protocols.knn import Knn, knn
 from medgenesis.transfer.protocols.linear import Linear, linear
-from medgenesis.transfer.published_tables import MEAN_OF_CLASSES
+from medgenesis.transfer.published_tables import published_metric
 from medgenesis.transfer.results import load_result, save_result
 from medgenesis.transfer.study_set import StudySet
 
@@ -53,8 +53,7 @@ def ask(
     if compat and question == "few-shot" and encoder.dims == 2:
         encoder = replace(encoder, geometry=Geometry("episode"))
     if isinstance(settings, Linear) and settings.compat:
-        mean = study_set.name in MEAN_OF_CLASSES
-        settings = replace(settings, metric="balanced_accuracy" if mean else "accuracy")
+        settings = replace(settings, metric=published_metric(study_set.name))
     if isinstance(settings, Knn) and encoder.told.get("control") in ("handmade", "table"):
         settings = replace(settings, distance="standardised")
     found = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)

@@ -140,6 +140,17 @@ def test_wrong_words_are_told(listed, tmp_path, capsys):
     assert "encoder: must be a bundle" in capsys.readouterr().err
 
 
+UNUSED = [("propagate", "batch-size"), ("propagate", "geometry"), ("saliency", "geometry"), ("inversion", "batch-size")]
+
+
+@pytest.mark.parametrize("question, option", UNUSED)
+def test_an_option_that_would_have_no_effect_is_refused(question, option, tmp_path, capsys):
+    words = ["transfer", question, "--encoder", "pixels", "--dataset", "x.json", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        main([*words, f"--{option}", {"geometry": "squash", "batch-size": "4"}[option]])
+    assert f"--{option}" in capsys.readouterr().err
+
+
 def test_options_go_to_the_data_sets_that_take_them(tmp_path):
     given = argparse.Namespace(question="few-shot", compat=True, seed=0, out=str(tmp_path), reference_split=False)
     for number in range(24):

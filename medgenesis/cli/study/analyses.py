@@ -14,7 +14,8 @@ def add_analyses(questions: Any) -> None:
     one.add_argument("--images", type=int, default=3, metavar="N", help="how many (default 3)")
     one.add_argument("--window", type=int, metavar="N", help="side (default 10 pixels; of volumes an eighth)")
     one.add_argument("--stride", type=int, metavar="N", help="default 1; of volumes half the window")
-    common(one, compat="batch norms take the statistics of the single image", batch=(64, "windows at a time"))
+    said = "batch norms take the statistics of the single image"
+    common(one, said, (64, "windows at a time"), geometry=False)
     one = questions.add_parser("inversion", help="images reconstructed from their features alone")
     one.add_argument("--images", type=int, default=1, metavar="N", help="how many (default 1)")
     one.add_argument("--steps", type=int, default=1000, metavar="N", help="of Adam (default 1000; published: 3000)")
@@ -22,7 +23,7 @@ def add_analyses(questions: Any) -> None:
     one.add_argument(
         "--layer", metavar="NAME", help="default: the last map; pooled, the number of a map, or a module's dotted name"
     )
-    common(one, compat="without the encoders' own input normalisation, and one step more")
+    common(one, "without the encoders' own input normalisation, and one step more", batch=None)
     one = questions.add_parser("perceptual", help="how far the reconstructions of inversion are from their originals")
     one.add_argument("--out", required=True, metavar="OUT", help="folder of the study, where inversion was asked")
     one.add_argument("--net", nargs="+", choices=("alex", "vgg", "squeeze"), help="of LPIPS (default: all, if there)")

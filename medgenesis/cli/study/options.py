@@ -6,14 +6,18 @@ from typing import Any
 
 
 def common(
-    parser: argparse.ArgumentParser, compat: str | None = None, batch: tuple[int, str] = (32, "inputs at a time")
+    parser: argparse.ArgumentParser,
+    compat: str | None = None,
+    batch: tuple[int, str] | None = (32, "inputs at a time"),
+    geometry: bool = True,
 ) -> None:
-    """Declare the arguments of a question.
+    """Declare the arguments of a question; one that it would not use is none of its own.
 
     Args:
         parser: of the question.
         compat: what --compat does; None: there is no such argument.
-        batch: default of --batch-size, and what it counts.
+        batch: default of --batch-size, and what it counts; None: there is no such argument.
+        geometry: whether --geometry decides how images are shown.
     """
     parser.add_argument("--encoder", nargs="+", required=True, metavar="ENCODER", help="see above: one or several")
     parser.add_argument("--dataset", nargs="+", required=True, metavar="DATASET", help="see above: one or several")
@@ -26,10 +30,12 @@ def common(
     parser.add_argument(
         "--spacing", nargs="+", metavar="MM", help="of volumes: mm, or own for theirs (default: the training's)"
     )
-    parser.add_argument("--geometry", choices=("crop", "squash", "windows"), help="default: crop; of volumes windows")
-    parser.add_argument(
-        "--batch-size", type=int, default=batch[0], metavar="N", help=f"{batch[1]} (default {batch[0]})"
-    )
+    if geometry:
+        shown = "default: crop; of volumes windows"
+        parser.add_argument("--geometry", choices=("crop", "squash", "windows"), help=shown)
+    if batch:
+        counted = f"{batch[1]} (default {batch[0]})"
+        parser.add_argument("--batch-size", type=int, default=batch[0], metavar="N", help=counted)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw (default 0)")
     parser.add_argument("--tensors-only", action="store_true", help="of a pickle with foreign objects (BYOL's)")
@@ -74,7 +80,7 @@ def opened(args: argparse.Namespace) -> list[Any]:
             encoder = replace(encoder, size=sides)
         if args.spacing:
             encoder = replace(encoder, spacing_mm=_spacing(args.spacing))
-        if args.geometry and encoder.dims:
+        if getattr(args, "geometry", None) and encoder.dims:
             encoder = replace(encoder, geometry=Geometry(args.geometry))
         encoders.append(encoder)
     names = [encoder.name for encoder in encoders]

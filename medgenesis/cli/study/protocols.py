@@ -35,7 +35,7 @@ def add_protocols(questions: Any) -> None:
     one.add_argument("--method", default="linear", choices=("nearest", "linear"), help="default: linear")
     one.add_argument("--stride", type=int, default=2, metavar="N", help="voxels from place to place (default 2)")
     one.add_argument("--cases", type=int, metavar="N", help="test cases at most (default: all)")
-    common(one)
+    common(one, batch=None, geometry=False)
 
 
 def ask_protocol(args: argparse.Namespace) -> str:
