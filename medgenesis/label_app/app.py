@@ -1,13 +1,14 @@
 """The app that MONAI Label's server, and the process that trains, make from the folder of an app."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from monailabel.config import settings as server_settings
 from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -72,6 +73,18 @@ class LabelApp(MONAILabelApp):
         """The next study, with what OHIF opens it by."""
         found = super().next_sample(request)
         return {**image_info(self.datastore(), found["id"]), **found} if found else found
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """A study by its ID. MONAI Label would take a file of that name, where the server was started, in its place."""
+        study, store = request.get("image"), datastore or self.datastore()
+        if not isinstance(study, str) or os.path.isabs(study) or not os.path.exists(study):
+            return super().infer(request, datastore)
+        found = super().infer({**request, "image": store.get_image_uri(study)}, datastore)
+        if request.get("save_label") and found["file"]:
+            said = {"model": request.get("model"), "params": found["params"]}
+            tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
+            found["label"] = store.save_label(study, found["file"], tag, said)
+        return found
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundle's segmentation, the draft, clicks and scribbles."""

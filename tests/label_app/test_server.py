@@ -45,6 +45,7 @@ def world(tmp_path_factory):
     series = min((root / "phantoms" / "dicom").iterdir())  # of the first
     series.rename(studies / "DOE^JANE")
     (studies / "broken.nii.gz").write_bytes(b"no image at all")
+    (root / "lps").mkdir()  # where the server is started; named like a study, for which MONAI Label would take it
     for name in ("001", "002"):
         image = nib.load(root / "phantoms" / "labels" / f"phantom_{name}.nii.gz")
         truth = np.asarray(image.dataobj)
