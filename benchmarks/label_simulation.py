@@ -1,11 +1,12 @@
 """What a label is worth: Dice against the number of labels, by the start of a training and by who chose the studies.
 
     python benchmarks/label_simulation.py OUT [--sets phantoms mr_hippocampus mr_us_prostate] [--draws 20]
-                                              [--labels 1 3] [--choices random typical strange]
+                                              [--labels 1 3] [--choices random typical coverage strange uncertain]
 
 A draw is a random pool of studies without labels and a random choice of some of them. From the same pool the strategies
-of `medgenesis label-app` choose too: `typical`, and `strange` (the highest restoration error). Each choice is trained
-on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested. A `draft`
+of `medgenesis label-app` choose too: `typical`, `coverage`, `strange` (the highest restoration error), and `uncertain`
+(the most typical first, then where the draft from those labelled so far changes its mind most on the mirror image; the
+draft stands for the app's model). Each choice is trained on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested. A `draft`
 is no training, as in the app: a linear classifier of voxels on a frozen network, a random or the pre-trained one.
 On coarse grids, by a narrow network in few steps, equal for all. OUT/rows.csv has a row a run, and is gone on with;
 `label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from medgenesis.data import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
-from medgenesis.label_app.choice import most_typical
+from medgenesis.label_app.choice import farthest, most_typical
 from medgenesis.losses import hard_dice, segmentation_loss
 from medgenesis.networks import UNet3D
 from medgenesis.storage.tables import read_table, write_table
@@ -45,7 +46,7 @@ SPACING = {
     "mr_us_prostate": 2.0,
 }  # mm; the last by its headers, see README.txt
 STARTS = ("scratch", "ours", "draft of scratch", "draft of ours")
-CHOICES = ("random", "typical", "strange")
+CHOICES = ("random", "typical", "coverage", "strange", "uncertain")
 KEY = ("set", "draw", "choice", "labels", "start")
 
 
@@ -161,18 +162,6 @@ def dice(network: nn.Module, tested: list[Study], classes: int) -> float:
     return float(np.mean(found))
 
 
-def choices(pool: list[str], vectors: dict, errors: dict, rng: np.random.Generator) -> dict[str, list[str]]:
-    """Names that each way of choosing asks to be labelled, the first one first."""
-    typical: list[str] = []
-    for _ in range(MOST):
-        typical.append(most_typical({name: vectors[name] for name in pool}, typical)[0])
-    return {
-        "random": rng.permutation(pool)[:MOST].tolist(),
-        "typical": typical,
-        "strange": sorted(pool, key=lambda name: -errors[name])[:MOST],
-    }
-
-
 class Prepared(NamedTuple):
     base: nn.Module
     """Pre-trained."""
@@ -204,6 +193,34 @@ def prepared(name: str, out: Path) -> Prepared:
     return Prepared(base, {one.name: one for one in free}, tested, classes, vectors, errors)
 
 
+def chosen(choice: str, known: Prepared, pool: list[str], random: list[str], draw: int) -> list[str]:
+    """Names that a way of choosing asks to be labelled, the first one first."""
+    if choice == "random":
+        return random
+    if choice == "strange":
+        return sorted(pool, key=lambda name: -known.errors[name])[:MOST]
+    vectors, found = {name: known.vectors[name] for name in pool}, []
+    while len(found) < MOST:
+        if choice == "uncertain" and found:
+            training = [known.free[name] for name in found]
+            network = segmenter("draft of ours", known.base, training, known.classes, draw)
+            doubts = {name: doubt(network, known.free[name], known.classes) for name in pool if name not in found}
+            found.append(max(sorted(doubts), key=lambda name: doubts[name]))
+        else:
+            found.append((farthest if choice == "coverage" else most_typical)(vectors, found)[0])
+    return found
+
+
+@torch.no_grad()
+def doubt(network: nn.Module, study: Study, classes: int) -> float:
+    """1 minus the Dice of the answers on a study and on its mirror image, mean over structures found in either."""
+    answer = network(study.image[None]).argmax(1)
+    mirrored = network(study.image[None].flip(2)).argmax(1).flip(1)
+    found = [hard_dice(answer == value, mirrored == value) for value in range(1, classes)]
+    found = [one for one in found if one is not None]
+    return 1 - float(np.mean(found)) if found else 0.0
+
+
 def simulate(name: str, out: Path, draw: int, arms: list[tuple], rows: list[dict]) -> None:
     """Add the rows of a draw that are lacking; `arms` are (choice, labels, start)."""
     done = {tuple(str(row[key]) for key in KEY) for row in rows}
@@ -212,10 +229,11 @@ def simulate(name: str, out: Path, draw: int, arms: list[tuple], rows: list[dict
         return
     known, rng = prepared(name, out), np.random.default_rng([1, draw])
     pool = rng.permutation(sorted(known.free))[:POOL].tolist()
-    chosen = choices(pool, known.vectors, known.errors, rng)
+    random = rng.permutation(pool)[:MOST].tolist()
+    names = {choice: chosen(choice, known, pool, random, draw) for choice in {choice for choice, _, _ in wanted}}
     for choice, count, start in wanted:
         began = time.process_time()
-        training = [known.free[one] for one in chosen[choice][:count]]
+        training = [known.free[one] for one in names[choice][:count]]
         network = segmenter(start, known.base, training, known.classes, draw)
         found = dice(network, known.tested, known.classes)
         row = dict(zip(KEY, (name, draw, choice, count, start), strict=True))

@@ -20,6 +20,7 @@ from medgenesis import __version__
 from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.dicomweb import image_info
+from medgenesis.label_app.dicomweb_studies import DicomWebStudies, client_of
 from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
@@ -63,11 +64,19 @@ class LabelApp(MONAILabelApp):
     def init_datastore(self) -> Datastore:
         """The folder of the studies, or the DICOMweb server."""
         if self.studies.startswith(("http://", "https://")):
-            self.studies = self.studies.rstrip("/").strip()
-            return self.init_remote_datastore()
+            self._download_dcmqi_tools()
+            return self._on_server(self.studies.strip().rstrip("/"))
         reload = bool(server_settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
         turned = Path(self.app_dir) / "ohif"
         return StudyFolder(self.studies, self.settings.classes, reload, self.settings.modality, turned)
+
+    def _on_server(self, address: str) -> Datastore:
+        search = dict(server_settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER)
+        if "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" not in os.environ:
+            search["Modality"] = self.settings.modality
+        frames = bool(server_settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME)
+        cache = server_settings.MONAI_LABEL_DICOMWEB_CACHE_PATH or Path(self.app_dir) / "dicomweb"
+        return DicomWebStudies(client_of(address), self.settings.classes, search, cache, frames)
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The next study, with what OHIF opens it by."""
@@ -77,7 +86,7 @@ class LabelApp(MONAILabelApp):
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """A study by its ID. MONAI Label would take a file of that name, where the server was started, in its place."""
         study, store = request.get("image"), datastore or self.datastore()
-        if not isinstance(study, str) or os.path.isabs(study) or not os.path.exists(study):
+        if not isinstance(study, str) or Path(study).is_absolute() or not Path(study).exists():
             return super().infer(request, datastore)
         found = super().infer({**request, "image": store.get_image_uri(study)}, datastore)
         if request.get("save_label") and found["file"]:

@@ -1,5 +1,6 @@
 """MONAI Label's folder of studies, which refuses labels that no training could use, while the viewer can still tell."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ class StudyFolder(LocalDatastore):
         if name is None:
             return super().get_image_uri(image_id)
         return str(display_file(super().get_image_uri(name), name, self.turned))
+
+    def saved(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+        """Name, image, final label and what was said with it, of the labelled studies."""
+        final = DefaultLabelTag.FINAL.value
+        for name in self.get_labeled_images():
+            label_id = self.get_label_by_image_id(name, final)
+            info = self.get_label_info(label_id, final) or {}
+            yield name, self.get_image_uri(name), self.get_label_uri(label_id, final), info
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label map as it was drawn, whole or not at all.

@@ -1,9 +1,17 @@
-"""DICOM SEG of a result, for studies that came as DICOM: segments have names, and the series that they lie on."""
+"""DICOM SEG, for studies that came as DICOM: segments have names, and the series that they lie on.
+
+Notes:
+    `itkimage2segimage` leaves empty slices out; they are there again when it is read.
+"""
 
 import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, series_of
@@ -78,3 +86,44 @@ def write_dicom_seg(result: str | Path, image: str | Path, classes: Mapping[str,
             "Install dcmqi (`pip install dcmqi`), or ask for .nii.gz."
         )
     return written
+
+
+def segment_names(file: str | Path) -> dict[int, str]:
+    """Number -> name of the segments of a DICOM SEG."""
+    header = dcmread(file, stop_before_pixels=True)
+    return {int(one.SegmentNumber): str(one.SegmentLabel) for one in header.get("SegmentSequence", ())}
+
+
+def read_dicom_seg(file: str | Path, image: str | Path) -> sitk.Image:
+    """Read segments as a label map on the grid of their study.
+
+    Args:
+        file: DICOM SEG, binary.
+        image: file of the study.
+
+    Returns:
+        The label map, with the numbers of the segments.
+
+    Raises:
+        VolumeError: no such file, segments that overlap, or that lie on another grid.
+    """
+    from pydicom_seg import MultiClassReader
+
+    try:
+        segments = MultiClassReader().read(dcmread(file)).image
+    except (AttributeError, KeyError, ValueError, OSError, RuntimeError) as error:
+        raise VolumeError(
+            f"{file}: must be DICOM SEG of segments that do not overlap; found {error}. Save it anew."
+        ) from None
+    study = sitk.ReadImage(str(image))
+    steps = np.reshape(study.GetDirection(), (3, 3)) * study.GetSpacing()  # columns: a voxel along each axis, mm
+    own = np.reshape(segments.GetDirection(), (3, 3)) * segments.GetSpacing()
+    axes = np.linalg.solve(steps, own)  # those of the segments, in voxels of the study
+    corner = np.linalg.solve(steps, np.subtract(segments.GetOrigin(), study.GetOrigin()))
+    apart = max(np.abs(axes - np.rint(axes)).max(), np.abs(corner - np.rint(corner)).max())
+    if apart > 0.01 or not np.allclose(np.abs(np.rint(axes)).sum(0), 1):
+        raise VolumeError(
+            f"{file}: segments must lie on the grid of their study; found them {apart:.2f} voxels beside it. Draw on "
+            "the study itself."
+        )
+    return sitk.Resample(segments, study, sitk.Transform(), sitk.sitkNearestNeighbor, 0)

@@ -1,16 +1,14 @@
 """The studies that are labelled, and which of them a training is judged on."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.errors import VolumeError
 from medgenesis.label_app.labels import check_label, write_renumbered
 from medgenesis.storage.atomic import write_text
-
-FINAL = "final"  # MONAI Label's tag of labels that a person has finished
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,15 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
     """The studies whose final labels can be used, and why others cannot.
 
     Args:
-        datastore: MONAI Label's.
+        datastore: `StudyFolder` or `DicomWebStudies`.
         classes: name -> value of the labels.
         folder: receives the label maps with the values of the app.
 
     Returns:
         The studies in the order in which they were saved; name -> reason.
-
-    Raises:
-        DatalistError: the labels lie on a DICOMweb server, whose segments are not read back yet.
     """
     usable, left_out = [], {}
-    for name, image, label, info in _saved(datastore):
+    for name, image, label, info in datastore.saved():
         try:
             values = check_label(image, label, classes, info.get("label_info"))
             stored = write_renumbered(label, folder / name, values)
@@ -57,29 +52,12 @@ def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -
 
 
 def state_of_labels(datastore: Any) -> tuple:
-    """What changes whenever a label is saved, another study is labelled, or a file is replaced; nothing is read.
-
-    Raises:
-        DatalistError: as `labelled_studies`.
-    """
+    """What changes whenever a label is saved, another study is labelled, or a file is replaced; no image is read."""
     found = []
-    for name, *files, info in _saved(datastore):
+    for name, *files, info in datastore.saved():
         states = [Path(file).stat() if Path(file).is_file() else None for file in files]
         found.append((name, *((one.st_size, one.st_mtime_ns) if one else None for one in states), str(info)))
     return tuple(sorted(found))
-
-
-def _saved(datastore: Any) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Name, image, final label and what was said with it, of the labelled studies."""
-    if type(datastore).__name__ == "DICOMWebDatastore":
-        raise DatalistError(
-            "--studies: must be a folder where labels are to be learnt from; found a DICOMweb server, which is for "
-            "showing and segmenting. Export the series to a folder, and start the app on it."
-        )
-    for name in datastore.get_labeled_images():
-        label_id = datastore.get_label_by_image_id(name, FINAL)
-        info = datastore.get_label_info(label_id, FINAL) or {}
-        yield name, datastore.get_image_uri(name), datastore.get_label_uri(label_id, FINAL), info
 
 
 def split_labelled(

@@ -98,6 +98,7 @@ def _set_environment(app: Path) -> None:
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
         "MONAI_LABEL_DATASTORE_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
+        "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "60",  # a new series is there within a minute, not within two hours
         "MONAI_LABEL_TRACKING_ENABLED": "false",
         "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # else all studies are scored at each next sample
     }

@@ -151,7 +151,7 @@ def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, s
         series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
     if not target.is_file() or earlier != str(source.absolute()) or target.stat().st_mtime < newest:
-        convert = convert_radiograph if radiograph else partial(_convert, series=scan.series)
+        convert = convert_radiograph if radiograph else partial(convert_series, series=scan.series)
         convert(source, target)
     return target.name
 
@@ -166,7 +166,17 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _convert(source: Path, target: Path, series: str | None) -> None:
+def convert_series(source: Path, target: Path, series: str | None = None) -> None:
+    """Write a scan as NIfTI.
+
+    Args:
+        source: a folder of DICOM slices, or a file that has no place in one.
+        target: the file to write.
+        series: of the folder, where it holds several.
+
+    Raises:
+        VolumeError: it is no volume.
+    """
     reader = VolumeReader(None, series)
     array, meta = reader.get_data(reader.read(source))
     whole = np.array_equal(array, np.rint(array)) and np.abs(array).max() < 2**15

@@ -3,7 +3,6 @@
 import errno
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -12,11 +11,9 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from monailabel.datastore.dicom import DICOMWebDatastore
-
-from medgenesis.errors import DatalistError, OutputError
+from medgenesis.errors import OutputError
 from medgenesis.label_app.datastore import StudyFolder
-from medgenesis.label_app.labelled import labelled_studies, state_of_labels
+from medgenesis.label_app.labelled import state_of_labels
 
 
 def _save(path, values):
@@ -80,11 +77,3 @@ def test_the_state_of_labels_changes_with_them_alone(tmp_path):
     assert changed() and not changed()
     (tmp_path / "studies" / "b.nii.gz").write_bytes(b"another file")
     assert changed()
-
-
-def test_labels_of_a_dicomweb_server_are_refused_for_training(tmp_path):
-    client = SimpleNamespace(base_url="http://127.0.0.1:1/dicom-web")
-    store = DICOMWebDatastore(client, search_filter={}, cache_path=str(tmp_path))
-    for ask in (lambda: labelled_studies(store, {"liver": 1}, tmp_path / "labels"), lambda: state_of_labels(store)):
-        with pytest.raises(DatalistError, match="--studies: must be a folder where labels are to be learnt from"):
-            ask()

@@ -1,0 +1,171 @@
+"""Labels of a DICOMweb server: stored as DICOM SEG with the names of the app, read back for training.
+
+`DICOMfileClient` of dicomweb_client stands for the server: the same searches and transfers, on a folder.
+"""
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
+
+from dicomweb_client import DICOMfileClient
+from monailabel.interfaces.exception import ImageNotFoundException
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from medgenesis.errors import OutputError, VolumeError
+from medgenesis.label_app.dicomweb_studies import DicomWebStudies
+from medgenesis.label_app.labelled import labelled_studies, state_of_labels
+
+CLASSES = {"lungs": 1, "liver": 2}
+SERIES = ("1.2.1", "1.2.2")
+OTHERS = [{"name": "Liver", "idx": 1}]  # as 3D Slicer sends a liver that is drawn alone
+
+
+@pytest.fixture
+def client(tmp_path, write_series):
+    """Two oblique CT series on a server."""
+    turned = [0.8, 0.6, 0, -0.6, 0.8, 0]
+    for number, series in enumerate(SERIES):
+        stored = np.random.default_rng(number).integers(0, 2000, (6, 8, 10))
+        own = {"SeriesInstanceUID": series, "StudyInstanceUID": f"1.1.{number}", "ImageOrientationPatient": turned}
+        own |= {"StudyDate": "20200101", "StudyTime": "101010", "StudyID": "1", "PatientBirthDate": ""}
+        own |= {"PatientSex": "", "AccessionNumber": "", "ReferringPhysicianName": "", "FrameOfReferenceUID": "1.9"}
+        write_series(f"server/{number}", stored, [(3, -2, 4 + 2.5 * i) for i in range(6)], **own)
+    return DICOMfileClient(f"file://{tmp_path / 'server'}", update_db=True, in_memory=True)
+
+
+@pytest.fixture
+def store(client, tmp_path, monkeypatch):
+    scripts = str(Path(sys.executable).parent)  # itkimage2segimage; `serve` does the same
+    monkeypatch.setenv("PATH", os.pathsep.join([scripts, os.environ["PATH"]]))
+    return DicomWebStudies(client, CLASSES, {"Modality": "CT"}, tmp_path / "cache")
+
+
+def _drawn(store, path, series, where, value=1):
+    image = nib.load(store.get_image_uri(series))
+    values = np.zeros(image.shape, np.uint8)
+    values[where] = value
+    nib.save(nib.Nifti1Image(values, image.affine), path)
+    return str(path)
+
+
+def _points(file, value):
+    """Places of the voxels of a value, mm."""
+    image = nib.load(file)
+    found = nib.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) == value))
+    return np.array(sorted(np.round(found, 2).tolist()))
+
+
+def test_drawn_stored_and_read_back(store, client, tmp_path):
+    where = np.s_[2:6, 1:4, 2:4]  # none in the outer slices, which the file on the server then lacks
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], where)
+    states = [state_of_labels(store)]
+    assert sorted(store.get_unlabeled_images()) == list(SERIES) and store.get_labeled_images() == []
+    store.save_label(SERIES[0], drawn, "final", {"label_info": OTHERS})
+    assert store.get_labeled_images() == [SERIES[0]] and store.get_unlabeled_images() == [SERIES[1]]
+    assert state_of_labels(store) != states[0] and state_of_labels(store) == state_of_labels(store)
+    (header,) = map(Dataset.from_json, client.search_for_series(search_filters={"Modality": "SEG"}))
+    (stored,) = client.retrieve_series(header.StudyInstanceUID, header.SeriesInstanceUID)
+    assert [one.SegmentLabel for one in stored.SegmentSequence] == ["liver"]
+    assert stored.ReferencedSeriesSequence[0].SeriesInstanceUID == SERIES[0]
+    (study,), left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert study.name == SERIES[0] and left_out == {}
+    np.testing.assert_allclose(_points(study.label, CLASSES["liver"]), _points(drawn, 1), atol=0.02)
+    assert set(np.unique(nib.load(study.label).dataobj)) == {0, CLASSES["liver"]}
+    assert nib.load(study.label).shape == nib.load(study.image).shape
+
+
+def test_the_newest_label_counts(store, tmp_path, monkeypatch):
+    for when, where in (("120000", np.s_[1:3, 1:3, 1:3]), ("110000", np.s_[4:7, 4:6, 3:5])):
+        _store(store, _drawn(store, tmp_path / "drawn.nii.gz", SERIES[1], where, 2), SERIES[1], when, monkeypatch)
+        if when == "120000":
+            newest = _points(tmp_path / "drawn.nii.gz", 2)
+    (study,), _ = labelled_studies(store, CLASSES, tmp_path / "labels")
+    np.testing.assert_allclose(_points(study.label, 2), newest, atol=0.02)
+    assert study.saved == int(datetime(2024, 5, 6, 12).timestamp())
+
+
+def _store(store, drawn, series, when, monkeypatch, names=None):
+    """As another program would, at a time of its own."""
+    own, taken = store._client.store_instances, []
+    monkeypatch.setattr(store._client, "store_instances", lambda found: taken.extend(found))
+    store.save_label(series, drawn, "final", {})
+    monkeypatch.setattr(store._client, "store_instances", own)
+    (segments,) = taken
+    segments.ContentDate, segments.ContentTime = "20240506", when
+    segments.SeriesInstanceUID, segments.SOPInstanceUID = generate_uid(), generate_uid()
+    segments.file_meta.MediaStorageSOPInstanceUID = segments.SOPInstanceUID
+    for one, name in zip(segments.SegmentSequence, names or (), strict=names is not None):
+        one.SegmentLabel = name
+    own([segments])
+
+
+def test_segments_of_others_are_named_and_left_out(store, tmp_path, monkeypatch):
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    _store(store, drawn, SERIES[0], "120000", monkeypatch, names=["nodule"])
+    store.save_label(SERIES[1], _drawn(store, tmp_path / "b.nii.gz", SERIES[1], np.s_[1:3, 1:3, 1:3]), "final", {})
+    studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert [one.name for one in studies] == [SERIES[1]]
+    assert "found 1 (nodule)" in left_out[SERIES[0]]
+
+
+def test_segments_on_another_grid_are_left_out(store, tmp_path, monkeypatch):
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    store.save_label(SERIES[0], drawn, "final", {})
+    image = Path(store.get_image_uri(SERIES[0]))
+    moved = nib.load(image)
+    affine = moved.affine.copy()
+    affine[2, 3] += 1.2  # about half a slice
+    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj), affine), image)
+    studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert studies == [] and list(left_out) == [SERIES[0]]
+
+
+def test_what_is_refused(store, tmp_path, monkeypatch):
+    with pytest.raises(ImageNotFoundException, match="image: must be a series of the server; found '9.9'"):
+        store.get_image_uri("9.9")
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3], 7)
+    with pytest.raises(VolumeError, match="labels must be of 1 \\(lungs\\), 2 \\(liver\\); found 7"):
+        store.save_label(SERIES[0], drawn, "final", {})
+    refused = Dataset()
+    refused.FailedSOPSequence = [Dataset()]
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    for answer in (lambda found: refused, _no_connection):
+        monkeypatch.setattr(store._client, "store_instances", answer)
+        with pytest.raises(OutputError, match="segments must be stored on the server; found"):
+            store.save_label(SERIES[0], drawn, "final", {})
+    assert store.get_labeled_images() == []
+
+
+def _no_connection(found):
+    raise ConnectionError("no connection")
+
+
+def test_a_series_that_breaks_off_is_fetched_again(store, client, tmp_path, monkeypatch):
+    own = client.retrieve_series
+
+    def breaks_off(*args, **kwargs):
+        yield own(*args, **kwargs)[0]
+        raise ConnectionError("broken off")
+
+    monkeypatch.setattr(client, "retrieve_series", breaks_off)
+    with pytest.raises(ConnectionError):
+        store.get_image_uri(SERIES[0])
+    monkeypatch.setattr(client, "retrieve_series", own)
+    assert nib.load(store.get_image_uri(SERIES[0])).shape[2] == 6
+
+
+def test_nothing_of_the_patient_is_kept_beside_the_images(store, tmp_path):
+    store.get_image_uri(SERIES[0])
+    for path in (tmp_path / "cache").rglob("*.json"):
+        assert "secret-17" not in path.read_text() and "Doe" not in path.read_text()
+    assert "PatientID" not in json.dumps(store.get_image_info(SERIES[0]))
+    assert str(dcmread(next((tmp_path / "cache").rglob("*.dcm"))).PatientID) == "secret-17"  # the slices as they are
