@@ -6,8 +6,9 @@
 A draw is a random pool of studies without labels and a random choice of some of them. From the same pool the strategies
 of `medgenesis label-app` choose too: `typical`, `coverage`, `strange` (the highest restoration error), and `uncertain`
 (the most typical first, then where the draft from those labelled so far changes its mind most on the mirror image; the
-draft stands for the app's model). Each choice is trained on from scratch, and from a network that was pre-trained (Models Genesis) on all studies that are not tested. A `draft`
-is no training, as in the app: a linear classifier of voxels on a frozen network, a random or the pre-trained one.
+draft stands for the app's model). Each choice is trained on from scratch, and from a network that was pre-trained
+(Models Genesis) on all studies that are not tested. A `draft` is no training, as in the app: a linear classifier of
+voxels on a frozen network, a random or the pre-trained one.
 On coarse grids, by a narrow network in few steps, equal for all. OUT/rows.csv has a row a run, and is gone on with;
 `label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
 """

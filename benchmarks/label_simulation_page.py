@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.evidence.figures import write_chart
-from benchmarks.label_simulation import PRETEXT_STEPS, SPACING, STEPS, TESTED, WIDTH
+from benchmarks.label_simulation import CHOICES, PRETEXT_STEPS, SPACING, STEPS, TESTED, WIDTH
 from medgenesis.report.intervals import mean_interval
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.tables import read_table
@@ -23,6 +23,7 @@ from medgenesis.storage.tables import read_table
 DOCS = Path(__file__).parents[1] / "docs"
 FOLDER = DOCS / "label-simulation"
 READOUTS = {"draft": ("draft of scratch", "draft of ours"), "fine-tuning": ("scratch", "ours")}
+KINDS = {"start": "ours against scratch"} | {one: f"`{one}` against random" for one in CHOICES[1:]}
 LEAST_DRAWS = 20  # of a comparison that is called better or worse
 LEAST_GAIN = 0.005  # of Dice, likewise
 
@@ -58,24 +59,33 @@ def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
 def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tuple[str, Difference]]]:
     """A table and a figure of a set, and each comparison with what it is called."""
     scratch, ours = READOUTS[readout]
-    counts = sorted({int(key[2]) for key in values if key[0] == name and key[3] in (scratch, ours)})
-    lines, comparisons, curves = [], [], {}
-    for start, called in ((scratch, "scratch"), (ours, "ours")):
-        for choice in ("random", "typical"):
-            points = [(k, values.get((name, choice, str(k), start), {})) for k in counts]
-            shown = [(k, float(np.mean(list(own.values())))) for k, own in points if own]
-            if shown:
-                curves[f"{called}, {choice}"] = tuple(np.array(shown, float).T)
-    for k in counts:
-        own = {(s, c): values.get((name, c, str(k), s), {}) for s in (scratch, ours) for c in ("random", "typical")}
-        gain = difference(own[ours, "random"], own[scratch, "random"])
-        choice = difference(own[ours, "typical"], own[ours, "random"])
-        both = difference(own[ours, "typical"], own[scratch, "random"])
-        comparisons += [("start", gain), ("choice", choice)]
-        means = [f"{np.mean(list(one.values())):.3f}" if one else "–" for one in own.values()]
-        lines.append(f"| {k} | {' | '.join(means)} | {gain} | {choice} | {both} |")
+    shown = {key: own for key, own in values.items() if key[0] == name and key[3] in (scratch, ours)}
+    counts = sorted({int(key[2]) for key in shown})
+    lines, comparisons = [], []
+    for count in counts:
+        at = {(choice, start): own for (_, choice, k, start), own in shown.items() if int(k) == count}
+        for choice in CHOICES:
+            own = {start: at.get((choice, start), {}) for start in (scratch, ours)}
+            if not any(own.values()):
+                continue
+            start = difference(own[ours], own[scratch])
+            others = {start: difference(own[start], at.get(("random", start), {})) for start in (scratch, ours)}
+            if choice == "random":
+                comparisons.append(("start", start))
+            else:
+                comparisons.append((choice, others[ours]))
+            means = [f"{np.mean(list(one.values())):.3f}" if one else "–" for one in own.values()]
+            against = ["", ""] if choice == "random" else [str(others[scratch]), str(others[ours])]
+            lines.append(f"| {' | '.join([str(count), choice, *means, str(start), *against])} |")
     if not lines:
         return [], []
+    curves = {}
+    for start, called in ((scratch, "scratch"), (ours, "ours")):
+        for choice in CHOICES if start == ours else ("random",):
+            means = [(k, shown.get((name, choice, str(k), start), {})) for k in counts]
+            means = [(k, float(np.mean(list(own.values())))) for k, own in means if len(own) >= LEAST_DRAWS]
+            if means:
+                curves[f"{called}, {choice}"] = tuple(np.array(means, float).T)
     file = FOLDER / f"{name}-{readout}.svg"
     alt = f"{name}, {readout}: mean Dice against the number of labelled studies"
     write_chart(file, curves, "labelled studies", "mean Dice", alt)
@@ -84,9 +94,8 @@ def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tu
         "",
         f"![{alt}](label-simulation/{file.name})",
         "",
-        "| labels | scratch, random | scratch, typical | ours, random | ours, typical "
-        "| ours − scratch (random) | typical − random (ours) | both together |",
-        "|---|---|---|---|---|---|---|---|",
+        "| labels | chosen | scratch | ours | ours − scratch | minus random, scratch | minus random, ours |",
+        "|---|---|---|---|---|---|---|",
     ]
     return [*head, *lines, ""], [(kind, one) for kind, one in comparisons if one.draws >= LEAST_DRAWS]
 
@@ -115,7 +124,7 @@ def main() -> None:
     words = [
         f"- *{readout}*, {text}: {in_words(every, f'{readout} {kind}')}."
         for readout in READOUTS
-        for kind, text in (("start", "ours against scratch"), ("choice", "typical against random"))
+        for kind, text in KINDS.items()
         if any(own == f"{readout} {kind}" for own, _ in every)
     ]
     write_text(DOCS / "label-simulation.md", "\n".join([*_intro(), *words, "", *parts]))
@@ -129,8 +138,9 @@ def _intro() -> list[str]:
         "This page is made by `python -m benchmarks.label_simulation_page` from [its rows](label-simulation/rows.csv), "
         "which `benchmarks/label_simulation.py` has computed; nothing on it is typed.",
         "",
-        "A draw is a pool of studies; some are labelled, chosen at random or as the strategy `typical` of "
-        "`medgenesis label-app` chooses. *Ours* begins with a network pre-trained (Models Genesis, "
+        "A draw is a pool of studies; some are labelled, chosen at random or as the strategies of "
+        "`medgenesis label-app` choose (`uncertain`: the first is the most typical one, then the draft from those that "
+        "are labelled stands for the app's model). *Ours* begins with a network pre-trained (Models Genesis, "
         f"{PRETEXT_STEPS} steps) on the studies that are not tested, *scratch* with a random one. *Draft*: a linear "
         f"classifier of voxels on the frozen network, as in the app. *Fine-tuning*: {STEPS} steps of all weights, a "
         f"training that has hardly begun. Mean Dice over {TESTED} test studies and classes, on the studies' own grids; "
