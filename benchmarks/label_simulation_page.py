@@ -88,12 +88,13 @@ def section(values: Values, name: str, readout: str) -> tuple[list[str], list[tu
                 curves[f"{called}, {choice}"] = tuple(np.array(means, float).T)
     file = FOLDER / f"{name}-{readout}.svg"
     alt = f"{name}, {readout}: mean Dice against the number of labelled studies"
-    write_chart(file, curves, "labelled studies", "mean Dice", alt)
+    figure = [f"![{alt}](label-simulation/{file.name})", ""] if curves else []
+    if curves:
+        write_chart(file, curves, "labelled studies", "mean Dice", alt)
     head = [
         f"### {name}: {readout}",
         "",
-        f"![{alt}](label-simulation/{file.name})",
-        "",
+        *figure,
         "| labels | chosen | scratch | ours | ours − scratch | minus random, scratch | minus random, ours |",
         "|---|---|---|---|---|---|---|",
     ]
