@@ -60,8 +60,8 @@ def unused_ids(reading: Reading) -> list[str]:
     """The top-level ids of a config that it never refers to, and that MONAI does not read by their names."""
     config = reading.parser.get()
     used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(config))}
-    if reading.workflow is not None:
-        used |= {reading.workflow.init_id, reading.workflow.run_id, reading.workflow.final_id}
+    workflow = reading.workflow  # None where a part of a config is asked for alone, as a label app does
+    used |= {workflow.init_id, workflow.run_id, workflow.final_id} if workflow else {"initialize", "run", "finalize"}
     return [id for id in config if id not in used]
 
 

@@ -8,6 +8,7 @@ import torch
 from medgenesis import bundles
 from medgenesis.errors import CheckpointError, DatalistError
 from medgenesis.label_app import AppSettings, prepare
+from medgenesis.label_app.config_parts import check_training
 from medgenesis.weights import with_settings
 
 BUNDLE = "models_genesis_ct"
@@ -53,3 +54,8 @@ def test_what_cannot_be(tmp_path):
     (tmp_path / "label_app.json").write_text("{")
     with pytest.raises(DatalistError, match="cannot be read"):
         AppSettings.read(tmp_path)
+
+
+def test_the_start_warns_of_nothing_that_the_user_did_not_set(tmp_path, caplog):
+    check_training(prepare(tmp_path, bundles.path(BUNDLE), weights="scratch", overlays=["quick"]))
+    assert [one.getMessage() for one in caplog.records if one.name.startswith("medgenesis")] == []
