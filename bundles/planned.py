@@ -23,7 +23,7 @@ _NETWORK = """_target_: medgenesis.networks.planned_network # of the package tha
 architecture: $@plan['architecture']"""
 _RANGES = "channel_ranges: \"$[one['range'] for one in @plan['channels']]\" # null: each cube's own"
 _GONE = ("spacing_mm", "width", "norm")  # what the plan says in their place
-_OVERLAYS = ("quick.yaml", "evaluate.yaml", "multi_gpu.yaml", "inference_trt.yaml")
+_OVERLAYS = ("quick.yaml", "device.yaml", "evaluate.yaml", "multi_gpu.yaml", "inference_trt.yaml")
 _QUICK = ("width", "cube_size", "block_size", "batch_size")
 _OF_THE_BUNDLE = ("intensity", *_GONE, "cube_size", "crop_criterion")  # of its settings
 _LEFT = re.compile(

@@ -17,6 +17,7 @@ _FREE = {
     *TRACKING,
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
     *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
+    "corrupt_on_device",
     *(
         "pretrain_epochs",
         "finetune_epochs",
@@ -29,7 +30,7 @@ _FREE = {
     *("probe", "probe_datalist", "probe_label_merge", "initialize", "run", "finalize", "datalist", "patterns"),
     *("records", "timeout_minutes", "reading_hours"),
 }
-_FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with"}
+_FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with", "deferred"}
 
 
 def made_with() -> dict[str, Any]:

@@ -33,6 +33,7 @@ SHAPES += [(1, 1, 1), (64, 64, 3), (3, 40, 33), (1, 1, 50), (1, 1), (2, 5), (17,
 EXACT = ("LocalShuffle", "InPaint", "OutPaint", "CAiDDistortion", "AnatomyCell", "MaskBlocks")
 TOLERANCE = dict.fromkeys(SUBJECTS, 2e-6) | dict.fromkeys(EXACT, 0.0)
 WITHOUT_BATCHES = {
+    "Deferred",
     "RandRegionPromptd",
     "RandSlab",
     "RandSlabd",
@@ -119,6 +120,23 @@ def test_with_a_probability_too(subject):
         assert all(torch.equal(other, expected) for other in others)
         untouched += torch.equal(expected[0], volume)
     assert 0 < untouched < 12
+
+
+@every_subject
+def test_a_batch_by_a_seed_of_each_is_what_single_calls_give(subject, backend):
+    prob = {"prob": 0.6} if subject in ONES else {}
+    batch, seeds = {"image": cube(7, 2, 14, 12, 20)}, [5, 2**32 - 1, 0, 17, 2**31, 5, 8]
+    dictionary = build(subject, "dictionary", **prob)
+    together = dictionary.on_batch(batch, seeds)
+    for number, seed in enumerate(seeds):
+        alone = build(subject, "dictionary", **prob).set_random_state(seed)({"image": batch["image"][number]})
+        assert alone.keys() == together.keys()
+        for name, value in alone.items():
+            found, expected = together[name][number], torch.as_tensor(value).as_subclass(torch.Tensor)
+            if backend == "compiled":
+                assert torch.equal(found, expected), name
+            else:
+                torch.testing.assert_close(found, expected, rtol=0, atol=(TOLERANCE | BENT)[subject])
 
 
 @every_subject

@@ -2,7 +2,7 @@
 
 Each has three variants: `RandX` for an array (C, *spatial), `RandXd` for a dictionary, `BatchedX` for (B, C, *spatial).
 `RandSlab(d)`, `RandTwoViewsd` with its presets, `RandTwoCubesd` and `RandRegionPromptd`, which make samples of several
-parts, have no batched form.
+parts, have no batched form. `Deferred` leaves a dictionary transform to be done to whole batches, on their device.
 """
 
 from medgenesis.transforms.anatomy_cell import BatchedAnatomyCell, RandAnatomyCell, RandAnatomyCelld
@@ -13,6 +13,7 @@ from medgenesis.transforms.brightness_contrast import (
     RandBrightnessContrastd,
 )
 from medgenesis.transforms.caid_distortion import BatchedCAiDDistortion, RandCAiDDistortion, RandCAiDDistortiond
+from medgenesis.transforms.deferred import Deferred
 from medgenesis.transforms.genesis import BatchedGenesis, RandGenesis, RandGenesisd
 from medgenesis.transforms.inplane_elastic import BatchedInPlaneElastic, RandInPlaneElastic, RandInPlaneElasticd
 from medgenesis.transforms.local_shuffle import BatchedLocalShuffle, RandLocalShuffle, RandLocalShuffled
@@ -49,6 +50,7 @@ __all__ = [
     "BatchedNonlinearIntensity",
     "BatchedOutPaint",
     "BatchedResizedCrop",
+    "Deferred",
     "RandAnatomyCell",
     "RandAnatomyCelld",
     "RandBlur",

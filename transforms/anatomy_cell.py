@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from medgenesis.errors import VolumeError
-from medgenesis.transforms.base import Generator, Params, RandVolumeTransformd, check_shape
+from medgenesis.transforms.base import RandVolumeTransformd
 from medgenesis.transforms.checks import check_count
 from medgenesis.transforms.cropping import BatchedCroppingTransform, RandCroppingTransform
 from medgenesis.transforms.functional.crops import crop
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 _logger = logging.getLogger(__name__)
 _SMALL = 64  # a cell's side that Adam was never trained below, pixels

@@ -1,4 +1,4 @@
-"""What all transforms share: drawn parameters as values, the checks of the input, and the three variants of a kernel.
+"""What all transforms share: the checks of the input, and the three variants of a kernel.
 
 A transform is what was drawn plus a pure kernel: `sample(rng, shape) -> Params`, `apply(volume, params) -> volume` on
 (B, C, *spatial). The variants below add calling conventions and nothing else, so they cannot drift apart.
@@ -6,8 +6,7 @@ A transform is what was drawn plus a pure kernel: `sample(rng, shape) -> Params`
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,52 +16,15 @@ from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
 from monai.utils import MetaKeys, TransformBackends, convert_to_tensor
 
-from medgenesis.errors import VolumeError
 from medgenesis.transforms.checks import check_batch, check_probability, check_range, rescaled
+from medgenesis.transforms.params import Generator, Params, joined
+from medgenesis.transforms.reseeding import Reseeded
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # of typing from Python 3.11 on
 
-Generator = np.random.RandomState | np.random.Generator
 
-
-@dataclass(frozen=True, eq=False)
-class Params:
-    """What was drawn for a batch. Arrays have the batch as first axis; everything else is shared by its cubes."""
-
-    def select(self, cubes: np.ndarray) -> "Params":
-        """The parameters of some cubes of the batch (indices)."""
-        drawn = {field.name: getattr(self, field.name) for field in fields(self)}
-        chosen = {k: v[cubes] for k, v in drawn.items() if isinstance(v, np.ndarray)}
-        chosen |= {k: v.select(cubes) for k, v in drawn.items() if isinstance(v, Params)}
-        return replace(self, **chosen)
-
-    def record(self) -> dict[str, Any]:
-        """The same as plain numbers and lists, ready for JSON and logs."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Params):
-        return value.record()
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def draw_seeds(rng: Generator, batch: int) -> np.ndarray:
-    """One 32-bit seed a cube, int64 (B,)."""
-    return (rng.random(batch) * 2**32).astype(np.int64)
-
-
-def check_shape(params: Params, volume: torch.Tensor, batch: int, spatial_shape: tuple[int, ...]) -> None:
-    """Refuse to replay parameters on a volume of another shape than they were drawn for."""
-    if (volume.shape[0], *volume.shape[2:]) != (batch, *spatial_shape):
-        raise VolumeError(
-            f"params: must be drawn for the volume's shape {tuple(volume.shape)}; found {type(params).__name__} of "
-            f"{batch} cubes of {tuple(spatial_shape)} voxels. Draw again, or give all keys the same spatial shape."
-        )
-
-
-class RandVolumeTransform(RandomizableTransform, ABC):
+class RandVolumeTransform(Reseeded, RandomizableTransform, ABC):
     """The array face of a transform: (C, *spatial) in, the same out.
 
     A subclass says how parameters are drawn (`sample`) and what they do (`apply`). What was drawn last stands in
@@ -77,6 +39,7 @@ class RandVolumeTransform(RandomizableTransform, ABC):
     """
 
     backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+    batched: "type[BatchedVolumeTransform] | None" = None  # the batched face, where there is one
 
     def __init__(
         self, prob: float = 1.0, value_range: tuple[float, float] | None = None, rescale: bool = False
@@ -179,7 +142,7 @@ def apply_where(
     return changed
 
 
-class RandVolumeTransformd(RandomizableTransform, MapTransform):
+class RandVolumeTransformd(Reseeded, RandomizableTransform, MapTransform):
     """The dictionary face: one draw of the array face, applied to all keys. A subclass names that in `array`.
 
     Args:
@@ -213,6 +176,27 @@ class RandVolumeTransformd(RandomizableTransform, MapTransform):
             randomize = False
         return result
 
+    def on_batch(self, batch: Mapping[Hashable, Any], seeds: Sequence[int]) -> dict[Hashable, Any]:
+        """Collated samples, (B, C, *spatial) on any device, as `set_random_state(seed)` and a call would make each.
+
+        Args:
+            batch: what samples of equal shapes collate to.
+            seeds: one a sample; what is drawn for a sample does not depend on the others.
+        """
+        result = dict(batch)
+        for key, drawn in self.drawn(result, seeds):
+            result[key] = drawn(result[key], randomize=False)
+        return result
+
+    def drawn(
+        self, batch: Mapping[Hashable, Any], seeds: Sequence[int]
+    ) -> "Iterator[tuple[Hashable, BatchedVolumeTransform]]":
+        """The keys of a batch, each with the batched face in which the same parameters stand, drawn by the seeds."""
+        batched = None
+        for key in self.key_iterator(batch):
+            batched = batched or self.array.batched.drawn_by(self.transform, batch[key], seeds)
+            yield key, batched
+
 
 class BatchedVolumeTransform(Randomizable, Transform):
     """The batched face: (B, C, *spatial) on any device in, the same out. A subclass names the array face in `array`.
@@ -239,6 +223,7 @@ class BatchedVolumeTransform(Randomizable, Transform):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__signature__ = _joined_signature(cls, cls.array)
+        cls.array.batched = cls
 
     def __init__(self, *settings: Any, **named: Any) -> None:
         self.transform = self.array(*settings, **named)
@@ -249,6 +234,25 @@ class BatchedVolumeTransform(Randomizable, Transform):
         """As MONAI's; returns the transform itself, of its own type."""
         super().set_random_state(seed, state)
         return self
+
+    @classmethod
+    def drawn_by(cls, transform: RandVolumeTransform, batch: torch.Tensor, seeds: Sequence[int]) -> "Self":
+        """This face of a transform after each cube of a batch was drawn for by a seed of its own, to be replayed.
+
+        Args:
+            transform: the array face; its random state is used up.
+            batch: (B, C, *spatial); only its shape counts.
+            seeds: (B,)
+        """
+        drawn = []
+        for cube, seed in zip(batch, seeds, strict=True):
+            transform.set_random_state(seed).randomize(cube)
+            drawn.append(transform.params)
+        face = cls.__new__(cls)
+        face.transform = transform
+        face.active = np.array([params is not None for params in drawn])
+        face.params = joined(drawn) or transform.sample(transform.R, tuple(batch.shape))
+        return face
 
     def randomize(self, data: Any) -> None:
         """Draw for a batch (B, C, *spatial)."""

@@ -5,15 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.functional.gaussian import smooth
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 
 @dataclass(frozen=True, eq=False)

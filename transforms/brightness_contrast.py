@@ -5,14 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,11 @@ import numpy as np
 import torch
 
 from medgenesis.errors import VolumeError
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.checks import check_count, check_probability
 from medgenesis.transforms.functional.blocks import block_mask, count_while, place_blocks
 from medgenesis.transforms.functional.patches import black_out, place_pairs, swap_patches
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 RATES = {"inner": 0.30, "outer": 0.05, "swap": 0.30}  # what is missing to 1 is the rate of none
 _INNER, _OUTER, _SWAP = range(3)

@@ -5,8 +5,9 @@ from abc import abstractmethod
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import BatchedVolumeTransform, Params, RandVolumeTransform
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform
 from medgenesis.transforms.functional.crops import move_affine
+from medgenesis.transforms.params import Params
 
 
 class RandCroppingTransform(RandVolumeTransform):

@@ -12,12 +12,9 @@ from monai.utils import MetaKeys, ensure_tuple
 
 from medgenesis.transforms.base import (
     BatchedVolumeTransform,
-    Generator,
-    Params,
     RandVolumeTransform,
     RandVolumeTransformd,
     apply_where,
-    check_shape,
     like,
 )
 from medgenesis.transforms.channel_ranges import checked_ranges, extents
@@ -27,6 +24,7 @@ from medgenesis.transforms.inplane_elastic import InPlaneElasticParams, RandInPl
 from medgenesis.transforms.local_shuffle import LocalShuffleParams, RandLocalShuffle
 from medgenesis.transforms.nonlinear_intensity import NonlinearIntensityParams, RandNonlinearIntensity
 from medgenesis.transforms.painting import PaintParams, RandInPaint, RandOutPaint
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +224,12 @@ class RandGenesisd(RandVolumeTransformd):
         for key, target_key in self.key_iterator(result, self.target_keys):
             result[key], result[target_key] = self.transform(result[key], randomize=randomize)
             randomize = False
+        return result
+
+    def on_batch(self, batch: Mapping[Hashable, Any], seeds: Sequence[int]) -> dict[Hashable, Any]:
+        result, target_of = dict(batch), dict(zip(self.keys, self.target_keys, strict=True))
+        for key, drawn in self.drawn(batch, seeds):
+            result[key], result[target_of[key]] = drawn(batch[key], randomize=False)
         return result
 
 

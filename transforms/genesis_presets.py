@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from medgenesis.transforms.base import Generator
 from medgenesis.transforms.checks import check_probability
+from medgenesis.transforms.params import Generator
 
 PARTS = ("elastic", "shuffle", "nonlinear", "inpaint", "outpaint")  # in the order in which they are applied
 _MAX_FLIPS = 3

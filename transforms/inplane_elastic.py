@@ -5,16 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-    draw_seeds,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.functional.elastic import displacement, warp_in_plane
+from medgenesis.transforms.params import Generator, Params, check_shape, draw_seeds
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,18 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-    draw_seeds,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.checks import check_count
 from medgenesis.transforms.functional.blocks import whole_voxels
 from medgenesis.transforms.functional.windows import Windows, expand_windows, shuffle_voxels
+from medgenesis.transforms.params import Generator, Params, check_shape, draw_seeds
 
 
 @dataclass(frozen=True, eq=False)

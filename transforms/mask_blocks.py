@@ -12,15 +12,13 @@ from monai.utils import ensure_tuple
 from medgenesis.errors import VolumeError
 from medgenesis.transforms.base import (
     BatchedVolumeTransform,
-    Generator,
-    Params,
     RandVolumeTransform,
     RandVolumeTransformd,
     as_volume,
-    check_shape,
     like,
 )
 from medgenesis.transforms.checks import check_count
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +151,17 @@ class RandMaskBlocksd(RandVolumeTransformd):
             result[self.mask_key] = like(mask, volume)
             if target_key is not None:
                 result[target_key] = as_volume(data[key])
+        return result
+
+    def on_batch(self, batch: Mapping[Hashable, Any], seeds: Sequence[int]) -> dict[Hashable, Any]:
+        result, target_of = dict(batch), dict(zip(self.keys, self.target_keys, strict=True))
+        for key, drawn in self.drawn(batch, seeds):
+            volume = batch[key]
+            result[key] = drawn(volume, randomize=False)
+            mask, active = drawn.params.mask(volume.device), torch.from_numpy(drawn.active).to(volume.device)
+            result[self.mask_key] = like((mask & active.view(-1, *(1,) * (mask.ndim - 1)))[:, None], volume)
+            if target_of[key] is not None:
+                result[target_of[key]] = volume
         return result
 
 

@@ -5,15 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.checks import check_probability
 from medgenesis.transforms.functional.curves import bezier_curve, bezier_map
+from medgenesis.transforms.params import Generator, Params
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medgenesis.transforms.base import (
-    BatchedVolumeTransform,
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    check_shape,
-    draw_seeds,
-)
+from medgenesis.transforms.base import BatchedVolumeTransform, RandVolumeTransform, RandVolumeTransformd
 from medgenesis.transforms.checks import check_count, check_fractions, check_probability
 from medgenesis.transforms.functional.blocks import (
     block_mask,
@@ -24,6 +16,7 @@ from medgenesis.transforms.functional.blocks import (
     place_blocks,
     whole_voxels,
 )
+from medgenesis.transforms.params import Generator, Params, check_shape, draw_seeds
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform, RandAffine, Randomizable
+from monai.transforms import MapTransform, RandAffine
 from monai.utils import MAX_SEED
 from skimage.segmentation import slic
 
 from medgenesis.transforms.base import as_volume, like, plain
 from medgenesis.transforms.checks import check_batch, check_count
 from medgenesis.transforms.nonlinear_intensity import RandNonlinearIntensity
+from medgenesis.transforms.reseeding import Reseeded
 
 
-class RandRegionPromptd(Randomizable, MapTransform):
+class RandRegionPromptd(Reseeded, MapTransform):
     """Mark a supervoxel of a volume, and make two views of it: a prompt with its mask, and a query with its target.
 
     SLIC divides the volume (the mean of its channels) into supervoxels, coarse or fine by a number drawn anew each

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from medgenesis.errors import VolumeError
-from medgenesis.transforms.base import Generator, Params, RandVolumeTransformd, check_shape
+from medgenesis.transforms.base import RandVolumeTransformd
 from medgenesis.transforms.checks import check_count
 from medgenesis.transforms.cropping import BatchedCroppingTransform, RandCroppingTransform
 from medgenesis.transforms.functional.crops import draw_boxes, resized_crops
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 _TRIES = 10
 

@@ -12,19 +12,10 @@ from monai.data import MetaTensor
 from monai.utils import MetaKeys, ensure_tuple
 
 from medgenesis.errors import VolumeError
-from medgenesis.transforms.base import (
-    Generator,
-    Params,
-    RandVolumeTransform,
-    RandVolumeTransformd,
-    as_volume,
-    check_shape,
-    like,
-    nothing_drawn,
-    plain,
-)
+from medgenesis.transforms.base import RandVolumeTransform, RandVolumeTransformd, as_volume, like, nothing_drawn, plain
 from medgenesis.transforms.checks import check_batch, check_count
 from medgenesis.transforms.functional.slabs import take_slab
+from medgenesis.transforms.params import Generator, Params, check_shape
 
 
 @dataclass(frozen=True, eq=False)

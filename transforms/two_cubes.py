@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose, MapTransform, Randomizable, SpatialCrop
+from monai.transforms import Compose, MapTransform, SpatialCrop
 from monai.utils import MAX_SEED, ensure_tuple_rep
 
 from medgenesis.transforms.base import as_volume
 from medgenesis.transforms.local_shuffle import RandLocalShuffle
 from medgenesis.transforms.nonlinear_intensity import RandNonlinearIntensity
 from medgenesis.transforms.painting import RandInPaint
+from medgenesis.transforms.reseeding import Reseeded
 
 
-class RandTwoCubesd(Randomizable, MapTransform):
+class RandTwoCubesd(Reseeded, MapTransform):
     """Cut two overlapping cubes of a larger one, and corrupt each by itself.
 
     Args:

@@ -14,10 +14,11 @@ from medgenesis.transforms.blur import RandBlur
 from medgenesis.transforms.brightness_contrast import RandBrightnessContrast
 from medgenesis.transforms.caid_distortion import RandCAiDDistortion
 from medgenesis.transforms.cropping import RandCroppingTransform
+from medgenesis.transforms.reseeding import Reseeded
 from medgenesis.transforms.resized_crop import RandResizedCrop
 
 
-class RandTwoViewsd(Randomizable, MapTransform):
+class RandTwoViewsd(Reseeded, MapTransform):
     """Draw the same chain of transforms twice, each time on the slab as it came: query view and key view.
 
     The target is the middle slice of the query view as it would be if only its place had changed: of the chain it takes

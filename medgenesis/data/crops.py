@@ -13,12 +13,13 @@ from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
 from medgenesis.renamed import renamed_arguments
+from medgenesis.transforms.reseeding import Reseeded
 
 # What the published borders are of the room for starts in a 512 x 512 x 300 volume.
 _BORDER_SHARE = (100 / (512 - 64), 100 / (512 - 64), 30 / (300 - 32))
 
 
-class RandAcceptedCropd(RandomizableTransform, MapTransform):
+class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
     """Cut one random cube that a rule accepts.
 
     Positions are drawn until one is accepted, `tries` at most; then the one nearest to acceptance is taken. The item

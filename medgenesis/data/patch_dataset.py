@@ -16,6 +16,8 @@ from medgenesis.data.crop import Crop
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.volume_check import VolumeCheck, with_file
 from medgenesis.renamed import renamed_arguments
+from medgenesis.transforms.deferred import SEED, Deferred
+from medgenesis.transforms.reseeding import ReseededCompose
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class SeededDataset(torch.utils.data.Dataset):
     Args:
         transform: random transform, from what `source` gives to a sample.
         seed: with the epoch and the index, the only source of randomness.
-        keys: what a sample keeps; plain tensors, so that any two samples collate.
+        keys: what a sample keeps; plain tensors, so that any two samples collate. With a `Deferred` step, its seed too.
     """
 
     weights: list[float] | None = None
@@ -55,7 +57,13 @@ class SeededDataset(torch.utils.data.Dataset):
         except Exception as error:
             named = with_file(error, self.file(index))
             raise named from named.__cause__
-        return {name: _plain(sample[name]) for name in self.keys if name in sample}
+        return {name: _plain(sample[name]) for name in (*self.keys, SEED) if name in sample}
+
+    def complete(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of samples, collated, with what a `Deferred` step has left to be done on the batch's own device."""
+        for step in self.random_transform.transforms:
+            batch = step.on_batch(batch) if isinstance(step, Deferred) else batch
+        return batch
 
     def sampler(self, shuffle: bool = True, fixed: bool = False) -> SeededSampler:
         """The sampler that belongs to this data set: same seed, its weights when shuffling."""
@@ -108,6 +116,7 @@ class PatchDataset(SeededDataset):
         keys: what a sample keeps, of what there is; plain tensors, so that any two samples collate. For two views of a
             slab: ("image", "key"), with "target" where context is restored.
         num_workers: processes that read the volumes when the data set is made; the result is the same with any number.
+        deferred: leave `transform` to `complete`, which a trainer calls on its device: see `Deferred`.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary of tensors (C, *spatial).
@@ -136,10 +145,11 @@ class PatchDataset(SeededDataset):
         report: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "mask"),
         num_workers: int = 0,
+        deferred: bool = False,
     ) -> None:
-        super().__init__(_chain(crop, transform), seed, keys)
+        super().__init__(chain(crop, transform, deferred), seed, keys)
         self.patches_per_image = patches_per_image
-        check = VolumeCheck(crop, [_chain(kind, transform) for kind in crop.kinds()], seed=seed)
+        check = VolumeCheck(crop, [chain(kind, transform) for kind in crop.kinds()], seed=seed)
         self.volumes, self.positions = checked_volumes(
             list(data),
             preprocessing,
@@ -186,8 +196,15 @@ class PatchDataset(SeededDataset):
         ]
 
 
-def _chain(crop: Callable, transform: Callable | None) -> Compose:
-    return Compose([crop] if transform is None else [crop, transform])
+def chain(crop: Callable, transform: Callable | None, deferred: bool = False) -> Compose:
+    """What makes a sample of a volume.
+
+    Raises:
+        ValueError: a transform to be deferred that cannot be, see `Deferred`.
+    """
+    if transform is None:
+        return ReseededCompose([crop])
+    return ReseededCompose([crop, Deferred(transform) if deferred else transform])
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from monai.engines import Evaluator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from medgenesis.engines.batches import to_device
+from medgenesis.engines.batches import ready
 from medgenesis.engines.method import PretextMethod, check_method
 
 
@@ -50,7 +50,7 @@ class PretextEvaluator(Evaluator):
         )
 
     def _iteration(self, engine: "PretextEvaluator", batchdata: dict[str, Tensor]) -> dict[str, Any]:
-        batch = to_device(batchdata, self.state.device)
+        batch = ready(batchdata, getattr(self.data_loader, "dataset", None), self.state.device)
         self.method.eval()
         with torch.no_grad():
             output = self.method(batch)

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 
 from medgenesis.data.contents import contents_of
 from medgenesis.data.patch_dataset import SeededDataset
+from medgenesis.data.volume_check import with_file
 from medgenesis.distributed import waiting
-from medgenesis.engines.batches import to_device, weights_in_channels_last
+from medgenesis.engines.batches import ready, weights_in_channels_last
 from medgenesis.engines.continuing import CONFIGURATION, LISTS, check_same_run
 from medgenesis.engines.loaders import check_loader, position_sampler
 from medgenesis.engines.method import PretextMethod, check_method
@@ -148,7 +149,7 @@ class PretextTrainer(Trainer):
 
     def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> list[dict[str, Any]]:
         torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
-        batch = to_device(batchdata, self.state.device, self.channels_last)
+        batch = self._ready(batchdata)
         self.wrapped.train()
         with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
             output = self.wrapped(batch)
@@ -159,6 +160,13 @@ class PretextTrainer(Trainer):
         output = {**output, "loss": output["loss"].detach()}
         self._accumulate(output)
         return [output]
+
+    def _ready(self, batchdata: dict[str, Tensor]) -> dict[str, Any]:
+        try:
+            return ready(batchdata, self.data_loader.dataset, self.state.device, self.channels_last)
+        except Exception as error:  # of a transform that was deferred
+            named = with_file(error, ", ".join(self.files_of_batch()))
+            raise named from named.__cause__
 
     def checkpoint(self) -> dict[str, Any]:
         """All that `restore` needs to continue as if nothing had happened; readable with `weights_only=True`."""

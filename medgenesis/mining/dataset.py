@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.transforms import Compose
 
 from medgenesis.data.cache import cached_volumes
 from medgenesis.data.checked_volumes import checked_volumes
-from medgenesis.data.patch_dataset import SeededDataset
+from medgenesis.data.patch_dataset import SeededDataset, chain
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import DatalistError
 from medgenesis.mining.cubes import CropPatternd
@@ -75,6 +74,7 @@ class PatternDataset(SeededDataset):
         cache_dir: folder of the disk cache.
         keys: what a sample keeps; `class` is an int, which collates to int64 (B,).
         num_workers: processes that read the volumes when the data set is made; the result is the same with any number.
+        deferred: leave `transform` to `complete`, which a trainer calls on its device: see `Deferred`.
 
     Returns:
         `dataset[SampleKey(epoch, index)]` (or `dataset[index]`, epoch 0): a dictionary; sample `index` is item `index`
@@ -99,6 +99,7 @@ class PatternDataset(SeededDataset):
         cache_dir: str | Path | None = None,
         keys: Sequence[str] = ("image", "target", "class"),
         num_workers: int = 0,
+        deferred: bool = False,
     ) -> None:
         self.items = table.items(section)
         if not self.items:
@@ -107,7 +108,7 @@ class PatternDataset(SeededDataset):
                 "section, or mine again with patients there."
             )
         crop = CropPatternd("image", table.settings["cube_size"])
-        super().__init__(Compose([crop] if transform is None else [crop, transform]), seed, keys)
+        super().__init__(chain(crop, transform, deferred), seed, keys)
         images = {item["image"] for item in self.items}
         volumes = [volume for volume in table.volumes if volume.image in images]
         self.load = VolumeLoader(volumes, preprocessing)

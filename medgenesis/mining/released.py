@@ -44,6 +44,7 @@ def released_dataset(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     num_workers: int = 0,
+    deferred: bool = False,
 ) -> PatchDataset:
     """The cubes of a section with their classes, each corrupted anew in every epoch.
 
@@ -54,6 +55,7 @@ def released_dataset(
         seed: with the epoch and the index, the only source of randomness.
         cache_dir: remembers what was found to be good; the cubes stay in the files.
         num_workers: processes that look through them when the data set is made.
+        deferred: leave `transform` to `complete`, which a trainer calls on its device: see `Deferred`.
     """
     return PatchDataset(
         getattr(table, section),
@@ -66,4 +68,5 @@ def released_dataset(
         cache_dir=cache_dir,
         keys=("image", "target", "class"),
         num_workers=num_workers,
+        deferred=deferred,
     )

@@ -63,7 +63,7 @@ def test_every_config_is_of_the_plan(planned):
     infer = json.loads((root / "configs" / "infer.json").read_text())
     assert infer["network_def"] == yaml.safe_load((root / "configs" / "inference.yaml").read_text())["network_def"]
     assert "width" not in infer and infer["plan"] == "$@settings['plan']"
-    overlays = {"quick", "evaluate", "multi_gpu", "inference_trt"}
+    overlays = {"quick", "device", "evaluate", "multi_gpu", "inference_trt"}
     assert set(find_bundle(str(root)).overlays()) == overlays and not list(root.rglob("*.pt"))
     assert {"width", "cube_size", "batch_size"}.isdisjoint(
         yaml.safe_load((root / "configs" / "quick.yaml").read_text())

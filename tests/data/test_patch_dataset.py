@@ -19,6 +19,7 @@ from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.data.sampler import SampleKey
 from medgenesis.errors import VolumeError
 from medgenesis.transforms import RandAnatomyCelld, RandGenesisd, RandSlabd
+from medgenesis.transforms.deferred import SEED
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RAS = np.diag([2.0, 1.5, 3.0, 1.0])
@@ -110,6 +111,28 @@ def test_samples_do_not_depend_on_the_workers(records, tmp_path, workers, cache)
         for number, batch in enumerate(seen):
             alone = [dataset[key] for key in order[2 * number : 2 * number + 2]]
             same(batch, {name: torch.stack([sample[name] for sample in alone]) for name in batch})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_deferred_to_the_batch_gives_the_same_samples(records, workers):
+    now, later = cubes(records), cubes(records, deferred=True)
+    loaders = [dataset.loader(4, workers) for dataset in (now, later)]
+    for epoch in range(2):
+        for loader in loaders:
+            loader.sampler.set_position(epoch, 4 * epoch)  # the second epoch as one that is continued
+        whole, left = (list(loader) for loader in loaders)
+        assert len(whole) == len(left) == 3 - epoch and all(set(batch) == {"image", SEED} for batch in left)
+        for expected, batch in zip(whole, left, strict=True):
+            same(later.complete(batch), expected)
+            same(now.complete(expected), expected)
+
+
+def test_a_deferred_transform_that_a_volume_does_not_allow_is_known_at_the_start(records):
+    crop = RandAcceptedCropd("image", (8, 9, 6), criterion="any")
+    with pytest.raises(VolumeError, match="cell of level 4"):
+        PatchDataset(
+            records, preprocessing(intensity="unit"), crop, RandAnatomyCelld("image", 4), cache="none", deferred=True
+        )
 
 
 def test_labels_are_cut_along_and_absent_keys_left_out(write_nifti):

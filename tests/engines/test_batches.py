@@ -3,21 +3,21 @@
 import torch
 from torch import nn
 
-from medgenesis.engines.batches import to_device, weights_in_channels_last
+from medgenesis.engines.batches import ready, weights_in_channels_last
 
 
 def test_slabs_and_volumes_are_laid_out_and_nothing_else_changes():
     batch = {"slab": torch.rand(2, 3, 4, 5), "cube": torch.rand(2, 3, 4, 5, 6), "class": torch.arange(2), "name": ["a"]}
-    moved = to_device(batch, torch.device("cpu"), channels_last=True)
+    moved = ready(batch, None, torch.device("cpu"), channels_last=True)
     assert moved["slab"].is_contiguous(memory_format=torch.channels_last)
     assert moved["cube"].is_contiguous(memory_format=torch.channels_last_3d)
     assert moved["name"] == ["a"] and all(torch.equal(moved[name], batch[name]) for name in ("slab", "cube", "class"))
-    assert to_device(batch, torch.device("cpu"))["slab"].is_contiguous()
+    assert ready(batch, None, torch.device("cpu"))["slab"].is_contiguous()
 
 
 def test_what_has_no_such_order_may_lie_in_memory_as_it_likes():
     turned = {"matrix": torch.rand(3, 4).T, "maps": torch.rand(2, 3, 4).mT}
-    moved = to_device(turned, torch.device("cpu"), channels_last=True)
+    moved = ready(turned, None, torch.device("cpu"), channels_last=True)
     assert all(torch.equal(moved[name], value) for name, value in turned.items())
     network = nn.Linear(2, 3)
     network.weight.data = torch.rand(2, 3).T

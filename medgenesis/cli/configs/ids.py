@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from pydoc import locate
 
 from medgenesis.cli.configs.folder import nearest
-from medgenesis.cli.configs.settings import SEPARATOR, Setting
+from medgenesis.cli.configs.settings import SECTIONS, SEPARATOR, Setting, mentioned
 
 # Parts of ids that were renamed: old -> new
 RENAMED = {"cube_rule": "crop_criterion", "cubes_per_volume": "patches_per_image", "cut": "crop"}
 
 RUNNER = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking", "workflow_name", "workflow_type")
 _TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "wandb_project")  # with `tracking`
-_SECTIONS = ("initialize", "run", "finalize")
 _OF_A_COMPONENT = ("_target_", "_disabled_", "_requires_", "_mode_", "_desc_")
 
 
@@ -46,9 +45,8 @@ def checked_id(id: str, settings: Mapping[str, Setting], among: Iterable[str] = 
 
 def used_ids(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     """The settings without those of an overlay that are for other tasks: this one neither has nor mentions them."""
-    text = " ".join(setting.text or "" for setting in settings.values())
-    mentioned = {*re.findall(r"[@%](\w+)", text), *_SECTIONS}
-    return {id: one for id, one in settings.items() if one.of_task or one.top in mentioned}
+    needed = mentioned(settings.values()) | {*SECTIONS}
+    return {id: one for id, one in settings.items() if one.of_task or one.top in needed}
 
 
 def _is_new_part(id: str, used: Mapping[str, Setting]) -> bool:

@@ -1,7 +1,7 @@
 """The settings of config files with what a reader of the files sees: the value as it is written, and its comment."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from medgenesis.bundles.shared import SETTINGS
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SEPARATOR = "::"  # of the parts of an id; MONAI also takes #
+SECTIONS = ("initialize", "run", "finalize")
 _SHARED = re.compile(r"""\$@\w+\[['"](\w+)['"]\]""")  # how a task takes one of them: $@settings['width']
 
 
@@ -50,18 +51,21 @@ def merged_settings(paths: Sequence[Path]) -> dict[str, Setting]:
         paths: the task's config, then overlays.
 
     Raises:
-        ValueError: a file that is no YAML, or no mapping; an overlay that changes what the task does not have.
+        ValueError: a file that is no YAML, or no mapping; an overlay that changes what the task does not have, or
+            nothing of it.
     """
     merged: dict[str, Setting] = {}
-    own: set[str] = set()
+    tops: dict[Path, set[str]] = {path: set() for path in paths}
     for path in paths:
         for id, parts in _read(path):
-            own |= {parts[0].top} if path == paths[0] else set()
+            tops[path].add(parts[0].top)
             _check_place(id, merged, path, paths[0])
             for replaced in [known for known in merged if known.startswith(id + SEPARATOR)]:
                 del merged[replaced]
             merged |= {part.id: _in_its_block(part, merged.get(part.id)) for part in parts}
-    merged = {id: replace(one, of_task=one.top in own) for id, one in merged.items()}
+    merged = {id: replace(one, of_task=one.top in tops[paths[0]]) for id, one in merged.items()}
+    for overlay in paths[1:]:
+        _check_effect(overlay, tops[overlay], merged, paths[0])
     return _with_shared(merged, paths[0].parent / SETTINGS)
 
 
@@ -83,6 +87,21 @@ def _check_place(id: str, merged: Mapping[str, Setting], overlay: Path, task: Pa
             f"OVERLAY: {overlay.stem} must stand behind a task whose {SEPARATOR.join(above)!r} has parts; found "
             f"{task.stem}, which {found}. Choose a task that it is for. It says: {first_comment(overlay)}"
         )
+
+
+def _check_effect(overlay: Path, tops: set[str], merged: Mapping[str, Setting], task: Path) -> None:
+    """Refuse an overlay of which the task neither has nor mentions anything."""
+    of_task = [one for one in merged.values() if one.of_task]
+    if not tops & {*SECTIONS, *(one.top for one in of_task), *mentioned(of_task)}:
+        raise ValueError(
+            f"OVERLAY: {overlay.stem} must stand behind a task that uses one of its settings; found {task.stem}, which "
+            f"has no {', '.join(sorted(tops))}. Choose a task that it is for. It says: {first_comment(overlay)}"
+        )
+
+
+def mentioned(settings: Iterable[Setting]) -> set[str]:
+    """The outermost names that values refer to."""
+    return set(re.findall(r"[@%](\w+)", " ".join(setting.text or "" for setting in settings)))
 
 
 def _in_its_block(part: Setting, earlier: Setting | None) -> Setting:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from medgenesis.engines import PretextTrainer
+from medgenesis.engines.batches import ready
 from medgenesis.report import write_run_report
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.storage.tables import write_table
@@ -37,13 +38,14 @@ def restoration_errors(
         visible voxels), over all held-out voxels, or the hidden ones.
     """
     device = next(method.parameters()).device
-    mean_cube = _mean_target(training, batch_size).to(device)
+    mean_cube = _mean_target(training, batch_size, device)
     sums: dict[str, float] = {}
     count = 0
     with eval_mode(method):
         for batch in DataLoader(held_out, batch_size):
-            image, target = batch["image"].to(device), batch["target"].to(device)
-            mask = [batch["mask"].to(device)] if "mask" in batch else []
+            batch = ready(batch, held_out, device)
+            image, target = batch["image"], batch["target"]
+            mask = [batch["mask"]] if "mask" in batch else []
             answers = {
                 "network": method.restore(image, *mask),
                 "corrupted cube": _shown(image, target),
@@ -72,13 +74,14 @@ def _shown(image: Tensor, target: Tensor) -> Tensor:
     return image if image.shape[1] == target.shape[1] else image[:, middle : middle + 1]
 
 
-def _mean_target(pairs: Dataset, batch_size: int) -> Tensor:
+def _mean_target(pairs: Dataset, batch_size: int, device: torch.device) -> Tensor:
     some = Subset(pairs, range(0, len(pairs), -(-len(pairs) // _MEAN_OF)))
     total, count = None, 0
     for batch in DataLoader(some, batch_size):
-        summed = batch["target"].double().sum(dim=0)
+        target = ready(batch, pairs, device)["target"]
+        summed = target.double().sum(dim=0)
         total = summed if total is None else total + summed
-        count += len(batch["target"])
+        count += len(target)
     return total / count
 
 

@@ -126,3 +126,14 @@ def test_an_overlay_may_change_parts_of_mappings_and_lists(read):
     task = "network: { _target_: a }\nsteps: [1, 2]\nparts:\n  - { a: 1 }"
     settings = read(task, "network#new#deep: 1\nsteps#0: 3\nparts#0#a: 2\nown: 5")
     assert settings["parts::0::a"].text == "2" and settings["own"].text == "5"
+
+
+def test_an_overlay_that_changes_nothing_of_the_task_is_refused(tmp_path):
+    (tmp_path / "task.yaml").write_text("rate: 1\nother: $@width * 2\n")
+    (tmp_path / "fits.yaml").write_text("width: 8\nfor_another: 3\n")
+    (tmp_path / "idle.yaml").write_text("# for another task\nfor_another: '@third'\nthird: 1\n")
+    merged_settings([tmp_path / "task.yaml", tmp_path / "fits.yaml"])
+    with pytest.raises(ValueError, match="OVERLAY: idle must stand behind .*; found task, which has no for"):
+        merged_settings([tmp_path / "task.yaml", tmp_path / "fits.yaml", tmp_path / "idle.yaml"])
+    with pytest.raises(ValueError, match="which has no corrupt_on_device"):
+        merged_settings(find_bundle("models_genesis_ct").files("finetune", ["device"]))
