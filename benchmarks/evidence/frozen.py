@@ -11,7 +11,7 @@ from benchmarks.evidence.batches import images_of
 from benchmarks.evidence.networks import enlarged, restorer
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
-from medgenesis.handlers.norm_statistics import averaging, estimated_norms
+from medgenesis.handlers.norm_statistics import reestimate_norms
 from medgenesis.inference.voxel_probe import FeatureLevels
 from medgenesis.weights import load_pretrained
 
@@ -31,10 +31,7 @@ def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: 
 
 def with_norms_of(study: StudySet, network: nn.Module) -> nn.Module:
     """The network in evaluation mode, batch norm's statistics those of the unlabelled images."""
-    network.eval()
-    with torch.no_grad(), averaging(estimated_norms(network)):
-        for some in images_of(study.unlabelled).split(_AT_ONCE):
-            network(some)
+    reestimate_norms(network, images_of(study.unlabelled).split(_AT_ONCE), "cpu")
     return network
 
 

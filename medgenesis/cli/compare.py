@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="optimizer steps of each run, up to whole passes (default 400); several: each a training of its own",
     )
+    parser.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="a linear classifier on the network as it is, too, each start without fine-tuning (default: yes)",
+    )
     parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")
 
@@ -63,5 +69,6 @@ def run(args: argparse.Namespace) -> str:
         counts=args.labels,
         seeds=range(args.seeds),
         iterations=args.iterations,
+        frozen=args.frozen,
         overrides=overrides,
     )

@@ -1,7 +1,7 @@
 """The statistics of batch norm, estimated again with the weights of now before each validation."""
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from ignite.engine import Engine, Events
@@ -45,15 +45,8 @@ class ReestimateNorm:
     def __call__(self, engine: Engine) -> None:
         if not is_validated(engine.state.epoch, self.interval, engine.state.max_epochs):
             return
-        method = engine.method
-        norms = estimated_norms(method.network)
-        if not norms:
-            return
-        method.network.eval()  # the engine sets the mode of each training step
-        with torch.no_grad(), averaging(norms):
-            for image in self._images(engine):
-                with torch.autocast(engine.state.device.type, enabled=engine.scaler.is_enabled()):
-                    method.network(image.to(engine.state.device))
+        with torch.autocast(engine.state.device.type, enabled=engine.scaler.is_enabled()):
+            reestimate_norms(engine.method.network, self._images(engine), engine.state.device)
 
     def _images(self, engine: Engine) -> Iterator[Tensor]:
         loader = engine.data_loader
@@ -63,6 +56,23 @@ class ReestimateNorm:
         again = DataLoader(loader.dataset, batch_size=loader.batch_size, sampler=sampler, drop_last=loader.drop_last)
         for _, batch in zip(range(self.batches), again, strict=False):
             yield torch.as_tensor(batch["image"])
+
+
+def reestimate_norms(network: nn.Module, images: Iterable[Tensor], device: torch.device | str) -> None:
+    """Give batch norm the mean statistics of these batches (B, C, *spatial); the network is in evaluation mode after.
+
+    Args:
+        network: changed in place; without such norms no batch is asked for.
+        images: batches.
+        device: of the network.
+    """
+    network.eval()  # the engine sets the mode of each training step
+    norms = estimated_norms(network)
+    if not norms:
+        return
+    with torch.no_grad(), averaging(norms):
+        for image in images:
+            network(image.to(device))
 
 
 def estimated_norms(network: nn.Module) -> list[_BatchNorm]:

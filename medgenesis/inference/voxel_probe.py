@@ -15,6 +15,12 @@ PER_CLASS = 150  # voxels that are drawn of each class in a crop
 PENALTY = 0.001  # weight of the squared coefficients against one voxel's loss
 
 
+def has_levels(network: nn.Module) -> bool:
+    """Whether `FeatureLevels` knows where the maps of a network are."""
+    decoder = getattr(network, "decoder", None)
+    return hasattr(network, "encoder") and (hasattr(decoder, "levels") or hasattr(decoder, "blocks"))
+
+
 class FeatureLevels(nn.Module):
     """What a U-Net makes of an image, from the intensities to its last decoder level.
 
@@ -37,7 +43,8 @@ class FeatureLevels(nn.Module):
         stages = decoder.levels if hasattr(decoder, "levels") else decoder.blocks
         hooks = [stage.register_forward_hook(lambda _, __, out: found.append(out)) for stage in stages]
         try:
-            encoded = self.network.encoder(x)
+            guided = getattr(self.network, "guided", None)  # a network of clicks is given none
+            encoded = self.network.encoder(x if guided is None else guided(x))
             decoder(encoded)
         finally:
             for hook in hooks:
@@ -87,11 +94,12 @@ def fit_voxel_probe(
     *,
     per_class: int = PER_CLASS,
     seed: int = 0,
+    alike: bool = True,
 ) -> VoxelProbe:
     """Fit a classifier of voxels to labelled crops; seconds, and nothing of the network is changed.
 
-    Of each crop equally many voxels of each class are drawn, and all classes count alike: of a structure that is a
-    hundredth of the image, a classifier that knows how rare it is finds little.
+    Of each crop equally many voxels of each class are drawn, so that a structure that is a hundredth of the image is
+    learnt as well as all else.
 
     Args:
         network: see `FeatureLevels`; used in evaluation mode, on the device of its weights.
@@ -99,17 +107,20 @@ def fit_voxel_probe(
         num_classes: background included; a class that the crops lack is never answered.
         per_class: voxels drawn of a class in a crop, at most.
         seed: of the draw.
+        alike: classes are answered as if they were equally frequent, which finds more and makes structures too large;
+            False: as frequent as they are in the crops (the intercepts are shifted by what the draw has changed).
 
     Raises:
         ValueError: the crops hold fewer than two classes.
 
     References:
         Alain and Bengio, Understanding intermediate layers using linear classifier probes, 2016 (arXiv 1610.01644).
+        King and Zeng, Logistic regression in rare events data, Political Analysis 9 (2001): the shift.
     """
     levels = FeatureLevels(network)
     device = next(network.parameters()).device
     rng = np.random.default_rng(seed)
-    rows, classes = [], []
+    rows, classes, counts = [], [], np.zeros(num_classes)
     with eval_mode(network):
         for image, label in crops:
             drawn = _drawn(np.asarray(label)[0], num_classes, per_class, rng)
@@ -117,13 +128,18 @@ def fit_voxel_probe(
             maps = levels(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
             rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
             classes.append(np.asarray(label)[0].ravel()[drawn].astype(int))
+            counts += np.bincount(np.asarray(label)[0].ravel().astype(int), minlength=num_classes)
     features, labels = np.concatenate(rows), np.concatenate(classes)
     if len(np.unique(labels)) < 2:
         raise ValueError(
             f"labels: must be of two classes at least, background counted; found {np.unique(labels).tolist()} alone. "
             "Draw and save a structure."
         )
-    return VoxelProbe(levels, *_linear(features, labels, num_classes))
+    coefficients, intercepts = _linear(features, labels, num_classes)
+    if not alike:
+        there = counts > 0
+        intercepts[there] += np.log(counts[there] / np.bincount(labels, minlength=num_classes)[there])
+    return VoxelProbe(levels, coefficients, intercepts)
 
 
 def _drawn(label: np.ndarray, classes: int, per_class: int, rng: np.random.Generator) -> np.ndarray:

@@ -158,9 +158,9 @@ class UNet3D(nn.Module):
         self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._decoded(self.encoder(self._padded(self._guided(x))), x)
+        return self._decoded(self.encoder(self._padded(self.guided(x))), x)
 
-    def _guided(self, x: torch.Tensor) -> torch.Tensor:
+    def guided(self, x: torch.Tensor) -> torch.Tensor:
         """With maps of clicks, empty ones where none are given."""
         if self.guidance == 0 or x.shape[1] != self.in_channels:
             return x

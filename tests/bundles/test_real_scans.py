@@ -74,7 +74,7 @@ def test_hippocampus_from_few_labels(fresh_bundle, real_data, tmp_path):
     assert "| 2 | " in table and "95 % interval over draws and 4 test patients] of 2 draws" in table
     with (tmp_path / "out" / "cases.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 2 * 4 * 2  # starts, seeds, patients, classes
+    assert len(rows) == 2 * 2 * 2 * 4 * 2  # frozen and fine-tuned, starts, seeds, patients, classes
     assert all(0 <= float(row["dice"]) <= 1 for row in rows)
     written = (tmp_path / "out" / "pre-trained_k2_n2_seed0" / "dice.json").stat().st_mtime_ns
     assert compare_few_labels(*arguments, **settings, overrides=overrides) == table

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe
+from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe, has_levels
 from medgenesis.networks import UNet3D, UNet25D
 
 SIDE = {3: 16, 2: 32}
@@ -88,6 +88,28 @@ def test_rare_classes_count_as_much_as_frequent_ones_and_absent_ones_never():
     with torch.no_grad():
         found = probe.eval()(image[None]).softmax(1).mean((0, 2, 3, 4))  # the image tells nothing
     np.testing.assert_allclose(found, [0.5, 0.5, 0], atol=0.06)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
+def test_classes_are_as_frequent_as_in_the_crops_where_that_is_asked(share):
+    image, rng = torch.zeros(1, 16, 16, 16), np.random.default_rng(0)
+    label = torch.tensor((rng.random((1, 16, 16, 16)) < share).astype(int))
+    probe = fit_voxel_probe(_network(3), [(image, label)], 3, per_class=600, alike=False)
+    with torch.no_grad():
+        found = probe.eval()(image[None]).softmax(1).mean((0, 2, 3, 4))  # the image tells nothing
+    there = float(label.float().mean())
+    np.testing.assert_allclose(found, [1 - there, there, 0], atol=0.04)
+
+
+def test_a_network_of_clicks_is_given_none():
+    torch.manual_seed(0)
+    network = UNet3D(1, 2, 2, guidance=2, activation=None).eval()
+    image = torch.rand(1, 1, 16, 16, 16)
+    assert has_levels(network) and not has_levels(torch.nn.Conv3d(1, 1, 1))
+    with torch.no_grad():
+        found, zeros = FeatureLevels(network)(image), torch.zeros(1, 2, 16, 16, 16)
+        torch.testing.assert_close(network.head(found[-1]), network(torch.cat([image, zeros], 1)))
+    assert found[0] is image
 
 
 def test_two_classes_are_scikit_learns(monkeypatch):

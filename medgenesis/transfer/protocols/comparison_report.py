@@ -13,18 +13,22 @@ from medgenesis.storage.tables import read_table
 Row = Mapping[str, str]
 
 
+_FROZEN = "Frozen: a linear classifier of voxels on all maps of the network, of which nothing is learnt; no verdict."
+_PLACE = "The answer that looks at no image: where the labelled label maps have each class (64 voxels a side)."
+
+
 def run_folder(start: str, count: int, steps: int, seed: int) -> str:
     """Name of the folder of one run."""
-    return f"{start}_k{count}_n{steps}_seed{seed}"
+    return f"{start}_k{count}_{f'n{steps}' if steps else 'frozen'}_seed{seed}"
 
 
 def write_comparison_report(
     folder: Path,
     said: Sequence[str],
-    table: Sequence[Sequence[str]],
+    tables: Sequence[Sequence[Sequence[str]]],
     note: str,
-    trivial: Sequence[Sequence[str]],
     means: Mapping[tuple[int, int, str], np.ndarray],
+    places: Mapping[int, np.ndarray],
     seeds: Sequence[int],
 ) -> Path:
     """Write `report.html` of a comparison, whole or not at all, and return its path.
@@ -33,21 +37,25 @@ def write_comparison_report(
         folder: of the comparison: its runs with their `cases.csv`, drawings and `metrics.csv`, as far as they are
             there.
         said: what was found, in sentences.
-        table: the comparison's table, its heading first.
-        note: what the table shows.
-        trivial: labelled patients and Dice of the answer that looks at no image.
-        means: Dice (draws, patients) of each number of labelled patients, of steps, and start.
+        tables: the comparison's table, that of frozen features where there is one, and that of the answer that looks at
+            no image; their headings first.
+        note: what the first table shows.
+        means: Dice (draws, patients) of each number of labelled patients, of steps (0: frozen), and start.
+        places: likewise, of each number of labelled patients, of the answer that looks at no image.
         seeds: of the runs.
     """
-    counts, steps, starts = (list(dict.fromkeys(values)) for values in zip(*means, strict=True))
+    counts, lengths, starts = (list(dict.fromkeys(values)) for values in zip(*means, strict=True))
+    steps, frozen = [one for one in lengths if one], 0 in lengths
     report = Report("Few labels: with and without pre-training", "Research software: not for diagnosis or treatment.")
     for sentence in said:
         report.paragraph(sentence)
-    report.table(table[0], table[1:], note)
-    caption = "The answer that looks at no image: where the labelled label maps have each class (64 voxels a side)."
-    report.table(("labelled patients", "Dice"), trivial, caption)
+    for table, caption in zip(tables, (note, *([_FROZEN] if frozen else []), _PLACE), strict=True):
+        report.table(table[0], table[1:], caption)
     longest, most = max(steps), max(counts)
     by_labels = {(n, start): means[n, longest, start] for n in counts for start in starts}
+    if frozen:
+        by_labels |= {(n, f"{start}, frozen"): means[n, 0, start] for n in counts for start in starts}
+    by_labels |= {(n, "no image"): found for n, found in places.items() if found.size}
     _dice_over(report, by_labels, "labelled patients", f"{longest} steps")
     for count in counts if len(steps) > 1 else ():
         by_steps = {(n, start): means[count, n, start] for n in steps for start in starts}

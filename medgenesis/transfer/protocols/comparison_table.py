@@ -113,13 +113,15 @@ def sentences(
         starts: in the order of the table.
         trivial: of each number of labels the Dice of the answer that looks at no image.
     """
-    lines = [_whole(found, starts[-1])]
+    lines = [_whole(dice, found, starts[-1])]
     for one in found:
         count, steps = one.setting
-        line = f"{one.start}, {_many(count, 'labelled patient')}, {_many(steps, 'step')}: {one.said} "
+        line = f"{one.start}, {labelled_patients(count)}, {_many(steps, 'step')}: {one.said} "
         line += f"({interval(one.gain, '+')} Dice against {starts[-1]})"
-        saved = _saved(dice, one, starts[-1]) if one.said == "helps" else []
-        line += "".join(f"; {words}" for words in saved)
+        if one.said == "helps":
+            labels, longer = _as_much_as(dice, one, starts[-1])
+            line += f"; in the mean as much as {starts[-1]} with {labels} labelled patients" if labels else ""
+            line += f"; in the mean as much as {starts[-1]} with {longer} steps" if longer else ""
         place = trivial[count].mean if count in trivial else np.nan
         if dice[count, steps, one.start].mean() < place:
             line += f"; below the answer that looks at no image ({place:.3f})"
@@ -127,11 +129,30 @@ def sentences(
     return lines
 
 
-def _whole(found: Sequence[Finding], baseline: str) -> str:
-    """In how many of the settings each verdict was found."""
+def _whole(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Finding], baseline: str) -> str:
+    """In how many of the settings each verdict was found, and the most that is saved where it helps."""
     said = Counter("too few draws or patients to tell" if one.too_few else one.said for one in found)
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
-    return f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
+    whole = f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
+    labels, steps = [], []
+    for one in found:
+        if one.said == "helps":
+            more, longer = _as_much_as(dice, one, baseline)
+            labels += [(more - one.setting[0], one)] if more else []
+            steps += [(longer - one.setting[1], one)] if longer else []
+    if not said["helps"]:
+        return f"{whole} No labels or steps are shown to be saved."
+    most = max(labels, key=lambda pair: pair[0], default=None)
+    whole += f" Labels saved, in the mean: {_said_saved(most, 0) if most else 'none of the numbers tried'}."
+    most = max(steps, key=lambda pair: pair[0], default=None)
+    return f"{whole} Steps saved, in the mean: {_said_saved(most, 1) if most else 'none of the numbers tried'}."
+
+
+def _said_saved(most: tuple[int, Finding], what: int) -> str:
+    """How many labels (0) or steps (1), and in which comparison."""
+    number, one = most
+    other = _many(one.setting[1], "step") if what == 0 else labelled_patients(one.setting[0])
+    return f"{number} ({one.start}: {one.setting[what]} in place of {one.setting[what] + number}, {other})"
 
 
 def interval(one: Difference, sign: str = "") -> str:
@@ -140,8 +161,10 @@ def interval(one: Difference, sign: str = "") -> str:
     return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
 
 
-def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str) -> list[str]:
-    """Up to which number of labels, and of steps, that were tried the last start's mean is not above."""
+def _as_much_as(
+    dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str
+) -> tuple[int | None, int | None]:
+    """Up to which number of labels, and of steps, that were tried the last start's mean is not above; None: none."""
     count, steps = one.setting
     reached = dice[count, steps, one.start].mean()
 
@@ -152,8 +175,12 @@ def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseli
     settings = sorted({key[:2] for key in dice})
     more = last([other for other in settings if other[1] == steps and other[0] > count])
     longer = last([other for other in settings if other[0] == count and other[1] > steps])
-    words = [f"in the mean as much as {baseline} with {more[0]} labelled patients"] if more else []
-    return words + ([f"in the mean as much as {baseline} with {longer[1]} steps"] if longer else [])
+    return more[0] if more else None, longer[1] if longer else None
+
+
+def labelled_patients(count: int) -> str:
+    """So many labelled patients, in words."""
+    return _many(count, "labelled patient")
 
 
 def _many(count: int, what: str) -> str:

@@ -18,8 +18,10 @@ from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
+from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sentences, frozen_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
 from medgenesis.transfer.protocols.comparison_table import by_patient, findings, interval, sentences, table
+from medgenesis.transfer.protocols.frozen_dice import can_be_frozen, dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
@@ -44,10 +46,11 @@ def compare_few_labels(
     counts: Sequence[int] = (3, 10, 40),
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     iterations: int | Sequence[int] = 400,
+    frozen: bool = True,
     overrides: Mapping[str, Any] | None = None,
 ) -> str:
-    """Fine-tune from each start, with each number of labels and of steps and each draw; tabulate the Dice of the test
-    section.
+    """Fine-tune from each start, with each number of labels and of steps and each draw, and read its frozen features;
+    tabulate the Dice of the test section.
 
     A draw is a seed: of the labelled patients, the head's weights, the order and the augmentation, the same for every
     start. All records of the first `count` training patients of a draw's shuffled order are learnt from; a record
@@ -64,12 +67,15 @@ def compare_few_labels(
         seeds: of the draws; fewer than five give no verdict.
         iterations: optimizer steps of each run, rounded up to whole passes over its labelled scans; several: each a
             training of its own.
+        frozen: whether each start also answers without fine-tuning, see `dice_of_frozen`; a network whose maps are not
+            known has no such rows, and a sentence says so.
         overrides: settings of the configs, by id; `norm_batches` is 16 unless it is given.
 
     Returns:
         Sentences and a table in Markdown: mean Dice over draws, test patients and classes, the paired difference from
         the last start, both with a 95 % interval over draws and patients (`medgenesis.report.paired.difference`); p is
-        corrected over all differences of the table (Holm); and the Dice of the answer that looks at no image.
+        corrected over all differences of the table (Holm); the same of frozen features, without a verdict; and the Dice
+        of the answer that looks at no image.
 
     Raises:
         ValueError: a count larger than the number of training patients, or below 1; no seed; a plateau or patience,
@@ -97,12 +103,12 @@ def compare_few_labels(
         )
     hold_folder(folder)
     try:
-        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, overrides)
+        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
     finally:
         release_folder(folder)
 
 
-def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, overrides) -> str:
+def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, frozen, overrides) -> str:
     overrides = {"norm_batches": NORM_BATCHES, **(overrides or {})}
     overrides = {"datalist": str(Path(datalist).absolute()), **overrides}  # its header says what labels are
     training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
@@ -118,28 +124,38 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, over
     }
     survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides})
     overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
+    lost = frozen and not can_be_frozen(configs, chosen[counts[0], seeds[0]], {**alike, **overrides})
+    if lost:
+        logger.warning("frozen features are left out: where the maps of this network are is not known")
     dice: dict[tuple[int, int, str], list[np.ndarray]] = {}
-    runs = list(itertools.product(counts, steps, seeds, inits.items()))
-    for count, length, seed, (name, init) in track(runs, "fine-tunings"):
+    lengths = [FROZEN, *steps] if frozen and not lost else steps
+    runs = list(itertools.product(counts, lengths, seeds, inits.items()))
+    for count, length, seed, (name, init) in track(runs, "runs"):
         own = overrides if init != "scratch" else {**alike, **overrides}
         settings = dict(init=init, seed=seed, iterations=length, overrides=own)
         run = folder / run_folder(name, count, length, seed)
         result = _once(run, configs, chosen[count, seed], test, settings, also)
-        logger.info("%s, %d labels, %d steps, seed %d: Dice %.3f", name, count, length, seed, np.nanmean(result))
+        said = f"{length} steps" if length else "frozen"
+        logger.info("%s, %d labels, %s, seed %d: Dice %.3f", name, count, said, seed, np.nanmean(result))
         dice.setdefault((count, length, name), []).append(result)
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     patients = [patient_of(record) for record in test]
     means = {key: by_patient(found, patients) for key, found in dice.items()}
     places = {count: by_patient([survey.place_dice[count, seed] for seed in seeds], patients) for count in counts}
     trivial = {count: difference(found) for count, found in places.items() if found.size}
-    found = findings(means, list(inits))
-    said, rows = sentences(means, found, list(inits), trivial), table(means, found, list(inits))
+    tuned, starts = {key: value for key, value in means.items() if key[1] != FROZEN}, list(inits)
+    found = findings(tuned, starts)
+    said, rows = sentences(tuned, found, starts, trivial), table(tuned, found, starts)
+    said += frozen_sentences(means, starts, trivial)
+    said += ["Frozen features are left out: where the maps of this network are is not known."] if lost else []
+    read = frozen_table(means, starts)
     note = _note(next(iter(dice.values())), next(iter(means.values())), _distinct(chosen, counts, seeds))
     without = [(str(count), interval(one)) for count, one in trivial.items()]
-    text = "\n".join([*(f"- {line}" for line in said), "", markdown_table(rows), "", note, ""])
-    text += "\n" + markdown_table([("labelled patients", f"Dice, {PLACE}"), *without]) + "\n"
+    tables = [rows, *([read] if len(read) > 1 else []), [("labelled patients", f"Dice, {PLACE}"), *without]]
+    first, *others = map(markdown_table, tables)
+    text = "\n\n".join(["\n".join(f"- {line}" for line in said), first, note, *others]) + "\n"
     write_text(folder / "table.md", text)
-    page = write_comparison_report(folder, said, rows, note, without, means, seeds)
+    page = write_comparison_report(folder, said, tables, note, means, places, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return text
 
@@ -183,11 +199,17 @@ def _once(
     made_with = run_made_with(configs, training, test, also, **settings)
     if not steps.done("dice", made_with):
         with steps.doing("dice", made_with):
-            dice = dice_after_finetuning(configs, training, test, run, **settings)
+            dice = _dice(configs, training, test, run, **settings)
             write_text(path, json.dumps({"dice": dice.tolist()}))
         for name in _TRAINING:  # only to go on from, and large
             (run / name).unlink(missing_ok=True)
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
+
+
+def _dice(configs, training: list, test: list, run: Path, *, iterations: int, **settings: Any) -> np.ndarray:
+    if iterations == FROZEN:
+        return dice_of_frozen(configs, training, test, run, **settings)
+    return dice_after_finetuning(configs, training, test, run, iterations=iterations, **settings)
 
 
 def _note(runs: Sequence[np.ndarray], means: np.ndarray, distinct: Mapping[int, int]) -> str:

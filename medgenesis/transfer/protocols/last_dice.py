@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medgenesis.handlers import SegmentationCases
 from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
@@ -44,14 +44,25 @@ def dice_after_finetuning(
         VolumeError: a record that cannot be used.
     """
     settings = {"steps": iterations, **(overrides or {})}
-    workflow = prepare_training(configs, training, test, folder, init=init, seed=seed, overrides=settings)
-    _measure_on_own_grid(workflow.parser)
-    workflow.initialize()
+    workflow = own_grid_workflow(configs, training, test, folder, init=init, seed=seed, overrides=settings)
     check_all_used(workflow, training, test)
     workflow.run()
+    return answered_dice(workflow, folder, "Fine-tuning")
+
+
+def own_grid_workflow(configs: Sequence[str | Path], *args: Any, **settings: Any) -> ConfigWorkflow:
+    """An initialised workflow of `prepare_training` that measures on the images' own grid."""
+    workflow = prepare_training(configs, *args, **settings)
+    _measure_on_own_grid(workflow.parser)
+    workflow.initialize()
+    return workflow
+
+
+def answered_dice(workflow: ConfigWorkflow, folder: str | Path, title: str) -> np.ndarray:
+    """Dice (records, classes) of what the workflow's evaluator answers; its cases are drawn and listed in `folder`."""
     evaluator = workflow.evaluator
     labels = workflow.parser.get_parsed_content("labels") if "labels" in workflow.parser.get() else None
-    SegmentationCases(folder, "Fine-tuning", getattr(labels, "names", None)).attach(evaluator)
+    SegmentationCases(folder, title, getattr(labels, "names", None)).attach(evaluator)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
 

@@ -46,11 +46,16 @@ def comparison(tmp_path, monkeypatch):
         dice[0, 1] = np.nan  # a class that this patient lacks
         return dice
 
+    def frozen(configs, training, test, folder, *, init, seed, overrides):
+        return stand_in(configs, training, test, folder, init=init, seed=seed, iterations=0, overrides=overrides) / 2
+
     monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
+    monkeypatch.setattr(few_labels, "dice_of_frozen", frozen)
+    monkeypatch.setattr(few_labels, "can_be_frozen", lambda *_: True)
     monkeypatch.setattr(few_labels, "survey_labels", survey)
 
     def compare(**settings):
-        settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, **settings}
+        settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, "frozen": False, **settings}
         inits = dict(zip(STARTS, (str(tmp_path / "pretrained.pt"), "scratch"), strict=True))
         return compare_few_labels([tmp_path / "finetune.yaml"], tmp_path / "list.json", inits, tmp_path, **settings)
 
@@ -164,6 +169,38 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
         ["2", "0.250 [0.250, 0.250]"],
         ["4", "0.250 [0.250, 0.250]"],
     ]
+
+
+def test_frozen_features_stand_in_a_table_of_their_own(comparison, tmp_path):
+    compare, asked = comparison
+    tuned = compare()
+    text = compare(frozen=True)
+    assert len(asked) == 16 and (tmp_path / "scratch_k2_frozen_seed1").is_dir()
+    told = [line for line in tuned.splitlines() if line.strip("|-")]
+    assert [line for line in text.splitlines() if line in told] == told  # all else is the same
+    rows = {(cell[0], cell[1]): cell[2:] for cell in cells_of(text) if len(cell) == 5}
+    halves = {(cell[0], cell[2]): float(cell[3].split(" ")[0]) / 2 for cell in cells_of(tuned) if cell[1:2] == ["10"]}
+    for count in "24":
+        ours, untrained = rows[count, "pre-trained"], rows[count, "untrained network (scratch)"]
+        values = [float(ours[0].split(" ")[0]), float(untrained[0].split(" ")[0])]
+        assert values == pytest.approx([halves[count, start] for start in STARTS], abs=1e-3)
+        assert float(ours[1].split(" ")[0]) == pytest.approx(values[0] - values[1], abs=2e-3) and untrained[1] == "–"
+        assert float(ours[2].split(" ")[0]) == pytest.approx(values[0] - 2 * values[1], abs=3e-3)
+        below = " below the answer that looks at no image" if values[0] < 0.25 else ""
+        (said,) = [line for line in text.splitlines() if f"frozen, {count} labelled patients" in line]
+        assert f"against the untrained network, {ours[2]} against scratch fine-tuned with 10 steps" in said
+        assert bool(below) == (below in said)
+    with (tmp_path / "cases.csv").open(newline="") as file:
+        assert {row["steps"] for row in csv.DictReader(file)} == {"0", "10"}
+
+
+def test_a_network_without_known_maps_is_compared_without_frozen_features(comparison, monkeypatch):
+    compare, asked = comparison
+    tuned = compare()
+    monkeypatch.setattr(few_labels, "can_be_frozen", lambda *_: False)
+    text = compare(frozen=True)
+    said = "- Frozen features are left out: where the maps of this network are is not known.\n"
+    assert text.replace(said, "") == tuned and said in text and len(asked) == 8
 
 
 @pytest.mark.parametrize(
