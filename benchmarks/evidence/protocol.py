@@ -48,6 +48,7 @@ PLANS = {
     "prostate": Plan(),
     "fetal_shift": Plan(),
     "mouse": Plan(),
+    "nodules": Plan(),
 }
 
 RATES = (1e-3, 3e-3, 1e-2)

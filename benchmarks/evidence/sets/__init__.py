@@ -90,10 +90,11 @@ def validation_draw(number: int) -> int:
 
 def registry() -> dict[str, Callable[[Path], StudySet]]:
     """Functions that read the sets, by name, in the order in which they run; each takes a folder to keep them in."""
-    from benchmarks.evidence.sets import chest_xrays, hippocampus, mr_volumes
+    from benchmarks.evidence.sets import chest_xrays, hippocampus, mr_volumes, nodules
 
     volumes = {"prostate": mr_volumes.prostate, "fetal_shift": mr_volumes.fetal_shift, "mouse": mr_volumes.mouse}
-    return {"hippocampus": hippocampus.hippocampus, "lungs": chest_xrays.lungs, **volumes}
+    ours = {"hippocampus": hippocampus.hippocampus, "lungs": chest_xrays.lungs, **volumes}
+    return {**ours, "nodules": nodules.nodules}
 
 
 def read_set(name: str, work: Path) -> StudySet:

@@ -51,7 +51,9 @@ def percentile_scaled(image: Tensor) -> Tensor:
     return ScaleIntensityPresetd("image", "mri_percentile")({"image": image})["image"]
 
 
-def case_of(number: int, image: Tensor, label: Tensor | None, fine: Sequence[int], step: int) -> Case:
+def case_of(
+    number: int, image: Tensor, label: Tensor | None, fine: Sequence[int], step: int, pad: str = "edge"
+) -> Case:
     """A case of an image in [0, 1] and its label, (1, *spatial) on one grid, the one that is scored.
 
     Args:
@@ -59,10 +61,11 @@ def case_of(number: int, image: Tensor, label: Tensor | None, fine: Sequence[int
         image, label: brought to the sides `fine`, what is larger cut and what is smaller padded, on both sides alike.
         fine: sides of the grid that is scored.
         step: by which the network's grid is coarser; an image voxel there is the mean of step^n.
+        pad: what stands beyond the image, "edge" (its last voxels) or "constant" (0); beyond the label is background.
     """
     sides = tuple(min(-(-side // step), whole // step) for side, whole in zip(image.shape[1:], fine, strict=True))
     pool = F.avg_pool3d if len(fine) == 3 else F.avg_pool2d
-    coarse = pool(_on_grid(image, fine, "edge")[None], step)[0]
+    coarse = pool(_on_grid(image, fine, pad)[None], step)[0]
     return Case(number, coarse, None if label is None else _on_grid(label, fine, "constant").to(torch.uint8), sides)
 
 

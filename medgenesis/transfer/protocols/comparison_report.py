@@ -9,6 +9,7 @@ from medgenesis.report import Report, read_curves
 from medgenesis.report.run_made import add_run_record
 from medgenesis.report.run_report import DISTANCES, add_cases, class_name, means_of_class, measured_in
 from medgenesis.storage.tables import read_table
+from medgenesis.transfer.protocols.comparison_table import labelled_patients
 
 Row = Mapping[str, str]
 
@@ -69,7 +70,7 @@ def write_comparison_report(
     for start in starts:
         run = runs[most, start][0]
         if (run / "cases.csv").is_file():
-            report.heading(f"{start}, {most} labelled patients, {longest} steps, seed {seeds[0]}")
+            report.heading(f"{start}, {labelled_patients(most)}, {longest} steps, seed {seeds[0]}")
             add_cases(report, run)
     _losses(report, {start: runs[most, start][0] for start in starts}, most, seeds[0])
     add_run_record(report, folder)
