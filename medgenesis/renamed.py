@@ -77,6 +77,7 @@ NAMES = {
 }
 
 T = TypeVar("T", bound=Callable[..., Any])
+C = TypeVar("C")
 
 
 def old_names(package: str) -> Callable[[str], Any]:
@@ -119,10 +120,10 @@ def renamed_arguments(**old_to_new: str) -> Callable[[T], T]:
     return decorate
 
 
-def renamed_methods(**old_to_new: str) -> Callable[[type], type]:
+def renamed_methods(**old_to_new: str) -> Callable[[type[C]], type[C]]:
     """A decorator of a class that lets its methods be called by their old names too, with a warning."""
 
-    def decorate(cls: type) -> type:
+    def decorate(cls: type[C]) -> type[C]:
         for old, new in old_to_new.items():
             setattr(cls, old, _forward(old, new))
         return cls

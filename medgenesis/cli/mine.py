@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coordinates", choices=("auto", "voxel", "body"), help="how places are shared by patients (default auto)"
     )
     parser.add_argument("--index", choices=("exact", "faiss"), help="how neighbours are found (default exact)")
+    parser.add_argument(
+        "--shard", metavar="I/N", help="2/4: read the second of four parts of the list; merge: go on when all are there"
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="of all draws (default 0)")
     parser.add_argument(
         "--bundle", metavar="BUNDLE", default=BUNDLE, help=f"its name, or the folder of a copy (default {BUNDLE})"
@@ -56,11 +59,13 @@ def run(args: argparse.Namespace) -> Path:
     from monai.bundle import run as run_bundle
 
     from medgenesis.cli.configs import find_bundle, merged_settings, parsed_settings
+    from medgenesis.data.shards import shard_folder
 
     bundle = find_bundle(args.bundle)
-    configs = [path.absolute() for path in bundle.files("mine", args.overlay)]
+    part = args.shard is not None and args.shard != "merge"
+    configs = [path.absolute() for path in bundle.files("mine", [*args.overlay, *(["shard"] if part else [])])]
     ids = merged_settings(configs)
     settings = {name: value for name, value in vars(args).items() if name in ids and value is not None}
     settings |= parsed_settings(args.set, configs)
     run_bundle(config_file=[str(path) for path in configs], **settings)
-    return Path(args.output_dir) / "patterns.json"
+    return shard_folder(args.output_dir, args.shard) / ("index.json" if part else "patterns.json")

@@ -25,6 +25,7 @@ from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.screened_dataset import ScreenedDataset
 from medgenesis.data.screening import load_usable, screen_volumes
+from medgenesis.data.shards import shard_folder
 from medgenesis.data.splits import check_disjoint
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.renamed import old_names
@@ -69,6 +70,7 @@ __all__ = [
     "read_datalist",
     "read_landmarks",
     "screen_volumes",
+    "shard_folder",
     "write_datalist",
     "write_landmarks",
 ]

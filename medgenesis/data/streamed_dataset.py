@@ -1,7 +1,7 @@
 """The data set of inference: prepared volumes one after the other, checked as they are read, none kept."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from monai.data import Dataset
@@ -46,16 +46,10 @@ class StreamedDataset(IterableDataset):
             )
         worker = get_worker_info()
         places = range(len(self.data)) if worker is None else range(worker.id, len(self.data), worker.num_workers)
-        volumes, skipped = Dataset(self.data, self.transform), []
-        for i in places if worker else track(places, "volumes"):
-            try:
-                item = volumes[i]
-            except Exception as error:
-                cause = find_domain_error(error)
-                if cause is None or self.on_error == "stop":
-                    raise (cause or error) from None
-                skipped.append(str(cause))
-                logger.warning("skipped %d: %s", len(skipped), cause)
+        skipped = []
+        for _, item, error in self.read(places if worker else track(places, "volumes")):
+            if item is None:
+                skipped.append(error)
                 continue
             yield item
             del item  # not kept while the next one is read
@@ -66,3 +60,28 @@ class StreamedDataset(IterableDataset):
             )
         if skipped:
             logger.info("%d of %d volumes were used, %d skipped", len(places) - len(skipped), len(places), len(skipped))
+
+    def read(self, places: Iterable[int]) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
+        """Place and prepared volume of some records, one after the other; None, and why, for one that is skipped.
+
+        Args:
+            places: of the records in `data`.
+
+        Raises:
+            VolumeError, IntensityRangeError: as when iterated, but where all are skipped.
+        """
+        volumes, skipped = Dataset(self.data, self.transform), 0
+        for i in places:
+            try:
+                item = volumes[i]
+            except Exception as error:
+                cause = find_domain_error(error)
+                if cause is None or self.on_error == "stop":
+                    raise (cause or error) from None
+                skipped, said = skipped + 1, str(cause)
+                logger.warning("skipped %d: %s", skipped, said)
+            else:
+                yield i, item, ""
+                del item
+                continue
+            yield i, None, said  # here, where no error holds the volume any more

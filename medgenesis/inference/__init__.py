@@ -2,6 +2,7 @@
 
 from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
+from medgenesis.inference.embedded_shards import check_shard
 from medgenesis.inference.embedding import embed_volume, embed_volumes
 from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.prompted import PromptedNetwork
@@ -22,6 +23,7 @@ __all__ = [
     "VoxelProbe",
     "auc_interval",
     "claim_tables",
+    "check_shard",
     "classify_volumes",
     "embed_volume",
     "embed_volumes",

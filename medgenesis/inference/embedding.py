@@ -11,6 +11,8 @@ from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.data.shards import Shard, parse_shard
+from medgenesis.inference.embedded_shards import embed_part, joined_parts
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for
 from medgenesis.networks import global_average_pool, network_parts
@@ -52,7 +54,11 @@ def embed_volume(
 
 
 def embed_volumes(
-    network: nn.Module, volumes: Iterable[dict], cube_size: Sequence[int] | Inferer, path: str | Path
+    network: nn.Module,
+    volumes: Iterable[dict],
+    cube_size: Sequence[int] | Inferer,
+    path: str | Path,
+    shard: str | None = None,
 ) -> np.ndarray:
     """Embed every volume of a data set and write a table: its name, then one column a feature.
 
@@ -62,17 +68,28 @@ def embed_volumes(
             `OutputNames`, all different.
         cube_size: see `embed_volume`.
         path: the CSV file. One that is there and of other images is kept, in the folder `earlier` beside it.
+        shard: "2/4" embeds the second of four parts of a `StreamedDataset`, into the folder `shards` beside the table;
+            "merge" writes the table of all parts, byte for byte that of the whole list; None embeds the whole list.
 
     Returns:
-        The vectors, (volumes, channels).
+        The vectors, (volumes, channels); of a part none, (0, 0).
+
+    Raises:
+        ValueError, DatalistError, VolumeError: as `embed_part` and `joined_parts`.
     """
-    known = names_for(volumes)
-    names, rows = [], []
-    for item in volumes:
-        names.append(known.of(item))
-        rows.append(embed_volume(network, item["image"], cube_size))
-    vectors = np.stack(rows)
-    claim_tables(Path(path).parent, [Path(path).name], known)
+    wanted, folder, known = parse_shard(shard), Path(path).parent, names_for(volumes)
+    if isinstance(wanted, Shard):
+        embed_part(network, volumes, cube_size, folder, wanted, lambda image: embed_volume(network, image, cube_size))
+        return np.empty((0, 0), np.float32)
+    if wanted is None:
+        names, rows = [], []
+        for item in volumes:
+            names.append(known.of(item))
+            rows.append(embed_volume(network, item["image"], cube_size))
+        vectors = np.stack(rows)
+    else:
+        names, vectors = joined_parts(network, volumes, cube_size, folder)
+    claim_tables(folder, [Path(path).name], known)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
     write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each", len(names), vectors.shape[1])

@@ -55,6 +55,7 @@ class SlabInferer(Inferer):
                 "Correct them."
             )
         self.axis, self.inferer, self.batch_size = axis, inferer or SimpleInferer(), batch_size
+        self.settings = {"slices": slices, "axis": axis, "step": step, "step_mm": step_mm, "batch_size": batch_size}
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if inputs.ndim not in (4, 5) or inputs.shape[1] != 1:

@@ -14,6 +14,7 @@ from medgenesis.mining.patterns import PatternTable, prepared_as
 from medgenesis.mining.published import export_published, import_published
 from medgenesis.mining.released import ReleasedCubes, released_dataset
 from medgenesis.mining.resize import ResizeVolumed
+from medgenesis.mining.shard import MiningShard
 from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.whole_volumes import records_to_mine
 from medgenesis.mining.workflow import MiningRun
@@ -25,6 +26,7 @@ __all__ = [
     "CropPatternd",
     "DiscoverySettings",
     "MiningRun",
+    "MiningShard",
     "PatternDataset",
     "PatternSimilarity",
     "PatternTable",

@@ -33,16 +33,18 @@ class VolumeIndex:
     """What `index_volumes` has kept of the volumes that can be used.
 
     Args:
-        folder: holds `index.json` and the small copies, `whole/<stamp>.npy`.
+        folder: holds `index.json`.
         volumes: file, patient, section, shape, spacing and body box of each volume.
         settings: what these depend on beside the files: size of the copies, body threshold and preprocessing.
         stamps: of the files, which change when a file does.
+        copies: holds the small copies, `<stamp>.npy`; None: `whole` in the folder.
     """
 
     folder: Path
     volumes: list[VolumeInfo]
     settings: dict[str, Any] = field(default_factory=dict)
     stamps: list[str] = field(default_factory=list)
+    copies: Path | None = None
 
     def __post_init__(self) -> None:
         stamp_of = {volume.image: stamp for volume, stamp in zip(self.volumes, self.stamps, strict=True)}
@@ -80,7 +82,7 @@ class VolumeIndex:
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> "VolumeIndex":
+    def load(cls, folder: str | Path, copies: Path | None = None) -> "VolumeIndex":
         """Read what `save` wrote (DatalistError: absent, damaged, or of a newer format)."""
         path = Path(folder) / FILE
         try:
@@ -97,10 +99,10 @@ class VolumeIndex:
             raise DatalistError(
                 f"{path}: its format must be at most {FORMAT}; found {found['format']}. Update medgenesis."
             )
-        return cls(path.parent, volumes, settings, stamps)
+        return cls(path.parent, volumes, settings, stamps, copies)
 
     def _copy(self, stamp: str) -> torch.Tensor:
-        path = _copy_path(self.folder, stamp)
+        path = _copy_path(self.copies or self.folder / COPIES, stamp)
         try:
             return torch.from_numpy(np.load(path))
         except (OSError, ValueError, EOFError) as error:
@@ -117,6 +119,8 @@ def index_volumes(
     *,
     body_threshold: float = 0.1,
     on_error: str = "stop",
+    places: Sequence[int] | None = None,
+    copies: Path | None = None,
 ) -> VolumeIndex:
     """Read each volume once; keep its shape, spacing and body box, and a small copy of the whole of it.
 
@@ -127,6 +131,8 @@ def index_volumes(
         size: voxels (X, Y, Z) of the small copies: 4 MiB a volume of one channel at the default.
         body_threshold: above it is body.
         on_error: "stop" or "skip".
+        places: of the volumes to read, a part of the data set; it may hold none that can be used. None: all.
+        copies: folder of the small copies; None: `whole` in the folder.
 
     Returns:
         The index, in the order of the data set, without the volumes that were skipped.
@@ -140,30 +146,31 @@ def index_volumes(
     Notes:
         One volume of full size is in memory at a time.
     """
-    folder, volumes = Path(folder), WholeVolumes(dataset, size, body_threshold, on_error)
+    folder, volumes = Path(folder), WholeVolumes(dataset, size, body_threshold, on_error, places)
+    kept_in = copies or folder / COPIES
     settings = {**volumes.settings, "preprocessing": transform_fingerprint(dataset.transform)}
-    rows, count = _kept(folder, settings, volumes), len(volumes.records)
+    rows, count = _kept(folder, kept_in, settings, volumes), len(volumes.records)
     left, saved = [i for i in range(count) if i not in rows], time.monotonic()
     logger.info("index of %d volumes, of which %d are known", count, len(rows))
     bar = track(left, "index of volumes", count, done=len(rows))
     try:
         for i in bar:
-            noted = _note(volumes, i, folder)
+            noted = _note(volumes, i, kept_in)
             rows |= {} if noted is None else {i: noted}
             if rows and time.monotonic() - saved > _SAVE_EVERY:
-                _gathered(folder, rows, settings).save()
+                _gathered(folder, rows, settings, copies).save()
                 saved = time.monotonic()
     finally:
         bar.close()
-        if rows:
-            _gathered(folder, rows, settings).save()
-    if not rows:
+        if rows or places is not None:
+            _gathered(folder, rows, settings, copies).save()
+    if not rows and places is None:
         raise VolumeError(
             f"dataset: must hold volumes that can be used; found none of {count}. See the warnings above."
         )
     if len(rows) < count:
         logger.warning("%d of %d volumes were used, %d skipped", len(rows), count, count - len(rows))
-    return _gathered(folder, rows, settings)
+    return _gathered(folder, rows, settings, copies)
 
 
 def known_rows(
@@ -193,7 +200,7 @@ def known_rows(
     return known
 
 
-def _kept(folder: Path, settings: Mapping[str, Any], volumes: WholeVolumes) -> dict[int, _Noted]:
+def _kept(folder: Path, copies: Path, settings: Mapping[str, Any], volumes: WholeVolumes) -> dict[int, _Noted]:
     """Geometry and stamp of the volumes that need not be read again, by their number."""
     if not (folder / FILE).exists():
         return {}
@@ -204,23 +211,23 @@ def _kept(folder: Path, settings: Mapping[str, Any], volumes: WholeVolumes) -> d
         return {}
     known = known_rows(earlier, folder / FILE, settings, volumes)
     noted = {i: (info, earlier.stamps[row]) for i, (row, info) in known.items()}
-    return {i: (info, stamp) for i, (info, stamp) in noted.items() if _copy_path(folder, stamp).exists()}
+    return {i: (info, stamp) for i, (info, stamp) in noted.items() if _copy_path(copies, stamp).exists()}
 
 
-def _note(volumes: WholeVolumes, i: int, folder: Path) -> _Noted | None:
+def _note(volumes: WholeVolumes, i: int, copies: Path) -> _Noted | None:
     """Read volume i and write its small copy; a function of its own, so that the volume is gone afterwards."""
     found = volumes.read(i)
     if found is None:
         return None
-    with replacing(_copy_path(folder, found.stamp)) as beside:
+    with replacing(_copy_path(copies, found.stamp)) as beside:
         np.save(beside, found.whole.numpy(force=True))
     return found.info, found.stamp
 
 
-def _gathered(folder: Path, rows: Mapping[int, _Noted], settings: dict[str, Any]) -> VolumeIndex:
-    volumes, stamps = zip(*(rows[i] for i in sorted(rows)), strict=True)
-    return VolumeIndex(folder, list(volumes), settings, list(stamps))
+def _gathered(folder: Path, rows: Mapping[int, _Noted], settings: dict[str, Any], copies: Path | None) -> VolumeIndex:
+    ordered = [rows[i] for i in sorted(rows)]
+    return VolumeIndex(folder, [info for info, _ in ordered], settings, [stamp for _, stamp in ordered], copies)
 
 
-def _copy_path(folder: Path, stamp: str) -> Path:
-    return folder / COPIES / f"{stamp}.npy"
+def _copy_path(copies: Path, stamp: str) -> Path:
+    return copies / f"{stamp}.npy"

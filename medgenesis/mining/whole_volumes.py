@@ -73,6 +73,7 @@ class WholeVolumes:
         size: voxels (X, Y, Z) of the small copies, see `ResizeVolumed`.
         body_threshold: above it is body, see `body_box`; a volume that shows none has no box, and a warning.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
+        places: of the data set's volumes, those that are read; None: all.
 
     Raises:
         ValueError: a setting out of its range.
@@ -80,12 +81,18 @@ class WholeVolumes:
     """
 
     def __init__(
-        self, dataset: Dataset, size: int | Sequence[int], body_threshold: float = 0.1, on_error: str = "stop"
+        self,
+        dataset: Dataset,
+        size: int | Sequence[int],
+        body_threshold: float = 0.1,
+        on_error: str = "stop",
+        places: Sequence[int] | None = None,
     ) -> None:
         self.dataset, self.size, self.on_error = dataset, three_sides(size, "size"), on_error
         if on_error not in ("stop", "skip"):
             raise ValueError(f'on_error: must be "stop" or "skip"; found {on_error!r}. Choose one of them.')
-        self.records = [mined_record(record) for record in dataset.data]
+        self.places = range(len(dataset.data)) if places is None else places
+        self.records = [mined_record(dataset.data[place]) for place in self.places]
         self.settings = {"size": list(self.size), "body_threshold": body_threshold}
 
     @property
@@ -98,7 +105,7 @@ class WholeVolumes:
         record = self.records[i]
         try:
             stamp = _stamp(record)  # before reading: a file that changes meanwhile must not pass for the read one
-            volume = self.dataset[i]["image"]
+            volume = self.dataset[self.places[i]]["image"]
             whole = resize_whole(volume, self.size)
             if not torch.isfinite(whole).all():
                 raise VolumeError(

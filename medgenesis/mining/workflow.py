@@ -11,6 +11,7 @@ from ignite.engine import Engine
 from monai.data import Dataset
 from torch import nn
 
+from medgenesis.data.shards import MERGE
 from medgenesis.errors import CheckpointError
 from medgenesis.mining.contact_sheet import ContactSheetTask, save_image
 from medgenesis.mining.cubes import one_pass
@@ -19,28 +20,17 @@ from medgenesis.mining.discovery_input import DiscoverySettings, check_eligibili
 from medgenesis.mining.features import VolumeFeatures, extract_features
 from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import COPIES, VolumeIndex, index_volumes
+from medgenesis.mining.joined_shards import join_features, join_indexes
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
+from medgenesis.mining.run_steps import AUTOENCODER, STEPS, VARIANTS, refuse_0_1
 from medgenesis.mining.similarity import SimilarityTask
 from medgenesis.renamed import renamed_methods
 from medgenesis.report.scatter import draw_feature_map
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint, record_fingerprint, transform_fingerprint
-from medgenesis.storage.steps import Step, Steps
+from medgenesis.storage.steps import Steps
 
 logger = logging.getLogger(__name__)
-
-VARIANTS = ("bottleneck", "unet")
-AUTOENCODER = "autoencoder/pretrained.pt"
-_STEPS = {
-    # before the index: what the index is made from is among its settings, so other volumes make both invalid, while
-    # another body threshold, which is the index's alone, leaves the auto-encoder valid
-    "train_autoencoder": Step((AUTOENCODER,), ("autoencoder/last.pt",)),
-    "index": Step(("index.json",)),
-    "extract_features": Step(("features.npz",)),
-    "discover": Step(("patterns.json",), ("patterns.partial.json",)),
-    "report": Step(("similarity.json", "contact_sheet.png", "features.png")),
-}
-_STEPS_OF_0_1 = ("autoencoder", "features", "patterns", "images")
 
 
 @renamed_methods(learn="train_autoencoder", describe="extract_features", look="report")
@@ -64,6 +54,7 @@ class MiningRun:
         body_threshold: intensity above which is body, see `body_box`.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
         prepared: settings of the preprocessing, which the table keeps for the pre-training on it.
+        shard: "merge": index, and features of a checkpoint, are those that the `MiningShard`s have left in the folder.
 
     Raises:
         TypeError: a setting of discovery that does not exist.
@@ -84,6 +75,7 @@ class MiningRun:
         body_threshold: float = 0.1,
         on_error: str = "stop",
         prepared: Mapping[str, Any] | None = None,
+        shard: str | None = None,
     ) -> None:
         self.volumes, self.folder, self.on_error = volumes, Path(folder), on_error
         self.prepared = dict(prepared or {})
@@ -92,8 +84,9 @@ class MiningRun:
         known = [VolumeInfo(**record, shape=(), spacing_mm=()) for record in volumes.data]
         self.row_of = {volume.image: row for row, volume in enumerate(known)}
         check_settings(known, self.discovery)
-        self.steps = Steps(self.folder, _STEPS)
-        _refuse_0_1(self.steps.path)
+        self.merges = _merges(shard)
+        self.steps = Steps(self.folder, STEPS)
+        refuse_0_1(self.steps.path)
         inputs = {
             "volumes (fingerprint)": fingerprint([*map(record_fingerprint, volumes.data)]),
             "volume_size": list(volume_size),
@@ -129,7 +122,10 @@ class MiningRun:
         else:
             own = {"body_threshold": self.body_threshold, "on_error": self.on_error}
             with self.steps.doing("index", self.indexed):
-                found = index_volumes(self.volumes, self.folder, self.volume_size, **own)
+                if self.merges:
+                    found = join_indexes(self.folder, self.indexed, list(self.row_of))
+                else:
+                    found = index_volumes(self.volumes, self.folder, self.volume_size, **own)
         check_eligibility(found.volumes, self.discovery, self.on_error)
         self._index = found
         return found
@@ -178,12 +174,15 @@ class MiningRun:
             CheckpointError: the network gives the same features of every volume.
         """
         path = self.folder / "features.npz"
-        settings = {**self.indexed, "weights (fingerprint)": file_fingerprint(self.weights)}
+        settings = self.features_settings()
         if self._done("extract_features", settings):
             return VolumeFeatures.load(path)
         index = self.index()
         with self.steps.doing("extract_features", settings):
-            features = extract_features(network, index, path=path, on_error=self.on_error)
+            if self.merges and self.features not in VARIANTS:
+                features = join_features(self.folder, settings, list(self.row_of))
+            else:
+                features = extract_features(network, index, path=path, on_error=self.on_error)
             if features.equal:
                 raise CheckpointError(
                     f"{self.weights}: must tell patients apart; found the same features for {len(features.volumes)} "
@@ -191,6 +190,10 @@ class MiningRun:
                     "check the intensity preset."
                 )
         return features
+
+    def features_settings(self) -> dict[str, Any]:
+        """What the features depend on."""
+        return {**self.indexed, "weights (fingerprint)": file_fingerprint(self.weights)}
 
     def discover(self) -> PatternTable:
         """Step 4: nearest patients and shared coordinates; classes found are safe after a minute, or a stop.
@@ -245,10 +248,10 @@ class MiningRun:
         return lambda i: volumes[i].check(self.volumes[rows[i]]["image"])
 
 
-def _refuse_0_1(record: Path) -> None:
-    """Results of 0.1 cannot be compared with settings of now: it wrote other fingerprints (ValueError)."""
-    if record.exists() and any(f'"{name}": {{' in record.read_text(encoding="utf-8") for name in _STEPS_OF_0_1):
-        raise ValueError(
-            f"folder: must be new, or of a run of this version; found {record.parent}, mined by medgenesis 0.1. Choose "
-            f"another; with features={record.parent / AUTOENCODER} the auto-encoder is not trained again."
-        )
+def _merges(shard: str | None) -> bool:
+    if shard in (None, MERGE):
+        return shard is not None
+    raise ValueError(
+        f'shard: must be "{MERGE}", or None; found {shard!r}. Type medgenesis mine --shard {shard}, or add the overlay '
+        "shard, whose run is of a part."
+    )

@@ -63,7 +63,7 @@ def test_overlays_set_only_what_a_task_has(name):
     wanted = {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
     wanted |= {"region_prompts_ct": {"one_shot"}, STUDY: set(ENCODERS)}.get(name, {"published"})
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
-    wanted |= {"released"} if "mine" in files else set()
+    wanted |= {"released", "shard"} if "mine" in files else set()
     wanted |= {"device"} if "corrupt_on_device" in files.get("pretrain", {}) else set()
     wanted |= {"guided"} if "click_channels" in files["finetune"] else set()
     assert overlays == sorted(wanted)

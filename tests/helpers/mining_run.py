@@ -26,9 +26,12 @@ RESULTS = {"features.npz", "patterns.json", "similarity.json", "contact_sheet.pn
 
 
 def parsed(datalist, folder, **settings):
+    """With `shard="2/4"` the overlay of a part is added, as `medgenesis mine --shard` does."""
     root = bundles.path("semantic_genesis_ct")
+    names = ["mine", "shard"] if settings.get("shard") not in (None, "merge") else ["mine"]
     settings = {"bundle_root": str(root), "datalist": str(datalist), "output_dir": str(folder), **TINY, **settings}
-    made = ConfigWorkflow(f"{root}/configs/mine.yaml", workflow_type=None, logging_file=False, **settings)
+    configs = [f"{root}/configs/{name}.yaml" for name in names]
+    made = ConfigWorkflow(configs, workflow_type=None, logging_file=False, **settings)
     made.initialize()
     return made
 

@@ -1,0 +1,183 @@
+"""Feature vectors of a list that several processes or machines share: each embeds a part, and one joins them."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.inferers import Inferer
+from torch import nn
+
+from medgenesis.data.records import files_of
+from medgenesis.data.shards import Shard, all_shards, parse_shard, shard_folder
+from medgenesis.data.streamed_dataset import StreamedDataset
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io.naming import OutputNames, names_for
+from medgenesis.networks import network_parts
+from medgenesis.progress import track
+from medgenesis.storage.atomic import replacing
+from medgenesis.storage.fingerprints import changes, file_stamps, fingerprint, record_fingerprint, transform_fingerprint
+from medgenesis.storage.run_folder import hold_folder
+
+logger = logging.getLogger(__name__)
+
+FILE, FORMAT = "embeddings.npz", 1
+_SAVE_EVERY = 60.0  # seconds: what a killed run loses at most
+_Embed = Callable[[Any], np.ndarray]
+
+
+@dataclass
+class _Part:
+    """What is known of a part: of each volume that was used its name, vector and stamp, by its place in the list."""
+
+    settings: dict[str, Any]
+    names: dict[int, str] = field(default_factory=dict)
+    vectors: dict[int, np.ndarray] = field(default_factory=dict)
+    stamps: dict[int, str] = field(default_factory=dict)
+    finished: bool = False
+
+    def save(self, path: Path) -> None:
+        places = sorted(self.vectors)
+        about = {"format": FORMAT, "settings": self.settings, "finished": self.finished, "places": places}
+        about |= {"names": [self.names[i] for i in places], "stamps": [self.stamps[i] for i in places]}
+        rows = np.stack([self.vectors[i] for i in places]) if places else np.empty((0, 0), np.float32)
+        with replacing(path) as beside, beside.open("wb") as file:
+            np.savez(file, vectors=rows, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+
+    @classmethod
+    def load(cls, path: Path) -> "_Part":
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
+            places = about["places"]
+            named = (dict(zip(places, of, strict=True)) for of in (about["names"], vectors, about["stamps"]))
+            return cls(about["settings"], *named, bool(about["finished"]))
+        except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
+            reason = str(error) or type(error).__name__
+            raise DatalistError(
+                f"{path}: cannot be read as a part's embeddings ({reason}). Remove it, and run again."
+            ) from error
+
+
+def embed_part(
+    network: nn.Module, volumes: StreamedDataset, windows: Any, folder: Path, shard: Shard, embed: _Embed
+) -> None:
+    """Embed the volumes of one part into `shards/2_of_4/embeddings.npz`; one that was stopped goes on.
+
+    Args:
+        network: its encoder's weights tell these vectors from others.
+        volumes: of the whole list.
+        windows: how a volume is seen, as in `embed_volume`.
+        folder: of the results of the whole list.
+        shard: which part.
+        embed: from a prepared image to its vector.
+
+    Raises:
+        ValueError: the part is there, made with other settings or of another list.
+        DatalistError: its file is damaged. OutputError: it cannot be written.
+        VolumeError, IntensityRangeError: a volume that cannot be used, unless they are skipped.
+    """
+    names, own = names_for(volumes), shard_folder(folder, str(shard))
+    hold_folder(own)
+    path, settings = own / FILE, part_settings(network, volumes, windows, names)
+    part = _checked(_Part.load(path), path, settings) if path.exists() else _Part(settings)
+    places = shard.places(len(volumes.data))
+    stamps = {i: record_fingerprint(volumes.data[i]) for i in places}
+    known = [i for i in places if part.stamps.get(i) == stamps[i]]
+    part = _Part(settings, *({i: of[i] for i in known} for of in (part.names, part.vectors, part.stamps)))
+    left, saved = [i for i in places if i not in part.vectors], time.monotonic()
+    logger.info("part %s of the list: %d volumes, of which %d are known", shard, len(places), len(known))
+    try:
+        for i, item, _ in volumes.read(track(left, "volumes", len(places), done=len(known))):
+            if item is not None:
+                part.names[i], part.vectors[i], part.stamps[i] = names.of(item), embed(item["image"]), stamps[i]
+            if time.monotonic() - saved > _SAVE_EVERY:
+                part.save(path)
+                saved = time.monotonic()
+        part.finished = True
+    finally:
+        part.save(path)
+    logger.info("%d of %d volumes were used; written: %s", len(part.vectors), len(places), path)
+
+
+def joined_parts(
+    network: nn.Module, volumes: StreamedDataset, windows: Any, folder: Path
+) -> tuple[list[str], np.ndarray]:
+    """Names and vectors of the volumes of all parts, in the order of the list.
+
+    Args:
+        network, volumes, windows, folder: as of `embed_part`.
+
+    Raises:
+        ValueError: a part is missing, not finished, or made with other settings or of another list.
+        DatalistError: one is damaged. VolumeError: no volume of any could be used.
+    """
+    settings, rows = part_settings(network, volumes, windows, names_for(volumes)), {}
+    for shard, own in all_shards(folder):
+        path = own / FILE
+        if not path.exists():
+            raise ValueError(f"shard: {own} must hold {FILE}; found none. Run --shard {shard}.")
+        part = _checked(_Part.load(path), path, settings)
+        if not part.finished:
+            raise ValueError(
+                f"shard: {path} must be of a part that has ended; found a part of it. Run --shard {shard}."
+            )
+        rows |= {i: (part.names[i], part.vectors[i]) for i in part.vectors}
+    if not rows:
+        raise VolumeError(
+            f"records: must name volumes that can be used; found none of {len(volumes.data)}. See what the parts said."
+        )
+    if len(rows) < len(volumes.data):
+        logger.warning(
+            "%d of %d volumes were used, %d skipped", len(rows), len(volumes.data), len(volumes.data) - len(rows)
+        )
+    names, vectors = zip(*(rows[i] for i in sorted(rows)), strict=True)
+    return list(names), np.stack(vectors)
+
+
+def check_shard(shard: str | None, after: Any = None) -> None:
+    """Refuse, before anything is read, a `shard` that is none, and one with a comparison that needs the whole list.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if isinstance(parse_shard(shard), Shard) and after is not None:
+        raise ValueError(
+            f"after: must be left out for a part of the list, for it compares the whole; found it with shard {shard}. "
+            "Give it with --shard merge."
+        )
+
+
+def part_settings(network: nn.Module, volumes: StreamedDataset, windows: Any, names: OutputNames) -> dict[str, Any]:
+    """What vectors depend on. A list is told by the names of its images and the sizes of their files.
+
+    Not by their folders and times of change, which may differ from machine to machine.
+    """
+    sizes = [[stamp[:2] for file in files_of(record) for stamp in file_stamps(file)] for record in volumes.data]
+    return {
+        "list (fingerprint)": fingerprint([list(names.names.values()), sizes]),
+        "weights (fingerprint)": fingerprint(network_parts(network).encoder),
+        "preprocessing (fingerprint)": transform_fingerprint(volumes.transform),
+        "windows": _plain(windows),
+    }
+
+
+def _plain(windows: Sequence[int] | Inferer) -> Any:
+    if isinstance(windows, Inferer):
+        return {"inferer": type(windows).__name__, **getattr(windows, "settings", {})}
+    return list(windows)
+
+
+def _checked(part: _Part, path: Path, settings: Mapping[str, Any]) -> _Part:
+    differing = changes(part.settings, settings)
+    if differing:
+        said = "; ".join(f"{name} = {values}" for name, values in differing.items())
+        raise ValueError(
+            f"{path}: must be made of the same list with the same settings; found that it was made with {said}. Use "
+            "the same, or remove it and run the part again."
+        )
+    return part

@@ -1,0 +1,129 @@
+"""Embeddings of a list in parts: the joined table is that of the whole list, byte for byte."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+
+from medgenesis.data import StreamedDataset, preprocessing
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.inference import SlabInferer, check_shard, embed_volumes, embedding
+from medgenesis.networks import UNet3D
+
+SIZE = (16, 16, 8)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return UNet3D(width=2)
+
+
+@pytest.fixture
+def records(tmp_path):
+    rng, found = np.random.default_rng(0), []
+    for i in range(4):
+        path = tmp_path / "scans" / f"p{i}" / "scan.nii.gz"
+        path.parent.mkdir(parents=True)
+        nibabel.save(nibabel.Nifti1Image(rng.random((16, 18, 9 + i), dtype=np.float32), np.eye(4)), path)
+        found.append({"image": str(path)})
+    return found
+
+
+@pytest.fixture
+def embed(network, tmp_path):
+    """embed(records, folder, shard=None) -> bytes of the table, None where there is none."""
+
+    def run(records, folder, shard=None, on_error="stop", size=SIZE, net=network):
+        volumes = StreamedDataset(records, preprocessing(intensity="unit"), on_error)
+        found = embed_volumes(net, volumes, size, tmp_path / folder / "embeddings.csv", shard)
+        assert shard in (None, "merge") or found.size == 0
+        table = tmp_path / folder / "embeddings.csv"
+        return table.read_bytes() if table.exists() else None
+
+    return run
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 6])
+def test_the_joined_table_is_that_of_the_whole_list(embed, records, of):
+    for number in reversed(range(1, of + 1)):
+        assert embed(records, "parts", f"{number}/{of}") is None
+    assert embed(records, "parts", "merge") == embed(records, "whole")
+
+
+def test_a_missing_part_is_named_and_other_settings_or_lists_are_refused(embed, records, tmp_path):
+    embed(records, "out", "1/2")
+    with pytest.raises(ValueError, match="found no 2/2"):
+        embed(records, "out", "merge")
+    embed(records, "out", "2/2", size=(16, 16, 16))
+    with pytest.raises(ValueError, match=r"2_of_2.*windows = \[16, 16, 16\], now it is \[16, 16, 8\]"):
+        embed(records, "out", "merge")
+    with pytest.raises(ValueError, match="2_of_2.*windows"):
+        embed(records, "out", "2/2")
+    with pytest.raises(ValueError, match="list .fingerprint."):
+        embed(records[:3], "out", "1/2")
+    torch.manual_seed(1)
+    with pytest.raises(ValueError, match="weights .fingerprint."):
+        embed(records, "out", "1/2", net=UNet3D(width=2))
+    (tmp_path / "out" / "shards" / "1_of_2" / "embeddings.npz").write_bytes(b"PK")
+    with pytest.raises(DatalistError, match="1_of_2.*cannot be read"):
+        embed(records, "out", "merge")
+
+
+def test_the_list_may_lie_in_another_folder_on_another_machine(embed, records, tmp_path):
+    wanted = embed(records, "whole")
+    embed(records, "out", "1/2")
+    (tmp_path / "scans").rename(tmp_path / "elsewhere")
+    moved = [{"image": record["image"].replace("/scans/", "/elsewhere/")} for record in records]
+    embed(moved, "out", "2/2")
+    assert embed(moved, "out", "merge") == wanted
+
+
+def test_a_stopped_part_goes_on_and_is_no_whole_one(embed, records, monkeypatch, tmp_path):
+    wanted, done, real = embed(records, "whole"), [], embedding.embed_volume
+
+    def counted(network, image, size):
+        done.append(image)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return real(network, image, size)
+
+    monkeypatch.setattr(embedding, "embed_volume", counted)
+    with pytest.raises(KeyboardInterrupt):
+        embed(records, "out", "1/1")
+    with pytest.raises(ValueError, match="must be of a part that has ended.*Run --shard 1/1"):
+        embed(records, "out", "merge")
+    embed(records, "out", "1/1")
+    assert len(done) == 2 + 3, "the first is known"
+    assert embed(records, "out", "merge") == wanted
+
+
+@pytest.mark.parametrize("bad", [[1], [0, 2], [0, 1, 2, 3]])
+def test_skipped_volumes_are_those_of_the_whole_list(embed, records, bad):
+    for i in bad:
+        Path(records[i]["image"]).write_bytes(b"no volume")
+    for number in (1, 2):  # of which one may have nothing else
+        embed(records, "out", f"{number}/2", "skip")
+    if len(bad) == len(records):
+        with pytest.raises(VolumeError, match="found none of 4"):
+            embed(records, "out", "merge", "skip")
+    else:
+        assert embed(records, "out", "merge", "skip") == embed(records, "whole", on_error="skip")
+
+
+def test_how_slabs_are_seen_is_a_setting(embed, records, network):
+    net = torch.nn.Module()
+    net.encoder = torch.nn.Conv2d(3, 4, 1)
+    embed(records, "out", "1/1", size=SlabInferer(3, 2), net=net)
+    embed(records, "out", "merge", size=SlabInferer(3, 2, SimpleInferer()), net=net)
+    with pytest.raises(ValueError, match="windows#axis = 2, now it is 1"):
+        embed(records, "out", "merge", size=SlabInferer(3, 1), net=net)
+
+
+def test_a_comparison_of_the_whole_list_is_not_for_a_part():
+    check_shard(None, "model.pt"), check_shard("merge", "model.pt"), check_shard("1/2")
+    with pytest.raises(ValueError, match="after: must be left out"):
+        check_shard("1/2", "model.pt")
