@@ -92,6 +92,7 @@ def test_every_task_begins_and_ends_alike(name):
             "$medgenesis.bundles.check_settings(@settings)",
         ]
         wanted = "@output_dir, @models" if "models" in config else "@output_dir"
+        wanted = "medgenesis.data.shard_folder(@output_dir, @shard)" if "shard" in config else wanted
         assert f"$medgenesis.bundles.begin_run({wanted})" in config["initialize"]
 
 
