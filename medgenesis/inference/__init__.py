@@ -4,6 +4,8 @@ from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedded_shards import check_shard
 from medgenesis.inference.embedding import embed_volume, embed_volumes
+from medgenesis.inference.label_map_inferer import LabelMapInferer
+from medgenesis.inference.labels_on_own_grid import LabelsOnOwnGridd
 from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.prompted import PromptedNetwork
 from medgenesis.inference.restore import restoration_error, restore_volume, restore_volumes
@@ -15,6 +17,8 @@ from medgenesis.inference.written_for import claim_tables
 
 __all__ = [
     "FeatureLevels",
+    "LabelMapInferer",
+    "LabelsOnOwnGridd",
     "OnOwnGridd",
     "PromptedNetwork",
     "SaveLabelMapsd",

@@ -14,6 +14,7 @@ from medgenesis.storage.tables import read_table
 
 pytestmark = pytest.mark.slow
 NAMES = bundles.names()
+LARGER = {"patches_per_image": 8, "slabs_per_image": 16}  # for four processes
 SLABS = {"backbone": "resnet18_w8", "size": 96, "queue_size": 16, "batch_size": 4, "slabs_per_image": 4}
 
 
@@ -28,18 +29,19 @@ def trained(request, copied, patterns, tmp_path):
     return bundle, overlays, {id: value for id, value in small.items() if id in known}
 
 
-@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+@pytest.mark.parametrize("task, processes", [("pretrain", 2), ("pretrain", 4), ("finetune", 2)])
 @pytest.mark.parametrize("trained", NAMES, indirect=True)
-def test_two_processes_write_one_model(trained, task, tmp_path):
-    """Two gloo processes; rank 0 writes, and the model is the one of both."""
+def test_several_processes_write_one_model(trained, task, processes, tmp_path):
+    """Gloo processes; rank 0 writes, and the model is the one of all."""
     bundle, overlays, small = trained
     if task not in find_bundle(str(bundle.root)).tasks():
         pytest.skip("a bundle of published encoders, without a pre-training of its own")
     files = [bundle.config(name) for name in (task, *overlays, "multi_gpu")]
     given = {**bundle.tiny, **small, "datalist": bundle.datalist, f"{task}_epochs": 1}
+    given |= {id: value for id, value in LARGER.items() if id in given and processes == 4}
     given |= {"init": "scratch"} if task == "finetune" else {}
     given |= {"volumes_per_batch": 1} if task == "finetune" and not overlays else {}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
     command += ["monai.bundle", "run", "--config_file", str(files)]
     command += [part for id, value in given.items() for part in (f"--{id}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -47,9 +49,9 @@ def test_two_processes_write_one_model(trained, task, tmp_path):
     assert done.returncode == 0, done.stderr[-6000:]
     run = bundle.root / "runs" / task
     lasts = [*run.rglob("last.pt")]  # Adam has one a level
-    assert lasts and all(torch.load(last, weights_only=True)["settings"]["processes"] == 2 for last in lasts)
+    assert lasts and all(torch.load(last, weights_only=True)["settings"]["processes"] == processes for last in lasts)
     starts = [start for record in run.rglob("run.json") for start in json.loads(record.read_text())]
-    assert starts and all(start["machine"]["processes"] == 2 for start in starts)
+    assert starts and all(start["machine"]["processes"] == processes for start in starts)
     assert (bundle.root / "models" / ("model.pt" if task == "finetune" else "pretrained.pt")).is_file()
 
 

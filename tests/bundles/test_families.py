@@ -65,6 +65,7 @@ def test_overlays_set_only_what_a_task_has(name):
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
     wanted |= {"released", "shard"} if "mine" in files else set()
     wanted |= {"device"} if "corrupt_on_device" in files.get("pretrain", {}) else set()
+    wanted |= {"low_memory"} if name not in SLABS else set()
     wanted |= {"guided"} if "click_channels" in files["finetune"] else set()
     assert overlays == sorted(wanted)
     for overlay in {"quick", "slabs", "published", *TARGET_TASKS, *ENCODERS} & set(overlays):
