@@ -19,7 +19,7 @@ SCRIPTS = [text for text in re.findall(r"```bash\n(.*?)```", PAGE, flags=re.DOTA
 TINY = "--width 2 --cube_size [16,16,16] --crop_criterion any --patches_per_image 32 --batch_size 2 --device cpu"
 TINY += " --num_workers 0 --pretrain_epochs 3"
 COMMANDS = {
-    "srun": '"$@"',
+    "srun": 'exec "$@"',
     "scontrol": 'if [ "$1" = show ]; then echo localhost; else echo "$@" >> requeued; fi',
     "medgenesis": f'exec {sys.executable} -m medgenesis "$@" {TINY}',
     # in the place of a second machine a second process
