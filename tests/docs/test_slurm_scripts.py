@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medgenesis import bundles
+from medgenesis.data import read_datalist, write_datalist
 from medgenesis.datasets.phantom import write_phantoms
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "howto" / "clusters.md").read_text()
@@ -32,7 +33,7 @@ def job(tmp_path):
     """job(script) -> the process of a job, in a folder with my_model and my_ct.json."""
     bundles.copy("models_genesis_ct", tmp_path / "my_model")
     listed = write_phantoms(tmp_path / "phantoms", 4, seed=0, shape=(32, 32, 32), split=(0.5, 0.5, 0.0))
-    (tmp_path / "my_ct.json").write_text(listed.read_text().replace("images/", "phantoms/images/"))
+    write_datalist(read_datalist(listed), tmp_path / "my_ct.json")
     for name, text in COMMANDS.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -49,6 +50,12 @@ def job(tmp_path):
     return start
 
 
+def test_a_job_that_fails_says_so_and_is_not_put_back(job, tmp_path):
+    (tmp_path / "bin" / "medgenesis").write_text("#!/bin/bash\nexit 2\n")
+    assert job(SCRIPTS[0]).wait(timeout=60) == 2
+    assert not (tmp_path / "requeued").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=["one process", "several machines"])
 def test_a_job_is_stopped_put_back_and_ends_as_if_it_had_not_been(job, script, tmp_path):
@@ -62,11 +69,11 @@ def test_a_job_is_stopped_put_back_and_ends_as_if_it_had_not_been(job, script, t
     while not last.exists() and time.monotonic() < until:
         time.sleep(0.1)
     begun.send_signal(signal.SIGTERM)
-    begun.wait(timeout=600)
+    assert begun.wait(timeout=600) != 0
     assert (tmp_path / "requeued").read_text() == "requeue 7\n", (tmp_path / "said").read_text()[-3000:]
     stopped = torch.load(last, weights_only=True)["iteration"]
     assert 0 < stopped < wanted["iteration"]
-    job(script).wait(timeout=1200)
+    assert job(script).wait(timeout=1200) == 0
     found = torch.load(last, weights_only=True)
     assert found["iteration"] == wanted["iteration"]
     assert all(torch.equal(found["method"][name], value) for name, value in wanted["method"].items())
