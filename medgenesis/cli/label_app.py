@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> str | None:
     from medgenesis.label_app.config_parts import check_training
     from medgenesis.label_app.demo import make_demo_studies
     from medgenesis.label_app.start import check_installed, check_port
-    from medgenesis.label_app.studies import gather_studies
+    from medgenesis.label_app.studies import gather_studies, is_address
 
     if not args.demo and args.studies is None:
         raise ValueError("--studies: must be named; found none. Give a folder of scans, or try --demo.")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> str | None:
     app = Path(args.app or Path("label_app") / bundle.name).absolute()
     models = bundle.results / "models"
     weights = Path(args.weights or models / "pretrained.pt")
-    if args.demo and args.weights is None and not weights.is_file():
+    if args.demo and args.studies is None and args.weights is None and not weights.is_file():
         weights = Path(bundles.weights_or_demo(bundle.path, "pretrained.pt"))  # of computed scans, as those of the demo
     earlier = models / "model.pt"
     made = prepare(
@@ -63,8 +63,13 @@ def run(args: argparse.Namespace) -> str | None:
         settings=parsed_settings(args.set, configs),
     )
     check_training(made)
+    if is_address(args.studies) and made.dimension == 2:
+        raise ValueError(
+            f"--studies: must be a folder for radiographs and single slices; found the address {args.studies}. Export "
+            "them, or show volumes by --overlay slabs."
+        )
     studies = make_demo_studies(app / "demo") if args.demo and args.studies is None else args.studies
-    if not str(studies).startswith(("http://", "https://")):
+    if not is_address(studies):
         names = gather_studies(studies, app / "studies")
         logger.info("%d studies; labels go to %s", len(names), app / "studies" / "labels" / "final")
         studies = app / "studies"

@@ -29,6 +29,7 @@ from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, Strangeness, StudyScore
+from medgenesis.label_app.studies import is_address
 from medgenesis.label_app.train_task import FineTuneTask
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class LabelApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         """The folder of the studies, or the DICOMweb server."""
-        if self.studies.startswith(("http://", "https://")):
+        if is_address(self.studies):
             self._download_dcmqi_tools()
             return self._on_server(self.studies.strip().rstrip("/"))
         reload = bool(server_settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)

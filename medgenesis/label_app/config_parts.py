@@ -7,6 +7,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.weights import settings_of
 
 
 def config_parts(
@@ -42,3 +43,10 @@ def check_training(settings: AppSettings) -> None:
     """
     options = {"init": settings.weights, "label_merge": {}, "num_classes": 1 + len(settings.labels)}
     config_parts(settings, "finetune", ["initialize::1"], options)  # `medgenesis.bundles.check_settings`
+
+
+def fine_tuning_parts(settings: AppSettings, weights: str, names: Iterable[str]) -> dict[str, Any]:
+    """Components of `finetune.yaml` as they are with these weights, which some settings are taken from."""
+    known = {} if weights == "scratch" else settings_of(weights)
+    options = {"init": weights, "merge": None, "num_classes": 1 + len(settings.labels)}
+    return config_parts(settings, "finetune", names, {**options, "in_channels": known.get("in_channels", 1)})

@@ -1,27 +1,32 @@
 """MONAI Label's folder of studies, which refuses labels that no training could use, while the viewer can still tell."""
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from monailabel.datastore.local import DataModel, LocalDatastore
+from monailabel.datastore.local import DataModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import as_stored, check_label, said_names
 from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.shown_series import display_file, uid_of
-from medgenesis.label_app.studies import SHOWN
-from medgenesis.storage.atomic import replacing
+from medgenesis.label_app.studies import NAMES, SHOWN
+from medgenesis.label_app.whole_list import WholeList
+from medgenesis.storage.atomic import replacing, write_text
+from medgenesis.storage.fingerprints import file_fingerprint
 
 _LABELS = (*SHOWN, ".seg.nrrd")
 
 
-class StudyFolder(LocalDatastore):
+class StudyFolder(WholeList):
     """The studies of an app's folder, and the labels beside them.
 
     Args:
@@ -60,13 +65,35 @@ class StudyFolder(LocalDatastore):
             return super().get_image_uri(image_id)
         return str(display_file(super().get_image_uri(name), name, self.turned))
 
-    def saved(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-        """Name, image, final label and what was said with it, of the labelled studies."""
+    def saved(self) -> Iterator[Saved]:
+        """The final labels, with the names that were said when each was saved."""
         final = DefaultLabelTag.FINAL.value
         for name in self.get_labeled_images():
             label_id = self.get_label_by_image_id(name, final)
-            info = self.get_label_info(label_id, final) or {}
-            yield name, self.get_image_uri(name), self.get_label_uri(label_id, final), info
+            image, label = self.get_image_uri(name), self.get_label_uri(label_id, final)
+            info, names = self.get_label_info(label_id, final) or {}, self._names_file(name)
+            states = [file.stat() if file.is_file() else None for file in map(Path, (image, label, names))]
+            state = (*((one.st_size, one.st_mtime_ns) if one else None for one in states), str(info))
+            yield Saved(name, state, partial(self._with_names, name, image, label, info))
+
+    def _with_names(self, name: str, image: str, label: str, info: dict) -> tuple[str, str, dict[str, Any]]:
+        return image, label, {**info, **self._kept_names(name, label)}
+
+    def _names_file(self, image_id: str) -> Path:
+        return Path(self._datastore.image_path()) / NAMES / f"{image_id}.json"
+
+    def _keep_names(self, image_id: str, label: Path, label_info: Any) -> None:
+        """Beside MONAI Label's list, which forgets a study, names and all, while its file is not there."""
+        kept = {"sha256": file_fingerprint(label), "label_info": label_info}
+        write_text(self._names_file(image_id), json.dumps(kept))
+
+    def _kept_names(self, image_id: str, label: str) -> dict[str, Any]:
+        """Those kept for this very label; nothing of one that was put there by hand."""
+        try:
+            kept = json.loads(self._names_file(image_id).read_text(encoding="utf-8"))
+            return {"label_info": kept["label_info"]} if kept["sha256"] == file_fingerprint(label) else {}
+        except (OSError, ValueError, KeyError):
+            return {}
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label map as it was drawn, whole or not at all.
@@ -93,9 +120,11 @@ class StudyFolder(LocalDatastore):
             suffix = label.suffix if label.suffix in FLAT else suffix
             name = f"{image_id}{'.nrrd' if suffix == '.seg.nrrd' else suffix}"  # as the folder is read again
             with FileLock(self._lock_file):
-                path = self._replace(image_id, label, Path(self._datastore.label_path(tag)) / name)
                 if not said_names(info.get("label_info")):  # what a value means now, whatever the app is started with
                     info["label_info"] = [{"name": one, "idx": value} for one, value in self.classes.items()]
+                if tag == DefaultLabelTag.FINAL.value:
+                    self._keep_names(image_id, label, info["label_info"])  # first: they are of the label that follows
+                path = self._replace(image_id, label, Path(self._datastore.label_path(tag)) / name)
                 info |= {"ts": int(path.stat().st_mtime), "name": name}
                 study.labels[tag] = DataModel(info=info, ext=split_suffix(name)[1])
                 self._update_datastore_file(lock=False)

@@ -5,6 +5,7 @@ Notes:
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, series_of
@@ -66,6 +68,12 @@ def write_dicom_seg(result: str | Path, image: str | Path, classes: Mapping[str,
     from monailabel.datastore.utils.convert import nifti_to_dicom_seg
 
     files = series_files(image)
+    if shutil.which("itkimage2segimage") is None:
+        Path(result).unlink()
+        raise VolumeError(
+            f"{Path(image).name}: must become DICOM SEG by itkimage2segimage; found no such program. Install dcmqi "
+            "(`pip install dcmqi`), or ask for .nii.gz."
+        )
     if not classes:
         Path(result).unlink()
         raise VolumeError(
@@ -111,7 +119,7 @@ def read_dicom_seg(file: str | Path, image: str | Path) -> sitk.Image:
 
     try:
         segments = MultiClassReader().read(dcmread(file)).image
-    except (AttributeError, KeyError, ValueError, OSError, RuntimeError) as error:
+    except (AttributeError, KeyError, ValueError, OSError, RuntimeError, InvalidDicomError) as error:
         raise VolumeError(
             f"{file}: must be DICOM SEG of segments that do not overlap; found {error}. Save it anew."
         ) from None
@@ -119,11 +127,12 @@ def read_dicom_seg(file: str | Path, image: str | Path) -> sitk.Image:
     steps = np.reshape(study.GetDirection(), (3, 3)) * study.GetSpacing()  # columns: a voxel along each axis, mm
     own = np.reshape(segments.GetDirection(), (3, 3)) * segments.GetSpacing()
     axes = np.linalg.solve(steps, own)  # those of the segments, in voxels of the study
-    corner = np.linalg.solve(steps, np.subtract(segments.GetOrigin(), study.GetOrigin()))
-    apart = max(np.abs(axes - np.rint(axes)).max(), np.abs(corner - np.rint(corner)).max())
-    if apart > 0.01 or not np.allclose(np.abs(np.rint(axes)).sum(0), 1):
+    corners = np.array([[0, 0, 0], np.array(segments.GetSize()) - 1]).T
+    at = np.linalg.solve(steps, np.subtract(segments.GetOrigin(), study.GetOrigin()))[:, None] + axes @ corners
+    apart = np.abs(at - np.rint(at)).max()
+    if apart > 0.1 or np.abs(np.abs(axes).sum(0) - 1).max() > 0.1:
         raise VolumeError(
-            f"{file}: segments must lie on the grid of their study; found them {apart:.2f} voxels beside it. Draw on "
-            "the study itself."
+            f"{file}: segments must lie on the grid of their study; found voxels of {np.round(np.abs(axes).sum(0), 2)} "
+            f"of its own, {apart:.2f} beside them. Draw on the study itself."
         )
     return sitk.Resample(segments, study, sitk.Transform(), sitk.sitkNearestNeighbor, 0)

@@ -1,13 +1,16 @@
 """The studies of a DICOMweb server, whose labels are DICOM SEG on it: written with the names of the app, and read back.
 
 MONAI Label alone names segments by their place in a list, counts a study as unlabelled for two hours after it was
-labelled, and keeps patients' IDs in a file of its own.
+labelled, keeps what broke off, and keeps patients' IDs in a file of its own.
 """
 
+import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,21 @@ from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_creden
 from dicomweb_client.session_utils import create_session_from_user_pass
 from monailabel.config import settings as server_settings
 from monailabel.datastore.dicom import DICOMwebClientX, DICOMWebDatastore
-from monailabel.datastore.local import LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.datastore.utils.dicom import dicom_web_download_series
 from monailabel.interfaces.datastore import DefaultLabelTag
-from monailabel.interfaces.exception import ImageNotFoundException
+from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 from pydicom import Dataset, dcmread
 
 from medgenesis.errors import OutputError, VolumeError
 from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_dicom_seg
+from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
 from medgenesis.label_app.studies import convert_series
-from medgenesis.storage.atomic import make_folder, replacing
+from medgenesis.label_app.whole_list import WholeList
+from medgenesis.storage.atomic import replacing
+
+logger = logging.getLogger(__name__)
 
 _MODEL = "drawn in MONAI Label"  # name of the series of segments
 
@@ -48,16 +55,20 @@ def client_of(address: str) -> Any:
 
 @dataclass(frozen=True)
 class _Segments:
-    """A series of segments on the server, and the series of images that it is of."""
+    """A DICOM SEG on the server, and the series of images that it is of."""
 
     study: str
     series: str
+    instance: str
     image: str
+    names: tuple[str, ...]
     when: datetime
 
 
-class DicomWebStudies(DICOMWebDatastore):
+class DicomWebStudies(WholeList, DICOMWebDatastore):
     """The series of a DICOMweb server that are searched for, and the newest segments of each.
+
+    Segments count where one has a name of the app: what other programs have stored of other structures is passed over.
 
     Args:
         client: of `dicomweb_client`.
@@ -71,44 +82,87 @@ class DicomWebStudies(DICOMWebDatastore):
         self, client: Any, classes: Mapping[str, int], search: dict[str, Any], cache: str | Path, frames: bool = False
     ) -> None:
         self.classes = dict(classes)
-        self._described: dict[str, _Segments | None] = {}
+        self._described: dict[tuple[str, str], list[_Segments]] = {}
         super().__init__(client, search, str(cache), frames)
 
     def get_image_uri(self, image_id: str) -> str:
-        """The series as NIfTI, fetched and converted once."""
-        folder = Path(self._datastore.image_path()) / image_id
-        path = folder.with_name(f"{image_id}.nii.gz")
-        if not path.is_file() or image_id not in self._datastore.objects:
+        """The series as NIfTI, fetched and converted once.
+
+        Raises:
+            ImageNotFoundException: no such series.
+            VolumeError: it is no volume, or did not come whole.
+        """
+        path = Path(self._datastore.image_path()) / f"{image_id}.nii.gz"
+        if not path.is_file():
             if image_id not in self.list_images():
                 raise ImageNotFoundException(f"image: must be a series of the server; found {image_id!r}")
-            self._fetch(image_id, folder)
-            with tempfile.TemporaryDirectory() as beside:
-                converted = Path(beside) / path.name
-                convert_series(folder, converted)
-                self.add_image(image_id, str(converted), self._dicom_info(image_id))
+            convert_series(self._fetched(image_id), path)
+        if image_id not in self._datastore.objects:
+            info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
+            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
+            self._update_datastore_file()
         return str(path)
 
-    def _fetch(self, series: str, folder: Path, study: str | None = None) -> None:
-        """Download a series, whole or not at all."""
+    def _fetched(self, series: str) -> Path:
+        """The folder of its slices, all of them; the server and a training may fetch at once."""
+        folder = Path(self._datastore.image_path()) / series
         if folder.is_dir():
-            return
-        make_folder(folder.parent)
+            return folder
+        (header,) = self._client.search_for_series(search_filters={"SeriesInstanceUID": series})
+        wanted = Dataset.from_json(header).get("NumberOfSeriesRelatedInstances")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as beside:
             whole = Path(beside) / series
-            dicom_web_download_series(study, series, str(whole), self._client, self._fetch_by_frame)
-            whole.rename(folder)
+            dicom_web_download_series(None, series, str(whole), self._client, self._fetch_by_frame)
+            count = sum(1 for _ in whole.iterdir())
+            if count < int(wanted or 1):
+                raise VolumeError(
+                    f"{series}: must be fetched whole; found {count} of {wanted or 1} slices. Try again when the "
+                    "server has them all."
+                )
+            with contextlib.suppress(OSError):  # another process was first
+                whole.rename(folder)
+        return folder
 
     def _dicom_info(self, series_id: str) -> dict[str, str]:
         """What viewers are told of a series: nothing of the patient."""
         return {name: value for name, value in super()._dicom_info(series_id).items() if name != "PatientID"}
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        """The series that have segments on the server now."""
+        """The series that have segments of the app on the server now."""
         return sorted(self._newest())
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         """The others."""
         return sorted(set(self.list_images()) - set(self._newest()))
+
+    def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
+        """A file of the label; of a final one its newest segments, by the number of the segment.
+
+        Raises:
+            LabelNotFoundException: there is none.
+        """
+        if label_tag != DefaultLabelTag.FINAL:
+            return LocalDatastore.get_label_uri(self, label_id, label_tag)
+        segments = self._newest().get(image_id or label_id)
+        if segments is None:
+            raise LabelNotFoundException(f"label: must be of a labelled series; found {label_id!r}")
+        return self._files(segments)[1]
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Images and labels; those that cannot be used are left out, which a training says."""
+        found = []
+        for one in self._newest().values():
+            with contextlib.suppress(VolumeError):
+                image, label, _ = self._files(one)
+                found.append({"image": image, "label": label})
+        return found
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Refused: the studies are those of the server."""
+        raise VolumeError(
+            f"image: must be stored on the DICOMweb server itself; found {image_id or Path(image_filename).name!r}. "
+            "Send it there."
+        )
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Store what was drawn on the server, as DICOM SEG with the names of the app.
@@ -141,54 +195,64 @@ class DicomWebStudies(DICOMWebDatastore):
             )
         return image_id
 
-    def saved(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-        """Series, its file, its newest segments as a file, and the names of these with the time of their saving."""
+    def saved(self) -> Iterator[Saved]:
+        """The newest segments of each series, with their names and the time of their saving."""
         for name, segments in sorted(self._newest().items()):
-            file = self._segments(segments)
-            info = [{"name": said, "idx": value} for value, said in segment_names(file).items()]
-            label = self._on_grid(file, self.get_image_uri(name))
-            yield name, self.get_image_uri(name), str(label), {"label_info": info, "ts": int(segments.when.timestamp())}
+            yield Saved(name, (segments.instance,), partial(self._files, segments))
 
-    def _segments(self, one: _Segments) -> Path:
-        folder = Path(self._datastore.image_path()) / "segments" / one.series
-        self._fetch(one.series, folder, one.study)
-        return min(folder.iterdir())
-
-    def _on_grid(self, file: Path, image: str) -> Path:
-        """The segments on the grid of their series; where they cannot be read, their own file, which is then named."""
-        path = file.parent.with_suffix(f"{file.parent.suffix}.nrrd")
+    def _files(self, one: _Segments) -> tuple[str, str, dict[str, Any]]:
+        """Image, segments on its grid, and what is said with them."""
+        image = self.get_image_uri(one.image)
+        folder = Path(self._datastore.image_path()) / "segments"
+        stored, path = folder / f"{one.instance}.dcm", folder / f"{one.instance}.nrrd"
+        if not stored.is_file():
+            found = self._client.retrieve_instance(one.study, one.series, one.instance)
+            with replacing(stored) as beside:
+                found.save_as(beside, write_like_original=False)
         if not path.is_file():
-            try:
-                segments = read_dicom_seg(file, image)
-            except VolumeError:
-                return file
+            segments = read_dicom_seg(stored, image)
             with replacing(path) as beside:
                 sitk.WriteImage(segments, str(beside))
-        return path
+        info = [{"name": said, "idx": value} for value, said in segment_names(stored).items()]
+        return image, str(path), {"label_info": info, "ts": int(one.when.timestamp())}
 
     def _newest(self) -> dict[str, _Segments]:
         """Series of images -> its newest segments, as the server has them now."""
         found, known = {}, set(self.list_images())
+        own = {name.strip().casefold() for name in self.classes}
         for header in map(Dataset.from_json, self._client.search_for_series(search_filters={"Modality": "SEG"})):
-            study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
-            if series not in self._described:
-                metadata = self._client.retrieve_series_metadata(study, series)
-                self._described[series] = _described(study, series, Dataset.from_json(metadata[0]))
-            one = self._described[series]
-            if one is not None and one.image in known and (one.image not in found or found[one.image].when <= one.when):
-                found[one.image] = one
+            for one in self._of_series(header):
+                named = own & {name.strip().casefold() for name in one.names}
+                if named and one.image in known and (one.image not in found or found[one.image].when <= one.when):
+                    found[one.image] = one
         return found
 
+    def _of_series(self, header: Dataset) -> list[_Segments]:
+        """All segments of a series, asked for again when there are more."""
+        study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+        key = (series, str(header.get("NumberOfSeriesRelatedInstances", "")))
+        if key not in self._described:
+            try:
+                headers = map(Dataset.from_json, self._client.retrieve_series_metadata(study, series))
+                self._described[key] = [_described(one) for one in headers if one.get("ReferencedSeriesSequence")]
+            except (OSError, ValueError, AttributeError) as error:
+                logger.warning("%s: these segments are passed over, for they cannot be read (%s)", series, error)
+                return []
+        return self._described[key]
 
-def _described(study: str, series: str, header: Dataset) -> _Segments | None:
-    """None where it is not said which series the segments are of."""
-    referenced = header.get("ReferencedSeriesSequence")
-    if not referenced:
-        return None
+
+def _described(header: Dataset) -> _Segments:
     day = str(header.get("ContentDate") or header.get("SeriesDate") or "")
     time = str(header.get("ContentTime") or header.get("SeriesTime") or "").partition(".")[0]
     try:
         when = datetime.strptime(day + time.ljust(6, "0"), "%Y%m%d%H%M%S")
     except ValueError:
         when = datetime.fromtimestamp(0)
-    return _Segments(study, series, str(referenced[0].SeriesInstanceUID), when)
+    return _Segments(
+        str(header.StudyInstanceUID),
+        str(header.SeriesInstanceUID),
+        str(header.SOPInstanceUID),
+        str(header.ReferencedSeriesSequence[0].SeriesInstanceUID),
+        tuple(str(one.SegmentLabel) for one in header.get("SegmentSequence", ())),
+        when,
+    )

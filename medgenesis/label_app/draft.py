@@ -6,11 +6,11 @@ from torch import Tensor
 
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.inference.voxel_probe import fit_voxel_probe
-from medgenesis.label_app.config_parts import config_parts
+from medgenesis.label_app.config_parts import config_parts, fine_tuning_parts
 from medgenesis.label_app.labelled import Labelled
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.weights import initialise, settings_of
+from medgenesis.weights import initialise
 
 MOST = 5  # labelled studies that a draft is made of, the latest
 _CROPS = 48  # of all of them, at least
@@ -32,14 +32,7 @@ def draft_segmenter(settings: AppSettings, labelled: Sequence[Labelled], seed: i
     options = {"weights": weights, "num_classes": 1 + len(settings.labels)}
     parts = config_parts(settings, "inference", ("network_def",), options, seed=seed)
     network = initialise(parts["network_def"], weights)
-    known = {} if weights == "scratch" else settings_of(weights)
-    options = {
-        "init": weights,
-        "merge": None,
-        "num_classes": options["num_classes"],
-        "in_channels": known.get("in_channels", 1),
-    }
-    parts = config_parts(settings, "finetune", ("preprocessing", "train#random_transforms"), options)
+    parts = fine_tuning_parts(settings, weights, ("preprocessing", "train#random_transforms"))
     prepared = [parts["preprocessing"](one.record) for one in used]
     crops = _crops(prepared, parts["train#random_transforms"], seed)
     probe = fit_voxel_probe(network, crops, options["num_classes"], seed=seed)

@@ -10,6 +10,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import DatalistError
+from medgenesis.label_app.config_parts import fine_tuning_parts
 from medgenesis.label_app.draft import MOST, draft_segmenter
 from medgenesis.label_app.infer_task import result_of, study_of
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
@@ -61,7 +62,9 @@ class DraftTask(InferTask):
             key = state_of_labels(self.datastore())
             if self._made is not None and self._made[0] == key:
                 return self._made[1], self._made[2]
-            labelled, left_out = labelled_studies(self.datastore(), self.settings.classes, self.folder)
+            parts = fine_tuning_parts(self.settings, self.settings.weights, ("preprocessing",))
+            found = labelled_studies(self.datastore(), self.settings.classes, self.folder, parts["preprocessing"])
+            labelled, left_out = found
             if not labelled:
                 why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
                 raise DatalistError(

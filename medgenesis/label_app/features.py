@@ -1,7 +1,7 @@
 """One vector a study, from the self-supervised encoder: which studies are alike, before anything is drawn."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +30,19 @@ class StudyFeatures:
         self.settings = settings
         self.folder = Path(app) / "features" / settings.made_with[:12]
         self._parts: dict | None = None
+        self._without: set[str] = set()
 
-    def of(self, studies: Mapping[str, str]) -> dict[str, np.ndarray]:
-        """Vectors of studies, name -> file; a study that cannot be read has none, which is said."""
+    def of(self, names: Iterable[str], file_of: Callable[[str], str]) -> dict[str, np.ndarray]:
+        """Vectors of studies by name; a study that cannot be fetched or read has none, which is said once."""
         found = {}
-        for name, path in studies.items():
+        for name in names:
+            if name in self._without:
+                continue
             try:
-                found[name] = self._vector(path)
-            except DOMAIN_ERRORS as error:
+                found[name] = self._vector(file_of(name))
+            except (*DOMAIN_ERRORS, OSError) as error:
                 logger.warning("no features: %s", error)
+                self._without.add(name)
         return found
 
     def _vector(self, path: str) -> np.ndarray:

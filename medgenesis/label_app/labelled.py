@@ -1,12 +1,12 @@
 """The studies that are labelled, and which of them a training is judged on."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from medgenesis.errors import VolumeError
+from medgenesis.errors import DOMAIN_ERRORS, cause_of
 from medgenesis.label_app.labels import check_label, write_renumbered
 from medgenesis.storage.atomic import write_text
 
@@ -28,36 +28,52 @@ class Labelled:
         return {"image": self.image, "label": self.label}
 
 
-def labelled_studies(datastore: Any, classes: Mapping[str, int], folder: Path) -> tuple[list[Labelled], dict[str, str]]:
+class Saved(NamedTuple):
+    """A final label as a store has it."""
+
+    name: str
+    """Of the study."""
+    state: tuple
+    """Another one whenever the label is, or the image."""
+    files: Callable[[], tuple[str, str, dict[str, Any]]]
+    """Image, label, and what was said with the label: fetched when it is called."""
+
+
+def labelled_studies(
+    datastore: Any, classes: Mapping[str, int], folder: Path, prepare: Callable[[dict[str, str]], Any] | None = None
+) -> tuple[list[Labelled], dict[str, str]]:
     """The studies whose final labels can be used, and why others cannot.
 
     Args:
         datastore: `StudyFolder` or `DicomWebStudies`.
         classes: name -> value of the labels.
         folder: receives the label maps with the values of the app.
+        prepare: takes a record as a training does; a study that it refuses (its intensities, say) is left out.
 
     Returns:
         The studies in the order in which they were saved; name -> reason.
     """
     usable, left_out = [], {}
-    for name, image, label, info in datastore.saved():
+    for name, _, files in datastore.saved():
         try:
+            image, label, info = files()
             values = check_label(image, label, classes, info.get("label_info"))
-            stored = write_renumbered(label, folder / name, values)
-        except VolumeError as error:
-            left_out[name] = str(error)
+            one = Labelled(name, image, str(write_renumbered(label, folder / name, values)), int(info.get("ts", 0)))
+            if prepare is not None:
+                prepare(one.record)
+        except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:  # RuntimeError: MONAI's, round one of the others
+            cause = cause_of(error)
+            if not isinstance(cause, (*DOMAIN_ERRORS, OSError)):
+                raise
+            left_out[name] = str(cause)
         else:
-            usable.append(Labelled(name, image, str(stored), int(info.get("ts", 0))))
+            usable.append(one)
     return sorted(usable, key=lambda one: (one.saved, one.name)), left_out
 
 
 def state_of_labels(datastore: Any) -> tuple:
-    """What changes whenever a label is saved, another study is labelled, or a file is replaced; no image is read."""
-    found = []
-    for name, *files, info in datastore.saved():
-        states = [Path(file).stat() if Path(file).is_file() else None for file in files]
-        found.append((name, *((one.st_size, one.st_mtime_ns) if one else None for one in states), str(info)))
-    return tuple(sorted(found))
+    """What changes whenever a label is saved, another study is labelled, or a file is replaced; nothing is read."""
+    return tuple(sorted((one.name, one.state) for one in datastore.saved()))
 
 
 def split_labelled(

@@ -15,6 +15,7 @@ from monailabel.interfaces.exception import MONAILabelException
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 from medgenesis.label_app import dicomweb
+from medgenesis.label_app.studies import is_address
 
 UNUSABLE, UNEXPECTED = 422, 500
 
@@ -48,7 +49,7 @@ def open_ohif(request: Request, path: str) -> Response:
 
 # Before MONAI Label's own. Of a folder of studies OHIF is shown what it expects of a DICOM server; of a DICOMweb
 # address MONAI Label asks that server.
-remote = settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://"))
+remote = is_address(settings.MONAI_LABEL_STUDIES)
 app.router.routes[:0] = viewer.routes if remote else [*viewer.routes, *dicomweb.router.routes]
 
 # MONAI Label lets pages of any origin ask, so any page in the browser of whoever runs it; its own setting for this ends

@@ -96,7 +96,6 @@ def _set_environment(app: Path) -> None:
     own = {
         "MONAI_ZOO_SOURCE": "ngc",  # not asked: the default would look at GitHub
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
-        "MONAI_LABEL_DATASTORE_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
         "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "60",  # a new series is there within a minute, not within two hours
         "MONAI_LABEL_TRACKING_ENABLED": "false",

@@ -34,7 +34,7 @@ class ByFeatures(Strategy):
     def __call__(self, request: Mapping[str, Any], datastore: Any) -> dict[str, Any] | None:
         """The next study, `{"id": …, "weight": …}`; None where all are labelled."""
         open_ones = datastore.get_unlabeled_images()
-        vectors = self.features.of({name: datastore.get_image_uri(name) for name in datastore.list_images()})
+        vectors = self.features.of(datastore.list_images(), datastore.get_image_uri)
         if not set(open_ones) & set(vectors):
             return {"id": open_ones[0]} if open_ones else None
         name, weight = self.choose(vectors, set(vectors) - set(open_ones))

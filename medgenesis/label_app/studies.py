@@ -29,8 +29,14 @@ from medgenesis.storage.tables import write_table
 SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
+NAMES = ".names"  # folder: what the values of each label mean
 
 logger = logging.getLogger(__name__)
+
+
+def is_address(studies: str | Path | None) -> bool:
+    """Whether it is a DICOMweb server, not a folder."""
+    return str(studies).startswith(("http://", "https://"))
 
 
 def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
@@ -76,7 +82,8 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
         )
     for name in before.keys() - sources.keys():
         (folder / name).unlink(missing_ok=True)
-    write_text(folder / SOURCES, json.dumps(sources, indent=1))
+    absent = {name: source for name, source in before.items() if _drawn(folder, split_suffix(name)[0])}
+    write_text(folder / SOURCES, json.dumps({**absent, **sources}, indent=1))  # a label stays its scan's
     if series:
         write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
         logger.info(
@@ -125,13 +132,17 @@ def _sources(folder: Path) -> dict[str, str]:
 
 def _check_label_stays(name: str, target: Path, source: Path, before: str | None) -> None:
     """A label belongs to the scan that it was drawn on: refuse another one under its name."""
-    labels = target.parent / "labels" / "final"
-    drawn = labels.is_dir() and any(split_suffix(path.name)[0] == name for path in labels.iterdir())
-    if drawn and before not in (None, str(source.absolute())):
+    if _drawn(target.parent, name) and before not in (None, str(source.absolute())):
         raise _OtherScan(
             f"--studies: a labelled study must stay the scan that it was; found {source} under the name {name!r}, "
             f"which was {before}. Choose another --app for other studies, or put the scan back."
         )
+
+
+def _drawn(folder: Path, name: str) -> bool:
+    """Whether a study has a final label."""
+    labels = folder / "labels" / "final"
+    return labels.is_dir() and any(split_suffix(path.name)[0] == name for path in labels.iterdir())
 
 
 def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, str]) -> str:
@@ -142,6 +153,11 @@ def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, s
     earlier = before.get(target.name)
     _check_label_stays(name, target, source, earlier)
     if scan.suffix in SHOWN:
+        if target.is_file() and not target.is_symlink() and earlier is None:
+            raise _OtherScan(
+                f"--studies: a name must be of one study; found {source} beside {target}, which a viewer has sent. "
+                "Rename one of them."
+            )
         _link(source.absolute(), target)
         return target.name
     newest = source.stat().st_mtime

@@ -11,6 +11,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from medgenesis.data.datalists import write_datalist
 from medgenesis.errors import DatalistError
+from medgenesis.label_app.config_parts import fine_tuning_parts
 from medgenesis.label_app.history import MODEL, History
 from medgenesis.label_app.labelled import Labelled, labelled_studies, split_labelled
 from medgenesis.label_app.measure import mean_dice
@@ -58,7 +59,9 @@ class FineTuneTask(TrainTask):
         epochs, share, start = self._asked(request)
         previous = self.history.current()
         folder = self.history.begin()
-        labelled, left_out = labelled_studies(datastore, self.settings.classes, folder / "labels")
+        weights = self._weights(start, previous)
+        steps = fine_tuning_parts(self.settings, weights, ("preprocessing",))["preprocessing"]
+        labelled, left_out = labelled_studies(datastore, self.settings.classes, folder / "labels", steps)
         for name, why in left_out.items():
             logger.warning("left out: %s (%s)", name, why)
         if not labelled:
@@ -68,7 +71,7 @@ class FineTuneTask(TrainTask):
         training, validation = split_labelled(labelled, share, self.history.folder / "validation.json", known)
         logger.info("training on %d studies, validating on %d", len(training), len(validation))
         self.history.note(folder, [one.name for one in training])
-        self._run(folder, training, validation, epochs, self._weights(start, previous))
+        self._run(folder, training, validation, epochs, weights)
         result = {
             "studies": len(training),
             "validation": len(validation),

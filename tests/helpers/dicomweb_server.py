@@ -23,6 +23,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(self.server.client.search_for_series(search_filters=asked))
         elif path[-1] == "metadata":
             self._json(self.server.client.retrieve_series_metadata(path[1], path[3]))
+        elif "instances" in path:
+            self._series([self.server.client.retrieve_instance(path[1], path[3], path[5])])
         else:
             self._series(self.server.client.retrieve_series(path[1], path[3]))
 

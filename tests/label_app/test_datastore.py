@@ -11,9 +11,10 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from medgenesis.errors import OutputError
+from medgenesis.errors import IntensityRangeError, OutputError, VolumeError
 from medgenesis.label_app.datastore import StudyFolder
-from medgenesis.label_app.labelled import state_of_labels
+from medgenesis.label_app.labelled import labelled_studies, state_of_labels
+from medgenesis.label_app.studies import gather_studies
 
 
 def _save(path, values):
@@ -77,3 +78,72 @@ def test_the_state_of_labels_changes_with_them_alone(tmp_path):
     assert changed() and not changed()
     (tmp_path / "studies" / "b.nii.gz").write_bytes(b"another file")
     assert changed()
+
+
+LIVER = [{"name": "liver", "idx": 1}]  # drawn alone: 3D Slicer numbers it 1
+CLASSES = {"lungs": 1, "liver": 2}
+
+
+def test_names_outlive_a_start_without_the_study(tmp_path):
+    """A drive that is not there for once: the label stays what it was."""
+    (tmp_path / "own").mkdir()
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "own" / f"{name}.nii.gz")
+    gather_studies(tmp_path / "own", tmp_path / "app")
+    drawn = _save(tmp_path / "drawn.nii.gz", np.ones((3, 4, 5)))
+    StudyFolder(tmp_path / "app", CLASSES).save_label("a", drawn, "final", {"label_info": LIVER})
+    (tmp_path / "own" / "a.nii.gz").rename(tmp_path / "away.nii.gz")
+    gather_studies(tmp_path / "own", tmp_path / "app")
+    assert StudyFolder(tmp_path / "app", CLASSES).list_images() == ["b"]
+    (tmp_path / "another").mkdir()
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "another" / "a.nii.gz")
+    with pytest.raises(VolumeError, match="a labelled study must stay the scan that it was"):
+        gather_studies(tmp_path / "another", tmp_path / "app")
+    (tmp_path / "away.nii.gz").rename(tmp_path / "own" / "a.nii.gz")
+    gather_studies(tmp_path / "own", tmp_path / "app")
+    (study,), left_out = labelled_studies(StudyFolder(tmp_path / "app", CLASSES), CLASSES, tmp_path / "labels")
+    assert left_out == {} and set(np.unique(nib.load(study.label).dataobj)) == {CLASSES["liver"]}
+
+
+def test_a_study_that_a_viewer_sent_is_not_replaced(tmp_path):
+    for folder in ("own", "app"):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / folder / "scan.nii.gz")
+    before = (tmp_path / "app" / "scan.nii.gz").read_bytes()
+    with pytest.raises(VolumeError, match="a name must be of one study"):
+        gather_studies(tmp_path / "own", tmp_path / "app")
+    assert (tmp_path / "app" / "scan.nii.gz").read_bytes() == before
+
+
+def test_a_study_that_a_training_refuses_is_left_out(tmp_path):
+    (tmp_path / "studies").mkdir()
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "studies" / f"{name}.nii.gz")
+    store = StudyFolder(tmp_path / "studies", CLASSES)
+    for name in ("a", "b"):
+        store.save_label(name, _save(tmp_path / f"{name}.nii.gz", np.ones((3, 4, 5))), "final", {})
+
+    def prepare(record):
+        if Path(record["image"]).name.startswith("a"):
+            raise RuntimeError("applying transform") from IntensityRangeError("a: outside the range")
+
+    (study,), left_out = labelled_studies(store, CLASSES, tmp_path / "labels", prepare)
+    assert study.name == "b" and left_out == {"a": "a: outside the range"}
+
+
+def test_a_full_disk_leaves_the_list_of_studies(tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "studies" / "a.nii.gz")
+    store = StudyFolder(tmp_path / "studies", CLASSES)
+    before = (tmp_path / "studies" / "datastore_v2.json").read_bytes()
+
+    def full(*_):
+        raise OutputError("no space left")
+
+    monkeypatch.setattr("medgenesis.label_app.whole_list.write_text", full)
+    with pytest.raises(OutputError):
+        store.update_image_info("a", {"strange": 1})
+    assert (tmp_path / "studies" / "datastore_v2.json").read_bytes() == before
+    monkeypatch.undo()
+    store.update_image_info("a", {"strange": 2})
+    assert StudyFolder(tmp_path / "studies", CLASSES).get_image_info("a")["strange"] == 2

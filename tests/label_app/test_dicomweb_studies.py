@@ -12,11 +12,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
 from dicomweb_client import DICOMfileClient
-from monailabel.interfaces.exception import ImageNotFoundException
+from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
@@ -93,40 +94,90 @@ def test_the_newest_label_counts(store, tmp_path, monkeypatch):
     assert study.saved == int(datetime(2024, 5, 6, 12).timestamp())
 
 
-def _store(store, drawn, series, when, monkeypatch, names=None):
+def _store(store, drawn, image, when, monkeypatch, names=None, series=None):
     """As another program would, at a time of its own."""
     own, taken = store._client.store_instances, []
     monkeypatch.setattr(store._client, "store_instances", lambda found: taken.extend(found))
-    store.save_label(series, drawn, "final", {})
+    values = nib.load(drawn)
+    own_grid = nib.load(store.get_image_uri(image))  # of the same shape in these tests
+    nib.save(nib.Nifti1Image(np.asarray(values.dataobj), own_grid.affine), drawn)
+    store.save_label(image, drawn, "final", {})
     monkeypatch.setattr(store._client, "store_instances", own)
     (segments,) = taken
     segments.ContentDate, segments.ContentTime = "20240506", when
-    segments.SeriesInstanceUID, segments.SOPInstanceUID = generate_uid(), generate_uid()
+    segments.SeriesInstanceUID, segments.SOPInstanceUID = series or generate_uid(), generate_uid()
     segments.file_meta.MediaStorageSOPInstanceUID = segments.SOPInstanceUID
     for one, name in zip(segments.SegmentSequence, names or (), strict=names is not None):
         one.SegmentLabel = name
     own([segments])
 
 
-def test_segments_of_others_are_named_and_left_out(store, tmp_path, monkeypatch):
+def test_segments_of_others_do_not_count(store, tmp_path, monkeypatch):
     drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    _store(store, drawn, SERIES[0], "110000", monkeypatch)
+    _store(store, drawn, SERIES[1], "110000", monkeypatch, names=["nodule"])
     _store(store, drawn, SERIES[0], "120000", monkeypatch, names=["nodule"])
-    store.save_label(SERIES[1], _drawn(store, tmp_path / "b.nii.gz", SERIES[1], np.s_[1:3, 1:3, 1:3]), "final", {})
-    studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
-    assert [one.name for one in studies] == [SERIES[1]]
-    assert "found 1 (nodule)" in left_out[SERIES[0]]
+    assert store.get_labeled_images() == [SERIES[0]] and store.get_unlabeled_images() == [SERIES[1]]
+    (study,), left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert study.name == SERIES[0] and left_out == {}
 
 
-def test_segments_on_another_grid_are_left_out(store, tmp_path, monkeypatch):
+def test_the_newest_of_several_in_a_series(store, tmp_path, monkeypatch):
+    """One series holds both: some programs store each save as a further instance."""
+    series = generate_uid()
+    for when, where in (("120000", np.s_[1:3, 1:3, 1:3]), ("110000", np.s_[4:7, 4:6, 3:5])):
+        drawn = _drawn(store, tmp_path / f"{when}.nii.gz", SERIES[1], where, 2)
+        _store(store, drawn, SERIES[1], when, monkeypatch, series=series)
+        (study,), _ = labelled_studies(store, CLASSES, tmp_path / "labels")
+        np.testing.assert_allclose(_points(study.label, 2), _points(tmp_path / "120000.nii.gz", 2), atol=0.02)
+    drawn = _drawn(store, tmp_path / "130000.nii.gz", SERIES[1], np.s_[0:2, 3:6, 1:5], 2)
+    _store(store, drawn, SERIES[1], "130000", monkeypatch, series=series)
+    (study,), _ = labelled_studies(store, CLASSES, tmp_path / "labels")
+    np.testing.assert_allclose(_points(study.label, 2), _points(drawn, 2), atol=0.02)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_segments_on_another_grid_are_left_out(store, tmp_path, scale):
     drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
     store.save_label(SERIES[0], drawn, "final", {})
+    store.save_label(SERIES[1], _drawn(store, tmp_path / "b.nii.gz", SERIES[1], np.s_[1:3, 1:3, 1:3]), "final", {})
     image = Path(store.get_image_uri(SERIES[0]))
     moved = nib.load(image)
-    affine = moved.affine.copy()
-    affine[2, 3] += 1.2  # about half a slice
+    affine = moved.affine @ np.diag([scale, scale, scale, 1])
+    affine[2, 3] += 1.2 * (scale == 1)  # about half a slice
     nib.save(nib.Nifti1Image(np.asarray(moved.dataobj), affine), image)
+    (study,), left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert study.name == SERIES[1] and "segments must lie on the grid of their study" in left_out[SERIES[0]]
+
+
+def test_what_cannot_be_asked_for_costs_itself_alone(store, client, tmp_path, monkeypatch):
+    for series in SERIES:
+        store.save_label(series, _drawn(store, tmp_path / "a.nii.gz", series, np.s_[1:3, 1:3, 1:3]), "final", {})
+    own, broken = client.retrieve_instance, store.saved()
+    (image, *_) = next(broken).files()
+
+    def fails(*_):
+        raise ConnectionError("no connection")
+
+    monkeypatch.setattr(client, "retrieve_instance", fails)
     studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
-    assert studies == [] and list(left_out) == [SERIES[0]]
+    assert [one.name for one in studies] == [SERIES[0]] and "no connection" in left_out[SERIES[1]]
+    monkeypatch.setattr(client, "retrieve_instance", own)
+    monkeypatch.setattr(client, "retrieve_series_metadata", fails)
+    store._described.clear()
+    assert store.get_labeled_images() == [] and sorted(store.get_unlabeled_images()) == list(SERIES)
+
+
+def test_files_of_labels_for_whoever_downloads_them(store, tmp_path):
+    drawn = _drawn(store, tmp_path / "a.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    store.save_label(SERIES[0], drawn, "final", {})
+    label = store.get_label_uri(SERIES[0], "final")
+    assert sitk.GetArrayFromImage(sitk.ReadImage(label)).sum() == 8
+    assert store.datalist() == [{"image": store.get_image_uri(SERIES[0]), "label": label}]
+    with pytest.raises(LabelNotFoundException):
+        store.get_label_uri(SERIES[1], "final")
+    with pytest.raises(VolumeError, match="must be stored on the DICOMweb server itself"):
+        store.add_image("new", drawn, {})
 
 
 def test_what_is_refused(store, tmp_path, monkeypatch):
@@ -149,7 +200,7 @@ def _no_connection(found):
     raise ConnectionError("no connection")
 
 
-def test_a_series_that_breaks_off_is_fetched_again(store, client, tmp_path, monkeypatch):
+def test_a_series_that_breaks_off_is_fetched_again(store, client, monkeypatch):
     own = client.retrieve_series
 
     def breaks_off(*args, **kwargs):
@@ -158,6 +209,9 @@ def test_a_series_that_breaks_off_is_fetched_again(store, client, tmp_path, monk
 
     monkeypatch.setattr(client, "retrieve_series", breaks_off)
     with pytest.raises(ConnectionError):
+        store.get_image_uri(SERIES[0])
+    monkeypatch.setattr(client, "retrieve_series", lambda *args, **kwargs: own(*args, **kwargs)[:4])
+    with pytest.raises(VolumeError, match="must be fetched whole; found 4 of 6 slices"):
         store.get_image_uri(SERIES[0])
     monkeypatch.setattr(client, "retrieve_series", own)
     assert nib.load(store.get_image_uri(SERIES[0])).shape[2] == 6
