@@ -2,7 +2,7 @@
 
 python -m benchmarks.evidence run [--set hippocampus] [--minutes 60]      goes on where it was stopped
 python -m benchmarks.evidence status                                      how many cells of how many
-python -m benchmarks.evidence tabulate                                    tables, figures, docs/evidence.md
+python -m benchmarks.evidence tabulate                                    tables, figures, docs/evidence.md, README
 """
 
 import argparse
@@ -14,6 +14,7 @@ import torch
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.page import counted, write_page
 from benchmarks.evidence.programme import Deadline, Programme
+from benchmarks.evidence.readme import write_readme
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.sets import read_set, registry
 from medgenesis.storage import hold_folder
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)  # one order of sums: rows are the same on any number of cores
     if args.what == "tabulate":
-        logging.info("written: %s", write_page(args.rows))
+        logging.info("written: %s, %s", write_page(args.rows), write_readme(args.rows))
         return
     if args.what == "status":
         for found in read_found(args.rows):

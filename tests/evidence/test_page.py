@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from benchmarks.evidence import page, tables
+from benchmarks.evidence import page, readme, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.protocol import arms_of, seed_of
@@ -138,3 +138,24 @@ def test_a_chart_is_a_file_of_its_own(tmp_path):
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a <b>", "c", "steps", "Dice"} <= set(texts) and int(root.get("height")) > 300
     assert "var(" not in (tmp_path / "chart.svg").read_text()
+
+
+def test_the_readme_says_what_the_rows_say(tmp_path):
+    rows = tmp_path / "rows"
+    write_rows(rows, "scratch", "finetuned", 1, 50, 0.5)
+    write_rows(rows, "models_genesis", "finetuned", 1, 50, 0.6)
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n\n{readme.BEGIN}\nold\n{readme.END}\n\nafter\n")
+    for _ in range(2):
+        text = readme.write_readme(rows, file).read_text()
+    assert text.startswith("before\n\n") and text.endswith(f"{readme.END}\n\nafter\n") and "old" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| 50 | models_genesis")]
+    assert "+0.100 [+0.100, +0.100]" in line and line.endswith("| not yet: 4 of 20 draws |")
+    (tmp_path / "without.md").write_text("no marks")
+    with pytest.raises(ValueError, match="must have the lines"):
+        readme.write_readme(rows, tmp_path / "without.md")
+
+
+def test_the_readme_is_of_the_committed_rows():
+    text = readme.README.read_text(encoding="utf-8")
+    assert text.partition(readme.BEGIN)[2].partition(readme.END)[0].strip() == readme.lines()

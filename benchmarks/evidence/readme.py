@@ -1,0 +1,46 @@
+"""The README's few lines on what pre-training is worth, made of the rows of the primary end point."""
+
+from pathlib import Path
+
+from benchmarks.evidence import tables
+from benchmarks.evidence.found import read_found
+from benchmarks.evidence.protocol import PLANS
+from benchmarks.evidence.rows import FOLDER
+from medgenesis.report import markdown_table
+from medgenesis.storage import write_text
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BEGIN, END = "<!-- evidence: python -m benchmarks.evidence tabulate -->", "<!-- end of evidence -->"
+_SHOWN = ("steps", "method", "Dice (draws of all)", "minus scratch", "in words")
+
+
+def write_readme(rows: Path = FOLDER, readme: Path = README) -> Path:
+    """Replace what stands between the two marks of the README.
+
+    Raises:
+        ValueError: the marks are not there, once each and in this order.
+        DatalistError: rows that do not go together.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{readme}: must have the lines {BEGIN!r} and {END!r}; found them not. Put them back.")
+    write_text(readme, f"{before}{BEGIN}\n\n{lines(rows)}\n\n{END}{after}")
+    return readme
+
+
+def lines(rows: Path = FOLDER) -> str:
+    """A sentence and a table: each method at each number of steps against scratch with as many."""
+    primary = next(name for name, plan in PLANS.items() if plan.primary)
+    found = next((one for one in read_found(rows) if one.dataset == primary), None)
+    if found is None:
+        return "No result is there yet."
+    head, *others = tables.scratch_table(found)
+    columns = [head.index(name) for name in _SHOWN]
+    shown = [[row[column] for column in columns] for row in (head, *others)]
+    return (
+        f"Real MR (`{primary}`), **one** labelled patient, {PLANS[primary].draws} draws, corrected over all planned "
+        "methods; mean Dice of the test patients with 95 % intervals over draws and patients:\n\n"
+        + markdown_table(shown)
+    )
