@@ -26,6 +26,7 @@ from scipy import stats
 
 import medgenesis.transforms as library
 from medgenesis.errors import VolumeError
+from medgenesis.transforms import base
 from medgenesis.transforms.functional import backend as dispatch
 
 SHAPES = [(1, 2, 3), (5, 6, 4), (9, 7, 8), (10, 11, 12), (15, 13, 14), (17, 1, 16), (8, 10, 17), (13, 9, 2)]
@@ -137,6 +138,18 @@ def test_a_batch_by_a_seed_of_each_is_what_single_calls_give(subject, backend):
                 assert torch.equal(found, expected), name
             else:
                 torch.testing.assert_close(found, expected, rtol=0, atol=(TOLERANCE | BENT)[subject])
+
+
+@every_subject
+def test_a_batch_done_in_parts_is_that_done_at_once(subject, backend, monkeypatch):
+    batch, found, prob = cube(11, 2, 14, 12, 20), [], {"prob": 0.7} if subject in ONES else {}
+    for parts in (1, 4):  # of whole batches; without the least size, so small ones would be done at once
+        monkeypatch.setattr(base, "_PARTS", parts)
+        monkeypatch.setattr(base, "_LEAST_AT_ONCE", 1)
+        before = batch.clone()
+        found.append(stacked(build(subject, "batched", **prob).set_random_state(4)(batch)))
+        assert torch.equal(batch, before)
+    agree(subject, found[1], found[0], {subject: 0.0} if backend == "compiled" else TOLERANCE | BENT)
 
 
 @every_subject

@@ -90,6 +90,7 @@ class RandVolumeTransform(Reseeded, RandomizableTransform, ABC):
         return like(batch[0], volume)
 
 
+_PARTS, _LEAST_AT_ONCE = 4, 2**20  # of a batch, but not below so many values: a GPU should have enough to do at once
 _WITHOUT_META = MetaTensor(torch.zeros(1, 1, 1, 1))  # what MONAI assumes; made once, as it costs as much as a kernel
 
 
@@ -127,18 +128,26 @@ def nothing_drawn(transform: Transform) -> RuntimeError:
 def apply_where(
     active: np.ndarray, part: RandVolumeTransform, batch: torch.Tensor, params: Params, source: torch.Tensor
 ) -> torch.Tensor:
-    """Apply a transform to the cubes of a batch for which `active` (B,) holds.
+    """Apply a transform to the cubes of a batch for which `active` (B,) holds, some at a time.
 
-    The batch is changed IN PLACE, unless it is `source`, which stays as it is; it is returned itself if there are none.
+    The batch is changed IN PLACE, unless it is `source`, which stays as it is, or all its cubes are active; it is
+    returned itself if there are none.
     """
     cubes = np.flatnonzero(active)
     if len(cubes) == 0:
         return batch
-    if len(cubes) == len(active):
+    least = _LEAST_AT_ONCE * len(batch) // batch.numel()
+    chunks = np.array_split(cubes, -(-len(cubes) // max(1, least, -(-len(batch) // _PARTS))))
+    if len(chunks) == 1 and len(cubes) == len(active):
         return part.apply(batch, params)
-    where = torch.from_numpy(cubes).to(batch.device)
-    changed = batch.clone() if batch is source else batch
-    changed[where] = part.apply(batch[where], params.select(cubes))
+    changed = None if len(cubes) == len(active) else batch.clone() if batch is source else batch
+    for some in chunks:
+        run = some[-1] - some[0] + 1 == len(some)
+        where = slice(int(some[0]), int(some[-1]) + 1) if run else torch.from_numpy(some).to(batch.device)
+        made = part.apply(batch[where], params.select(some))
+        if changed is None:  # a part that crops gives another shape
+            changed = made.new_empty((len(batch), *made.shape[1:]))
+        changed[where] = made
     return changed
 
 
