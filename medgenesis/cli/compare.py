@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--datalist", required=True, metavar="LIST.json", help="datalist with labelled sections training and test"
     )
-    parser.add_argument("--pretrained", metavar="FILE", help="checkpoint (default: models/pretrained.pt of the bundle)")
+    parser.add_argument(
+        "--pretrained", metavar="FILE", help="checkpoint, or NAME of one (default: models/pretrained.pt)"
+    )
     parser.add_argument(
         "--out",
         required=True,
@@ -53,11 +55,12 @@ def run(args: argparse.Namespace) -> str:
     from medgenesis.cli.configs.asked import record_asked
     from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import compare_few_labels
+    from medgenesis.weights.experiments import located
 
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files("finetune", args.overlay)
-    pretrained = Path(args.pretrained or bundle.results / "models" / "pretrained.pt").absolute()
+    pretrained = Path(located(args.pretrained or bundle.results / "models" / "pretrained.pt")).absolute()
     overrides = parsed_settings(args.set, configs)
     hold_folder(args.out)
     record_asked(args.out, args, configs, overrides)

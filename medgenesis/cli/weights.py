@@ -68,7 +68,10 @@ def run(args: argparse.Namespace) -> str:
 def _list(args: argparse.Namespace) -> str:
     from medgenesis.report import text_table
     from medgenesis.weights.catalog import CATALOG, published
+    from medgenesis.weights.experiments import PREFIX, SAID, experiment_card, experiment_names
 
+    if args.name is not None and args.name.startswith(PREFIX):
+        return experiment_card(args.name)[1]
     if args.name is not None:
         entry = published(args.name)
         use = {True: "allowed", False: "not allowed", None: "not stated"}[entry.commercial]
@@ -86,7 +89,9 @@ def _list(args: argparse.Namespace) -> str:
     width = max(len(one.name) for one in CATALOG)
     addresses = [f"{one.name:<{width}}  {one.address}{f' ({one.gated})' if one.gated else ''}" for one in CATALOG]
     expected = [f"{one.name:<{width}}  {one.expects}" for one in CATALOG]
-    blocks = [table, "", "where they are:", *addresses, "", "what input they expect:", *expected]
+    own = [(name, *map(experiment_card(name)[0].__getitem__, ("network", "terms"))) for name in experiment_names()]
+    ours = text_table(["with medgenesis, --init NAME", "network", "terms"], own, width=140)
+    blocks = [table, "", ours, SAID, "", "where they are:", *addresses, "", "what input they expect:", *expected]
     return "\n".join([*blocks, "", "all of one: medgenesis weights list NAME"])
 
 

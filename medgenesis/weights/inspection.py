@@ -12,6 +12,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import Published, candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
+from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import FRESH, kept
 from medgenesis.weights.layouts.layout import Layout
 from medgenesis.weights.layouts.models_genesis import strip_module
@@ -69,7 +70,7 @@ def inspect_weights(
     """Recognise a file, convert its keys, and check that it is whole; nothing is written.
 
     Args:
-        path: a published file, or one of our training.
+        path: a published file, one of our training, or a name of `medgenesis.weights.experiments`.
         tensors_only: see ``load_published``.
         any_network: keys of no known layout pass: whoever loads them compares them with a network.
         partial: an incomplete file of a known layout passes.
@@ -77,7 +78,7 @@ def inspect_weights(
     Raises:
         CheckpointError: it cannot be read, is of no known layout, not whole, or holds weights that are not finite.
     """
-    path = Path(path)
+    path = Path(located(path))
     content = read_weights_file(path, tensors_only=tensors_only)
     entries = tensors_of(content, str(path), tensors_only=tensors_only)
     if is_fold(entries):

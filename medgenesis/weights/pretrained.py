@@ -14,6 +14,7 @@ from medgenesis.networks.stem import inflate_guided_stem
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
+from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import FRESH, SETTINGS, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.layout import Layout
@@ -52,8 +53,9 @@ def load_pretrained(
 
     Args:
         network: the network, changed in place.
-        weights: a file or its content: a state dict, a checkpoint of our pre-training (``last.pt``, ``best.pt``), or a
-            published checkpoint of a layout that ``load_published`` knows.
+        weights: a file, a name of `medgenesis.weights.experiments`, or a file's content: a state dict, a checkpoint of
+            our pre-training (``last.pt``, ``best.pt``), or a published checkpoint of a layout that ``load_published``
+            knows.
         skip_head: leave the head newly initialised "if_needed" (its shape differs: another number of outputs),
             "always", or "never": then nothing is left newly initialised, a decoder that the file lacks neither. Of
             several heads (`YNet3D`) each is judged by itself.
@@ -79,6 +81,7 @@ def load_pretrained(
         )
     if parts not in ("all", "encoder"):
         raise ValueError(f'parts: must be "all" or "encoder"; found {parts!r}. Choose one of them.')
+    weights = located(weights)
     source = "the given weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights_file(weights, tensors_only=tensors_only)
     own = network.state_dict()

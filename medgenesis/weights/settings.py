@@ -13,6 +13,7 @@ from typing import Any
 from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import read_weights_file, tensors_of
+from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import ORIGIN, SETTINGS, keep, kept
 from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.load import find_layout
@@ -56,8 +57,9 @@ def settings_of(init: str | os.PathLike | None) -> ModelSettings:
     A file without settings gives those that its published layout implies, or none, which is said.
 
     Args:
-        init: a file with weights.
+        init: a file with weights, or a name of `medgenesis.weights.experiments`.
     """
+    init = located(init)
     if init is None or str(init) == SCRATCH or not Path(init).is_file():
         return ModelSettings({}, str(init))
     origin = None

@@ -32,6 +32,9 @@ def test_the_catalogue(capsys):
     expected = out.partition("what input they expect:\n")[2].splitlines()
     assert [line.split()[0] for line in expected[: len(CATALOG)]] == [one.name for one in CATALOG]
     assert any("less ImageNet's mean" in line for line in expected)
+    assert "CC BY-SA 4.0" in next(line for line in out.splitlines() if line.startswith("experiment-hippocampus-mr-"))
+    assert cli.main(["weights", "list", "experiment-hippocampus-mr-models-genesis"]) == 0
+    assert "no clinical model" in capsys.readouterr().out
     assert cli.main(["weights", "list", "moco-v2"]) == 0
     out = capsys.readouterr().out
     assert "CC-BY-NC-4.0" in out and "not allowed" in out and "moco_v2_800ep_pretrain.pth.tar" in out

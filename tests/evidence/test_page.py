@@ -1,39 +1,19 @@
 """Tables and page from given rows: the numbers that a slow re-computation gives, and no verdict before its time."""
 
 import itertools
-import json
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence import page, readme, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import read_found
-from benchmarks.evidence.protocol import arms_of, seed_of
-from benchmarks.evidence.rows import COLUMNS, RowFile
-from benchmarks.evidence.rows import Cell as C
+from benchmarks.evidence.protocol import arms_of
 from medgenesis.errors import DatalistError
 from medgenesis.report.paired import Difference
-from medgenesis.storage import write_table, write_text
-
-SAME = {"version": 1, "set": "balls", "source": "computed", "files": "none", "dataset": "hippocampus"}
-SAME |= {"batch": 2, "loss": "dice_ce", "crop": [8], "norm_batches": 1, "warm_up": 0.1}
-
-
-def write_rows(folder, method, readout, labels, steps, level, draws=range(4), **settings):
-    """Rows of 5 patients and 2 structures round a level."""
-    about = {**SAME, "method": method, "readout": readout, "labels": labels, "steps": steps, **settings}
-    file = RowFile(folder, C("hippocampus", method, readout, labels, 0, 0, steps), about)
-    rows = []
-    for draw, patient, structure in itertools.product(draws, range(5), ("front", "back")):
-        dice = level + 0.01 * draw - 0.002 * patient + 0.1 * (structure == "back")
-        rows.append(
-            ("hippocampus", method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}")
-        )
-    write_table(file.path, rows, COLUMNS)
-    write_text(file.about, json.dumps(about))
-    return file
+from medgenesis.storage import write_table
 
 
 def test_the_page_of_rows(tmp_path):
