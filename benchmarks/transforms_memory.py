@@ -14,6 +14,11 @@ def _resident(line: str) -> int:
     return next(int(text.split()[1]) for text in _STATUS.read_text().splitlines() if text.startswith(line)) * 1024
 
 
+def resident_bytes() -> int:
+    """Memory that this process holds now (Linux)."""
+    return _resident("VmRSS")
+
+
 def peak_bytes(call: Callable[[], object], device: torch.device) -> float:
     """Bytes held at most during a call, beyond those held before it; what it returns counts too.
 

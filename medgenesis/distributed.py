@@ -1,5 +1,6 @@
 """Several processes of one training: how they meet, wait for each other, and end where one does not answer."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -28,6 +29,9 @@ def join_processes(backend: str, timeout_minutes: float = 30, reading_hours: flo
         reading_hours: how long they wait for the one that reads the volumes, before training.
     """
     _limits.update(timeout_minutes=timedelta(minutes=timeout_minutes), reading_hours=timedelta(hours=reading_hours))
+    if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" in os.environ:
+        # of Slurm there is one task a machine; Ignite would take its number for that of every process, and so one GPU
+        os.environ["SLURM_LOCALID"] = os.environ["LOCAL_RANK"]
     if not dist.is_initialized():
         dist.init_process_group(backend, timeout=_limits["timeout_minutes"])
 

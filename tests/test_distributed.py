@@ -1,5 +1,6 @@
 """Work that one process of a machine does for all; two processes are tried in test_two_processes_a_node.py."""
 
+import os
 import subprocess
 import sys
 
@@ -33,6 +34,19 @@ def test_without_a_group_the_work_is_just_done():
     assert once_a_node(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         once_a_node(lambda: 1 / 0)
+
+
+def test_under_slurm_ignite_sees_the_rank_that_torchrun_gave(monkeypatch):
+    """One task of Slurm starts all processes of a machine: its number is not theirs."""
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    distributed.join_processes("gloo")
+    assert os.environ["SLURM_LOCALID"] == "0"
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    distributed.join_processes("gloo")
+    assert os.environ["SLURM_LOCALID"] == os.environ["LOCAL_RANK"] == "3"
 
 
 def test_the_ranks_that_do_not_notice_are_named(monkeypatch):

@@ -1,0 +1,156 @@
+"""Peak memory of pre-training, fine-tuning, inference and mining by cube size and width, and whether it stays flat.
+
+    python benchmarks/memory.py                    # the table: minutes
+    python benchmarks/memory.py --flat 2000        # 2 000 steps of a tiny training: memory at five of them
+
+Each figure is of a process of its own: what the task takes beyond the imported libraries, at its peak, on one thread
+of a processor (Linux), with the data in the same process. A GPU holds weights, gradients and feature maps, not the data.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Events
+from monai.data import Dataset
+from monai.losses import DiceCELoss
+
+from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
+from medgenesis.engines import PretextTrainer
+from medgenesis.methods import ModelsGenesis, Supervised
+from medgenesis.mining import extract_features, index_volumes
+from medgenesis.mining.whole_volumes import mined_record
+from medgenesis.networks import AutoEncoder3D, UNet3D
+from medgenesis.transforms import RandGenesisd
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from inference import Plain
+from transforms_memory import peak_bytes, resident_bytes
+
+from medgenesis.inference import LabelMapInferer
+
+MIB, SIDE, VOLUMES = 2**20, 96, 4
+Sides = tuple[int, ...]
+
+
+def write_volumes(folder: Path) -> list[dict[str, str]]:
+    """Volumes of 96^3 voxels with label maps of three classes."""
+    rng, records = np.random.default_rng(0), []
+    for i in range(VOLUMES):
+        image, label = folder / f"{i}.npy", folder / f"{i}_label.npy"
+        np.save(image, rng.random((SIDE,) * 3, dtype=np.float32))
+        np.save(label, rng.integers(0, 3, (SIDE,) * 3, dtype=np.uint8))
+        records.append({"image": str(image), "label": str(label), "patient": str(i)})
+    return records
+
+
+def training(records: list[dict], cube: Sides, width: int, batch: int, steps: int, *, labels: bool) -> PretextTrainer:
+    """A trainer of so many steps, of the pretext task or of segmentation."""
+    keys = {"label_keys": "label"} if labels else {}
+    dataset = PatchDataset(
+        records,
+        preprocessing(intensity="unit", **keys),
+        RandAcceptedCropd("image", cube, criterion="any", **keys),
+        None if labels else RandGenesisd("image", target_key="target"),
+        patches_per_image=-(-batch * steps // len(records)),
+        keys=("image", "label") if labels else ("image", "target"),
+        cache="memory",
+    )
+    network = UNet3D(width=width, out_channels=3 if labels else 1, activation=None if labels else "sigmoid")
+    loss = DiceCELoss(to_onehot_y=True, softmax=True)
+    method = Supervised(network, loss, "label") if labels else ModelsGenesis(network)
+    optimizer = torch.optim.Adam(method.parameters(), 0.001)
+    return PretextTrainer("cpu", 1, dataset.loader(batch), method, optimizer, channels_last=True)
+
+
+def pretraining(records: list[dict], cube: Sides, width: int) -> None:
+    training(records, cube, width, 2, 2, labels=False).run()
+
+
+def finetuning(records: list[dict], cube: Sides, width: int) -> None:
+    training(records, cube, width, 2, 2, labels=True).run()
+
+
+def segmenting(inferer: type, records: list[dict], cube: Sides, width: int) -> None:
+    volume = torch.from_numpy(np.load(records[0]["image"]))[None, None]
+    with torch.no_grad():
+        network = UNet3D(width=width, out_channels=3, activation=None).eval()
+        inferer(roi_size=cube, sw_batch_size=4, overlap=0.25)(volume, network)
+
+
+def mining(records: list[dict], cube: Sides, width: int) -> None:
+    """Index and features; `cube` is the size of the small copies."""
+    volumes = Dataset([mined_record(record) for record in records], preprocessing(intensity="unit"))
+    with tempfile.TemporaryDirectory() as folder:
+        extract_features(AutoEncoder3D(1, width), index_volumes(volumes, folder, cube))
+
+
+TASKS: dict[str, Callable] = {
+    "pre-training, batch 2": pretraining,
+    "fine-tuning, batch 2": finetuning,
+    "inference of 96^3, 3 classes": lambda *args: segmenting(Plain, *args),
+    "the same, low_memory": lambda *args: segmenting(LabelMapInferer, *args),
+    "mining: index and features": mining,
+}
+
+
+def in_own_process(call: Callable[..., float], *args: object) -> float:
+    """What the call returns in a fork of this process, whose libraries are loaded and whose memory is untouched."""
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    process = context.Process(target=lambda: answers.put(call(*args)))
+    process.start()
+    found = answers.get()
+    process.join()
+    return found
+
+
+def peak_of(task: str, records: list[dict], cube: Sides, width: int) -> float:
+    torch.set_num_threads(1)
+    return peak_bytes(lambda: TASKS[task](records, cube, width), torch.device("cpu"))
+
+
+def flat(records: list[dict], steps: int) -> list[tuple[int, float]]:
+    """Resident memory after some of the steps of a tiny pre-training."""
+    torch.set_num_threads(1)
+    trainer, found = training(records, (16, 16, 16), 2, 2, steps, labels=False), []
+    wanted = {steps * share // 20 for share in (1, 5, 10, 15, 20)}
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def note(engine: PretextTrainer) -> None:
+        if engine.state.iteration in wanted:
+            found.append((engine.state.iteration, resident_bytes()))
+
+    trainer.run()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cubes", nargs="+", default=["32,32,32", "64,64,32"], help="voxels of each, X,Y,Z")
+    parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument("--flat", type=int, metavar="STEPS", help="only the memory over so many steps")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        records = write_volumes(Path(folder))
+        if args.flat:
+            print("| step | MiB |\n|---|---|")
+            for step, held in in_own_process(flat, records, args.flat):
+                print(f"| {step} | {held / MIB:.0f} |")
+            return
+        cubes = [tuple(map(int, text.split(","))) for text in args.cubes]
+        columns = [(cube, width) for cube in cubes for width in args.widths]
+        heads = " | ".join(f"{'x'.join(map(str, cube))}, width {width}" for cube, width in columns)
+        print(f"| MiB | {heads} |\n|---|{'---|' * len(columns)}")
+        for task in TASKS:
+            cells = [f"{in_own_process(peak_of, task, records, *column) / MIB:.0f}" for column in columns]
+            print(f"| {task} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
