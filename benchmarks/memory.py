@@ -4,7 +4,7 @@
     python benchmarks/memory.py --flat 2000        # 2 000 steps of a tiny training: memory at five of them
 
 Each figure is of a process of its own: what the task takes beyond the imported libraries, at its peak, on one thread
-of a processor (Linux), with the data in the same process. A GPU holds weights, gradients and feature maps, not the data.
+of a processor (Linux), with the data in the same process. A GPU holds weights, gradients and feature maps, no data.
 """
 
 import argparse
@@ -34,17 +34,17 @@ from transforms_memory import peak_bytes, resident_bytes
 
 from medgenesis.inference import LabelMapInferer
 
-MIB, SIDE, VOLUMES = 2**20, 96, 4
+MIB, VOLUMES = 2**20, 4
 Sides = tuple[int, ...]
 
 
-def write_volumes(folder: Path) -> list[dict[str, str]]:
-    """Volumes of 96^3 voxels with label maps of three classes."""
+def write_volumes(folder: Path, side: int) -> list[dict[str, str]]:
+    """Cubic volumes with label maps of three classes."""
     rng, records = np.random.default_rng(0), []
     for i in range(VOLUMES):
         image, label = folder / f"{i}.npy", folder / f"{i}_label.npy"
-        np.save(image, rng.random((SIDE,) * 3, dtype=np.float32))
-        np.save(label, rng.integers(0, 3, (SIDE,) * 3, dtype=np.uint8))
+        np.save(image, rng.random((side,) * 3, dtype=np.float32))
+        np.save(label, rng.integers(0, 3, (side,) * 3, dtype=np.uint8))
         records.append({"image": str(image), "label": str(label), "patient": str(i)})
     return records
 
@@ -68,22 +68,22 @@ def training(records: list[dict], cube: Sides, width: int, batch: int, steps: in
     return PretextTrainer("cpu", 1, dataset.loader(batch), method, optimizer, channels_last=True)
 
 
-def pretraining(records: list[dict], cube: Sides, width: int) -> None:
-    training(records, cube, width, 2, 2, labels=False).run()
+def pretraining(records: list[dict], cube: Sides, width: int, batch: int) -> None:
+    training(records, cube, width, batch, 2, labels=False).run()
 
 
-def finetuning(records: list[dict], cube: Sides, width: int) -> None:
-    training(records, cube, width, 2, 2, labels=True).run()
+def finetuning(records: list[dict], cube: Sides, width: int, batch: int) -> None:
+    training(records, cube, width, batch, 2, labels=True).run()
 
 
-def segmenting(inferer: type, records: list[dict], cube: Sides, width: int) -> None:
+def segmenting(inferer: type, records: list[dict], cube: Sides, width: int, _: int) -> None:
     volume = torch.from_numpy(np.load(records[0]["image"]))[None, None]
     with torch.no_grad():
         network = UNet3D(width=width, out_channels=3, activation=None).eval()
         inferer(roi_size=cube, sw_batch_size=4, overlap=0.25)(volume, network)
 
 
-def mining(records: list[dict], cube: Sides, width: int) -> None:
+def mining(records: list[dict], cube: Sides, width: int, _: int) -> None:
     """Index and features; `cube` is the size of the small copies."""
     volumes = Dataset([mined_record(record) for record in records], preprocessing(intensity="unit"))
     with tempfile.TemporaryDirectory() as folder:
@@ -91,9 +91,9 @@ def mining(records: list[dict], cube: Sides, width: int) -> None:
 
 
 TASKS: dict[str, Callable] = {
-    "pre-training, batch 2": pretraining,
-    "fine-tuning, batch 2": finetuning,
-    "inference of 96^3, 3 classes": lambda *args: segmenting(Plain, *args),
+    "pre-training": pretraining,
+    "fine-tuning": finetuning,
+    "inference, 3 classes": lambda *args: segmenting(Plain, *args),
     "the same, low_memory": lambda *args: segmenting(LabelMapInferer, *args),
     "mining: index and features": mining,
 }
@@ -110,9 +110,9 @@ def in_own_process(call: Callable[..., float], *args: object) -> float:
     return found
 
 
-def peak_of(task: str, records: list[dict], cube: Sides, width: int) -> float:
+def peak_of(task: str, records: list[dict], cube: Sides, width: int, batch: int) -> float:
     torch.set_num_threads(1)
-    return peak_bytes(lambda: TASKS[task](records, cube, width), torch.device("cpu"))
+    return peak_bytes(lambda: TASKS[task](records, cube, width, batch), torch.device("cpu"))
 
 
 def flat(records: list[dict], steps: int) -> list[tuple[int, float]]:
@@ -134,10 +134,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cubes", nargs="+", default=["32,32,32", "64,64,32"], help="voxels of each, X,Y,Z")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument("--batch", type=int, default=6, help="cubes of a training step")
+    parser.add_argument("--side", type=int, default=128, help="voxels of the volumes along each axis")
     parser.add_argument("--flat", type=int, metavar="STEPS", help="only the memory over so many steps")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        records = write_volumes(Path(folder))
+        records = write_volumes(Path(folder), args.side)
         if args.flat:
             print("| step | MiB |\n|---|---|")
             for step, held in in_own_process(flat, records, args.flat):
@@ -148,7 +150,7 @@ def main() -> None:
         heads = " | ".join(f"{'x'.join(map(str, cube))}, width {width}" for cube, width in columns)
         print(f"| MiB | {heads} |\n|---|{'---|' * len(columns)}")
         for task in TASKS:
-            cells = [f"{in_own_process(peak_of, task, records, *column) / MIB:.0f}" for column in columns]
+            cells = [f"{in_own_process(peak_of, task, records, *column, args.batch) / MIB:.0f}" for column in columns]
             print(f"| {task} | {' | '.join(cells)} |", flush=True)
 
 
