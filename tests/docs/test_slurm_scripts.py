@@ -57,6 +57,7 @@ def test_a_job_that_fails_says_so_and_is_not_put_back(job, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # three trainings, that import for half a minute each on a busy machine
 @pytest.mark.parametrize("script", SCRIPTS, ids=["one process", "several machines"])
 def test_a_job_is_stopped_put_back_and_ends_as_if_it_had_not_been(job, script, tmp_path):
     last = tmp_path / "my_model" / "runs" / "pretrain" / "last.pt"
