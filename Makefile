@@ -82,7 +82,7 @@ check: lint
 	$(PYTEST) $(ARGS)
 
 # those that need no data and take minutes; the others say in their first lines what they need
-BENCHES = import_time learning_rates loader mined_anatomy mining screening steps steps_25d transfer_study transforms
+BENCHES = import_time learning_rates loader mined_anatomy mining screening steps steps_25d steps_3d transfer_study transforms
 
 bench: $(INSTALLED)
 	@set -e; for name in $(BENCHES); do echo "== $$name"; $(RUN) benchmarks/$$name.py; done

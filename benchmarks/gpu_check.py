@@ -201,7 +201,10 @@ def main() -> int:
     args = parser.parse_args()
     where = torch.cuda.get_device_name() if ON_GPU else "no GPU: the processor, in reduced size"
     print(f"{where}; torch {torch.__version__}; cubes {CUBE}, {BATCH} at a time, width {WIDTH}\n", flush=True)
-    lines = [line for check in CHECKS for line in check(args.seconds if ON_GPU else min(args.seconds, 1.0))]
+    began, lines = time.perf_counter(), []
+    for line in (line for check in CHECKS for line in check(args.seconds if ON_GPU else min(args.seconds, 1.0))):
+        lines.append(line)
+        print(f"{time.perf_counter() - began:5.0f} s  {line.what}: {line.found}", file=sys.stderr, flush=True)
     verdicts = {True: "met", False: "MISSED", None: ""}
     rows = [[*line[:3], "not measured" if line.target and line.met is None else verdicts[line.met]] for line in lines]
     print(markdown_table([["what", "found", "target", ""], *rows]))
