@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
 from dicomweb_client.session_utils import create_session_from_user_pass
+from filelock import FileLock
 from monailabel.config import settings as server_settings
 from monailabel.datastore.dicom import DICOMwebClientX, DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
@@ -30,7 +31,7 @@ from medgenesis.errors import OutputError, VolumeError
 from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_dicom_seg
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
-from medgenesis.label_app.studies import convert_series
+from medgenesis.label_app.studies import FETCHING, convert_series
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing
 
@@ -99,8 +100,9 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             convert_series(self._fetched(image_id), path)
         if image_id not in self._datastore.objects:
             info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
-            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
-            self._update_datastore_file()
+            with FileLock(self._lock_file):  # a thread of MONAI Label goes through the list when files appear
+                self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
+                self._update_datastore_file(lock=False)
         return str(path)
 
     def _fetched(self, series: str) -> Path:
@@ -110,7 +112,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             return folder
         (header,) = self._client.search_for_series(search_filters={"SeriesInstanceUID": series})
         wanted = Dataset.from_json(header).get("NumberOfSeriesRelatedInstances")
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as beside:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=FETCHING) as beside:
             whole = Path(beside) / series
             dicom_web_download_series(None, series, str(whole), self._client, self._fetch_by_frame)
             count = sum(1 for _ in whole.iterdir())

@@ -3,12 +3,14 @@
 import importlib.util
 import logging
 import os
+import shutil
 import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from medgenesis.errors import OutputError
+from medgenesis.label_app.studies import FETCHING
 
 MONAI_LABEL = "0.8.5"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -32,6 +34,8 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     check_installed()
     check_port(host, port)
     app = Path(app).absolute()
+    for broken_off in app.glob(f"dicomweb/*/{FETCHING}*"):  # by a kill; slices with the patient's name
+        shutil.rmtree(broken_off)
     _set_environment(app)
     from monailabel.main import Main
 

@@ -29,6 +29,7 @@ from medgenesis.storage.tables import write_table
 SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
+FETCHING = ".fetching-"  # how folders begin into which a series comes from a DICOMweb server
 NAMES = ".names"  # folder: what the values of each label mean
 
 logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """What keeps a label app from starting is said before anything is served."""
 
+import os
 import socket
 
 import nibabel as nib
@@ -11,6 +12,8 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed: make tes
 from helpers.label_server import free_port
 
 from medgenesis import bundles, cli
+from medgenesis.label_app.start import serve
+from medgenesis.label_app.studies import FETCHING
 
 SCRATCH = ["--weights", "scratch"]
 DEMO = str(bundles.path("models_genesis_ct") / "models" / "phantom_demo_pretrained.pt")
@@ -52,3 +55,14 @@ def test_an_unknown_bundle_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["label-app", "lung_dreams", "--studies", str(tmp_path), "--labels", "lungs"]) == 2
     assert "lung_dreams" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_of_a_series_is_removed(tmp_path, monkeypatch):
+    left, kept = (tmp_path / "dicomweb" / "server" / name for name in (f"{FETCHING}x1", "1.2.3"))
+    for folder in (left, kept):
+        folder.mkdir(parents=True)
+        (folder / "slice.dcm").write_bytes(b"")
+    monkeypatch.setattr("monailabel.main.Main.run", lambda _: None)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    serve(tmp_path, tmp_path, port=free_port())
+    assert kept.is_dir() and not left.exists()
