@@ -52,7 +52,7 @@ class Difference(NamedTuple):
 
 
 def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
-    paired = [one[draw] - other[draw] for draw in one if draw in other]
+    paired = [one[draw] - other[draw] for draw in sorted(one, key=int) if draw in other]
     return Difference(*mean_interval(paired), len(paired))
 
 
