@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from medgenesis.data import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
-from medgenesis.label_app.choice import farthest, most_typical
+from medgenesis.label_app.choice import farthest, flip_disagreement, most_typical
 from medgenesis.losses import hard_dice, segmentation_loss
 from medgenesis.networks import UNet3D
 from medgenesis.storage.tables import read_table, write_table
@@ -205,21 +205,11 @@ def chosen(choice: str, known: Prepared, pool: list[str], random: list[str], dra
         if choice == "uncertain" and found:
             training = [known.free[name] for name in found]
             network = segmenter("draft of ours", known.base, training, known.classes, draw)
-            doubts = {name: doubt(network, known.free[name], known.classes) for name in pool if name not in found}
+            doubts = {name: flip_disagreement(network, known.free[name].image) for name in pool if name not in found}
             found.append(max(sorted(doubts), key=lambda name: doubts[name]))
         else:
             found.append((farthest if choice == "coverage" else most_typical)(vectors, found)[0])
     return found
-
-
-@torch.no_grad()
-def doubt(network: nn.Module, study: Study, classes: int) -> float:
-    """1 minus the Dice of the answers on a study and on its mirror image, mean over structures found in either."""
-    answer = network(study.image[None]).argmax(1)
-    mirrored = network(study.image[None].flip(2)).argmax(1).flip(1)
-    found = [hard_dice(answer == value, mirrored == value) for value in range(1, classes)]
-    found = [one for one in found if one is not None]
-    return 1 - float(np.mean(found)) if found else 0.0
 
 
 def simulate(name: str, out: Path, draw: int, arms: list[tuple], rows: list[dict]) -> None:

@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--studies", metavar="DIR", help="folder of the scans, or address of a DICOMweb server")
     parser.add_argument("--labels", nargs="+", metavar="NAME", help="what is segmented (default: as the bundle says)")
     parser.add_argument("--app", metavar="DIR", help="folder for labels and models (default: label_app/BUNDLE)")
-    parser.add_argument("--weights", metavar="FILE", help="to begin with, or scratch (default: models/pretrained.pt)")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="to begin with; a name of `medgenesis weights list`, or scratch (default: models/pretrained.pt)",
+    )
     parser.add_argument("--overlay", action="append", default=[], metavar="OVERLAY", help="of the bundle: quick, …")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting of finetune.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this computer alone)")

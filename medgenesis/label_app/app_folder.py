@@ -11,6 +11,7 @@ from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import check_writable
 from medgenesis.weights import settings_of
+from medgenesis.weights.experiments import located
 
 # what MONAI Label looks for in the folder of an app
 _MAIN = "from medgenesis.label_app.app import LabelApp  # noqa: F401 - written by `medgenesis label-app`\n"
@@ -36,7 +37,8 @@ def prepare(
         bundle: folder of the bundle, which is only read.
         labels: names of the structures; None: those of `model`, else of the bundle's metadata.
         name: of the model; None: the bundle's folder.
-        weights: self-supervised weights to begin a training with, or "scratch".
+        weights: self-supervised weights to begin a training with, the name of some that come with medgenesis, or
+            "scratch".
         model: weights of an earlier fine-tuning, shown until there is a better one; left aside where its labels are
             others.
         overlays: of the bundle.
@@ -49,6 +51,7 @@ def prepare(
     """
     app, bundle = Path(app).absolute(), Path(bundle).absolute()
     check_writable(app)
+    weights = located(weights)
     if weights is None or (str(weights) != "scratch" and not Path(weights).is_file()):
         raise CheckpointError(
             f"--weights: must be a file of self-supervised weights, or scratch; found no file "

@@ -1,15 +1,19 @@
-"""Which study to label next, by what self-supervision knows of all of them.
+"""Which study to label next, by what self-supervision knows of all of them, or by a model's doubt.
 
 Coverage: the study that is farthest from the labelled ones (k-centre, greedy; Sener and Savarese, 2018); the very first
 is the most typical one. Typical: the most typical study of the largest group in which nothing is labelled yet
 (TypiClust; Hacohen, Dekel and Weinshall, 2022), which suits the first few labels.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances
+from torch import Tensor
+
+from medgenesis.losses import hard_dice
 
 NEIGHBOURS = 5
 
@@ -52,6 +56,21 @@ def most_typical(vectors: Mapping[str, np.ndarray], labelled: Collection[str], s
     typical = _typicality(points, members)
     best = max(members, key=lambda i: typical[i])
     return names[best], float(typical[best])
+
+
+@torch.no_grad()
+def flip_disagreement(segment: Callable[[Tensor], Tensor], image: Tensor) -> float:
+    """1 minus the Dice of the answers on an image and on its mirror image, mean over the classes found in either.
+
+    Args:
+        segment: from images (1, C, *spatial) to scores (1, classes, *spatial), background first.
+        image: (C, *spatial), mirrored along the first axis.
+    """
+    first, second = (segment(one[None]).argmax(1) for one in (image, image.flip(1)))
+    second = second.flip(1)
+    values = range(1, 1 + int(max(first.max(), second.max())))
+    dice = [one for one in (hard_dice(first == value, second == value) for value in values) if one is not None]
+    return 1 - sum(dice) / len(dice) if dice else 0.0
 
 
 def _points(vectors: Mapping[str, np.ndarray]) -> tuple[list[str], np.ndarray]:

@@ -91,7 +91,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
 
         Raises:
             ImageNotFoundException: no such series.
-            VolumeError: it is no volume, or did not come whole.
+            VolumeError: it is no volume. OSError: the server cannot be reached, or does not send it whole.
         """
         path = Path(self._datastore.image_path()) / f"{image_id}.nii.gz"
         if not path.is_file():
@@ -100,8 +100,10 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             convert_series(self._fetched(image_id), path)
         if image_id not in self._datastore.objects:
             info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
-            with FileLock(self._lock_file):  # a thread of MONAI Label goes through the list when files appear
-                self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
+            with FileLock(self._lock_file):
+                one = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
+                # another dict: a thread of MONAI Label goes through this one when files appear
+                self._datastore.objects = {**self._datastore.objects, image_id: one}
                 self._update_datastore_file(lock=False)
         return str(path)
 
@@ -117,7 +119,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             dicom_web_download_series(None, series, str(whole), self._client, self._fetch_by_frame)
             count = sum(1 for _ in whole.iterdir())
             if count < int(wanted or 1):
-                raise VolumeError(
+                raise ConnectionError(
                     f"{series}: must be fetched whole; found {count} of {wanted or 1} slices. Try again when the "
                     "server has them all."
                 )
@@ -154,7 +156,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         """Images and labels; those that cannot be used are left out, which a training says."""
         found = []
         for one in self._newest().values():
-            with contextlib.suppress(VolumeError):
+            with contextlib.suppress(VolumeError, OSError):
                 image, label, _ = self._files(one)
                 found.append({"image": image, "label": label})
         return found

@@ -1,13 +1,15 @@
 """A first draft before any training: what is labelled is carried to other studies by self-supervised features."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from medgenesis.data.pipeline import Preprocessing
+from medgenesis.errors import DOMAIN_ERRORS
 from medgenesis.inference.voxel_probe import fit_voxel_probe
 from medgenesis.label_app.config_parts import config_parts, fine_tuning_parts
-from medgenesis.label_app.labelled import Labelled
+from medgenesis.label_app.labelled import Labelled, cause_or_raise
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.weights import initialise
@@ -16,27 +18,45 @@ MOST = 5  # labelled studies that a draft is made of, the latest
 _CROPS = 48  # of all of them, at least
 
 
-def draft_segmenter(settings: AppSettings, labelled: Sequence[Labelled], seed: int = 0) -> Segmenter:
+def draft_segmenter(
+    settings: AppSettings, labelled: Sequence[Labelled], seed: int = 0
+) -> tuple[Segmenter | None, int, dict[str, str]]:
     """A segmentation by the frozen self-supervised network and a linear classifier of its voxels.
 
     Args:
         settings: of the app; with weights "scratch" the features are those of a random network, and tell little.
-        labelled: studies with label maps of the app's values, at least one; the latest are taken.
+        labelled: studies with label maps of the app's values, in the order of their saving; the latest are taken.
         seed: of the crops and voxels.
+
+    Returns:
+        The segmentation, None where no study can be used; of how many studies it is; name -> why one cannot be used.
 
     Raises:
         CheckpointError: the weights are not of the bundle's network.
-        VolumeError: a study cannot be used.
     """
-    weights, used = settings.weights, list(labelled)[-MOST:]
+    weights = settings.weights
     options = {"weights": weights, "num_classes": 1 + len(settings.labels)}
     parts = config_parts(settings, "inference", ("network_def",), options, seed=seed)
     network = initialise(parts["network_def"], weights)
     parts = fine_tuning_parts(settings, weights, ("preprocessing", "train#random_transforms"))
-    prepared = [parts["preprocessing"](one.record) for one in used]
+    prepared, refused = _prepared(labelled, parts["preprocessing"])
+    if not prepared:
+        return None, 0, refused
     crops = _crops(prepared, parts["train#random_transforms"], seed)
     probe = fit_voxel_probe(network, crops, options["num_classes"], seed=seed)
-    return Segmenter(settings, weights, network=probe)
+    return Segmenter(settings, weights, network=probe), len(prepared), refused
+
+
+def _prepared(labelled: Sequence[Labelled], prepare: Callable) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The latest studies that can be used, and why others cannot."""
+    found, refused = [], {}
+    for one in reversed(labelled):
+        if len(found) < MOST:
+            try:
+                found.append(prepare(one.record))
+            except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:
+                refused[one.name] = str(cause_or_raise(error))
+    return found[::-1], refused
 
 
 def _crops(prepared: Sequence[Mapping], transforms: list, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,8 +10,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import DatalistError
-from medgenesis.label_app.config_parts import fine_tuning_parts
-from medgenesis.label_app.draft import MOST, draft_segmenter
+from medgenesis.label_app.draft import draft_segmenter
 from medgenesis.label_app.infer_task import result_of, study_of
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 from medgenesis.label_app.segmenter import Segmenter
@@ -62,15 +61,17 @@ class DraftTask(InferTask):
             key = state_of_labels(self.datastore())
             if self._made is not None and self._made[0] == key:
                 return self._made[1], self._made[2]
-            parts = fine_tuning_parts(self.settings, self.settings.weights, ("preprocessing",))
-            found = labelled_studies(self.datastore(), self.settings.classes, self.folder, parts["preprocessing"])
-            labelled, left_out = found
-            if not labelled:
+            labelled, left_out = labelled_studies(self.datastore(), self.settings.classes, self.folder)
+            segmenter, count, refused = draft_segmenter(self.settings, labelled)
+            left_out |= refused
+            if segmenter is None:
                 why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
                 raise DatalistError(
                     f"draft: must have a labelled study to carry over; found none that can be used{why}. Draw and save "
                     "one."
                 )
-            self._made = key, draft_segmenter(self.settings, labelled), min(len(labelled), MOST)
-            logger.info("a draft from %d labelled studies", self._made[2])
-            return self._made[1], self._made[2]
+            for name, reason in left_out.items():
+                logger.warning("%s: left out of the draft (%s)", name, reason)
+            self._made = key, segmenter, count
+            logger.info("a draft from %d labelled studies", count)
+            return segmenter, count

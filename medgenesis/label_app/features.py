@@ -33,7 +33,7 @@ class StudyFeatures:
         self._without: set[str] = set()
 
     def of(self, names: Iterable[str], file_of: Callable[[str], str]) -> dict[str, np.ndarray]:
-        """Vectors of studies by name; a study that cannot be fetched or read has none, which is said once."""
+        """Vectors of studies by name; one that cannot be read has none, which is said once; fetching is tried again."""
         found = {}
         for name in names:
             if name in self._without:
@@ -42,7 +42,8 @@ class StudyFeatures:
                 found[name] = self._vector(file_of(name))
             except (*DOMAIN_ERRORS, OSError) as error:
                 logger.warning("no features: %s", error)
-                self._without.add(name)
+                if isinstance(error, DOMAIN_ERRORS):
+                    self._without.add(name)
         return found
 
     def _vector(self, path: str) -> np.ndarray:

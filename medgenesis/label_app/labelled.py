@@ -61,14 +61,22 @@ def labelled_studies(
             one = Labelled(name, image, str(write_renumbered(label, folder / name, values)), int(info.get("ts", 0)))
             if prepare is not None:
                 prepare(one.record)
-        except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:  # RuntimeError: MONAI's, round one of the others
-            cause = cause_of(error)
-            if not isinstance(cause, (*DOMAIN_ERRORS, OSError)):
-                raise
-            left_out[name] = str(cause)
+        except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:
+            left_out[name] = str(cause_or_raise(error))
         else:
             usable.append(one)
     return sorted(usable, key=lambda one: (one.saved, one.name)), left_out
+
+
+def cause_or_raise(error: Exception) -> BaseException:
+    """Why a study cannot be used; an error that says nothing of a study is raised again.
+
+    MONAI wraps the errors of transforms in RuntimeErrors.
+    """
+    cause = cause_of(error)
+    if not isinstance(cause, (*DOMAIN_ERRORS, OSError)):
+        raise error
+    return cause
 
 
 def state_of_labels(datastore: Any) -> tuple:

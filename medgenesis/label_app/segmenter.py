@@ -14,10 +14,10 @@ from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.label_app.choice import flip_disagreement
 from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.losses import hard_dice
 from medgenesis.networks import guidance_maps
 from medgenesis.weights import load_pretrained, settings_of
 
@@ -93,16 +93,9 @@ class Segmenter:
         return MetaTensor(torch.softmax(found.as_tensor().float(), 0), meta=found.meta)
 
     def flip_disagreement(self, image: str | Path) -> float:
-        """1 minus the mean Dice, over the classes found, of the answers on a study and on its mirror image."""
-        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"].as_tensor()[None]
-        with torch.no_grad():
-            first, second = (
-                self.inferer(one.to(self.device), self.network).argmax(1) for one in (volume, volume.flip(2))
-            )
-        second = second.flip(1)
-        values = range(1, 1 + int(max(first.max(), second.max())))
-        dice = [one for one in (hard_dice(first == value, second == value) for value in values) if one is not None]
-        return 1 - sum(dice) / len(dice) if dice else 0.0
+        """How much of the answer changes when the study is shown mirrored: see `choice.flip_disagreement`."""
+        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"].as_tensor()
+        return flip_disagreement(lambda one: self.inferer(one.to(self.device), self.network), volume)
 
     def _applied(self, image: str | Path, clicks: Clicks | None = None) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))

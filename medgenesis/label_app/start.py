@@ -34,9 +34,10 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     check_installed()
     check_port(host, port)
     app = Path(app).absolute()
-    for broken_off in app.glob(f"dicomweb/*/{FETCHING}*"):  # by a kill; slices with the patient's name
-        shutil.rmtree(broken_off)
     _set_environment(app)
+    cache = Path(os.environ["MONAI_LABEL_DICOMWEB_CACHE_PATH"])
+    for broken_off in cache.glob(f"*/{FETCHING}*"):  # by a kill; slices with the patient's name
+        shutil.rmtree(broken_off)
     from monailabel.main import Main
 
     if host not in _LOOPBACK:

@@ -75,7 +75,7 @@ class StudyScore(ScoringMethod):
                 new += 1
                 try:
                     value = self.score_of(datastore.get_image_uri(name))
-                except (*DOMAIN_ERRORS, RuntimeError) as error:
+                except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:
                     logger.warning("no score: %s", cause_of(error))
                     continue
                 kept = {"made_with": made_with, "score": value}

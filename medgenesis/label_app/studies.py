@@ -64,16 +64,24 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     left_out = LeftOut(studies)
     scans = [scan for scan in find_scans(studies, left_out, studies / "labels") if _is_study(scan, left_out)]
     make_folder(folder)
-    before = _sources(folder)
-    shown, series, sources = {}, [], {}
+    before, sources, targets = _sources(folder), {}, []
     for scan, name in _named(scans):
+        target, source = folder / _shown_as(scan, name), str(scan.files[0].absolute())
+        _check_stays(name, target, source, before.get(target.name))
+        sources[target.name] = source
+        targets.append((scan, name, target))
+    for name in sources:
+        if before.get(name) != sources[name]:
+            (folder / name).unlink(missing_ok=True)
+    _note_sources(folder, before | sources)  # before anything is shown: what has no source, a viewer has sent
+    shown, series = [], []
+    for scan, name, target in targets:
         try:
-            shown[name] = _show(scan, name, folder, series, before)
-            sources[shown[name]] = str(scan.files[0].absolute())
-        except _OtherScan:
-            raise
+            _show(scan, name, target, series)
+            shown.append(name)
         except VolumeError as error:
             left_out.add(scan.files[0], str(error).partition(": ")[2])
+            del sources[target.name]
     left_out.say()
     if not shown:
         why = "".join(f"; {line}" for line in left_out.lines())
@@ -84,7 +92,7 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     for name in before.keys() - sources.keys():
         (folder / name).unlink(missing_ok=True)
     absent = {name: source for name, source in before.items() if _drawn(folder, split_suffix(name)[0])}
-    write_text(folder / SOURCES, json.dumps({**absent, **sources}, indent=1))  # a label stays its scan's
+    _note_sources(folder, absent | sources)  # a label stays its scan's
     if series:
         write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
         logger.info(
@@ -120,10 +128,6 @@ def _series(scan: Scan) -> str:
     return scan.series or series_of(folder_files(scan.files[0]).images[0])
 
 
-class _OtherScan(VolumeError):
-    """A labelled study would become another one."""
-
-
 def _sources(folder: Path) -> dict[str, str]:
     try:
         return dict(json.loads((folder / SOURCES).read_text(encoding="utf-8")))
@@ -131,10 +135,19 @@ def _sources(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _check_label_stays(name: str, target: Path, source: Path, before: str | None) -> None:
-    """A label belongs to the scan that it was drawn on: refuse another one under its name."""
-    if _drawn(target.parent, name) and before not in (None, str(source.absolute())):
-        raise _OtherScan(
+def _note_sources(folder: Path, sources: dict[str, str]) -> None:
+    write_text(folder / SOURCES, json.dumps(sources, indent=1))
+
+
+def _check_stays(name: str, target: Path, source: str, before: str | None) -> None:
+    """Refuse another scan under the name of one that is labelled, or that a viewer has sent."""
+    if before is None and target.is_file() and not target.is_symlink():
+        raise VolumeError(
+            f"--studies: a name must be of one study; found {source} beside {target}, which a viewer has sent. "
+            "Rename one of them."
+        )
+    if before not in (None, source) and _drawn(target.parent, name):
+        raise VolumeError(
             f"--studies: a labelled study must stay the scan that it was; found {source} under the name {name!r}, "
             f"which was {before}. Choose another --app for other studies, or put the scan back."
         )
@@ -146,31 +159,30 @@ def _drawn(folder: Path, name: str) -> bool:
     return labels.is_dir() and any(split_suffix(path.name)[0] == name for path in labels.iterdir())
 
 
-def _show(scan: Scan, name: str, folder: Path, series: list, before: dict[str, str]) -> str:
-    """The name of the file in `folder` that shows a scan."""
-    source = scan.files[0]
-    radiograph = not scan.is_file and source.is_file()
-    target = folder / f"{name}{'.png' if radiograph else scan.suffix if scan.suffix in SHOWN else '.nii.gz'}"
-    earlier = before.get(target.name)
-    _check_label_stays(name, target, source, earlier)
+def _is_radiograph(scan: Scan) -> bool:
+    return not scan.is_file and scan.files[0].is_file()
+
+
+def _shown_as(scan: Scan, name: str) -> str:
+    """The name of the file that shows a scan."""
+    return f"{name}{'.png' if _is_radiograph(scan) else scan.suffix if scan.suffix in SHOWN else '.nii.gz'}"
+
+
+def _show(scan: Scan, name: str, target: Path, series: list) -> None:
+    """Link to a scan, or convert it where it is not there yet or older than its files."""
+    source, radiograph = scan.files[0], _is_radiograph(scan)
     if scan.suffix in SHOWN:
-        if target.is_file() and not target.is_symlink() and earlier is None:
-            raise _OtherScan(
-                f"--studies: a name must be of one study; found {source} beside {target}, which a viewer has sent. "
-                "Rename one of them."
-            )
         _link(source.absolute(), target)
-        return target.name
+        return
     newest = source.stat().st_mtime
     if not scan.is_file:
         headers = [read_header(source)] if radiograph else folder_files(source).images
         headers = [header for header in headers if radiograph or scan.series in (None, series_of(header))]
         series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
-    if not target.is_file() or earlier != str(source.absolute()) or target.stat().st_mtime < newest:
+    if not target.is_file() or target.stat().st_mtime < newest:
         convert = convert_radiograph if radiograph else partial(convert_series, series=scan.series)
         convert(source, target)
-    return target.name
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from medgenesis.errors import CheckpointError, DatalistError
 from medgenesis.label_app import AppSettings, prepare
 from medgenesis.label_app.config_parts import check_training
 from medgenesis.weights import with_settings
+from medgenesis.weights.experiments import experiment_names
 
 BUNDLE = "models_genesis_ct"
 
@@ -43,6 +44,12 @@ def test_an_earlier_model_counts_with_its_own_labels_alone(tmp_path, caplog):
     assert own.labels == ["spleen"] and own.model == str(model)
     other = prepare(tmp_path / "a", bundles.path(BUNDLE), ["liver"], weights="scratch", model=model)
     assert other.model is None and "segments spleen, so that it is left aside" in caplog.text
+
+
+def test_weights_of_our_own_experiments_are_found_by_name(tmp_path):
+    name = experiment_names()[0]
+    made = prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=name)
+    assert made.weights.endswith(f"{name}.pt") and made.made_with  # read, for its checksum
 
 
 def test_what_cannot_be(tmp_path):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medgenesis.label_app.choice import farthest, most_typical
+from medgenesis.label_app.choice import farthest, flip_disagreement, most_typical
 
 
 def _scaled(vectors):
@@ -47,6 +48,27 @@ def test_the_first_few_cover_the_groups():
     first, _ = most_typical(vectors, [])
     middle = np.median(np.stack(list(vectors.values())), 0)
     assert first[0] == "a" and np.linalg.norm(vectors[first] - middle) < 3
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_doubt_is_that_of_a_slow_count(axes):
+    shape = (5, 4, 3)[:axes]
+    image = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0))
+    place = torch.rand((4, *shape), generator=torch.Generator().manual_seed(1))
+    place[3] = -9.0  # a class that is never found
+
+    def segment(images):  # by the place in the image as much as by its content
+        return (place + images[0] * torch.arange(4.0).view(4, *[1] * axes))[None]
+
+    first = segment(image[None])[0].argmax(0).numpy()
+    mirrored = segment(torch.from_numpy(image.numpy()[:, ::-1].copy())[None])[0].argmax(0).numpy()[::-1]
+    found = []
+    for value in (1, 2):
+        both = sum(a == b == value for a, b in zip(first.ravel(), mirrored.ravel(), strict=True))
+        found.append(2 * both / ((first == value).sum() + (mirrored == value).sum()))
+    assert 0 < np.mean(found) < 1
+    assert flip_disagreement(segment, image) == pytest.approx(1 - np.mean(found))
+    assert flip_disagreement(lambda images: -torch.arange(4.0).view(1, 4, *[1] * axes) + 0 * images, image) == 0
 
 
 def test_few_and_equal_studies():

@@ -162,6 +162,7 @@ def test_what_cannot_be_asked_for_costs_itself_alone(store, client, tmp_path, mo
     monkeypatch.setattr(client, "retrieve_instance", fails)
     studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
     assert [one.name for one in studies] == [SERIES[0]] and "no connection" in left_out[SERIES[1]]
+    assert [one["image"] for one in store.datalist()] == [image]
     monkeypatch.setattr(client, "retrieve_instance", own)
     monkeypatch.setattr(client, "retrieve_series_metadata", fails)
     store._described.clear()
@@ -211,7 +212,7 @@ def test_a_series_that_breaks_off_is_fetched_again(store, client, monkeypatch):
     with pytest.raises(ConnectionError):
         store.get_image_uri(SERIES[0])
     monkeypatch.setattr(client, "retrieve_series", lambda *args, **kwargs: own(*args, **kwargs)[:4])
-    with pytest.raises(VolumeError, match="must be fetched whole; found 4 of 6 slices"):
+    with pytest.raises(ConnectionError, match="must be fetched whole; found 4 of 6 slices"):
         store.get_image_uri(SERIES[0])
     monkeypatch.setattr(client, "retrieve_series", own)
     assert nib.load(store.get_image_uri(SERIES[0])).shape[2] == 6

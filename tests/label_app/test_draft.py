@@ -42,7 +42,9 @@ def test_one_label_gives_a_draft_of_the_next_study(phantoms, bundle, monkeypatch
     weights = "scratch" if bundle is SLABS else bundles.weights_or_demo(bundles.path(bundle[0]), "pretrained.pt")
     settings = _settings(*bundle, weights)
     first, second = (_study(phantoms, number) for number in (0, 1))
-    segmenter = draft_segmenter(settings, [first])
+    broken = Labelled("broken", __file__, first.label, 2)
+    segmenter, count, refused = draft_segmenter(settings, [first, broken])
+    assert count == 1 and list(refused) == ["broken"]
     found = segmenter.label_map(second.image)
     image, truth = nib.load(second.image), np.asarray(nib.load(second.label).dataobj)
     assert found.shape[1:] == image.shape

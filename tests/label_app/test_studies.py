@@ -8,6 +8,7 @@ import pytest
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import VolumeReader
+from medgenesis.label_app import studies
 from medgenesis.label_app.studies import gather_studies
 
 
@@ -85,6 +86,37 @@ def test_another_folder_shows_no_scan_of_the_former_one(tmp_path, write_nifti, l
         assert not (out / "y.nii.gz").is_symlink()
     shown = nib.load(out / "x.nii.gz").get_fdata()
     np.testing.assert_array_equal(shown, 1.5 if labelled else 2.5)
+
+
+def test_what_a_viewer_sent_is_not_replaced_by_a_conversion(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    np.save(tmp_path / "in" / "x.npy", np.zeros((3, 4, 5), np.float32))
+    nib.save(nib.Nifti1Image(_volume(), np.eye(4)), tmp_path / "out" / "x.nii.gz")
+    with pytest.raises(VolumeError, match="--studies: a name must be of one study; found .*x.npy"):
+        gather_studies(tmp_path / "in", tmp_path / "out")
+    np.testing.assert_array_equal(nib.load(tmp_path / "out" / "x.nii.gz").get_fdata(), _volume())
+
+
+def test_a_start_that_was_killed_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "in" / f"{name}.npy", np.full((3, 4, 5), ord(name), np.float32))
+    own, seen = studies.convert_series, []
+
+    def killed(source, target, **options):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(source)
+        own(source, target, **options)
+
+    monkeypatch.setattr(studies, "convert_series", killed)
+    with pytest.raises(KeyboardInterrupt):
+        gather_studies(tmp_path / "in", tmp_path / "out")
+    monkeypatch.setattr(studies, "convert_series", own)
+    assert gather_studies(tmp_path / "in", tmp_path / "out") == ["a", "b"]
+    for name in "ab":
+        np.testing.assert_array_equal(nib.load(tmp_path / "out" / f"{name}.nii.gz").get_fdata(), ord(name))
 
 
 def test_fractions_stay(tmp_path):
