@@ -1,6 +1,7 @@
 """The programme of PROTOCOL.md: run what is missing, say what is there, make tables of it.
 
 python -m benchmarks.evidence run [--set hippocampus] [--minutes 60]      goes on where it was stopped
+python -m benchmarks.evidence run --set mouse --method position scratch   these alone; others may run beside
 python -m benchmarks.evidence status                                      how many cells of how many
 python -m benchmarks.evidence tabulate                                    tables, figures, docs/evidence.md, README
 """
@@ -14,10 +15,10 @@ import torch
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.page import counted, write_page
 from benchmarks.evidence.programme import Deadline, Programme
+from benchmarks.evidence.protocol import METHODS
 from benchmarks.evidence.readme import write_readme
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.sets import read_set, registry
-from medgenesis.storage import hold_folder
 
 WORK = Path(__file__).parent / "work"
 
@@ -27,6 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "status", "tabulate"))
     parser.add_argument("--set", choices=list(registry()), nargs="+", default=list(registry()), dest="sets")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        nargs="+",
+        dest="methods",
+        metavar="METHOD",
+        help="whose cells are run, each by one process (all)",
+    )
     parser.add_argument("--minutes", type=float, default=None, help="after which nothing new begins")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for weights and cached images")
     parser.add_argument("--rows", type=Path, default=FOLDER, help="folder of the rows")
@@ -43,8 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     deadline = Deadline(args.minutes)
     for name in args.sets:
-        hold_folder(args.work / name)  # one run of a set at a time: two would replace each other's rows
-        Programme(read_set(name, args.work), args.work, args.rows, deadline).run()
+        Programme(read_set(name, args.work), args.work, args.rows, deadline, args.methods).run()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from medgenesis.methods import (
     TransVW,
 )
 from medgenesis.networks import YNet3D
-from medgenesis.storage import fingerprint, read_checkpoint, save_checkpoint
+from medgenesis.storage import fingerprint, hold_folder, read_checkpoint, save_checkpoint
 from medgenesis.transforms import RandGenesisd, RandMaskBlocksd, RandRegionPromptd, RandTwoCubesd, caid_views
 
 Weights = dict[str, Tensor]
@@ -157,6 +157,9 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         seed: of the weights, the samples and their order.
         work: folder for weights and checkpoints.
         handlers: of the trainer, to stop it in time for example.
+
+    Raises:
+        OutputError: another process trains it.
     """
     pretext = PRETEXTS[name]
     key = fingerprint(
@@ -165,6 +168,7 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     path = work / study.name / f"{name}-s{seed}-{key}.pt"
     if path.exists():
         return read_checkpoint(path)
+    hold_folder(work / study.name / name)
     sources = pretext.sources(study, lambda other: pretrained(other, study, seed, work, handlers=handlers))
     torch.manual_seed(seed)
     method = pretext.method(study.dims)

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from benchmarks.evidence.rows import FOLDER, VERSION, Cell, RowFile
 from benchmarks.evidence.sets import StudySet, validation_draw
 from benchmarks.evidence.training import PIECE, WARM_UP
 from benchmarks.evidence.trivial import dice_of_mean_mask
-from medgenesis.storage import write_table
+from medgenesis.storage import hold_folder, write_table
 from medgenesis.weights import load_pretrained
 
 logger = logging.getLogger(__name__)
@@ -63,10 +64,18 @@ class Programme:
         work: folder for weights.
         rows: folder of the rows; validation rows are in `validation` below it.
         deadline: after which `run` ends.
+        methods: whose cells are run; None: all. Methods of one set may run in several processes.
     """
 
-    def __init__(self, study: StudySet, work: Path, rows: Path = FOLDER, deadline: Deadline | None = None) -> None:
-        self.study, self.work, self.rows = study, work, rows
+    def __init__(
+        self,
+        study: StudySet,
+        work: Path,
+        rows: Path = FOLDER,
+        deadline: Deadline | None = None,
+        methods: Collection[str] | None = None,
+    ) -> None:
+        self.study, self.work, self.rows, self.methods = study, work, rows, methods
         self.deadline = deadline or Deadline(None)
         self._networks: dict[tuple, Any] = {}
         self._chosen: dict[tuple[str, str, int, int], float | None] = {}
@@ -76,6 +85,8 @@ class Programme:
         count = 0
         try:
             for cell in planned(self.study.name):
+                if self.methods is not None and cell.method not in self.methods:
+                    continue
                 self.deadline.check()
                 count += self.run_cell(cell)
         except OutOfTime:
@@ -83,7 +94,12 @@ class Programme:
         return count
 
     def run_cell(self, cell: Cell) -> bool:
-        """Run a test cell and keep its rows, unless they are there; whether it was run."""
+        """Run a test cell and keep its rows, unless they are there; whether it was run.
+
+        Raises:
+            OutputError: another process runs the cells of its method, and would replace these rows.
+        """
+        hold_folder(self.work / self.study.name / _weights_of(cell))
         return self._run(cell, self.value(arm_of(cell), cell.labels, cell.steps), "test", self.rows)
 
     def value(self, arm: Arm, labels: int, steps: int) -> float | None:

@@ -92,6 +92,8 @@ ARMS = (
     *(Arm(name, "frozen", PENALTIES) for name in PRETEXTS),
 )
 
+METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *CHOSEN)
+
 
 def tuned_at(labels: int, steps: int) -> tuple[int, int]:
     """Labels and steps at which the value for these is chosen: the nearest, by ratio, of two alike near the larger.

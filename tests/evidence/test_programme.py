@@ -1,6 +1,8 @@
 """What is killed goes on: no cell is lost or counted twice, and rows of other settings never mix."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
 from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
+from medgenesis.errors import OutputError
 from medgenesis.storage import read_table
 
 CELL = Cell("balls", "scratch", "finetuned", 1, 0, 0, 50)
@@ -85,6 +88,22 @@ def test_a_stopped_programme_goes_on(tmp_path, study, short):
         ("0.1", "0.4000", "False"),
         ("0.2", "0.5000", "True"),
     ]
+
+
+def test_methods_of_a_set_run_side_by_side_and_each_by_one_process(tmp_path, study, short, monkeypatch):
+    cells, computed = short
+    rows = tmp_path / "rows"
+    assert Programme(study, tmp_path, rows, methods=["mean_mask"]).run() == 1
+    assert [cell for cell, _ in computed] == [cells[2]]
+    program = "import sys; from medgenesis.storage import hold_folder; hold_folder(sys.argv[1]); print(1, flush=True); "
+    command = [sys.executable, "-c", program + "sys.stdin.read()", str(tmp_path / study.name / "scratch")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        assert Programme(study, tmp_path, rows, methods=["mean_mask"]).run() == 0
+        with pytest.raises(OutputError, match="scratch: must be written by one run at a time"):
+            Programme(study, tmp_path, rows).run()
+        other.stdin.close()
+    assert [cell for cell, _ in computed] == [cells[2]]
 
 
 def test_no_cell_begins_after_the_deadline(tmp_path, study, short):
