@@ -35,7 +35,7 @@ def dice_after_finetuning(
 ) -> np.ndarray:
     """Dice of each tested case and structure, (cases, structures); see `fine_tuned`."""
     network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed, teacher=teacher)
-    return dice_of(network.eval(), tested, len(study.structures))
+    return dice_of(network.eval(), tested, len(study.structures), study.device)
 
 
 def fine_tuned(
@@ -60,7 +60,7 @@ def fine_tuned(
         steps, rate, seed: of the training.
         teacher: whether a mean teacher learns from the unlabelled images beside.
     """
-    body = segmenter(study.dims, len(study.structures), seed)
+    body = segmenter(study, seed)
     if weights is not None:
         load_pretrained(body, weights, skip_head="always")
     case = labelled[0]
@@ -72,5 +72,5 @@ def fine_tuned(
         method = MeanTeacher(network, loss, steps)
         crop = RandBesideUnlabelledd(crop, sources_of(study.unlabelled), study.crop)
     data = CasesInMemory(labelled_sources_of(labelled), crop, steps * BATCH, seed)
-    train(method, data, steps, BATCH, rate, handlers=(ReestimateNorm(NORM_BATCHES),))
+    train(method, data, steps, BATCH, rate, device=study.device, handlers=(ReestimateNorm(NORM_BATCHES),))
     return network

@@ -23,7 +23,7 @@ _AT_ONCE = 16
 def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: int) -> nn.Module:
     """The network of these weights (None: of the seed), batch norm's statistics those of the unlabelled images."""
     torch.manual_seed(seed)
-    network = restorer(study.dims)
+    network = restorer(study)
     if weights is not None:
         load_pretrained(network, weights, skip_head="always")  # its features alone are asked for
     return with_norms_of(study, network)
@@ -31,7 +31,7 @@ def frozen_network(study: StudySet, weights: Mapping[str, Tensor] | None, seed: 
 
 def with_norms_of(study: StudySet, network: nn.Module) -> nn.Module:
     """The network in evaluation mode, batch norm's statistics those of the unlabelled images."""
-    reestimate_norms(network, images_of(study.unlabelled).split(_AT_ONCE), "cpu")
+    reestimate_norms(network.to(study.device), images_of(study.unlabelled).split(_AT_ONCE), study.device)
     return network
 
 
@@ -50,7 +50,7 @@ def dice_of_frozen(
     """
     fine = labelled[0].label.shape[-1] // labelled[0].image.shape[-1]
     features, shares = _voxels(study, network, labelled, fine, seed)
-    weight, bias = fit(features, shares, penalty)
+    weight, bias = (one.to(study.device) for one in fit(features, shares, penalty))
 
     def answer(images: Tensor) -> Tensor:
         maps = FeatureLevels(network)(images)[1:]
@@ -61,7 +61,7 @@ def dice_of_frozen(
         ]
         return enlarged(sum(logits) + bias.view(1, -1, *(1,) * (images.ndim - 2)), fine)
 
-    return dice_of(answer, tested, len(study.structures))
+    return dice_of(answer, tested, len(study.structures), study.device)
 
 
 def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,8 @@ def _voxels(
     generator, features, shares = torch.Generator().manual_seed(seed), [], []
     for case in labelled:
         image = case.image[None]
-        maps = [enlarged(one, _factor(image, one)) for one in FeatureLevels(network)(image)[1:]]
+        levels = FeatureLevels(network)(image.to(study.device))[1:]
+        maps = [enlarged(one, _factor(image, one)).cpu() for one in levels]
         window = tuple(
             slice((whole - side) // 2, (whole - side) // 2 + side)
             for whole, side in zip(image.shape[2:], case.sides, strict=True)

@@ -21,7 +21,7 @@ def mined_sources(study: StudySet, weights: Mapping[str, Tensor]) -> list[dict[s
         study: the set.
         weights: of a `restorer`, whose pooled last feature maps say who resembles whom.
     """
-    network = restorer(3)
+    network = restorer(study)
     network.load_state_dict(dict(weights))
     images = images_of(study.unlabelled)
     with torch.no_grad():

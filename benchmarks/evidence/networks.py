@@ -4,10 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.evidence.sets import StudySet
 from medgenesis.networks import UNet3D, UNet25D
-
-WIDTH = 8  # of volumes
-BACKBONE = "resnet18_w8"  # of images
 
 
 class FinerLogits(nn.Module):
@@ -26,26 +24,26 @@ class FinerLogits(nn.Module):
         return enlarged(self.network(image), self.factor)
 
 
-def segmenter(dims: int, structures: int, seed: int) -> nn.Module:
-    """A network of `structures` + 1 logits with the weights of a seed, for images of 2 or 3 dimensions."""
+def segmenter(study: StudySet, seed: int) -> nn.Module:
+    """A network of logits, one a structure and the background, with the weights of a seed."""
     torch.manual_seed(seed)
-    return _network(dims, structures + 1, None)
+    return _network(study, len(study.structures) + 1, None)
 
 
-def restorer(dims: int) -> nn.Module:
+def restorer(study: StudySet) -> nn.Module:
     """A network that gives an image back, what pretexts train; its weights follow from torch's seed."""
-    return _network(dims, 1, "sigmoid")
+    return _network(study, 1, "sigmoid")
 
 
-def embedder(dims: int, features: int) -> nn.Module:
+def embedder(study: StudySet, features: int) -> nn.Module:
     """A network that gives so many numbers of each voxel, without activation; its weights follow from torch's seed."""
-    return _network(dims, features, None)
+    return _network(study, features, None)
 
 
-def _network(dims: int, channels: int, activation: str | None) -> nn.Module:
-    if dims == 2:
-        return UNet25D(BACKBONE, 1, channels, activation=activation)
-    return UNet3D(1, channels, WIDTH, activation=activation)
+def _network(study: StudySet, channels: int, activation: str | None) -> nn.Module:
+    if study.dims == 2:
+        return UNet25D(study.size.backbone, 1, channels, activation=activation)
+    return UNet3D(1, channels, study.size.width, activation=activation)
 
 
 def enlarged(logits: Tensor, factor: int) -> Tensor:

@@ -7,6 +7,7 @@ It takes a pretext's weights of seed 0 from the work folder (`run` has made them
 """
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from torch import Tensor
 
 from benchmarks.evidence import tables
 from benchmarks.evidence.found import Found, read_found
-from benchmarks.evidence.networks import WIDTH
 from benchmarks.evidence.page import counted
 from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, WINDOW
 from benchmarks.evidence.protocol import MEAN_MASK, RANDOM, SCRATCH, SEEDS
 from benchmarks.evidence.rows import FOLDER as ROWS
+from benchmarks.evidence.size import SMALL
 from medgenesis.report import markdown_table
 from medgenesis.storage import read_checkpoint, save_checkpoint, write_text
 from medgenesis.weights import with_settings
@@ -124,7 +125,7 @@ def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> 
             "and remove weights of other settings."
         )
     about, name = OPEN[dataset], f"{PREFIX}{OPEN[dataset].title}-{method.replace('_', '-')}"
-    settings = {**about.settings, "width": WIDTH, "in_channels": 1, "norm": "batch"}
+    settings = {**about.settings, "width": SMALL.width, "in_channels": 1, "norm": "batch"}
     settings |= {"features": FEATURES, "window": WINDOW} if method == PROMPTED else {}
     origin = {
         "name": name,
@@ -143,11 +144,12 @@ def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> 
         "library_name": "monai",
         "tags": ["medical", "self-supervised-learning", "experimental", "research-only"],
         "title": origin["title"],
-        "network": f"UNet3D(width={WIDTH})",
+        "network": f"UNet3D(width={SMALL.width})",
         "terms": about.terms,
     }
     head = yaml.safe_dump(header, sort_keys=False, width=1000)
-    write_text(path.with_suffix(".md"), f"---\n{head}---\n\n{_card(name, method, about, settings, found)}")
+    card = _card(name, method, _pretext_of(found, method, rows), about, settings, found)
+    write_text(path.with_suffix(".md"), f"---\n{head}---\n\n{card}")
     return path
 
 
@@ -156,9 +158,18 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.half() if value.ndim > 1 else value for key, value in weights.items()}
 
 
-def _card(name: str, method: str, about: OpenData, settings: dict[str, Any], found: Found) -> str:
-    pretext, (there, planned) = PRETEXTS[method], counted(found)
-    plain = ", ".join(f"{key} {value}" for key, value in pretext.plain(3).items())
+def _pretext_of(found: Found, method: str, rows: Path) -> dict[str, Any]:
+    """How the weights were trained, as it is kept with the rows."""
+    file = next(rows.glob(f"{found.dataset}-{method}-*.csv"))
+    about = json.loads((rows / "settings" / f"{file.stem[-8:]}.json").read_text(encoding="utf-8"))
+    return dict(about["pretext"])
+
+
+def _card(
+    name: str, method: str, pretext: dict[str, Any], about: OpenData, settings: dict[str, Any], found: Found
+) -> str:
+    there, planned = counted(found)
+    plain = ", ".join(f"{key} {value}" for key, value in pretext.items())
     own = (method, SCRATCH, RANDOM, MEAN_MASK, "method")
     chosen = {
         "One labelled patient, fine-tuned, against scratch with as many steps": [
@@ -171,7 +182,7 @@ def _card(name: str, method: str, about: OpenData, settings: dict[str, Any], fou
     parts = [
         f"# {name}",
         f"**{SAID}.** They segment nothing by themselves: a network begins with them, or its features are read.",
-        f"What: encoder and decoder of `UNet3D(width={WIDTH})`, pre-trained by `{method}` ({plain}), seed "
+        f"What: encoder and decoder of `UNet3D(width={SMALL.width})`, pre-trained by `{method}` ({plain}), seed "
         f"{SEEDS[0]}. Made by `python -m benchmarks.evidence.open_weights`; kernels are in half precision.",
         f"From: {about.learnt_from}. {about.attribution}. Changed: learnt from, nothing of an image is in the file.",
         f"Licence of the weights: {about.terms}. The code that reads them is Apache-2.0.",

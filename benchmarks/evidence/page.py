@@ -1,5 +1,6 @@
 """The docs' page of the programme, made of the rows: nothing on it is typed."""
 
+import os
 from pathlib import Path
 
 from benchmarks.evidence import rates, tables
@@ -10,6 +11,7 @@ from benchmarks.evidence.rows import FOLDER
 from medgenesis.report import markdown_table
 from medgenesis.storage import read_table, write_text
 
+PROTOCOL = Path(__file__).parent / "PROTOCOL.md"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _COMMAND = "python -m benchmarks.evidence"
 
@@ -21,7 +23,7 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS) -> Path:
         DatalistError: rows that do not go together, see `read_found`.
     """
     every = read_found(rows)
-    parts = [_HEAD.format(command=_COMMAND)]
+    parts = [_HEAD.format(command=_COMMAND, protocol=Path(os.path.relpath(PROTOCOL, docs)).as_posix())]
     if not every:
         parts.append("No test rows are there yet.")
     for found in every:
@@ -125,7 +127,7 @@ _HEAD = f"""# Evidence: does pre-training help with few labels?
 
 This page is made by `{{command}} tabulate` from the rows of the programme; nothing on it is typed.
 What is compared, and how, was fixed before the first test figure was seen:
-[the protocol](../benchmarks/evidence/PROTOCOL.md).
+[the protocol]({{protocol}}).
 `{{command}} run` computes the cells that are missing, and goes on where it was stopped.
 
 Mean Dice [95 % interval over draws of the labelled patients and test patients];

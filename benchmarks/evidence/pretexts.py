@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.evidence.batches import CasesInMemory, RandCropOfCased, sources_of
 from benchmarks.evidence.mined import PATTERNS, mined_sources
-from benchmarks.evidence.networks import BACKBONE, WIDTH, embedder, restorer
+from benchmarks.evidence.networks import embedder, restorer
 from benchmarks.evidence.rows import VERSION
 from benchmarks.evidence.sets import StudySet
 from benchmarks.evidence.training import CLIP_NORM, WARM_UP, train
@@ -53,20 +53,20 @@ class Pretext:
     """How a network is pre-trained on the unlabelled images of a set.
 
     Args:
-        method: of the dimensions, 2 or 3: what is trained; called after the seed is set.
+        method: of the set: what is trained; called after the seed is set.
         transform: of the set: random, from a crop `image` to the keys that the method takes.
-        settings: of the dimensions: what else tells this pretext from another, plain data; rows made with other
-            settings do not mix.
+        settings: of the set: what else tells this pretext from another, plain data; rows made with other settings do
+            not mix.
         sources: of a set and the function that gives other pretexts' weights (of the same seed): what samples are
             made of; the unlabelled images by default.
         dims: of the sets that it is for.
         whole: whether the transform gets whole images, and cuts them itself.
-        steps, batch, rate: of the training, Adam with a warm-up and a cosine.
+        steps, batch, rate: of the training, Adam with a warm-up and a cosine; the set's size may make it longer.
     """
 
-    method: Callable[[int], PretextMethod]
+    method: Callable[[StudySet], PretextMethod]
     transform: Callable[[StudySet], Callable]
-    settings: Callable[[int], Mapping[str, Any]]
+    settings: Callable[[StudySet], Mapping[str, Any]]
     sources: Callable[[StudySet, Callable[[str], Weights]], list[dict[str, Any]]] = _of_unlabelled
     dims: tuple[int, ...] = (2, 3)
     whole: bool = False
@@ -74,11 +74,15 @@ class Pretext:
     batch: int = 4
     rate: float = 1e-3
 
-    def plain(self, dims: int) -> dict[str, Any]:
+    def steps_on(self, study: StudySet) -> int:
+        """Optimizer steps on a set."""
+        return self.steps * study.size.longer
+
+    def plain(self, study: StudySet) -> dict[str, Any]:
         """All that decides the weights, beside the set and the seed."""
-        training = {"steps": self.steps, "batch": self.batch, "rate": self.rate}
-        network = {"width": WIDTH} if dims == 3 else {"backbone": BACKBONE}
-        return {**self.settings(dims), **training, "warm_up": WARM_UP, "clip_norm": CLIP_NORM, **network}
+        training = {"steps": self.steps_on(study), "batch": self.batch, "rate": self.rate}
+        schedule = {"warm_up": WARM_UP, "clip_norm": CLIP_NORM}
+        return {**self.settings(study), **training, **schedule, **study.size.network(study.dims)}
 
 
 def _mined(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[str, Any]]:
@@ -93,55 +97,55 @@ def _wider(study: StudySet) -> tuple[int, ...]:
 
 PRETEXTS: dict[str, Pretext] = {
     "models_genesis": Pretext(
-        lambda dims: ModelsGenesis(restorer(dims)),
+        lambda study: ModelsGenesis(restorer(study)),
         lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
-        lambda dims: {"preset": "models", "rates": NO_FLIP},
+        lambda study: {"preset": "models", "rates": NO_FLIP},
     ),
     "region_prompts": Pretext(
-        lambda dims: RegionPrompts(embedder(dims, FEATURES), window=WINDOW),
+        lambda study: RegionPrompts(embedder(study, FEATURES), window=WINDOW),
         lambda study: RandRegionPromptd("image", segments=SEGMENTS),
-        lambda dims: {"segments": SEGMENTS, "window": WINDOW, "features": FEATURES},
+        lambda study: {"segments": SEGMENTS, "window": WINDOW, "features": FEATURES},
     ),
     "position": Pretext(
-        lambda dims: PositionRegression(embedder(dims, dims)),
+        lambda study: PositionRegression(embedder(study, study.dims)),
         lambda study: lambda item: item,
-        lambda dims: {"corners": "of the image"},
+        lambda study: {"corners": "of the image"},
     ),
     "dense_contrast": Pretext(
-        lambda dims: DenseContrast(embedder(dims, FEATURES)),
+        lambda study: DenseContrast(embedder(study, FEATURES)),
         lambda study: Compose([RandCropOfCased(_wider(study)), RandTwoCubesd("image", study.crop)]),
-        lambda dims: {"wider": WIDER, "features": FEATURES},
+        lambda study: {"wider": WIDER, "features": FEATURES},
         whole=True,
     ),
     "masked_autoencoder": Pretext(
-        lambda dims: MaskedAutoencoder(restorer(dims)),
+        lambda study: MaskedAutoencoder(restorer(study)),
         lambda study: RandMaskBlocksd("image", "mask", "target", **BLOCKS[study.dims]),
-        lambda dims: BLOCKS[dims],
+        lambda study: BLOCKS[study.dims],
     ),
     "caid": Pretext(
-        lambda dims: CAiD(restorer(dims), partial(MomentumContrast, **QUEUE)),
+        lambda study: CAiD(restorer(study), partial(MomentumContrast, **QUEUE)),
         lambda study: caid_views(study.crop[0], mode="caid", least_side=32, align_target=True),
-        lambda dims: {"views": "caid_views", **QUEUE},
+        lambda study: {"views": "caid_views", **QUEUE},
         dims=(2,),
         whole=True,
         batch=8,
     ),
     "transvw": Pretext(
-        lambda dims: TransVW(ModelsGenesis(restorer(dims)), PATTERNS["classes"]),
+        lambda study: TransVW(ModelsGenesis(restorer(study)), PATTERNS["classes"]),
         lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
-        lambda dims: {
+        lambda study: {
             "preset": "models",
             "rates": NO_FLIP,
             "patterns": PATTERNS,
-            "features": PRETEXTS["models_genesis"].plain(dims),
+            "features": PRETEXTS["models_genesis"].plain(study),
         },
         _mined,
         dims=(3,),
     ),
     "semantic_genesis": Pretext(
-        lambda dims: SemanticGenesis(YNet3D(1, 1, WIDTH, PATTERNS["classes"])),
+        lambda study: SemanticGenesis(YNet3D(1, 1, study.size.width, PATTERNS["classes"])),
         lambda study: RandGenesisd(preset="semantic"),
-        lambda dims: {"preset": "semantic", "patterns": PATTERNS, "features": PRETEXTS["models_genesis"].plain(dims)},
+        lambda study: {"preset": "semantic", "patterns": PATTERNS, "features": PRETEXTS["models_genesis"].plain(study)},
         _mined,
         dims=(3,),
     ),
@@ -162,21 +166,21 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         OutputError: another process trains it.
     """
     pretext = PRETEXTS[name]
-    key = fingerprint(
-        {"version": VERSION, "pretext": pretext.plain(study.dims), "set": study.made_of, "crop": study.crop}
-    )[:8]
+    key = fingerprint({"version": VERSION, "pretext": pretext.plain(study), "set": study.made_of, "crop": study.crop})[
+        :8
+    ]
     path = work / study.name / f"{name}-s{seed}-{key}.pt"
     if path.exists():
         return read_checkpoint(path)
     hold_folder(work / study.name / name)
     sources = pretext.sources(study, lambda other: pretrained(other, study, seed, work, handlers=handlers))
     torch.manual_seed(seed)
-    method = pretext.method(study.dims)
+    method, steps = pretext.method(study), pretext.steps_on(study)
     crop = [] if pretext.whole else [RandCropOfCased(study.crop)]
     transform = Compose([*crop, pretext.transform(study)])
-    data = CasesInMemory(sources, transform, pretext.steps * pretext.batch, seed)
-    begun = path.with_suffix(".begun.pt")
-    train(method, data, pretext.steps, pretext.batch, pretext.rate, checkpoint=begun, handlers=handlers)
+    data = CasesInMemory(sources, transform, steps * pretext.batch, seed)
+    begun, how = path.with_suffix(".begun.pt"), {"device": study.device, "handlers": handlers}
+    train(method, data, steps, pretext.batch, pretext.rate, checkpoint=begun, **how)
     save_checkpoint(method.network.state_dict(), path)
     begun.unlink(missing_ok=True)
     return read_checkpoint(path)

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 
 from benchmarks.evidence import finetuning, frozen, mean_teacher
 from benchmarks.evidence.choosing import BY, CHOSEN, chosen_cases
-from benchmarks.evidence.networks import BACKBONE, embedder
+from benchmarks.evidence.networks import embedder
 from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, Weights, pretrained
 from benchmarks.evidence.prompted import dice_of_prompts
 from benchmarks.evidence.protocol import (
@@ -28,6 +28,7 @@ from benchmarks.evidence.protocol import (
 )
 from benchmarks.evidence.rows import FOLDER, VERSION, Cell, RowFile
 from benchmarks.evidence.sets import StudySet, validation_draw
+from benchmarks.evidence.size import SMALL
 from benchmarks.evidence.training import PIECE, WARM_UP
 from benchmarks.evidence.trivial import dice_of_mean_mask
 from medgenesis.storage import hold_folder, write_table
@@ -122,7 +123,7 @@ class Programme:
         """What decides the cell's rows beside draw and seed; constants not named here need a new `VERSION`."""
         same = {"version": VERSION, **self.study.made_of, **{k: v for k, v in asdict(cell).items() if k in _SHARED}}
         if (method := _weights_of(cell)) in PRETEXTS:
-            same["pretext"] = PRETEXTS[method].plain(self.study.dims)
+            same["pretext"] = PRETEXTS[method].plain(self.study)
         if cell.readout == "frozen":
             same |= {"penalty": value, "voxels": frozen.VOXELS}
         if cell.readout == "finetuned":
@@ -131,7 +132,9 @@ class Programme:
         if cell.method == MEAN_TEACHER:
             same |= {"decay": mean_teacher.DECAY, "consistency": mean_teacher.CONSISTENCY, "noise": mean_teacher.NOISE}
         if self.study.dims == 2:
-            same["network"] = BACKBONE
+            same["network"] = self.study.size.backbone
+        if self.study.size != SMALL:
+            same["size"] = asdict(self.study.size)
         return json.loads(json.dumps(same))
 
     def _validated(self, arm: Arm, labels: int, steps: int, value: float) -> float:
@@ -163,7 +166,8 @@ class Programme:
         if cell.method == MEAN_MASK:
             return dice_of_mean_mask(labelled, cases, len(self.study.structures))
         if cell.readout == "one_shot":
-            return dice_of_prompts(self._prompted(cell.seed), labelled, cases, len(self.study.structures))
+            network, structures = self._prompted(cell.seed), len(self.study.structures)
+            return dice_of_prompts(network, labelled, cases, structures, self.study.device)
         if cell.readout == "frozen":
             network = self._frozen(method, cell.seed)
             return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
@@ -187,7 +191,7 @@ class Programme:
 
     def _prompted(self, seed: int) -> Any:
         if (PROMPTED, seed, "one_shot") not in self._networks:
-            network = embedder(self.study.dims, FEATURES)
+            network = embedder(self.study, FEATURES)
             load_pretrained(network, self._weights(PROMPTED, seed), skip_head="never")
             self._networks[PROMPTED, seed, "one_shot"] = frozen.with_norms_of(self.study, network)
         return self._networks[PROMPTED, seed, "one_shot"]

@@ -14,18 +14,21 @@ _AT_ONCE = 16
 
 
 @torch.no_grad()
-def dice_of(answer: Callable[[Tensor], Tensor], cases: Sequence[Case], structures: int) -> np.ndarray:
+def dice_of(
+    answer: Callable[[Tensor], Tensor], cases: Sequence[Case], structures: int, device: str = "cpu"
+) -> np.ndarray:
     """Dice of each case and structure, (cases, structures); NaN where neither has the structure.
 
     Args:
         answer: images (B, 1, *spatial) -> logits (B, structures + 1, *fine).
         cases: with labels.
         structures: how many.
+        device: on which it answers.
     """
     found = []
     for start in range(0, len(cases), _AT_ONCE):
         some = cases[start : start + _AT_ONCE]
-        predicted = answer(images_of(some)).argmax(dim=1)
+        predicted = answer(images_of(some).to(device)).argmax(dim=1).cpu()
         found += [dice(one, case.label[0], structures) for one, case in zip(predicted, some, strict=True)]
     return np.array(found)
 

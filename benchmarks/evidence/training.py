@@ -23,6 +23,7 @@ def train(
     batch: int,
     rate: float,
     *,
+    device: str = "cpu",
     checkpoint: Path | None = None,
     handlers: tuple = (),
 ) -> None:
@@ -34,6 +35,7 @@ def train(
         steps: in all.
         batch: samples of a step.
         rate: largest learning rate, of Adam.
+        device: where.
         checkpoint: file from which a stopped training goes on; None keeps none.
         handlers: of the trainer.
     """
@@ -41,7 +43,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_rate(step, steps))
     loader = DataLoader(dataset, batch, sampler=dataset.sampler(), drop_last=True)
     trainer = PretextTrainer(
-        "cpu",
+        device,
         1,
         loader,
         method,

@@ -43,7 +43,7 @@ def test_who_is_asked_for(told_apart, monkeypatch, strategy, expected):
 def test_a_cell_of_chosen_patients_is_one_of_the_same_weights(study, tmp_path, monkeypatch):
     """Labelled are the chosen ones; weights, penalty and settings are those of the drawn ones."""
     programme, seen = Programme(study, tmp_path, tmp_path / "rows"), []
-    network = restorer(3)
+    network = restorer(study)
     monkeypatch.setattr(Programme, "_frozen", lambda self, method, seed: seen.append(method) or network)
     monkeypatch.setattr(
         "benchmarks.evidence.frozen.dice_of_frozen",

@@ -1,5 +1,7 @@
 """Samples, frozen readouts and scores against slow re-computations; each arm runs from end to end on a small set."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -86,7 +88,7 @@ def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
     network = frozen.frozen_network(study, None, 0)
     some, answers = study.cases["training"][:1], []
     monkeypatch.setattr(
-        frozen, "dice_of", lambda answer, cases, structures: answers.append(answer(cases[0].image[None]))
+        frozen, "dice_of", lambda answer, cases, structures, device: answers.append(answer(cases[0].image[None]))
     )
     frozen.dice_of_frozen(study, network, some, study.cases["test"], penalty=0.01, seed=0)
     weight, bias = frozen.fit(*frozen._voxels(study, network, some, 2, 0), 0.01)
@@ -97,8 +99,9 @@ def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
     torch.testing.assert_close(answers[0], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_images_of_two_dimensions_have_a_network_with_levels_too():
-    network, image = segmenter(2, 1, 0).eval(), torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
+def test_images_of_two_dimensions_have_a_network_with_levels_too(study):
+    flat = dataclasses.replace(study, structures=("lung",), crop=(32, 32))
+    network, image = segmenter(flat, 0).eval(), torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         levels = FeatureLevels(network)(image)[1:]
         torch.testing.assert_close(network.head(levels[-1]), network(image))
@@ -129,11 +132,11 @@ def test_fine_tuning_learns(study):
 
 def test_fine_tuning_begins_with_the_weights_and_the_head_of_the_seed(study, monkeypatch):
     monkeypatch.setattr(finetuning, "NORM_BATCHES", 1)
-    weights, settings = segmenter(3, 2, 9).state_dict(), {"steps": 1, "rate": 1e-12, "seed": 5}
+    weights, settings = segmenter(study, 9).state_dict(), {"steps": 1, "rate": 1e-12, "seed": 5}
     one, same = (finetuning.fine_tuned(study, weights, study.labelled(1, 0), **settings).state_dict() for _ in range(2))
     assert all(one[key].equal(same[key]) for key in one)
     assert torch.allclose(one["network.decoder.levels.0.up.weight"], weights["decoder.levels.0.up.weight"])
-    assert torch.allclose(one["network.head.conv.weight"], segmenter(3, 2, 5).head.conv.weight)  # in every arm
+    assert torch.allclose(one["network.head.conv.weight"], segmenter(study, 5).head.conv.weight)  # in every arm
 
 
 def test_a_mean_teacher_is_the_mean_of_its_student_and_asks_it_to_agree(study):

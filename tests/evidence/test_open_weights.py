@@ -6,20 +6,22 @@ from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence import open_weights
 from benchmarks.evidence.networks import restorer
+from benchmarks.evidence.pretexts import PRETEXTS
 from medgenesis.storage import read_checkpoint
 from medgenesis.weights import settings_of
 
 
 @pytest.fixture
-def done(tmp_path):
+def done(tmp_path, study):
     """Rows, and weights of seed 0."""
     for steps in (50, 200):
         write_rows(tmp_path / "rows", "scratch", "finetuned", 1, steps, 0.5)
-        write_rows(tmp_path / "rows", "models_genesis", "finetuned", 1, steps, 0.6)
+        made = PRETEXTS["models_genesis"].plain(study)
+        write_rows(tmp_path / "rows", "models_genesis", "finetuned", 1, steps, 0.6, pretext=made)
         write_rows(tmp_path / "rows", "position", "finetuned", 1, steps, 0.6)
     (tmp_path / "hippocampus").mkdir()
     torch.manual_seed(0)
-    torch.save(restorer(3).state_dict(), tmp_path / "hippocampus" / "models_genesis-s0-abc.pt")
+    torch.save(restorer(study).state_dict(), tmp_path / "hippocampus" / "models_genesis-s0-abc.pt")
     return tmp_path
 
 
@@ -31,7 +33,12 @@ def test_file_and_card(done):
     for key, value in read_checkpoint(path).items():
         torch.testing.assert_close(value.float(), made[key].float(), atol=1e-3, rtol=1e-3)
     card = path.with_suffix(".md").read_text()
-    assert "license: cc-by-sa-4.0" in card and "no clinical model" in card and "Simpson et al." in card
+    assert (
+        "license: cc-by-sa-4.0" in card
+        and "no clinical model" in card
+        and "steps 1000, batch 4" in card
+        and "Simpson et al." in card
+    )
     assert "| 50 | models_genesis | " in card and "+0.100 [+0.100, +0.100]" in card and "position" not in card
 
 

@@ -16,7 +16,7 @@ from medgenesis.weights import load_pretrained
 def test_pretexts_of_voxels_begin_a_fine_tuning(name, tmp_path, study, monkeypatch):
     monkeypatch.setitem(pretexts.PRETEXTS, name, dataclasses.replace(pretexts.PRETEXTS[name], steps=2, batch=2))
     weights = pretexts.pretrained(name, study, 0, tmp_path)
-    network = segmenter(3, 2, seed=0)
+    network = segmenter(study, seed=0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     load_pretrained(network, weights, skip_head="always")
     for key, value in network.state_dict().items():

@@ -37,17 +37,17 @@ def test_all_images_of_a_patient_are_labelled_together(study):
 def test_a_patient_in_two_sections_is_refused(study, monkeypatch, tmp_path, section, other):
     cases = {**study.cases, section: [*study.cases[section], study.cases[other][0]]}
     wrong = dataclasses.replace(study, cases=cases, unlabelled=study.unlabelled)
-    monkeypatch.setattr(sets, "registry", lambda: {"balls": lambda work: wrong})
+    monkeypatch.setattr(sets, "registry", lambda: {"balls": lambda work, size: wrong})
     with pytest.raises(DatalistError, match=f"balls: .* found 1 in both {section} and {other}"):
         sets.read_set("balls", tmp_path)
 
 
 def test_a_test_patient_among_the_unlabelled_is_refused(study, monkeypatch, tmp_path):
     wrong = dataclasses.replace(study, unlabelled=[*study.unlabelled, *study.cases["test"]])
-    monkeypatch.setattr(sets, "registry", lambda: {"balls": lambda work: wrong, "good": lambda work: study})
+    monkeypatch.setattr(sets, "registry", lambda: {"balls": lambda work, size: wrong, "good": lambda work, size: study})
     with pytest.raises(DatalistError, match="found 3 in both pre-training and test"):
         sets.read_set("balls", tmp_path)
-    assert sets.read_set("good", tmp_path) is study
+    assert sets.read_set("good", tmp_path) == study
     with pytest.raises(ValueError, match="set: must be one of balls, good; found 'other'"):
         sets.read_set("other", tmp_path)
 

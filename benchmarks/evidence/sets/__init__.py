@@ -1,12 +1,13 @@
 """The data sets of the programme: images in memory, split by patient, and the draws of labelled patients."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from benchmarks.evidence.size import SMALL, Size
 from medgenesis.errors import DatalistError
 
 SECTIONS = ("training", "validation", "test")
@@ -42,6 +43,8 @@ class StudySet:
         unlabelled: what pre-training learns from: the images of `training`, or more; none of validation or test.
         source: how the files were prepared, in words.
         files: fingerprint of their contents.
+        size: of its networks, and of its grid.
+        device: where they are trained and answer.
     """
 
     name: str
@@ -51,6 +54,8 @@ class StudySet:
     unlabelled: list[Case]
     source: str
     files: str
+    size: Size = SMALL
+    device: str = "cpu"
 
     @property
     def dims(self) -> int:
@@ -88,8 +93,11 @@ def validation_draw(number: int) -> int:
     return _FOR_VALIDATION + number
 
 
-def registry() -> dict[str, Callable[[Path], StudySet]]:
-    """Functions that read the sets, by name, in the order in which they run; each takes a folder to keep them in."""
+def registry() -> dict[str, Callable[[Path, Size], StudySet]]:
+    """Functions that read the sets, by name, in the order in which they run.
+
+    Each takes a folder to keep them in, and the size of the programme.
+    """
     from benchmarks.evidence.sets import chest_xrays, hippocampus, mr_volumes, nodules
 
     volumes = {"prostate": mr_volumes.prostate, "fetal_shift": mr_volumes.fetal_shift, "mouse": mr_volumes.mouse}
@@ -97,12 +105,14 @@ def registry() -> dict[str, Callable[[Path], StudySet]]:
     return {**ours, "nodules": nodules.nodules}
 
 
-def read_set(name: str, work: Path) -> StudySet:
+def read_set(name: str, work: Path, size: Size = SMALL, device: str = "cpu") -> StudySet:
     """The set of this name, with its patients checked: each in one section.
 
     Args:
         name: of the registry.
         work: folder that keeps the prepared images, to be read from there the next time.
+        size: of networks and grids.
+        device: where they are.
 
     Raises:
         ValueError: an unknown name.
@@ -111,7 +121,7 @@ def read_set(name: str, work: Path) -> StudySet:
     known = registry()
     if name not in known:
         raise ValueError(f"set: must be one of {', '.join(known)}; found {name!r}. Choose one of them.")
-    found = known[name](work)
+    found = replace(known[name](work, size), device=device)
     owners = {section: {case.patient for case in found.cases[section]} for section in SECTIONS}
     unseen = {"pre-training": {case.patient for case in found.unlabelled}}
     for first, second in (("training", "validation"), ("training", "test"), ("validation", "test")):
