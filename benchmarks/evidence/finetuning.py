@@ -32,9 +32,10 @@ def dice_after_finetuning(
     rate: float,
     seed: int,
     teacher: bool = False,
+    body: nn.Module | None = None,
 ) -> np.ndarray:
     """Dice of each tested case and structure, (cases, structures); see `fine_tuned`."""
-    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed, teacher=teacher)
+    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed, teacher=teacher, body=body)
     return dice_of(network.eval(), tested, len(study.structures), study.device)
 
 
@@ -47,6 +48,7 @@ def fine_tuned(
     rate: float,
     seed: int,
     teacher: bool = False,
+    body: nn.Module | None = None,
 ) -> nn.Module:
     """The network after the last step, its batch norm's statistics estimated again.
 
@@ -59,10 +61,12 @@ def fine_tuned(
         labelled: what is learnt from.
         steps, rate, seed: of the training.
         teacher: whether a mean teacher learns from the unlabelled images beside.
+        body: the network to begin with, head and all; None: as above.
     """
-    body = segmenter(study, seed)
-    if weights is not None:
-        load_pretrained(body, weights, skip_head="always")
+    if body is None:
+        body = segmenter(study, seed)
+        if weights is not None:
+            load_pretrained(body, weights, skip_head="always")
     case = labelled[0]
     network = FinerLogits(body, case.label.shape[-1] // case.image.shape[-1])
     loss = segmentation_loss(LOSS, len(study.structures) + 1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.choosing import CHOSEN
+from benchmarks.evidence.probing import PROBED
 from benchmarks.evidence.protocol import ARMS
 from benchmarks.evidence.rows import COLUMNS
 from benchmarks.evidence.statistics import grids_of, scores_of
@@ -63,8 +64,8 @@ class Found:
         return difference(ours.mean(axis=0) - random) if patients else None
 
     def methods(self, readout: str) -> list[str]:
-        """The methods with rows of a readout, in the order of the arms; those of `CHOSEN` have a table of their own."""
-        there = {method for method, own, _, _ in self.scores if own == readout} - CHOSEN.keys()
+        """The methods with rows of a readout, in the order of the arms; `CHOSEN` and `PROBED` have own tables."""
+        there = {method for method, own, _, _ in self.scores if own == readout} - CHOSEN.keys() - PROBED.keys()
         order = [arm.method for arm in ARMS if arm.readout == readout]
         return sorted(there, key=lambda method: (order.index(method) if method in order else len(order), method))
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.evidence.batches import images_of
-from benchmarks.evidence.networks import enlarged, restorer
+from benchmarks.evidence.networks import FinerLogits, OnAllLevels, enlarged, restorer
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
 from medgenesis.handlers.norm_statistics import reestimate_norms
@@ -48,20 +48,14 @@ def dice_of_frozen(
         penalty: of half the squared weights of standardised features, beside the mean cross-entropy.
         seed: of the voxels that are drawn.
     """
-    fine = labelled[0].label.shape[-1] // labelled[0].image.shape[-1]
-    features, shares = _voxels(study, network, labelled, fine, seed)
-    weight, bias = (one.to(study.device) for one in fit(features, shares, penalty))
+    readout = FinerLogits(fitted(study, network, labelled, penalty=penalty, seed=seed), _finer(labelled))
+    return dice_of(readout, tested, len(study.structures), study.device)
 
-    def answer(images: Tensor) -> Tensor:
-        maps = FeatureLevels(network)(images)[1:]
-        parts = weight.split([one.shape[1] for one in maps], dim=1)
-        logits = [
-            enlarged(torch.einsum("kc,bc...->bk...", w, m), _factor(images, m))
-            for w, m in zip(parts, maps, strict=True)
-        ]
-        return enlarged(sum(logits) + bias.view(1, -1, *(1,) * (images.ndim - 2)), fine)
 
-    return dice_of(answer, tested, len(study.structures), study.device)
+def fitted(study: StudySet, network: nn.Module, labelled: Sequence[Case], *, penalty: float, seed: int) -> OnAllLevels:
+    """The network with the regression on all its levels as head; arguments as of `dice_of_frozen`."""
+    features, shares, channels = _voxels(study, network, labelled, _finer(labelled), seed)
+    return OnAllLevels(network, *fit(features, shares, penalty), channels).to(study.device)
 
 
 def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
@@ -86,8 +80,10 @@ def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tenso
 @torch.no_grad()
 def _voxels(
     study: StudySet, network: nn.Module, labelled: Sequence[Case], fine: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Features (N, F) of voxels within the images, and the share of each structure in them, (N, structures + 1)."""
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Features (N, F) of voxels within the images, the share of each structure in them, (N, structures + 1), and how
+    many features each level has.
+    """
     generator, features, shares = torch.Generator().manual_seed(seed), [], []
     for case in labelled:
         image = case.image[None]
@@ -104,7 +100,12 @@ def _voxels(
         chosen = torch.randperm(len(flat[0]), generator=generator)[: VOXELS // len(labelled)]
         features.append(flat[0][chosen])
         shares.append(flat[1][chosen])
-    return torch.cat(features), torch.cat(shares)
+    return torch.cat(features), torch.cat(shares), [one.shape[1] for one in maps]
+
+
+def _finer(cases: Sequence[Case]) -> int:
+    """How many times finer the labels are than the images."""
+    return cases[0].label.shape[-1] // cases[0].image.shape[-1]
 
 
 def _factor(image: Tensor, maps: Tensor) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.evidence import rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
+from benchmarks.evidence.probing import PROBED
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
 from medgenesis.report import markdown_table
@@ -48,6 +49,13 @@ def sentence(found: Found) -> list[str]:
         else:
             said = f"**{said}**; so far {shown} Dice"
         lines.append(f"- `{method}`, one label, {steps} steps: {said}")
+    for (method, steps), (over_scratch, over_untrained, p) in sorted(tables.over_both_scratches(found).items()):
+        said = tables.in_words(tables.nearer(over_scratch, over_untrained), p, found.dataset)
+        lines.append(
+            f"- `{PROBED[method]}`, begun with its frozen readout, one label, {steps} steps: **{said}**: "
+            f"{tables.interval(over_scratch, '+')} Dice over scratch, {tables.interval(over_untrained, '+')} over an "
+            "untrained network begun so"
+        )
     return lines
 
 
@@ -70,6 +78,8 @@ def _section(found: Found, folder: Path, rows: Path) -> list[str]:
         *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.scratch_table(found)),
         *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
+        *_table(f"{name}: begun with the frozen readout, one label", tables.probed_table(found)),
+        *_table(f"{name}: frozen, or begun so, against scratch with more steps", tables.probed_fewer_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
         *_table(f"{name}: Dice against labels", tables.labels_table(found)),

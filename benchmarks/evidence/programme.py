@@ -1,20 +1,23 @@
 """Running the cells that are missing: validation first where a value must be chosen, then the test cell itself."""
 
+import copy
 import json
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
+from torch import nn
 
 from benchmarks.evidence import finetuning, frozen, mean_teacher
 from benchmarks.evidence.choosing import BY, CHOSEN, chosen_cases
 from benchmarks.evidence.networks import embedder
 from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, Weights, pretrained
+from benchmarks.evidence.probing import PROBED, frozen_as
 from benchmarks.evidence.prompted import dice_of_prompts
 from benchmarks.evidence.protocol import (
     MEAN_MASK,
@@ -129,6 +132,8 @@ class Programme:
         if cell.readout == "finetuned":
             same |= {"rate": value, "batch": finetuning.BATCH, "loss": finetuning.LOSS, "crop": list(self.study.crop)}
             same |= {"norm_batches": finetuning.NORM_BATCHES, "warm_up": WARM_UP}
+        if cell.method in PROBED:
+            same["probe"] = {"penalty": self._penalty(cell), "voxels": frozen.VOXELS}
         if cell.method == MEAN_TEACHER:
             same |= {"decay": mean_teacher.DECAY, "consistency": mean_teacher.CONSISTENCY, "noise": mean_teacher.NOISE}
         if self.study.dims == 2:
@@ -171,8 +176,9 @@ class Programme:
         if cell.readout == "frozen":
             network = self._frozen(method, cell.seed)
             return frozen.dice_of_frozen(self.study, network, labelled, cases, penalty=value, seed=seed)
-        weights = self._weights(method, cell.seed) if method in PRETEXTS else None
-        own = {"steps": cell.steps, "rate": value, "seed": seed, "teacher": cell.method == MEAN_TEACHER}
+        body = self._probed(cell, labelled, seed) if cell.method in PROBED else None
+        weights = self._weights(method, cell.seed) if method in PRETEXTS and body is None else None
+        own = {"steps": cell.steps, "rate": value, "seed": seed, "teacher": cell.method == MEAN_TEACHER, "body": body}
         return finetuning.dice_after_finetuning(self.study, weights, labelled, cases, **own)
 
     def _labelled(self, cell: Cell) -> list:
@@ -188,6 +194,15 @@ class Programme:
             weights = None if method == RANDOM else self._weights(method, seed)
             self._networks[method, seed] = frozen.frozen_network(self.study, weights, seed)
         return self._networks[method, seed]
+
+    def _probed(self, cell: Cell, labelled: list, seed: int) -> nn.Module:
+        """The frozen readout of the cell's arm, all of which is learnt further."""
+        network = copy.deepcopy(self._frozen(frozen_as(cell.method), cell.seed))
+        return frozen.fitted(self.study, network, labelled, penalty=self._penalty(cell), seed=seed)
+
+    def _penalty(self, cell: Cell) -> float | None:
+        """What validation chose for the frozen readout that a cell begins with."""
+        return self.value(arm_of(replace(cell, method=frozen_as(cell.method), readout="frozen")), cell.labels, 0)
 
     def _prompted(self, seed: int) -> Any:
         if (PROMPTED, seed, "one_shot") not in self._networks:
@@ -210,6 +225,8 @@ class Programme:
 
 def _weights_of(cell: Cell) -> str:
     """The method whose weights a cell begins with."""
+    if cell.method in PROBED:
+        return frozen_as(cell.method)
     return BY if cell.method in CHOSEN else cell.method
 
 

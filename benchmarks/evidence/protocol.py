@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
+from benchmarks.evidence.probing import PROBED, RANDOM, SCRATCH
 from benchmarks.evidence.rows import Cell
 
-SCRATCH, RANDOM, MEAN_MASK, MEAN_TEACHER = "scratch", "random", "mean_mask", "mean_teacher"
+MEAN_MASK, MEAN_TEACHER = "mean_mask", "mean_teacher"
 
 SEEDS = (0, 1, 2)
 LABELS, STEPS, LONG = 1, (50, 200), 800  # of the main table; LONG of scratch beside: four times as many
@@ -92,7 +93,8 @@ ARMS = (
     *(Arm(name, "frozen", PENALTIES) for name in PRETEXTS),
 )
 
-METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *CHOSEN)
+PROBED_ARMS = tuple(Arm(name, "finetuned", RATES) for name in PROBED)  # a table of their own
+METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *PROBED, *CHOSEN)
 
 
 def tuned_at(labels: int, steps: int) -> tuple[int, int]:
@@ -115,7 +117,7 @@ def planned(dataset: str) -> Iterator[Cell]:
 def arm_of(cell: Cell) -> Arm:
     """The arm of a cell; of chosen patients that whose weights they are for."""
     method = BY if cell.method in CHOSEN else cell.method
-    return next(arm for arm in ARMS if (arm.method, arm.readout) == (method, cell.readout))
+    return next(arm for arm in (*ARMS, *PROBED_ARMS) if (arm.method, arm.readout) == (method, cell.readout))
 
 
 def _in_order(dataset: str) -> Iterator[Cell]:
@@ -125,6 +127,8 @@ def _in_order(dataset: str) -> Iterator[Cell]:
             yield from _cells(dataset, arm, LABELS, draw, STEPS)
         if number == 0 and plan.choosing:
             yield from _choosing(dataset)
+    for arm, draw in itertools.product(probed_arms_of(dataset), range(plan.draws)):
+        yield from _cells(dataset, arm, LABELS, draw, STEPS)
     for draw in range(plan.draws if plan.long else 0):
         yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
     for draw in range(plan.other_draws):
@@ -143,6 +147,12 @@ def seed_of(draw: int) -> int:
 def arms_of(dataset: str) -> list[Arm]:
     """The arms of a set: some pretexts are for volumes or for images alone."""
     return [arm for arm in ARMS if not arm.trained or PLANS[dataset].dims in PRETEXTS[arm.method].dims]
+
+
+def probed_arms_of(dataset: str) -> list[Arm]:
+    """The arms of a set that begin with a frozen readout, scratch first."""
+    own = {arm.method for arm in arms_of(dataset)}
+    return [arm for arm in PROBED_ARMS if PROBED[arm.method] in own]
 
 
 def _choosing(dataset: str) -> Iterator[Cell]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.found import Found, Key
+from benchmarks.evidence.probing import PROBED, SCRATCH_PROBED, frozen_as
 from benchmarks.evidence.protocol import (
     CHOICE_DRAWS,
     CHOICE_LABELS,
@@ -19,6 +20,7 @@ from benchmarks.evidence.protocol import (
     STEPS,
     Plan,
     arms_of,
+    probed_arms_of,
 )
 from medgenesis.report.paired import Difference, holm, verdict
 
@@ -81,6 +83,71 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
             gains = [found.gain(_one(method, few), _one(SCRATCH, more)) for few, more in pairs]
             rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
+
+
+def over_both_scratches(found: Found) -> dict[tuple[str, int], tuple[Difference, Difference, float]]:
+    """Of each method that begins with its frozen readout, one label: its gains over scratch and over scratch begun so,
+    and the corrected p that it differs from both, the larger of the two: (method, steps) -> all three.
+    """
+    both, p = {}, {}
+    own = {arm.method for arm in probed_arms_of(found.dataset)} - {SCRATCH_PROBED}
+    for method, steps in itertools.product(own, STEPS):
+        gains = [found.gain(_one(method, steps), _one(other, steps)) for other in (SCRATCH, SCRATCH_PROBED)]
+        if None not in gains:
+            both[method, steps] = gains
+        # as in `against_scratch`; where one gain is up and the other down, no difference from both is shown
+        alike = None not in gains and all(_complete(gain, found.dataset) for gain in gains)
+        alike = alike and gains[0].mean * gains[1].mean > 0
+        p[method, steps] = max(gain.p for gain in gains) if alike else 1.0
+    corrected = holm(p)
+    return {key: (*gains, corrected[key]) for key, gains in both.items()}
+
+
+def probed_table(found: Found) -> list[list[str]]:
+    """One label: fine-tuning that begins with the frozen readout as its head, against both ways of scratch."""
+    rows = [["steps", "begins with", "Dice (draws of all)", "minus scratch", "minus untrained", "p (Holm)", "in words"]]
+    results, draws = over_both_scratches(found), PLANS[found.dataset].draws
+    methods = [arm.method for arm in probed_arms_of(found.dataset)]
+    for steps in STEPS:
+        keys = [_one(method, steps) for method in methods if _one(method, steps) in found.scores]
+        means = found.means([_one(SCRATCH, steps), *keys], draws)
+        for key in keys:
+            name, gain = PROBED[key[0]], found.gain(key, _one(SCRATCH, steps))
+            cells = [str(steps), "untrained" if name == SCRATCH else name, _mean(found, means, key, draws)]
+            cells.append(_so_far(gain, found.dataset))
+            if (key[0], steps) in results:
+                _, over_own, p = results[key[0], steps]
+                said = in_words(nearer(*results[key[0], steps][:2]), p, found.dataset)
+                cells += [interval(over_own, "+"), ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
+            else:
+                cells += [ABSENT] * 3
+            rows.append(cells)
+    return rows
+
+
+def probed_fewer_table(found: Found) -> list[list[str]]:
+    """Begun with the frozen readout, 50 steps against scratch with 200 in both ways; and not fine-tuned at all."""
+    few, more = STEPS
+    rows = [
+        ["method", *(f"frozen minus scratch at {n}" for n in STEPS), f"begun so, {few} steps, minus scratch at {more}"]
+    ]
+    rows[0].append(f"minus untrained at {more}")
+    for method, name in PROBED.items():
+        frozen, begun = (frozen_as(method), "frozen", LABELS, 0), _one(method, few)
+        pairs = [
+            *((frozen, _one(SCRATCH, n)) for n in STEPS),
+            *((begun, _one(o, more)) for o in (SCRATCH, SCRATCH_PROBED)),
+        ]
+        gains = [found.gain(*pair) for pair in pairs]
+        if frozen in found.scores:
+            shown = "untrained" if name == SCRATCH else name
+            rows.append([shown, *(_so_far(gain, found.dataset) for gain in gains)])
+    return rows
+
+
+def nearer(one: Difference, other: Difference) -> Difference:
+    """Of two differences the one nearer to 0."""
+    return min((one, other), key=lambda gain: abs(gain.mean))
 
 
 def frozen_table(found: Found) -> list[list[str]]:

@@ -91,7 +91,7 @@ def test_a_frozen_answer_is_the_regression_on_enlarged_maps(study, monkeypatch):
         frozen, "dice_of", lambda answer, cases, structures, device: answers.append(answer(cases[0].image[None]))
     )
     frozen.dice_of_frozen(study, network, some, study.cases["test"], penalty=0.01, seed=0)
-    weight, bias = frozen.fit(*frozen._voxels(study, network, some, 2, 0), 0.01)
+    weight, bias = frozen.fit(*frozen._voxels(study, network, some, 2, 0)[:2], 0.01)
     image = study.cases["test"][0].image[None]
     with torch.no_grad():
         maps = torch.cat([enlarged(one, 16 // one.shape[-1]) for one in FeatureLevels(network)(image)[1:]], 1)
