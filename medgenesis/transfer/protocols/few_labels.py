@@ -21,7 +21,7 @@ from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sentences, frozen_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
 from medgenesis.transfer.protocols.comparison_table import by_patient, findings, interval, sentences, table
-from medgenesis.transfer.protocols.frozen_dice import can_be_frozen, dice_of_frozen
+from medgenesis.transfer.protocols.frozen_dice import dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
@@ -124,7 +124,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     }
     survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides})
     overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
-    lost = frozen and not can_be_frozen(configs, chosen[counts[0], seeds[0]], {**alike, **overrides})
+    lost = frozen and not survey.has_levels
     if lost:
         logger.warning("frozen features are left out: where the maps of this network are is not known")
     dice: dict[tuple[int, int, str], list[np.ndarray]] = {}

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from medgenesis.data import SeededSampler
 from medgenesis.handlers.norm_statistics import reestimate_norms
-from medgenesis.inference.voxel_probe import fit_voxel_probe, has_levels
+from medgenesis.inference.voxel_probe import fit_voxel_probe
 from medgenesis.transfer.protocols.last_dice import answered_dice, own_grid_workflow
-from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
+from medgenesis.transfer.protocols.last_weights import check_all_used
 
 CROPS = 48  # that are learnt from
 VOXELS = 10_000  # of all crops together, about
@@ -56,15 +56,6 @@ def dice_of_frozen(
     probe = fit_voxel_probe(network, _crops(dataset, seed), number, per_class=each, seed=seed, alike=False)
     workflow.evaluator.network = probe.to(device)
     return answered_dice(workflow, folder, "Frozen features")
-
-
-def can_be_frozen(
-    configs: Sequence[str | Path], training: Sequence[dict], overrides: Mapping[str, Any] | None = None
-) -> bool:
-    """Whether the network of the configs has maps that are known: encoder-decoders of ours, others only by chance."""
-    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
-    workflow = prepare_training(configs, training, training, root, init="scratch", seed=0, overrides=overrides)
-    return has_levels(workflow.parser.get_parsed_content("network_def"))
 
 
 def _crops(dataset: Dataset, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

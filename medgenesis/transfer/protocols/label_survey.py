@@ -1,4 +1,4 @@
-"""A look at all label maps of a comparison before its first run: how many classes, and the answer without an image."""
+"""A look at a comparison before its first run: the classes, the answer without an image, and the network's maps."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medgenesis.data import preprocessing
 from medgenesis.errors import DatalistError
+from medgenesis.inference.voxel_probe import has_levels
 from medgenesis.losses import hard_dice
 from medgenesis.progress import track
 from medgenesis.transfer.protocols.last_weights import prepare_training
@@ -30,10 +31,13 @@ class LabelSurvey:
     Args:
         num_classes: of all drawn and test label maps, background included: that of every run.
         place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
+        has_levels: whether it is known where the network has its maps, see
+            `medgenesis.inference.voxel_probe.has_levels`.
     """
 
     num_classes: int
     place_dice: dict[Any, np.ndarray]
+    has_levels: bool
 
 
 def survey_labels(
@@ -63,7 +67,8 @@ def survey_labels(
     root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
     settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
     workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
-    number, labels = (workflow.parser.get_parsed_content(id) for id in ("num_classes", "labels"))
+    parsed = workflow.parser.get_parsed_content
+    number, labels, levels = parsed("num_classes"), parsed("labels"), has_levels(parsed("network_def"))
     read = preprocessing((), "label", intensity=None, label_merge=labels.merge, num_classes=number)
     maps, foreground = {}, {}
     for key, record in track(every.items(), "label maps that are learnt from"):
@@ -78,7 +83,7 @@ def survey_labels(
             )
     if len({one.ndim for one in maps.values()}) > 1:
         logger.warning("images and volumes are mixed: the answer without an image is left out")
-        return LabelSurvey(number, {name: np.full((len(test), number - 1), np.nan) for name in draws})
+        return LabelSurvey(number, {name: np.full((len(test), number - 1), np.nan) for name in draws}, levels)
     sides = [max(one.shape[axis] for one in maps.values()) for axis in range(next(iter(maps.values())).ndim)]
     values = range(number)
     answers = {
@@ -90,7 +95,7 @@ def survey_labels(
         for name, answer in answers.items():
             seen = _resampled(answer, truth.shape) if truth.ndim == answer.ndim else None
             dice[name].append([_dice(seen, truth, value) for value in values[1:]])
-    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()})
+    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels)
 
 
 def _key(record: Mapping[str, Any]) -> str:

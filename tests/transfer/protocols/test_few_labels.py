@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import unittest.mock
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +26,7 @@ STARTS = ("pre-trained", "scratch")
 
 def survey(configs, draws, test, *_):
     """A stand-in: 0.25, whatever is labelled."""
-    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws})
+    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=True)
 
 
 @pytest.fixture
@@ -51,7 +52,6 @@ def comparison(tmp_path, monkeypatch):
 
     monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
     monkeypatch.setattr(few_labels, "dice_of_frozen", frozen)
-    monkeypatch.setattr(few_labels, "can_be_frozen", lambda *_: True)
     monkeypatch.setattr(few_labels, "survey_labels", survey)
 
     def compare(**settings):
@@ -196,7 +196,7 @@ def test_frozen_features_stand_in_a_table_of_their_own(comparison, tmp_path):
 def test_a_network_without_known_maps_is_compared_without_frozen_features(comparison, monkeypatch):
     compare, asked = comparison
     tuned = compare()
-    monkeypatch.setattr(few_labels, "can_be_frozen", lambda *_: False)
+    monkeypatch.setattr(few_labels, "survey_labels", lambda *given: replace(survey(*given), has_levels=False))
     text = compare(frozen=True)
     said = "- Frozen features are left out: where the maps of this network are is not known.\n"
     assert text.replace(said, "") == tuned and said in text and len(asked) == 8

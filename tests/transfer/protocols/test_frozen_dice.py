@@ -1,73 +1,103 @@
 """Frozen features of a bundle: what is fitted, to which crops, and that nothing of the network is learnt."""
 
+import copy
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader
-from monai.engines import SupervisedEvaluator
-from monai.handlers import MeanDice, from_engine
-from monai.inferers import SlidingWindowInferer
-from monai.transforms import AsDiscreted, Compose, RandShiftIntensityd
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, RandShiftIntensityd
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medgenesis.bundles import path
 from medgenesis.data import preprocessing
 from medgenesis.data.screened_dataset import ScreenedDataset
+from medgenesis.inference.voxel_probe import fit_voxel_probe
 from medgenesis.networks import UNet3D
 from medgenesis.transfer.protocols import frozen_dice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+CONFIGS = [path("models_genesis_ct") / "configs" / "finetune.yaml"]
+TINY = {"num_classes": 2, "in_channels": 1, "width": 2, "cube_size": [16, 16, 8], "intensity": "unit"}
+TINY |= {"spacing_mm": None, "num_workers": 0, "device": "cpu"}
+SEED = 3
+
 
 @pytest.fixture
-def data(tmp_path):
-    """Noise that is brighter where the label is: one voxel in ten."""
-    rng = np.random.default_rng(0)
-    for number in range(3):
+def records(tmp_path):
+    """Noise that is a little brighter where the label is: one voxel in ten."""
+    rng, found = np.random.default_rng(0), []
+    for number in range(5):
         label = np.zeros((16, 16, 8), np.uint8)
         label[3:9, number : number + 6, 1:6] = 1
-        np.save(tmp_path / f"i{number}.npy", (label * 0.6 + rng.random(label.shape) * 0.4).astype(np.float32))
-        np.save(tmp_path / f"l{number}.npy", label)
-    records = [{"image": str(tmp_path / f"i{n}.npy"), "label": str(tmp_path / f"l{n}.npy")} for n in range(3)]
+        image = (label * 0.3 + rng.random(label.shape) * 0.7).astype(np.float32)
+        found.append({"image": str(tmp_path / f"i{number}.npy"), "label": str(tmp_path / f"l{number}.npy")})
+        for name, values in (("image", image), ("label", label)):
+            np.save(found[-1][name], values)
+    return found
+
+
+@pytest.fixture
+def data(records):
     steps = preprocessing(intensity="unit", label_keys=["label"]).transforms
-    return ScreenedDataset(records, Compose([*steps, RandShiftIntensityd("image", 0.05, prob=1.0)]), seed=4)
+    return ScreenedDataset(records[:3], Compose([*steps, RandShiftIntensityd("image", 0.05, prob=1.0)]), seed=4)
 
 
-def workflow_of(data, network):
-    """What `dice_of_frozen` takes of a bundle's workflow."""
-    evaluator = SupervisedEvaluator(
-        "cpu",
-        DataLoader(data, batch_size=1),
-        network,
-        inferer=SlidingWindowInferer((16, 16, 8)),
-        postprocessing=AsDiscreted(["pred", "label"], argmax=[True, False], to_onehot=2),
-        key_val_metric={
-            "val_mean_dice": MeanDice(include_background=False, output_transform=from_engine(["pred", "label"]))
-        },
-    )
-    known = {"network": network, "device": torch.device("cpu"), "train#dataset": data, "num_classes": 2}
-    parser = SimpleNamespace(get_parsed_content=known.__getitem__, get=lambda: {})
-    return SimpleNamespace(parser=parser, evaluator=evaluator)
+def crops_of_finetuning(training, cache_dir):
+    """Image and label of what the loader of `finetune.yaml` gives in its first epochs, one after the other."""
+    parser = ConfigParser(ConfigParser.load_config_files([str(one) for one in CONFIGS]))
+    settings = {**TINY, "seed": SEED, "cache_dir": str(cache_dir), "init": "scratch"}
+    root = str(path("models_genesis_ct"))
+    parser.update({**settings, "bundle_root": root, "train#dataset#data": tuple(training), "validate#dataset#data": ()})
+    loader, found = parser.get_parsed_content("train#dataloader"), []
+    for epoch in itertools.count():
+        loader.sampler.set_position(epoch)
+        for batch in loader:
+            images, labels = batch["image"].as_tensor(), batch["label"].as_tensor()
+            found += zip(images, labels, strict=True)
+        if len(found) >= frozen_dice.CROPS:
+            return found[: frozen_dice.CROPS]
 
 
-def test_a_classifier_answers_and_the_network_stays_as_it_was(data, tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    network = UNet3D(1, 2, width=1, activation=None)
-    before = {name: value.clone() for name, value in network.named_parameters()}
-    monkeypatch.setattr(frozen_dice, "own_grid_workflow", lambda *_, **__: workflow_of(data, network))
-    monkeypatch.setattr(frozen_dice, "check_all_used", lambda *_: None)
-    monkeypatch.setattr(frozen_dice, "CROPS", 12)
-    dice = frozen_dice.dice_of_frozen([], [], [], tmp_path, init="scratch", seed=0)
-    assert dice.shape == (3, 1) and dice.min() > 0.9
-    assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
-    first = next(one for one in network.modules() if isinstance(one, _BatchNorm))
-    images = torch.stack([image for image, _ in frozen_dice._crops(data, 0)])
-    maps = network.encoder.levels[0][0].conv(images).detach()
-    torch.testing.assert_close(first.running_mean, maps.mean(dim=(0, 2, 3, 4)), atol=1e-4, rtol=1e-3)
-    assert (tmp_path / "cases.csv").is_file()
+def normalised(network, images):
+    """A copy whose batch norms hold the mean, over batches of eight, of the statistics of each batch."""
+    each = []
+    for first in range(0, len(images), 8):
+        one = copy.deepcopy(network).train()
+        for norm in (module for module in one.modules() if isinstance(module, _BatchNorm)):
+            norm.momentum = 1.0  # keeps the last batch alone
+        with torch.no_grad():
+            one(torch.stack(images[first : first + 8]))
+        each.append(one.state_dict())
+    last = copy.deepcopy(network)
+    last.load_state_dict({name: torch.stack([state[name].float() for state in each]).mean(0) for name in each[0]})
+    return last.eval()
+
+
+def dice_by_hand(probe, record):
+    image, label = (torch.from_numpy(np.load(record[name])) for name in ("image", "label"))
+    with torch.no_grad():
+        found = probe(image[None, None])[0].argmax(0) == 1
+    return 2 * int((found & (label == 1)).sum()) / int(found.sum() + (label == 1).sum())
+
+
+@pytest.mark.parametrize("start", ["weights", "scratch"])
+def test_dice_is_that_of_a_slow_computation(records, tmp_path, start):
+    torch.manual_seed(SEED if start == "scratch" else 7)
+    network = UNet3D(1, 2, width=2, activation=None)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    init = "scratch" if start == "scratch" else str(tmp_path / "weights.pt")
+    training, test = records[:3], records[3:]
+    dice = frozen_dice.dice_of_frozen(CONFIGS, training, test, tmp_path / "run", init=init, seed=SEED, overrides=TINY)
+    crops = crops_of_finetuning(training, tmp_path / "crops")
+    same = normalised(network, [image for image, _ in crops])
+    probe = fit_voxel_probe(same, crops, 2, per_class=10_000 // (48 * 2), seed=SEED, alike=False)
+    expected = [[dice_by_hand(probe, record)] for record in test]
+    assert dice == pytest.approx(np.array(expected), abs=5e-3)
+    assert 0.3 < dice.min() and dice.max() < 0.999, "neither nothing nor all is found"
+    assert (tmp_path / "run" / "cases.csv").is_file()
 
 
 def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
@@ -77,13 +107,3 @@ def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
     assert not all(map(torch.equal, one, other))
     batches = [len(batch) for batch in frozen_dice._batches(itertools.islice(one, 11))]
     assert batches == [8, 3]
-
-
-@pytest.mark.parametrize(
-    "override, known",
-    [({}, True), ({"network_def": {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}}, False)],
-)
-def test_whether_maps_are_known(data, override, known):
-    configs, records = [path("models_genesis_ct") / "configs" / "finetune.yaml"], data.data
-    overrides = {"num_classes": 2, "in_channels": 1, "width": 1, **override}
-    assert frozen_dice.can_be_frozen(configs, records, overrides) == known

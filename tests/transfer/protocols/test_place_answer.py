@@ -41,9 +41,11 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
     configs = [bundles.path("models_genesis_ct") / "configs" / "finetune.yaml"]
     overrides = {"datalist": str(tmp_path / "list.json"), "spacing_mm": [6.0, 6.0, 6.0]}
     found = survey_labels(configs, {"a": [one], "b": [shifted]}, [fine], tmp_path / "out", overrides)
-    assert found.num_classes == 2
+    assert found.num_classes == 2 and found.has_levels
     assert found.place_dice["a"] == pytest.approx(np.array([[1.0]]))
     assert found.place_dice["b"] == pytest.approx(np.array([[0.5]]))
+    other = {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}
+    assert not survey_labels(configs, {"a": [one]}, [fine], tmp_path, {**overrides, "network_def": other}).has_levels
     draws = {(1, 0): [one], (1, 1): [empty]}
     with pytest.raises(DatalistError, match=r"some voxel of a class; found none in draw \(1, 1\), of 1 scans"):
         survey_labels(configs, draws, [fine], tmp_path / "out", overrides)
