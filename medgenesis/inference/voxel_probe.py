@@ -128,7 +128,8 @@ def fit_voxel_probe(
             maps = levels(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
             rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
             classes.append(np.asarray(label)[0].ravel()[drawn].astype(int))
-            counts += np.bincount(np.asarray(label)[0].ravel().astype(int), minlength=num_classes)
+            if not alike:
+                counts += np.bincount(np.asarray(label)[0].ravel().astype(int), minlength=num_classes)
     features, labels = np.concatenate(rows), np.concatenate(classes)
     if len(np.unique(labels)) < 2:
         raise ValueError(
