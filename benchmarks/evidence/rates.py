@@ -21,6 +21,7 @@ class Choice:
     Args:
         dataset, method, labels, steps: of the arm.
         dice: rate -> mean Dice of the validation patients.
+        chosen: the rate that the programme went on with.
     """
 
     dataset: str
@@ -28,11 +29,7 @@ class Choice:
     labels: int
     steps: int
     dice: dict[float, float]
-
-    @property
-    def chosen(self) -> float:
-        """The rate with the best Dice."""
-        return max(self.dice, key=self.dice.__getitem__)
+    chosen: float
 
     @property
     def lost(self) -> dict[float, float]:
@@ -46,13 +43,14 @@ def read_choices(folder: Path) -> list[Choice]:
     for path in sorted(folder.glob("*-finetuned-*.csv")):
         rows = read_table(path)
         dice = {float(row["value"]): float(row["dice"]) for row in rows}
-        first = rows[0]
-        found.append(Choice(first["dataset"], first["method"], int(first["labels"]), int(first["steps"]), dice))
+        (own,) = (row for row in rows if row["chosen"] == "True")
+        arm = (own["dataset"], own["method"], int(own["labels"]), int(own["steps"]))
+        found.append(Choice(*arm, dice, chosen=float(own["value"])))
     return sorted(found, key=lambda one: (order.index(one.dataset), one.labels, one.steps, one.method != SCRATCH))
 
 
 def rates_table(choices: Sequence[Choice]) -> list[list[str]]:
-    """Dice on validation of each set, method, number of labels and steps; the best in bold."""
+    """Dice on validation of each set, method, number of labels and steps; the chosen one in bold."""
     rows = [["set", "method", "labels", "steps", *(f"rate {rate:g}" for rate in RATES)]]
     for one in choices:
         cells = [f"{one.dice[rate]:.3f}" if rate in one.dice else "–" for rate in RATES]

@@ -58,6 +58,16 @@ def test_the_best_stands_in_bold_and_what_was_not_tried_is_a_dash(folder):
         assert (row[-1] == "–") == (one.steps == 800)
 
 
+def test_the_chosen_rate_is_that_of_the_file(folder):
+    """Of two that are equal to four decimals the programme knows which was better."""
+    rows = [("lungs", "caid", "finetuned", 1, 50, f"{rate:g}", 4, "0.5000", rate == RATES[1]) for rate in RATES]
+    write_table(folder / "lungs-caid-finetuned-k1-50.csv", rows, CHOICES)
+    place, one = next((i, one) for i, one in enumerate(rates.read_choices(folder)) if one.method == "caid")
+    assert one.chosen == RATES[1] and set(one.lost.values()) == {0}
+    row = rates.rates_table(rates.read_choices(folder))[1 + place]
+    assert [cell.startswith("**") for cell in row[4:]] == [rate == RATES[1] for rate in RATES]
+
+
 def test_what_is_said_of_the_default(folder):
     choices = rates.read_choices(folder)
     for default in (*RATES, 0.5):
