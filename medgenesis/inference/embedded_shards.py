@@ -20,7 +20,14 @@ from medgenesis.io.naming import OutputNames, names_for
 from medgenesis.networks import network_parts
 from medgenesis.progress import track
 from medgenesis.storage.atomic import replacing
-from medgenesis.storage.fingerprints import changes, file_stamps, fingerprint, record_fingerprint, transform_fingerprint
+from medgenesis.storage.fingerprints import (
+    changes,
+    file_stamps,
+    fingerprint,
+    object_fingerprint,
+    record_fingerprint,
+    transform_fingerprint,
+)
 from medgenesis.storage.run_folder import hold_folder
 
 logger = logging.getLogger(__name__)
@@ -53,9 +60,15 @@ class _Part:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
+            if about["format"] > FORMAT:
+                raise DatalistError(
+                    f"{path}: its format must be at most {FORMAT}; found {about['format']}. Update medgenesis."
+                )
             places = about["places"]
             named = (dict(zip(places, of, strict=True)) for of in (about["names"], vectors, about["stamps"]))
             return cls(about["settings"], *named, bool(about["finished"]))
+        except DatalistError:
+            raise
         except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
             reason = str(error) or type(error).__name__
             raise DatalistError(
@@ -78,7 +91,8 @@ def embed_part(
 
     Raises:
         ValueError: the part is there, made with other settings or of another list.
-        DatalistError: its file is damaged. OutputError: it cannot be written.
+        TypeError: an inferer that cannot be told from others, as it holds a lambda.
+        DatalistError: its file is damaged or of a newer format. OutputError: it cannot be written.
         VolumeError, IntensityRangeError: a volume that cannot be used, unless they are skipped.
     """
     names, own = names_for(volumes), shard_folder(folder, str(shard))
@@ -114,7 +128,8 @@ def joined_parts(
 
     Raises:
         ValueError: a part is missing, not finished, or made with other settings or of another list.
-        DatalistError: one is damaged. VolumeError: no volume of any could be used.
+        TypeError: as of `embed_part`.
+        DatalistError: one is damaged or of a newer format. VolumeError: no volume of any could be used.
     """
     settings, rows = part_settings(network, volumes, windows, names_for(volumes)), {}
     for shard, own in all_shards(folder):
@@ -168,7 +183,8 @@ def part_settings(network: nn.Module, volumes: StreamedDataset, windows: Any, na
 
 def _plain(windows: Sequence[int] | Inferer) -> Any:
     if isinstance(windows, Inferer):
-        return {"inferer": type(windows).__name__, **getattr(windows, "settings", {})}
+        said = {"inferer": type(windows).__name__, **getattr(windows, "settings", {})}
+        return {**said, "inferer (fingerprint)": object_fingerprint(windows)}
     return list(windows)
 
 

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,18 @@ def transform_fingerprint(*transforms: Callable) -> str:
         ) from error
 
 
+def object_fingerprint(value: Any) -> str:
+    """Of an object by its class and all that it holds, in any process: an inferer, for example.
+
+    What `fingerprint` takes counts as there, functions and classes by their names, and all else by what `pickle` would
+    keep of it; not by the pickle itself, which differs from process to process where there are tensors in it.
+
+    Raises:
+        TypeError: it holds something that cannot be told from others: a lambda, an open file.
+    """
+    return fingerprint(_taken_apart(value))
+
+
 def changes(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """The settings that differ, each with its two values in words; empty where all agree.
 
@@ -117,6 +130,26 @@ def _steps(transform: Callable) -> Iterator[Callable]:
         return
     for step in transform.transforms:
         yield from _steps(step)
+
+
+def _taken_apart(value: Any) -> Any:
+    """A value that `fingerprint` takes."""
+    if isinstance(value, Mapping):
+        return {name: _taken_apart(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_taken_apart(item) for item in value]
+    if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        if "<" in value.__qualname__ and not isinstance(value, type):
+            raise TypeError(
+                f"value: a function in it must have a name in a module, to be told from others; found "
+                f"{value.__qualname__}. Define it at the top of a module."
+            )
+        return f"{value.__module__}.{value.__qualname__}"
+    try:
+        return fingerprint(value)
+    except TypeError:
+        parts = value.__reduce_ex__(_PICKLE)
+    return [_taken_apart(list(part) if isinstance(part, Iterator) else part) for part in (type(value), *parts)]
 
 
 def _digest(tokens: Iterator[bytes | np.ndarray]) -> str:

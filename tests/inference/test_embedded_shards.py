@@ -1,12 +1,14 @@
 """Embeddings of a list in parts: the joined table is that of the whole list, byte for byte."""
 
+import json
+import pickle
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.inferers import SimpleInferer
+from monai.inferers import Inferer, SimpleInferer
 
 from medgenesis.data import StreamedDataset, preprocessing
 from medgenesis.errors import DatalistError, VolumeError
@@ -121,6 +123,48 @@ def test_how_slabs_are_seen_is_a_setting(embed, records, network):
     embed(records, "out", "merge", size=SlabInferer(3, 2, SimpleInferer()), net=net)
     with pytest.raises(ValueError, match="windows#axis = 2, now it is 1"):
         embed(records, "out", "merge", size=SlabInferer(3, 1), net=net)
+
+
+class Corner(Inferer):
+    """Shows the first rows and columns."""
+
+    def __init__(self, sides):
+        self.sides = sides
+
+    def __call__(self, inputs, network, *args, **kwargs):
+        rows, columns = self.sides
+        return network(inputs[..., :rows, :columns])
+
+
+def test_all_arguments_of_an_inferer_are_settings(embed, records):
+    """Also those that the inferer does not tell in words."""
+    net = torch.nn.Module()
+    net.encoder = torch.nn.Conv2d(3, 4, 1)
+
+    def seen(size):
+        return SlabInferer(3, 2, Corner((size, 16)))
+
+    used = seen(16)
+    embed(records, "out", "1/1", size=used, net=net)
+    for same in (used, seen(16), pickle.loads(pickle.dumps(seen(16)))):
+        embed(records, "out", "merge", size=same, net=net)
+    for other in (seen(8), SlabInferer(3, 2), Corner((16, 16))):
+        with pytest.raises(ValueError, match="windows#inferer .fingerprint."):
+            embed(records, "out", "merge", size=other, net=net)
+    used.inferer.extra = lambda: None
+    with pytest.raises(TypeError, match="found .*<lambda>"):
+        embed(records, "out", "merge", size=used, net=net)
+
+
+def test_a_part_of_a_newer_format_is_refused(embed, records, tmp_path):
+    embed(records, "out", "1/1")
+    path = tmp_path / "out" / "shards" / "1_of_1" / "embeddings.npz"
+    with np.load(path) as archive:
+        vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
+    np.savez(path, vectors=vectors, about=np.frombuffer(json.dumps({**about, "format": 2}).encode(), np.uint8))
+    for shard in ("1/1", "merge"):
+        with pytest.raises(DatalistError, match="npz: its format must be at most 1; found 2. Update medgenesis"):
+            embed(records, "out", shard)
 
 
 def test_a_comparison_of_the_whole_list_is_not_for_a_part():
