@@ -153,6 +153,7 @@ def extract_features(
     path: str | Path | None = None,
     batch_size: int = 1,
     on_error: str = "stop",
+    part: bool = False,
 ) -> VolumeFeatures:
     """The mean of the encoder's last feature map over each volume, resized as a whole to one size.
 
@@ -164,6 +165,7 @@ def extract_features(
             already, of unchanged files and by the same settings, are not computed again. None keeps no file.
         batch_size: volumes that the network sees at a time. Above 1 a network with `norm="batch_always"` mixes them.
         on_error: "stop" at the first volume whose features are not finite, or "skip" it with a warning.
+        part: the volumes are a part of a list, so that it is no error where none is left: vectors are then (0, 0).
 
     Returns:
         The features in the order of the volumes, without those that were skipped.
@@ -172,7 +174,7 @@ def extract_features(
         ValueError: a setting out of its range.
         DatalistError: a small copy that cannot be read.
         OutputError: a `path` that cannot be written.
-        VolumeError: features that are not finite (`on_error="stop"`), or no volume left.
+        VolumeError: features that are not finite (`on_error="stop"`), or no volume left, but of a `part`.
 
     References:
         Haghighi et al., Semantic Genesis, arXiv 2007.06959, section 2: the bottleneck, globally average-pooled.
@@ -199,16 +201,20 @@ def extract_features(
         bar.close()
         if path is not None and rows:
             _gathered(rows, settings).save(path)
-    if not rows:
+    if not rows and not part:
         raise VolumeError(
             f"dataset: must hold volumes that can be used; found none of {count}. See the warnings above."
         )
-    return _gathered(rows, settings)
+    features = _gathered(rows, settings)
+    if path is not None and not rows:
+        features.save(path)
+    return features
 
 
 def _gathered(rows: Mapping[int, _Row], settings: dict[str, Any]) -> VolumeFeatures:
-    vectors, volumes, stamps = zip(*(rows[i] for i in sorted(rows)), strict=True)
-    return VolumeFeatures(np.stack(vectors), list(volumes), settings, list(stamps))
+    ordered = [rows[i] for i in sorted(rows)]
+    vectors = np.stack([row.vector for row in ordered]) if ordered else np.empty((0, 0), np.float32)
+    return VolumeFeatures(vectors, [row.volume for row in ordered], settings, [row.stamp for row in ordered])
 
 
 def _computed_before(path: Path, settings: Mapping[str, Any], volumes: VolumeIndex | WholeVolumes) -> dict[int, _Row]:

@@ -1,7 +1,7 @@
 """What the parts of a list have left of mining, joined: the same files as of a run on the whole list."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ def join_indexes(folder: Path, settings: Mapping[str, Any], images: Sequence[str
 
 def join_features(folder: Path, settings: Mapping[str, Any], images: Sequence[str]) -> VolumeFeatures:
     """The features of the whole list, written to `features.npz`; arguments and errors as of `join_indexes`."""
-    used = [own for own in _finished(folder, "index") if VolumeIndex.load(own).volumes]
-    names = {own.name for own in used}
-    parts = [
-        VolumeFeatures.load(own / "features.npz") for own in _finished(folder, "extract_features", settings, only=names)
-    ]
+    parts = [VolumeFeatures.load(own / "features.npz") for own in _finished(folder, "extract_features", settings)]
+    parts = [part for part in parts if part.volumes]
+    if not parts:
+        raise VolumeError(
+            f"dataset: must hold volumes whose features can be used; found none of {len(images)}. See what the parts "
+            "said."
+        )
     vectors = np.concatenate([part.vectors for part in parts])
     volumes = [volume for part in parts for volume in part.volumes]
     stamps = [stamp for part in parts for stamp in part.stamps]
@@ -60,16 +62,11 @@ def join_features(folder: Path, settings: Mapping[str, Any], images: Sequence[st
     return joined
 
 
-def _finished(
-    folder: Path, step: str, settings: Mapping[str, Any] | None = None, only: Iterable[str] | None = None
-) -> list[Path]:
-    """The folders of all parts, each of which has ended the step, with these settings where they are given."""
+def _finished(folder: Path, step: str, settings: Mapping[str, Any]) -> list[Path]:
+    """The folders of all parts, each of which has ended the step, with these settings."""
     found = []
     for shard, own in all_shards(folder):
-        if only is not None and own.name not in only:
-            continue
-        steps = Steps(own, STEPS)
-        if not (steps.finished(step) if settings is None else steps.done(step, settings)):
+        if not Steps(own, STEPS).done(step, settings):
             raise ValueError(
                 f"shard: {own} must have ended the step {step}; found that it has not. Run --shard {shard}."
             )

@@ -61,14 +61,16 @@ class MiningShard(MiningRun):
         return self._index
 
     def extract_features(self, network: nn.Module) -> VolumeFeatures | None:
-        """A feature vector a volume of the part; None where an auto-encoder must first learn from all volumes."""
+        """A feature vector a volume of the part, which may have none left.
+
+        None where an auto-encoder must first learn from all volumes.
+        """
         if self.features in VARIANTS:
             logger.info("extract_features: left to --shard merge, whose auto-encoder learns from all volumes")
-            return None
-        if not self.index().volumes:
             return None
         path, settings = self.folder / "features.npz", self.features_settings()
         if self._done("extract_features", settings):
             return VolumeFeatures.load(path)
+        index = self.index()
         with self.steps.doing("extract_features", settings):
-            return extract_features(network, self.index(), path=path, on_error=self.on_error)
+            return extract_features(network, index, path=path, on_error=self.on_error, part=True)

@@ -4,14 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.mining_run import RESULTS, TINY, mine
+from helpers.mining_run import RESULTS, TINY, mine, parsed
 
 from medgenesis import cli
 from medgenesis.data import preprocessing
 from medgenesis.errors import VolumeError
 from medgenesis.io import LoadVolumed
-from medgenesis.mining import MiningRun, MiningShard
+from medgenesis.mining import MiningRun, MiningShard, VolumeFeatures
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,45 @@ def test_skipped_volumes_are_those_of_the_whole_list(datalist, checkpoint, tmp_p
     mine(copied, tmp_path / "parts", **settings, shard="merge")
     for name in ("index.json", "features.npz", "patterns.json"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def _spoil(folder, images):
+    """Make the features of some volumes, which an index of this folder has already, not finite."""
+    for index in folder.rglob("index.json"):
+        for row in json.loads(index.read_text())["volumes"]:
+            if Path(row["image"]).name in images:
+                np.save(folder / "whole" / f"{row['stamp']}.npy", np.full((1, 16, 16, 16), np.nan, np.float32))
+
+
+def test_volumes_skipped_at_the_features_are_those_of_the_whole_list(datalist, checkpoint, tmp_path):
+    """A part that has none left is an empty one."""
+    _, settings = checkpoint
+    settings = {**settings, "on_error": "skip", "train_patients": 2, "classes": 2}
+    bad = {Path(json.loads(datalist.read_text())["training"][1]["image"]).name}
+    parsed(datalist, tmp_path / "whole", **settings).parser.get_parsed_content("mining").index()
+    _spoil(tmp_path / "whole", bad)
+    mine(datalist, tmp_path / "whole", **settings)
+    for number in range(1, 7):
+        mine(datalist, tmp_path / "parts", **{**settings, "features": "bottleneck"}, shard=f"{number}/6")  # the index
+    _spoil(tmp_path / "parts", bad)
+    for number in range(1, 7):
+        mine(datalist, tmp_path / "parts", **settings, shard=f"{number}/6")
+    left = [len(VolumeFeatures.load(path).volumes) for path in (tmp_path / "parts" / "shards").rglob("features.npz")]
+    assert sorted(left) == [0, 1, 1, 1, 1, 1]
+    mine(datalist, tmp_path / "parts", **settings, shard="merge")
+    for name in ("index.json", "features.npz", "patterns.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_no_features_at_all(datalist, checkpoint, tmp_path):
+    _, settings = checkpoint
+    settings = {**settings, "on_error": "skip"}
+    mine(datalist, tmp_path, **{**settings, "features": "bottleneck"}, shard="1/1")
+    _spoil(tmp_path, {path.name for path in (datalist.parent / "images").iterdir()})
+    mine(datalist, tmp_path, **settings, shard="1/1")
+    assert VolumeFeatures.load(tmp_path / "shards" / "1_of_1" / "features.npz").vectors.size == 0
+    with pytest.raises(VolumeError, match="whose features can be used; found none of 6"):
+        mine(datalist, tmp_path, **settings, shard="merge")
 
 
 def test_no_volume_at_all(datalist, checkpoint, tmp_path):
