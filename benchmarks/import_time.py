@@ -5,13 +5,10 @@ between; so the additions are measured against the same import of MONAI. The tar
 `import medgenesis`.
 """
 
-import json
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from own_process import in_new_interpreter
+
 REPEATS = 5
 IMPORTS = """
 import json, time
@@ -28,14 +25,8 @@ print(json.dumps([moment - clock[0] for moment in clock[1:]]))
 ROWS = ("monai", "monai + medgenesis", "monai + medgenesis + all sub-packages")
 
 
-def seconds() -> list[float]:
-    """Seconds until each of the three rows is imported, in one fresh interpreter."""
-    done = subprocess.run([sys.executable, "-c", IMPORTS], cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
-    runs = [seconds() for _ in range(REPEATS)]
+    runs = [in_new_interpreter(IMPORTS) for _ in range(REPEATS)]
     print(f"median of {REPEATS}; added and ratio are to monai in the same interpreter")
     print(f"{'imported':40}{'s':>8}{'added s':>10}{'ratio':>8}")
     for row, name in enumerate(ROWS):

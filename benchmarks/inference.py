@@ -9,7 +9,6 @@ processor, all cores; memory is what a call takes beyond the volume and the netw
 
 import argparse
 import hashlib
-import multiprocessing
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from medgenesis.inference import LabelMapInferer
 from medgenesis.networks import UNet3D
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from own_process import in_own_process
 from transforms_memory import peak_bytes
 
 MIB = 2**20
@@ -37,7 +37,7 @@ class Plain(Inferer):
         return self.windows(inputs, network).argmax(dim=1, keepdim=True).to(torch.uint8)
 
 
-def measure(kind: str, side: int, classes: int, width: int, cube: tuple[int, ...], answers) -> None:
+def measure(kind: str, side: int, classes: int, width: int, cube: tuple[int, ...]) -> tuple:
     """Seconds of the processor, peak bytes and a digest of the label map of one way."""
     torch.manual_seed(0)
     network: nn.Module = UNet3D(width=width, out_channels=classes, activation=None, norm="batch_always").eval()
@@ -56,7 +56,7 @@ def measure(kind: str, side: int, classes: int, width: int, cube: tuple[int, ...
             found["digest"] = hashlib.sha256(labels.numpy()).hexdigest(), labels.unique().numel()
 
     peak = peak_bytes(call, torch.device("cpu"))
-    answers.put((found["seconds"], peak, found["digest"]))
+    return found["seconds"], peak, found["digest"]
 
 
 def main() -> None:
@@ -66,20 +66,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=8, help="of the network")
     parser.add_argument("--cube-size", type=int, nargs=3, default=[64, 64, 32], help="voxels of a window")
     args = parser.parse_args()
-    fork = multiprocessing.get_context("fork")
     print(f"{args.side}^3 voxels, windows {args.cube_size}, width {args.width}, {torch.get_num_threads()} threads")
     print("| classes | plain: s, MiB | slabs: s, MiB | time | memory | same label map |\n|---|---|---|---|---|---|")
     for classes in args.classes:
-        found = {}
-        for kind in ("plain", "slabs"):
-            answers = fork.Queue()
-            process = fork.Process(
-                target=measure, args=(kind, args.side, classes, args.width, tuple(args.cube_size), answers)
-            )
-            process.start()
-            found[kind] = answers.get()
-            process.join()
-        (s0, b0, d0), (s1, b1, d1) = found["plain"], found["slabs"]
+        settings = args.side, classes, args.width, tuple(args.cube_size)
+        ways = (in_own_process(measure, kind, *settings, start="fork") for kind in ("plain", "slabs"))
+        (s0, b0, d0), (s1, b1, d1) = ways
         print(
             f"| {classes} | {s0:.1f}, {b0 / MIB:.0f} | {s1:.1f}, {b1 / MIB:.0f} | {s1 / s0:.2f} | {b1 / b0:.2f} | "
             f"{'yes' if d0 == d1 else 'NO'} ({d0[1]} classes) |",

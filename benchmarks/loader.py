@@ -9,11 +9,8 @@ RssAnon is memory of the process; RssFile are pages of files, which the operatin
 """
 
 import argparse
-import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import PersistentDataset
+from own_process import in_own_process
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 from medgenesis.data.sampler import SampleKey
@@ -64,8 +62,9 @@ def open_folder(kind: str, folder: Path):
     return PatchDataset(data, prepare, crop, patches_per_image=1, cache=kind, cache_dir=cache_dir), len(data)
 
 
-def measure(kind: str, folder: Path, seconds: float, limit_mib: float) -> dict:
+def measure(kind: str, folder: Path, seconds: float, limit_mib: float = 0) -> dict:
     """Cubes a second and the peaks of memory (MiB) while reading random cubes."""
+    torch.set_num_threads(1)
     base = status("RssAnon")
     if limit_mib:
         resource.setrlimit(resource.RLIMIT_DATA, (int((status("VmData") + limit_mib) * MIB),) * 2)
@@ -89,28 +88,17 @@ def measure(kind: str, folder: Path, seconds: float, limit_mib: float) -> dict:
     return {"cubes_per_second": speed, "anonymous": anonymous, "base": base, "files": in_files}
 
 
-def run(kind: str, folder: Path, seconds: float, limit_mib: float = 0) -> dict:
-    """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--measure", kind, "--folder", str(folder)]
-    command += ["--seconds", str(seconds), "--limit", str(limit_mib)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"{kind}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def compare(folder: Path, volumes: int, side: int, seconds: float) -> None:
     """Print the table."""
     write_volumes(folder / "volumes", volumes, side)
-    run("disk", folder, 0.1)  # fills
+    in_own_process(measure, "disk", folder, 0.1)  # fills
     size = sum(path.stat().st_size for path in (folder / "cache_disk").glob("*.pt")) / MIB
-    run("persistent", folder, 0.1)
+    in_own_process(measure, "persistent", folder, 0.1)
     print(
         f"{volumes} volumes of {side}^3 float32: cache of {size:.0f} MiB, cubes of {CUBE}, {os.cpu_count()} cores, MiB"
     )
     lines = [("disk", size / 2), ("memory", size / 2), ("disk", 0), ("memory", 0), ("persistent", 0)]
-    results = [(kind, limit, run(kind, folder, seconds, limit)) for kind, limit in lines]
+    results = [(kind, limit, in_own_process(measure, kind, folder, seconds, limit)) for kind, limit in lines]
     reference = next(found for kind, limit, found in results if (kind, limit) == ("disk", 0))["cubes_per_second"]
     print("| data set | limit over imports | cubes/s | of disk | RssAnon: imports, peak | peak RssFile |")
     print("|---|---|---|---|---|---|")
@@ -129,13 +117,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--folder", type=Path, help="receives volumes and caches (default: a temporary folder)")
-    parser.add_argument("--measure", choices=("disk", "memory", "persistent"), help=argparse.SUPPRESS)
-    parser.add_argument("--limit", type=float, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
-        torch.set_num_threads(1)
-        print(json.dumps(measure(args.measure, args.folder, args.seconds, args.limit)))
-    elif args.folder:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that measure
+    if args.folder:
         compare(args.folder, args.volumes, args.side, args.seconds)
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,6 @@ of a processor (Linux), with the data in the same process. A GPU holds weights, 
 """
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from medgenesis.transforms import RandGenesisd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from inference import Plain
+from own_process import in_own_process
 from transforms_memory import peak_bytes, resident_bytes
 
 from medgenesis.inference import LabelMapInferer
@@ -99,17 +99,6 @@ TASKS: dict[str, Callable] = {
 }
 
 
-def in_own_process(call: Callable[..., float], *args: object) -> float:
-    """What the call returns in a fork of this process, whose libraries are loaded and whose memory is untouched."""
-    context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-    process = context.Process(target=lambda: answers.put(call(*args)))
-    process.start()
-    found = answers.get()
-    process.join()
-    return found
-
-
 def peak_of(task: str, records: list[dict], cube: Sides, width: int, batch: int) -> float:
     torch.set_num_threads(1)
     return peak_bytes(lambda: TASKS[task](records, cube, width, batch), torch.device("cpu"))
@@ -142,7 +131,7 @@ def main() -> None:
         records = write_volumes(Path(folder), args.side)
         if args.flat:
             print("| step | MiB |\n|---|---|")
-            for step, held in in_own_process(flat, records, args.flat):
+            for step, held in in_own_process(flat, records, args.flat, start="fork"):
                 print(f"| {step} | {held / MIB:.0f} |")
             return
         cubes = [tuple(map(int, text.split(","))) for text in args.cubes]
@@ -150,8 +139,8 @@ def main() -> None:
         heads = " | ".join(f"{'x'.join(map(str, cube))}, width {width}" for cube, width in columns)
         print(f"| MiB | {heads} |\n|---|{'---|' * len(columns)}")
         for task in TASKS:
-            cells = [f"{in_own_process(peak_of, task, records, *column, args.batch) / MIB:.0f}" for column in columns]
-            print(f"| {task} | {' | '.join(cells)} |", flush=True)
+            peaks = (in_own_process(peak_of, task, records, *one, args.batch, start="fork") for one in columns)
+            print(f"| {task} | {' | '.join(f'{peak / MIB:.0f}' for peak in peaks)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ without. A second start finds the results of the check and the cache.
 
 import argparse
 import gzip
-import json
 import multiprocessing
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +22,7 @@ import nibabel
 import numpy as np
 import torch
 from monai.data import CacheDataset
+from own_process import in_own_process
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, ScreenedDataset, preprocessing, screen_volumes
 
@@ -95,13 +93,11 @@ TASKS = {
 
 
 def measure(task: str, folder: Path) -> tuple[float, float]:
-    """Seconds by the clock and of processor time that a task takes in a process of its own, imports left out."""
-    command = [sys.executable, __file__, "--measure", task, "--folder", str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"{task}: {done.stderr.strip().splitlines()[-1]}")
-    return tuple(json.loads(done.stdout.splitlines()[-1]))
+    """Seconds by the clock and of processor time that a task takes."""
+    torch.set_num_threads(1)
+    start, used = time.perf_counter(), processor()
+    TASKS[task](folder)
+    return time.perf_counter() - start, processor() - used
 
 
 def processor() -> float:
@@ -115,7 +111,7 @@ def compare(folder: Path, count: int, shape: tuple[int, ...]) -> None:
     write_volumes(folder / "volumes", count, shape)
     for path in (folder / "volumes").iterdir():
         path.read_bytes()
-    seconds = {task: measure(task, folder) for task in TASKS}
+    seconds = {task: in_own_process(measure, task, folder) for task in TASKS}
     voxels = count * float(np.prod(shape))
     print(f"{count} volumes of {shape}, int16, compressed; {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}")
     print("| start | s | of unpacking | processor s | of unpacking | processor s a volume |")
@@ -135,14 +131,9 @@ def main() -> None:
     parser.add_argument("--volumes", type=int, default=20)
     parser.add_argument("--shape", type=int, nargs=3, default=(256, 256, 128))
     parser.add_argument("--folder", type=Path, help="receives volumes and caches (default: a temporary folder)")
-    parser.add_argument("--measure", choices=TASKS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
-        torch.set_num_threads(1)
-        start, used = time.perf_counter(), processor()
-        TASKS[args.measure](args.folder)
-        print(json.dumps([time.perf_counter() - start, processor() - used]))
-    elif args.folder:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that measure
+    if args.folder:
         compare(args.folder, args.volumes, tuple(args.shape))
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -6,14 +6,12 @@ Each line is measured in a process of its own, because the peak of the resident 
 """
 
 import argparse
-import json
 import resource
-import subprocess
-import sys
 import time
 
 import torch
 import torch.nn.functional as F
+from own_process import in_own_process
 
 from medgenesis.networks import UNet3D
 
@@ -41,22 +39,12 @@ def measure(width: int, cube: tuple[int, ...], batch: int, steps: int, channels_
     return {"seconds": sorted(seconds[1:])[steps // 2], "mib": peak / 1024}
 
 
-def apart(*setting) -> dict[str, float]:
-    """``measure`` in a fresh process."""
-    command = [sys.executable, __file__, "--one", json.dumps(setting)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32])
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(*json.loads(args.one))))
-        return
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     print(
         f"Batch {args.batch}, {where}, torch {torch.__version__}; peak memory of the process (GPU: of its tensors).\n"
@@ -65,7 +53,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for cube in CUBES:
         for width in args.widths:
-            plain, last = (apart(width, cube, args.batch, args.steps, flag) for flag in (False, True))
+            settings = width, cube, args.batch, args.steps
+            plain, last = (in_own_process(measure, *settings, flag) for flag in (False, True))
             sides = " x ".join(map(str, cube))
             times = f"{plain['seconds']:.2f} | {last['seconds']:.2f}"
             print(f"| {width} | {sides} | {times} | {plain['mib']:.0f} | {last['mib']:.0f} |", flush=True)

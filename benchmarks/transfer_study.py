@@ -8,7 +8,6 @@ few-shot, linear and knn). `--windows` takes fewer than the 54 289 of an image o
 """
 
 import argparse
-import multiprocessing
 import tempfile
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from own_process import in_own_process
 from PIL import Image
 
 from medgenesis.transfer.analyses.saliency import occlusion_saliency
@@ -79,8 +79,7 @@ def memory(counts: tuple[int, int]) -> None:
         generator = np.random.default_rng(0)
         for row in range(max(counts) // 12 + 1):
             Image.fromarray(generator.integers(0, 255, (64, 64), dtype=np.uint8)).save(f"{folder}/{row}.png")
-        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            few, many = (pool.apply(peak, (count, folder)) for count in counts)
+        few, many = (in_own_process(peak, count, folder) for count in counts)
     print(
         f"peak memory: {few:.0f} MiB of {counts[0]} images, {many:.0f} MiB of {counts[1]}: {many / few:.2f} times",
         flush=True,

@@ -9,10 +9,7 @@ imported. The batched forms run on --device (without: a GPU where there is one, 
 
 import argparse
 import itertools
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ import numpy as np
 import reference_implementations
 import torch
 from monai.transforms import Rand3DElastic, RandCoarseShuffle, RandHistogramShift
+from own_process import in_new_interpreter
 from scipy.ndimage import gaussian_filter
 from transforms_memory import peak_bytes
 
@@ -195,8 +193,7 @@ def first_calls() -> None:
         "print(time.perf_counter() - start)"
     )
     with tempfile.TemporaryDirectory() as cache:
-        command, env = [sys.executable, "-c", program], os.environ | {"NUMBA_CACHE_DIR": cache}
-        new, kept = (float(subprocess.check_output(command, env=env, text=True)) for _ in range(2))
+        new, kept = (in_new_interpreter(program, NUMBA_CACHE_DIR=cache) for _ in range(2))
     print(f"\nFirst calls of all transforms together: {new:.1f} s where numba compiles, {kept:.1f} s from its cache")
 
 
