@@ -48,7 +48,7 @@ def labelled_studies(
         datastore: `StudyFolder` or `DicomWebStudies`.
         classes: name -> value of the labels.
         folder: receives the label maps with the values of the app.
-        prepare: takes a record as a training does; a study that it refuses (its intensities, say) is left out.
+        prepare: takes a record as a training does; one that it refuses, for its intensities for example, is left out.
 
     Returns:
         The studies in the order in which they were saved; name -> reason.

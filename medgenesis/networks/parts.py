@@ -60,8 +60,8 @@ class SwinUNETREncoder(nn.Module):
     """The transformer of MONAI's SwinUNETR and the block on its last feature map, under the network's own keys.
 
     Notes:
-        The blocks ``encoder1`` … ``encoder4`` shape the skip connections alone. They count to the decoder: the deepest
-        map does not pass them, and distributed training stops at parameters that the loss does not reach.
+        The blocks ``encoder1`` … ``encoder4`` shape the skip connections alone. They count to the decoder: the last
+        feature map does not pass them, and distributed training stops at parameters that the loss does not reach.
     """
 
     def __init__(self, network: SwinUNETR):
@@ -110,7 +110,7 @@ class NetworkParts:
     def encoder(self) -> nn.Module:
         """Called with a volume it returns the feature maps, from shallow to deep; that of a network not known here may
         return the last one alone (see ``bottleneck_features``). ``out_channels`` (of the known ones) are the
-        deepest's."""
+        last one's."""
         gather, _ = _known(self.network)
         if gather and self.encoder_name is None:
             return gather(self.network)

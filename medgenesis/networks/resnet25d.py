@@ -93,7 +93,7 @@ class _Maps(nn.Module):
         self.giving_a_map = list(_GIVE_A_MAP)  # TorchScript sees neither globals nor sets
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The five feature maps of slabs (B, slices, H, W), the stem's (half the sides) to the deepest (1/32)."""
+        """The five feature maps of slabs (B, slices, H, W), the stem's (half the sides) to the last (1/32)."""
         if not torch.jit.is_scripting():
             _check(self, x)
         maps: list[torch.Tensor] = []
@@ -115,7 +115,7 @@ class ResNet25D(_Maps):
     key.
 
     Called with slabs (B, slices, H, W) it returns pooled features (B, out_channels). ``maps(x)`` are the feature maps
-    that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
+    that they come from; ``feature_channels`` are their channels, ``out_channels`` those of the last.
 
     Args:
         name: "resnet18", "resnet34", "resnet50", "resnet101" or "densenet121"; "resnet18_w8" has 8 channels in its

@@ -29,7 +29,7 @@ class UNetEncoder(nn.Module):
     """Four levels of two convolutions each, with a max-pool between levels.
 
     Called with a volume (B, in_channels, X, Y, Z) it returns the four feature maps from shallow (full size) to deep
-    (an eighth of each side); ``feature_channels`` are their channels, ``out_channels`` those of the deepest.
+    (an eighth of each side); ``feature_channels`` are their channels, ``out_channels`` those of the last.
 
     Args:
         in_channels: channels of the volume.

@@ -40,8 +40,8 @@ def test_thin_crops_end_in_air_and_patients_stay_together(study):
     assert sum(map(len, owners.values())) == 72
     assert all(own.count(patient) == 3 for own in owners.values() for patient in own)  # read_set: each in one section
     assert len(study.labelled(1, 0)) == 3 and study.unlabelled == study.cases["training"]
-    deepest = [case.sides[2] for case in study.cases["training"]][:3]
-    assert sorted(deepest) == [2, 3, 16]
+    depths = [case.sides[2] for case in study.cases["training"]][:3]
+    assert sorted(depths) == [2, 3, 16]
     for case in study.cases["training"]:
         assert case.image.shape == (1, 24, 24, 16) and case.label.shape == (1, 48, 48, 32)
         inside = case.label[0].bool().any(0).any(0)  # slices of 0.75 mm
