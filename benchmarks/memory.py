@@ -1,7 +1,7 @@
 """Peak memory of pre-training, fine-tuning, inference and mining by cube size and width, and whether it stays flat.
 
     python benchmarks/memory.py                    # the table: minutes
-    python benchmarks/memory.py --flat 2000        # 2 000 steps of a tiny training: memory at five of them
+    python benchmarks/memory.py --flat 2000        # 2 000 steps or volumes of each task, tiny: memory at five of them
 
 Each figure is of a process of its own: what the task takes beyond the imported libraries, at its peak, on one thread
 of a processor (Linux), with the data in the same process. A GPU holds weights, gradients and feature maps, no data.
@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from ignite.engine import Events
 from monai.data import Dataset
 from monai.losses import DiceCELoss
+from monai.transforms import Compose
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 from medgenesis.engines import PretextTrainer
@@ -104,19 +106,67 @@ def peak_of(task: str, records: list[dict], cube: Sides, width: int, batch: int)
     return peak_bytes(lambda: TASKS[task](records, cube, width, batch), torch.device("cpu"))
 
 
-def flat(records: list[dict], steps: int) -> list[tuple[int, float]]:
-    """Resident memory after some of the steps of a tiny pre-training."""
-    torch.set_num_threads(1)
-    trainer, found = training(records, (16, 16, 16), 2, 2, steps, labels=False), []
-    wanted = {steps * share // 20 for share in (1, 5, 10, 15, 20)}
+class Noted:
+    """Called so many times, it notes the memory of this process at five of them; as a transform it changes nothing."""
 
-    @trainer.on(Events.ITERATION_COMPLETED)
-    def note(engine: PretextTrainer) -> None:
-        if engine.state.iteration in wanted:
-            found.append((engine.state.iteration, resident_bytes()))
+    def __init__(self, calls: int) -> None:
+        self.wanted = [calls * share // 20 for share in (1, 5, 10, 15, 20)]
+        self.count, self.found = 0, []
 
+    def __call__(self, given: object = None, *_: object) -> object:
+        self.count += 1
+        if self.count in self.wanted:
+            self.found.append((self.count, resident_bytes()))
+        return given
+
+
+def flat_training(records: list[dict], steps: int, noted: Noted, *, labels: bool) -> None:
+    trainer = training(records, (16, 16, 16), 2, 2, steps, labels=labels)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, noted)
     trainer.run()
-    return found
+
+
+def flat_inference(inferer: type, records: list[dict], steps: int, noted: Noted) -> None:
+    """Another volume at each step."""
+    network = UNet3D(width=2, out_channels=3, activation=None).eval()
+    sliding, rng = inferer(roi_size=(16, 16, 16), sw_batch_size=4, overlap=0.25), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(steps):
+            sliding(torch.rand((1, 1, 24, 24, 24), generator=rng), network)
+            noted()
+
+
+def flat_mining(records: list[dict], steps: int, noted: Noted, *, features: bool) -> None:
+    """The index of so many volumes, each a file of its own, or the features of them all."""
+    network, nothing = AutoEncoder3D(1, 2), Noted(steps)
+    with tempfile.TemporaryDirectory() as folder:
+        rng, paths = np.random.default_rng(0), [Path(folder) / f"{i}.npy" for i in range(steps)]
+        for path in paths:
+            np.save(path, rng.random((16, 16, 16), dtype=np.float32))
+        given = [mined_record({"image": str(path), "patient": path.stem}) for path in paths]
+        prepared = Compose([preprocessing(intensity="unit"), nothing if features else noted])
+        index = index_volumes(Dataset(given, prepared), folder, 16)
+        if features:
+            network.encoder.register_forward_pre_hook(lambda *_: noted() and None)
+            extract_features(network, index)
+
+
+FLAT: dict[str, Callable] = {
+    "pre-training": partial(flat_training, labels=False),
+    "fine-tuning": partial(flat_training, labels=True),
+    "inference": partial(flat_inference, Plain),
+    "inference, low_memory": partial(flat_inference, LabelMapInferer),
+    "mining: index": partial(flat_mining, features=False),
+    "mining: features": partial(flat_mining, features=True),
+}
+
+
+def flat(task: str, records: list[dict], steps: int) -> list[tuple[int, float]]:
+    """Resident memory after some of the steps of a task, tiny."""
+    torch.set_num_threads(1)
+    noted = Noted(steps)
+    FLAT[task](records, steps, noted)
+    return noted.found
 
 
 def main() -> None:
@@ -130,9 +180,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         records = write_volumes(Path(folder), args.side)
         if args.flat:
-            print("| step | MiB |\n|---|---|")
-            for step, held in in_own_process(flat, records, args.flat, start="fork"):
-                print(f"| {step} | {held / MIB:.0f} |")
+            print(f"| MiB at step | {' | '.join(map(str, Noted(args.flat).wanted))} |\n|---|{'---|' * 5}")
+            for task in FLAT:
+                held = [memory for _, memory in in_own_process(flat, task, records, args.flat, start="fork")]
+                print(f"| {task} | {' | '.join(f'{memory / MIB:.0f}' for memory in held)} |", flush=True)
             return
         cubes = [tuple(map(int, text.split(","))) for text in args.cubes]
         columns = [(cube, width) for cube in cubes for width in args.widths]
