@@ -4,6 +4,7 @@ import gzip
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -15,6 +16,7 @@ from nibabel.affines import voxel_sizes
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.readers import make_meta
+from medgenesis.io.unpacking import from_unpacked
 from medgenesis.storage.unpacked_size import refuse_bomb
 
 _CODES = range(6)  # of the standard; 0: the form does not hold
@@ -54,24 +56,10 @@ class NiftiReader(ImageReader):
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            kind = _kind(stream)
-            stated = kind.header_class.from_fileobj(stream, check=False)
-            shape = stated.get_data_shape()
-            end = int(stated.get_data_offset()) + math.prod(shape) * stated.get_data_dtype().itemsize
-            refuse_bomb(path, max(end, 4 * math.prod(shape)), error=VolumeError)
-            stream.seek(0)
-            image = kind.from_stream(stream)
-            voxels = np.asanyarray(image.dataobj)
-            stream.seek(end)
-            if stream.read(1):
-                raise VolumeError(
-                    f"{path}: must end after the {end} bytes that its header says; found more. The header is damaged, "
-                    "or other bytes were added: copy it again."
-                )
+        stated, affine, voxels = from_unpacked(path, partial(_read_whole, path))
         _check_forms(path, stated)
-        _warn_of_disagreement(path, stated, image.affine)
-        return NiftiImage(_without_single_axes(path, voxels, min(len(shape), 3)), image.affine)
+        _warn_of_disagreement(path, stated, affine)
+        return NiftiImage(_without_single_axes(path, voxels, min(len(stated.get_data_shape()), 3)), affine)
 
     def channels(self, path: Path) -> int:
         """Channels, by the header."""
@@ -84,6 +72,25 @@ class NiftiReader(ImageReader):
         rank = min(img.voxels.ndim, 3)
         channel_dim = -1 if img.voxels.ndim > rank else float("nan")
         return img.voxels, make_meta(img.affine.copy(), img.voxels.shape[:rank], channel_dim)
+
+
+def _read_whole(path: Path, stream: IO[bytes]) -> tuple[nibabel.Nifti1Header, np.ndarray, np.ndarray]:
+    """The header as it stands in the file, the affine and the voxels, in the order in which they are stored."""
+    kind = _kind(stream)
+    stated = kind.header_class.from_fileobj(stream, check=False)
+    shape = stated.get_data_shape()
+    end = int(stated.get_data_offset()) + math.prod(shape) * stated.get_data_dtype().itemsize
+    refuse_bomb(path, max(end, 4 * math.prod(shape)), error=VolumeError)
+    stream.seek(0)
+    image = kind.from_stream(stream)
+    voxels = np.asanyarray(image.dataobj)
+    stream.seek(end)
+    if stream.read(1):
+        raise VolumeError(
+            f"{path}: must end after the {end} bytes that its header says; found more. The header is damaged, or other "
+            "bytes were added: copy it again."
+        )
+    return stated, image.affine, voxels
 
 
 def _kind(stream: IO[bytes]) -> type:
