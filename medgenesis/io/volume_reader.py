@@ -29,6 +29,7 @@ _KEPT_META = (
     MetaKeys.SPACE,
     MetaKeys.ORIGINAL_CHANNEL_DIM,
 )
+_BLOCK = (32, 8)  # voxels along the first and the last axis: 64 and 32 bytes of 16-bit and 32-bit voxels
 
 
 class VolumeReader(ImageReader):
@@ -167,6 +168,22 @@ class LoadVolumed(LoadImaged):
             reader = readers[key in self.label_keys]
             array, meta = reader.get_data(reader.read(names))
             meta[ImageMetaKey.FILENAME_OR_OBJ] = str(names[0])
-            volume = MetaTensor.ensure_torch_and_prune_meta(array.astype(np.float32, order="C"), meta)
+            volume = MetaTensor.ensure_torch_and_prune_meta(_as_float32(array), meta)
             loaded[key] = EnsureChannelFirst()(volume)
         return loaded
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    """The values as float32, the last axis fastest in memory.
+
+    Most files have the first axis fastest. NumPy would then write one value of each line of memory at a time; block by
+    block, a line that is read or written stays in the processor's cache until it is done with.
+    """
+    if array.ndim < 3 or array.flags.c_contiguous:
+        return array.astype(np.float32, order="C")
+    values = np.empty(array.shape, np.float32)
+    for first in range(0, array.shape[0], _BLOCK[0]):
+        for last in range(0, array.shape[-1], _BLOCK[1]):
+            block = np.s_[first : first + _BLOCK[0], ..., last : last + _BLOCK[1]]
+            values[block] = array[block]
+    return values

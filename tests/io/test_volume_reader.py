@@ -13,6 +13,7 @@ from PIL import Image
 from medgenesis.errors import VolumeError
 from medgenesis.io import LoadVolumed, VolumeReader
 from medgenesis.io.dicom_series import once
+from medgenesis.io.volume_reader import _as_float32
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1000, (9, 8, 7)).astype(np.int16)
 
@@ -139,3 +140,13 @@ def test_the_reader_knows_what_it_reads(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
     assert VolumeReader().verify_suffix(["a.nii.gz", tmp_path])
     assert not VolumeReader().verify_suffix(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("dtype", ["i2", ">i2", "u1", "f8", "?", "u8"])
+@pytest.mark.parametrize("shape", [(5, 6), (1, 1, 1), (33, 2, 9), (70, 5, 17), (40, 7, 19, 3)])
+def test_voxels_of_any_order_in_memory_become_float32_as_by_numpy(shape, dtype):
+    values = (np.random.default_rng(0).normal(0, 90, shape)).clip(0).astype(dtype)
+    for array in (values, np.asfortranarray(values), values.T, values[::-1, ::2], np.moveaxis(values, 0, 1)):
+        found, expected = _as_float32(array), array.astype(np.float32, order="C")
+        assert found.dtype == np.float32 and found.flags.c_contiguous
+        assert np.array_equal(found, expected)
