@@ -201,9 +201,10 @@ def draw_cube(
         tries: positions drawn at most.
     """
     criterion = get_criterion(criterion)
+    channel, borders = _first_channel(volume), border_voxels(volume.shape[1:], size, criterion, border)
     best: tuple[tuple[int, ...], float] | None = None
     for _ in range(tries):
-        start, distance_to_acceptance = _candidate(volume, size, criterion, rng, border)
+        start, distance_to_acceptance = _candidate(channel, size, criterion, rng, borders)
         if best is None or distance_to_acceptance < best[1]:
             best = (start, distance_to_acceptance)
         if distance_to_acceptance == 0:
@@ -222,17 +223,19 @@ def acceptance(
 ) -> float:
     """Share of `draws` random cubes that the rule accepts; arguments as in `draw_cube`."""
     criterion = get_criterion(criterion)
-    return sum(_candidate(volume, size, criterion, rng, border)[1] == 0 for _ in range(draws)) / draws
+    channel, borders = _first_channel(volume), border_voxels(volume.shape[1:], size, criterion, border)
+    return sum(_candidate(channel, size, criterion, rng, borders)[1] == 0 for _ in range(draws)) / draws
 
 
-def _candidate(volume, size, criterion, rng, border) -> tuple[tuple[int, ...], float]:
-    sides = volume.shape[1:]
-    borders = border_voxels(sides, size, criterion, border)
+def _first_channel(volume: torch.Tensor) -> torch.Tensor:
+    return volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
+
+
+def _candidate(channel, size, criterion, rng, borders) -> tuple[tuple[int, ...], float]:
     start = tuple(
         int(rng.randint(near, side - wanted - far + 1))
-        for side, wanted, (near, far) in zip(sides, size, borders, strict=True)
+        for side, wanted, (near, far) in zip(channel.shape, size, borders, strict=True)
     )
-    channel = volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
     depth = size[-1]
     slices = [slice(first, first + wanted) for first, wanted in zip(start, size, strict=True)]
     slices[-1] = slice(start[-1], start[-1] + depth + criterion.lookahead)
