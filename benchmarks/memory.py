@@ -3,8 +3,9 @@
     python benchmarks/memory.py                    # the table: minutes
     python benchmarks/memory.py --flat 2000        # 2 000 steps or volumes of each task, tiny: memory at five of them
 
-Each figure is of a process of its own: what the task takes beyond the imported libraries, at its peak, on one thread
-of a processor (Linux), with the data in the same process. A GPU holds weights, gradients and feature maps, no data.
+Each figure is of a process of its own, on one thread of a processor (Linux), with the data in the same process: what
+the task takes beyond the imported libraries, at its peak; with --flat what the process holds, libraries and all. A GPU
+holds weights, gradients and feature maps, no data.
 """
 
 import argparse
@@ -138,16 +139,16 @@ def flat_inference(inferer: type, records: list[dict], steps: int, noted: Noted)
 
 def flat_mining(records: list[dict], steps: int, noted: Noted, *, features: bool) -> None:
     """The index of so many volumes, each a file of its own, or the features of them all."""
-    network, nothing = AutoEncoder3D(1, 2), Noted(steps)
+    network = AutoEncoder3D(1, 2)
     with tempfile.TemporaryDirectory() as folder:
         rng, paths = np.random.default_rng(0), [Path(folder) / f"{i}.npy" for i in range(steps)]
         for path in paths:
             np.save(path, rng.random((16, 16, 16), dtype=np.float32))
         given = [mined_record({"image": str(path), "patient": path.stem}) for path in paths]
-        prepared = Compose([preprocessing(intensity="unit"), nothing if features else noted])
+        prepared = Compose([preprocessing(intensity="unit"), *([] if features else [noted])])
         index = index_volumes(Dataset(given, prepared), folder, 16)
         if features:
-            network.encoder.register_forward_pre_hook(lambda *_: noted() and None)
+            network.encoder.register_forward_pre_hook(lambda *_: noted())
             extract_features(network, index)
 
 

@@ -46,11 +46,14 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     size = SIZES[args.size]
     rows = args.rows or (FOLDER if size == SMALL else FOLDER / size.name)
+    work = args.work if size == SMALL else args.work / size.name
+    if size == SMALL and args.device != "cpu":
+        parser.error(f"--device: must be cpu at the small size, whose rows are of processors; found {args.device}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)  # one order of sums: rows are the same on any number of cores
     if args.what == "tabulate":
-        written = [write_page(rows), write_readme(rows)] if size == SMALL else [write_page(rows, rows)]
+        written = [write_page(rows), write_readme(rows)] if size == SMALL else [write_page(rows, rows, size)]
         logging.info("written: %s", ", ".join(map(str, written)))
         return
     if args.what == "status":
@@ -59,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     deadline = Deadline(args.minutes)
     for name in args.sets:
-        study = read_set(name, args.work, size, args.device)
-        Programme(study, args.work, rows, deadline, args.methods).run()
+        study = read_set(name, work, size, args.device)
+        Programme(study, work, rows, deadline, args.methods).run()
 
 
 if __name__ == "__main__":

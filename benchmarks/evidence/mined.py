@@ -11,6 +11,7 @@ from benchmarks.evidence.networks import restorer
 from benchmarks.evidence.sets import StudySet
 from medgenesis.mining import VolumeInfo, discover
 
+AT_ONCE = 16  # images
 PATTERNS = {"classes": 12, "train_patients": 60, "min_distance": 3}
 
 
@@ -24,8 +25,9 @@ def mined_sources(study: StudySet, weights: Mapping[str, Tensor]) -> list[dict[s
     network = restorer(study)
     network.load_state_dict(dict(weights))
     images = images_of(study.unlabelled)
+    network.eval().to(study.device)
     with torch.no_grad():
-        maps = network.eval().encoder(images)[-1]
+        maps = torch.cat([network.encoder(some.to(study.device))[-1].cpu() for some in images.split(AT_ONCE)])
     features = maps.flatten(2).mean(dim=2).numpy()
     volumes = [
         VolumeInfo(f"/unlabelled/{row}", str(case.patient), "training", tuple(case.image.shape[1:]), (1.0,) * 3)

@@ -9,6 +9,7 @@ from benchmarks.evidence.found import Found, read_found
 from benchmarks.evidence.probing import PROBED
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
+from benchmarks.evidence.size import SMALL, Size
 from medgenesis.report import markdown_table
 from medgenesis.storage import read_table, write_text
 
@@ -17,19 +18,26 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 _COMMAND = "python -m benchmarks.evidence"
 
 
-def write_page(rows: Path = FOLDER, docs: Path = DOCS) -> Path:
+def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Path:
     """Write `evidence.md` and its charts below `docs`; returns the page.
+
+    Args:
+        rows: their folder.
+        docs: folder of the page.
+        size: that the rows are of; the primary end point is of the small one.
 
     Raises:
         DatalistError: rows that do not go together, see `read_found`.
     """
     every = read_found(rows)
-    parts = [_HEAD.format(command=_COMMAND, protocol=Path(os.path.relpath(PROTOCOL, docs)).as_posix())]
+    option = "" if size == SMALL else f" --size {size.name}"
+    parts = [_HEAD.format(command=_COMMAND, option=option, protocol=Path(os.path.relpath(PROTOCOL, docs)).as_posix())]
+    parts += [] if size == SMALL else [_OTHER_SIZE.format(size=size)]
     if not every:
         parts.append("No test rows are there yet.")
     for found in every:
-        parts += _section(found, docs / "evidence", rows)
-    parts += _rates(rates.read_choices(rows / "choices"))
+        parts += _section(found, docs / "evidence", rows, size)
+    parts += _rates(rates.read_choices(rows / "choices")) if size == SMALL else []
     path = docs / "evidence.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
@@ -50,7 +58,7 @@ def sentence(found: Found) -> list[str]:
             said = f"**{said}**; so far {shown} Dice"
         lines.append(f"- `{method}`, one label, {steps} steps: {said}")
     for (method, steps), (over_scratch, over_untrained, p) in sorted(tables.over_both_scratches(found).items()):
-        said = tables.in_words(tables.nearer(over_scratch, over_untrained), p, found.dataset)
+        said = tables.over_both_in_words(over_scratch, over_untrained, p, found.dataset)
         lines.append(
             f"- `{PROBED[method]}`, begun with its frozen readout, one label, {steps} steps: **{said}**: "
             f"{tables.interval(over_scratch, '+')} Dice over scratch, {tables.interval(over_untrained, '+')} over an "
@@ -66,13 +74,13 @@ def counted(found: Found) -> tuple[int, int]:
     return sum(((c.method, c.readout, c.labels, c.steps), (c.draw, c.seed)) in there for c in cells), len(cells)
 
 
-def _section(found: Found, folder: Path, rows: Path) -> list[str]:
+def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
     name, (there, of) = found.dataset, counted(found)
     over_steps, over_labels = tables.curves_over_steps(found), tables.curves_over_labels(found)
     said = "\n".join(sentence(found)) or "Nothing to compare yet."
     return [
         f"## {name}",
-        ("The primary end point. " if PLANS[name].primary else "Secondary. ")
+        ("The primary end point. " if PLANS[name].primary and size == SMALL else "Secondary. ")
         + f"{there} of {of} planned cells have run.",
         said,
         *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.scratch_table(found)),
@@ -133,12 +141,16 @@ _RATES = f"""Chosen on validation patients alone: mean Dice of each rate over {V
 patients, the best in bold. What a rate loses is its distance from the best one of the same line.
 Adam, warm-up over a tenth of the steps, then cosine to 0; encoder, decoder and head at one rate."""
 
+_OTHER_SIZE = """**All of this page is secondary**: it is of the size `{size.name}`
+(networks of width {size.width}, images: {size.backbone}; pretexts of {size.longer} times the steps),
+the primary end point is that of the small one."""
+
 _HEAD = f"""# Evidence: does pre-training help with few labels?
 
-This page is made by `{{command}} tabulate` from the rows of the programme; nothing on it is typed.
+This page is made by `{{command}} tabulate{{option}}` from the rows of the programme; nothing on it is typed.
 What is compared, and how, was fixed before the first test figure was seen:
 [the protocol]({{protocol}}).
-`{{command}} run` computes the cells that are missing, and goes on where it was stopped.
+`{{command}} run{{option}}` computes the cells that are missing, and goes on where it was stopped.
 
 Mean Dice [95 % interval over draws of the labelled patients and test patients];
 each draw has one of {len(SEEDS)} seeds.

@@ -20,6 +20,7 @@ from benchmarks.evidence.rows import VERSION
 from benchmarks.evidence.sets import StudySet
 from benchmarks.evidence.training import CLIP_NORM, WARM_UP, train
 from medgenesis.engines import PretextMethod
+from medgenesis.errors import OutputError
 from medgenesis.methods import (
     CAiD,
     DenseContrast,
@@ -152,6 +153,24 @@ PRETEXTS: dict[str, Pretext] = {
 }
 
 
+class HeldElsewhere(Exception):
+    """Another process runs the cells of a method of this set, or trains its weights."""
+
+
+def hold_method(work: Path, study: StudySet, name: str) -> None:
+    """Hold a method of a set until this process ends: its rows and weights have one writer.
+
+    Raises:
+        HeldElsewhere: another process does.
+    """
+    try:
+        hold_folder(work / study.name / name)
+    except OutputError as error:
+        raise HeldElsewhere(
+            f"another process works on {name} of {study.name}, in {work / study.name / name}"
+        ) from error
+
+
 def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: tuple = ()) -> Weights:
     """The weights of a pretext, from the work folder where they are there, else trained; a stopped training goes on.
 
@@ -163,7 +182,7 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         handlers: of the trainer, to stop it in time for example.
 
     Raises:
-        OutputError: another process trains it.
+        HeldElsewhere: another process works on it.
     """
     pretext = PRETEXTS[name]
     key = fingerprint({"version": VERSION, "pretext": pretext.plain(study), "set": study.made_of, "crop": study.crop})[
@@ -172,7 +191,9 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     path = work / study.name / f"{name}-s{seed}-{key}.pt"
     if path.exists():
         return read_checkpoint(path)
-    hold_folder(work / study.name / name)
+    hold_method(work, study, name)
+    if path.exists():  # made by the process that held it
+        return read_checkpoint(path)
     sources = pretext.sources(study, lambda other: pretrained(other, study, seed, work, handlers=handlers))
     torch.manual_seed(seed)
     method, steps = pretext.method(study), pretext.steps_on(study)

@@ -16,7 +16,15 @@ from torch import nn
 from benchmarks.evidence import finetuning, frozen, mean_teacher
 from benchmarks.evidence.choosing import BY, CHOSEN, chosen_cases
 from benchmarks.evidence.networks import embedder
-from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, Weights, pretrained
+from benchmarks.evidence.pretexts import (
+    FEATURES,
+    PRETEXTS,
+    PROMPTED,
+    HeldElsewhere,
+    Weights,
+    hold_method,
+    pretrained,
+)
 from benchmarks.evidence.probing import PROBED, frozen_as
 from benchmarks.evidence.prompted import dice_of_prompts
 from benchmarks.evidence.protocol import (
@@ -34,7 +42,7 @@ from benchmarks.evidence.sets import StudySet, validation_draw
 from benchmarks.evidence.size import SMALL
 from benchmarks.evidence.training import PIECE, WARM_UP
 from benchmarks.evidence.trivial import dice_of_mean_mask
-from medgenesis.storage import hold_folder, write_table
+from medgenesis.storage import write_table
 from medgenesis.weights import load_pretrained
 
 logger = logging.getLogger(__name__)
@@ -86,13 +94,20 @@ class Programme:
 
     def run(self) -> int:
         """Run what is missing until all is there, or the time is over; returns the number of test cells run."""
-        count = 0
+        cells, count, held = list(planned(self.study.name)), 0, set()
+        known = {cell.method for cell in cells}
+        for method in sorted(set(self.methods or ()) - known):
+            logger.warning("%s has no cells of the method %s", self.study.name, method)
         try:
-            for cell in planned(self.study.name):
-                if self.methods is not None and cell.method not in self.methods:
+            for cell in cells:
+                if cell.method in held or (self.methods is not None and cell.method not in self.methods):
                     continue
                 self.deadline.check()
-                count += self.run_cell(cell)
+                try:
+                    count += self.run_cell(cell)
+                except HeldElsewhere as error:
+                    logger.warning("%s is left out of this run: %s", cell.method, error)
+                    held.add(cell.method)
         except OutOfTime:
             logger.info("the time is over: %d cells were run, the next run goes on", count)
         return count
@@ -101,9 +116,9 @@ class Programme:
         """Run a test cell and keep its rows, unless they are there; whether it was run.
 
         Raises:
-            OutputError: another process runs the cells of its method, and would replace these rows.
+            HeldElsewhere: another process runs the cells of its method, and would replace these rows.
         """
-        hold_folder(self.work / self.study.name / _weights_of(cell))
+        hold_method(self.work, self.study, _weights_of(cell))
         return self._run(cell, self.value(arm_of(cell), cell.labels, cell.steps), "test", self.rows)
 
     def value(self, arm: Arm, labels: int, steps: int) -> float | None:

@@ -64,7 +64,7 @@ class Arm:
     """A method with a readout: a line of the tables.
 
     Args:
-        method: `scratch`, `mean_teacher`, `random`, `mean_mask`, or of `PRETEXTS`.
+        method: `scratch`, `mean_teacher`, `random`, `mean_mask`, or of `PRETEXTS` or `PROBED`.
         readout: as in the rows.
         values: of its one hyper-parameter, of which validation chooses; empty where it has none.
     """

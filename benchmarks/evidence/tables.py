@@ -116,9 +116,9 @@ def probed_table(found: Found) -> list[list[str]]:
             cells = [str(steps), "untrained" if name == SCRATCH else name, _mean(found, means, key, draws)]
             cells.append(_so_far(gain, found.dataset))
             if (key[0], steps) in results:
-                _, over_own, p = results[key[0], steps]
-                said = in_words(nearer(*results[key[0], steps][:2]), p, found.dataset)
-                cells += [interval(over_own, "+"), ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
+                *gains, p = results[key[0], steps]
+                said = over_both_in_words(*gains, p, found.dataset)
+                cells += [_so_far(gains[1], found.dataset), ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
             else:
                 cells += [ABSENT] * 3
             rows.append(cells)
@@ -145,9 +145,12 @@ def probed_fewer_table(found: Found) -> list[list[str]]:
     return rows
 
 
-def nearer(one: Difference, other: Difference) -> Difference:
-    """Of two differences the one nearer to 0."""
-    return min((one, other), key=lambda gain: abs(gain.mean))
+def over_both_in_words(one: Difference, other: Difference, p: float, dataset: str) -> str:
+    """The verdict over both ways of scratch, once all planned draws of both are there."""
+    fewer = min((one, other), key=lambda gain: gain.draws)
+    if not _complete(fewer, dataset):
+        return in_words(fewer, p, dataset)
+    return in_words(min((one, other), key=lambda gain: abs(gain.mean)), p, dataset)
 
 
 def frozen_table(found: Found) -> list[list[str]]:

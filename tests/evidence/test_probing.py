@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence import finetuning, frozen, page, pretexts, tables
 from benchmarks.evidence.found import read_found
-from benchmarks.evidence.probing import PROBED, SCRATCH_PROBED, frozen_as
+from benchmarks.evidence.probing import PROBED, SCRATCH_PROBED
 from benchmarks.evidence.programme import Programme
 from benchmarks.evidence.protocol import PLANS, arms_of, probed_arms_of
 from benchmarks.evidence.rows import Cell
@@ -41,21 +42,24 @@ def test_each_cell_begins_with_the_readout_of_its_own_weights(study, tmp_path, m
     monkeypatch.setitem(pretexts.PRETEXTS, "models_genesis", short)
     monkeypatch.setattr(frozen, "VOXELS", 500)
     made, seen = Programme(study, tmp_path, tmp_path / "rows"), {}
-    monkeypatch.setattr(
-        Programme, "value", lambda self, arm, labels, steps: {"frozen": 0.01, "finetuned": 1e-3}[arm.readout]
-    )
-    own = finetuning.dice_after_finetuning
-    monkeypatch.setattr(
-        finetuning, "dice_after_finetuning", lambda *args, **named: seen.update(named) or own(*args, **named)
-    )
+    values = {"frozen": 0.01, "finetuned": 1e-3}
+    monkeypatch.setattr(Programme, "value", lambda self, arm, labels, steps: values[arm.readout])
+
+    def begun(*args, body, seed, **_):
+        seen.update(body={key: value.clone() for key, value in body.state_dict().items()}, seed=seed)
+        next(iter(body.parameters())).data.zero_()  # as a training changes it
+        return np.ones((3, 2))
+
+    monkeypatch.setattr(finetuning, "dice_after_finetuning", begun)
     for method, weights in (("models_genesis_probed", made._weights("models_genesis", 1)), (SCRATCH_PROBED, None)):
         cell = Cell("balls", method, "finetuned", 1, 4, 1, 2)
-        before = made._frozen(frozen_as(method), 1).state_dict()
-        kept = {key: value.clone() for key, value in before.items()}
-        assert made._dice(cell, 1e-3, study.cases["test"]).shape == (3, 2)
-        assert all(value.equal(kept[key]) for key, value in before.items())  # the frozen one is left as it was
-        fitted = frozen.fitted(study, made._frozen(frozen_as(method), 1), study.labelled(1, 4), penalty=0.01, seed=1004)
-        assert seen["body"].bias.shape == fitted.bias.shape and seen["seed"] == 1004
+        for _ in range(2):  # the second time as the first: the frozen network is left as it was
+            made._dice(cell, 1e-3, study.cases["test"])
+            network = frozen.frozen_network(study, weights, 1)
+            expected = frozen.fitted(study, network, study.labelled(1, 4), penalty=0.01, seed=1004).state_dict()
+            assert seen["seed"] == 1004 and seen["body"].keys() == expected.keys()
+            for key, value in expected.items():
+                torch.testing.assert_close(seen["body"][key], value, rtol=0, atol=0)
         settings = made.settings(cell, 1e-3)
         assert settings["probe"] == {"penalty": 0.01, "voxels": 500} and ("pretext" in settings) == (
             weights is not None
@@ -70,7 +74,7 @@ def test_every_pretext_of_a_set_has_one(dataset):
 
 
 def _found(tmp_path, plain, begun, ours):
-    """Rows of 20 draws with so much Dice at both numbers of steps; the noise differs from arm to arm."""
+    """Rows of 20 draws with so much Dice at both numbers of steps: differences are the same in every draw."""
     for steps in (50, 200):
         for method, level in (("scratch", plain), (SCRATCH_PROBED, begun), ("models_genesis_probed", ours)):
             write_rows(tmp_path, method, "finetuned", 1, steps, level, draws=range(20))
@@ -112,8 +116,12 @@ def test_the_larger_p_counts_and_all_planned_are_corrected_for(tmp_path, monkeyp
     assert p == other == pytest.approx(0.002 * planned)
 
 
-def test_nothing_of_a_few_draws_is_called_a_difference(tmp_path):
+@pytest.mark.parametrize("few", ["scratch", SCRATCH_PROBED, "models_genesis_probed"])
+def test_nothing_is_called_a_difference_before_all_draws_of_all_three_are_there(tmp_path, few):
     for method, level in (("scratch", 0.5), (SCRATCH_PROBED, 0.4), ("models_genesis_probed", 0.6)):
-        write_rows(tmp_path, method, "finetuned", 1, 50, level, draws=range(3))
+        write_rows(tmp_path, method, "finetuned", 1, 50, level, draws=range(3 if method == few else 20))
     found = read_found(tmp_path)[0]
-    assert tables.probed_table(found)[2][-1] == "not yet: 3 of 20 draws"
+    (row,) = (row for row in tables.probed_table(found) if row[1] == "models_genesis")
+    assert row[-1] == "not yet: 3 of 20 draws" and "**not yet: 3 of 20 draws**" in "\n".join(page.sentence(found))
+    shown = {"scratch": [row[3]], SCRATCH_PROBED: [row[4]], "models_genesis_probed": row[3:5]}[few]
+    assert all("(3 of 20 draws)" in cell for cell in shown)

@@ -14,7 +14,6 @@ from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
 from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, planned, probed_arms_of, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
-from medgenesis.errors import OutputError
 from medgenesis.storage import read_table
 
 CELL = Cell("balls", "scratch", "finetuned", 1, 0, 0, 50)
@@ -90,7 +89,7 @@ def test_a_stopped_programme_goes_on(tmp_path, study, short):
     ]
 
 
-def test_methods_of_a_set_run_side_by_side_and_each_by_one_process(tmp_path, study, short, monkeypatch):
+def test_methods_of_a_set_run_side_by_side_and_each_by_one_process(tmp_path, study, short, caplog):
     cells, computed = short
     rows = tmp_path / "rows"
     assert Programme(study, tmp_path, rows, methods=["mean_mask"]).run() == 1
@@ -100,8 +99,12 @@ def test_methods_of_a_set_run_side_by_side_and_each_by_one_process(tmp_path, stu
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         other.stdout.readline()
         assert Programme(study, tmp_path, rows, methods=["mean_mask"]).run() == 0
-        with pytest.raises(OutputError, match="scratch: must be written by one run at a time"):
-            Programme(study, tmp_path, rows).run()
+        assert Programme(study, tmp_path, rows).run() == 0
+        assert "scratch is left out of this run: another process works on scratch of balls" in caplog.text
+        with pytest.raises(pretexts.HeldElsewhere):
+            Programme(study, tmp_path, rows).run_cell(cells[0])
+        assert Programme(study, tmp_path, rows, methods=["caid"]).run() == 0
+        assert "balls has no cells of the method caid" in caplog.text
         other.stdin.close()
     assert [cell for cell, _ in computed] == [cells[2]]
 

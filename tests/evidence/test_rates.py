@@ -26,6 +26,9 @@ def folder(tmp_path):
             write_table(tmp_path / "choices" / f"{dataset}-{method}-finetuned-k1-{steps}.csv", rows, CHOICES)
     rows = [("lungs", "random", "frozen", 1, 0, "0.1", 4, "0.3", True)]
     write_table(tmp_path / "choices" / "lungs-random-frozen-k1-0.csv", rows, CHOICES)
+    # begun with another head than the bundles': not asked about
+    rows = [("lungs", "scratch_probed", "finetuned", 1, 50, f"{rate:g}", 4, "0.9", rate == 1e-3) for rate in RATES]
+    write_table(tmp_path / "choices" / "lungs-scratch_probed-finetuned-k1-50.csv", rows, CHOICES)
     return tmp_path / "choices"
 
 

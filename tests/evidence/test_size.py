@@ -1,16 +1,18 @@
 """The programme at another size: its own networks, grid and rows; the same rules, on another device too."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence import __main__ as command
 from benchmarks.evidence import finetuning, pretexts, programme
 from benchmarks.evidence.networks import restorer, segmenter
-from benchmarks.evidence.page import write_page
+from benchmarks.evidence.page import PROTOCOL, write_page
 from benchmarks.evidence.programme import Programme
 from benchmarks.evidence.protocol import MEAN_MASK, SCRATCH
 from benchmarks.evidence.rows import Cell
@@ -103,5 +105,21 @@ def test_the_command_keeps_each_size_in_a_folder_of_its_own(fine, study, tmp_pat
         sorted(path.name for path in folder.glob("*.csv")) for folder in (tmp_path / "rows", tmp_path / "rows/full")
     ]
     assert [len(names) for names in files] == [1, 1] and files[0] != files[1] and asked == ["cpu", "cpu"]
-    page = write_page(tmp_path / "none", tmp_path / "rows/full")
-    assert page.parent == tmp_path / "rows/full" and "PROTOCOL.md" in page.read_text()
+
+
+def test_the_page_of_another_size_is_secondary_and_its_link_holds(tmp_path):
+    for steps in (50, 200):
+        write_rows(tmp_path / "rows", "scratch", "finetuned", 1, steps, 0.5)
+    page = write_page(tmp_path / "rows", tmp_path / "rows", FULL)
+    text = page.read_text()
+    assert "The primary end point. " not in text and "**All of this page is secondary**" in text
+    assert "evidence tabulate --size full`" in text and "Learning rates" not in text
+    (link,) = re.findall(r"\[the protocol\]\((.*)\)", text)
+    assert (page.parent / link).resolve() == PROTOCOL
+    assert "The primary end point. " in write_page(tmp_path / "rows", tmp_path).read_text()
+
+
+def test_a_gpu_is_for_the_full_size(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["run", "--device", "cuda"])
+    assert "--device: must be cpu at the small size" in capsys.readouterr().err
