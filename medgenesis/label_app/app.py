@@ -28,6 +28,7 @@ from medgenesis.label_app.infer_task import Models, SegmentTask
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.label_app.start import dicomweb_cache
 from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, Strangeness, StudyScore
 from medgenesis.label_app.studies import is_address
 from medgenesis.label_app.train_task import FineTuneTask
@@ -76,8 +77,7 @@ class LabelApp(MONAILabelApp):
         if "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" not in os.environ:
             search["Modality"] = self.settings.modality
         frames = bool(server_settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME)
-        cache = server_settings.MONAI_LABEL_DICOMWEB_CACHE_PATH or Path(self.app_dir) / "dicomweb"
-        return DicomWebStudies(client_of(address), self.settings.classes, search, cache, frames)
+        return DicomWebStudies(client_of(address), self.settings.classes, search, dicomweb_cache(self.app_dir), frames)
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The next study, with what OHIF opens it by."""

@@ -1,6 +1,7 @@
 """The draft in MONAI Label's viewers."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from medgenesis.label_app.infer_task import result_of, study_of
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
+
+_AGAIN = 60.0  # seconds after which a draft that lacks a study is made again
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class DraftTask(InferTask):
         )
         self.settings, self.folder, self.datastore = settings, Path(app) / "draft", datastore
         self._lock = threading.Lock()
-        self._made: tuple[tuple, Segmenter, int] | None = None
+        self._made: tuple[tuple, Segmenter, int, float] | None = None  # labels, draft, studies, valid until
 
     def is_valid(self) -> bool:
         """Whether anything is labelled: only then do viewers show it."""
@@ -59,7 +62,7 @@ class DraftTask(InferTask):
     def _current(self) -> tuple[Segmenter, int]:
         with self._lock:
             key = state_of_labels(self.datastore())
-            if self._made is not None and self._made[0] == key:
+            if self._made is not None and self._made[0] == key and time.monotonic() < self._made[3]:
                 return self._made[1], self._made[2]
             labelled, left_out = labelled_studies(self.datastore(), self.settings.classes, self.folder)
             segmenter, count, refused = draft_segmenter(self.settings, labelled)
@@ -72,6 +75,7 @@ class DraftTask(InferTask):
                 )
             for name, reason in left_out.items():
                 logger.warning("%s: left out of the draft (%s)", name, reason)
-            self._made = key, segmenter, count
+            again = time.monotonic() + _AGAIN if left_out else math.inf  # a series may come the next time
+            self._made = key, segmenter, count, again
             logger.info("a draft from %d labelled studies", count)
             return segmenter, count

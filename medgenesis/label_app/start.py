@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from medgenesis.errors import OutputError
 from medgenesis.label_app.studies import FETCHING
 
 MONAI_LABEL = "0.8.5"
+_FETCH_MOST = 3600.0  # seconds without a new slice after which a series is not being fetched any more
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 logger = logging.getLogger(__name__)
@@ -35,9 +37,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     check_port(host, port)
     app = Path(app).absolute()
     _set_environment(app)
-    cache = Path(os.environ["MONAI_LABEL_DICOMWEB_CACHE_PATH"])
-    for broken_off in cache.glob(f"*/{FETCHING}*"):  # by a kill; slices with the patient's name
-        shutil.rmtree(broken_off)
+    clear_broken_off(dicomweb_cache(app))
     from monailabel.main import Main
 
     if host not in _LOOPBACK:
@@ -52,6 +52,21 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
         Main().run()
     finally:
         sys.argv = before
+
+
+def dicomweb_cache(app: str | Path) -> Path:
+    """Where series of a DICOMweb server are kept: as MONAI Label's setting says, else in the app's folder."""
+    return Path(os.environ.get("MONAI_LABEL_DICOMWEB_CACHE_PATH") or Path(app).absolute() / "dicomweb")
+
+
+def clear_broken_off(cache: Path) -> None:
+    """Remove what a kill has left of series that were being fetched: slices with the patient's name.
+
+    Another server may fetch into the same cache now, so that what is younger than an hour stays.
+    """
+    for broken_off in cache.glob(f"*/{FETCHING}*"):
+        if time.time() - broken_off.stat().st_mtime > _FETCH_MOST:
+            shutil.rmtree(broken_off, ignore_errors=True)
 
 
 def check_installed() -> None:
@@ -101,7 +116,7 @@ def _set_environment(app: Path) -> None:
     own = {
         "MONAI_ZOO_SOURCE": "ngc",  # not asked: the default would look at GitHub
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
-        "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(app / "dicomweb"),
+        "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(dicomweb_cache(app)),
         "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "60",  # a new series is there within a minute, not within two hours
         "MONAI_LABEL_TRACKING_ENABLED": "false",
         "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # else all studies are scored at each next sample

@@ -131,8 +131,13 @@ def _series(scan: Scan) -> str:
 def _sources(folder: Path) -> dict[str, str]:
     try:
         return dict(json.loads((folder / SOURCES).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise VolumeError(
+            f"{folder / SOURCES}: cannot be read ({error}). It says which scan each study shows: put it back, or "
+            "remove it if no study is labelled."
+        ) from error
 
 
 def _note_sources(folder: Path, sources: dict[str, str]) -> None:
@@ -143,8 +148,9 @@ def _check_stays(name: str, target: Path, source: str, before: str | None) -> No
     """Refuse another scan under the name of one that is labelled, or that a viewer has sent."""
     if before is None and target.is_file() and not target.is_symlink():
         raise VolumeError(
-            f"--studies: a name must be of one study; found {source} beside {target}, which a viewer has sent. "
-            "Rename one of them."
+            f"--studies: a name must be of one study; found {source} beside {target}, which is not known to show it: a "
+            "viewer has sent that, or the list of an earlier start was lost. Rename one of them, or remove what is "
+            "a copy of yours."
         )
     if before not in (None, source) and _drawn(target.parent, name):
         raise VolumeError(

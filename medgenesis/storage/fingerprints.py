@@ -1,12 +1,13 @@
 """Fingerprints: short texts that tell one input of a computation from another, and name nobody."""
 
+import copyreg
 import hashlib
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,9 @@ def _taken_apart(value: Any) -> Any:
         return {name: _taken_apart(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_taken_apart(item) for item in value]
+    owner = getattr(value, "__self__", None)
+    if isinstance(value, BuiltinFunctionType) and not (owner is None or isinstance(owner, ModuleType)):
+        return [_taken_apart(owner), value.__name__]
     if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         if "<" in value.__qualname__ and not isinstance(value, type):
             raise TypeError(
@@ -148,7 +152,16 @@ def _taken_apart(value: Any) -> Any:
     try:
         return fingerprint(value)
     except TypeError:
-        parts = value.__reduce_ex__(_PICKLE)
+        reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        parts = reduce(value) if reduce else value.__reduce_ex__(_PICKLE)
+    except TypeError as error:
+        raise TypeError(
+            f"value: what is in it must be kept by pickle, to be told from others; found a {type(value).__name__} "
+            f"({error}). Give its settings instead."
+        ) from error
+    if isinstance(parts, str):  # the name of something global
+        return f"{type(value).__module__}.{parts}"
     return [_taken_apart(list(part) if isinstance(part, Iterator) else part) for part in (type(value), *parts)]
 
 

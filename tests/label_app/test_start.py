@@ -57,12 +57,17 @@ def test_an_unknown_bundle_is_named(tmp_path, monkeypatch, capsys):
     assert "lung_dreams" in capsys.readouterr().err
 
 
-def test_what_a_kill_left_of_a_series_is_removed(tmp_path, monkeypatch):
-    left, kept = (tmp_path / "dicomweb" / "server" / name for name in (f"{FETCHING}x1", "1.2.3"))
-    for folder in (left, kept):
+@pytest.mark.parametrize("setting", ["", "elsewhere"])
+def test_what_a_kill_left_of_a_series_is_removed(tmp_path, monkeypatch, setting):
+    monkeypatch.setattr(
+        "os.environ", dict(os.environ, MONAI_LABEL_DICOMWEB_CACHE_PATH=setting and str(tmp_path / setting))
+    )
+    cache = tmp_path / (setting or "dicomweb") / "server"
+    left, fetched_now, kept = (cache / name for name in (f"{FETCHING}x1", f"{FETCHING}x2", "1.2.3"))
+    for folder in (left, fetched_now, kept):
         folder.mkdir(parents=True)
         (folder / "slice.dcm").write_bytes(b"")
+    os.utime(left, (0, 0))
     monkeypatch.setattr("monailabel.main.Main.run", lambda _: None)
-    monkeypatch.setattr("os.environ", dict(os.environ))
     serve(tmp_path, tmp_path, port=free_port())
-    assert kept.is_dir() and not left.exists()
+    assert kept.is_dir() and fetched_now.is_dir() and not left.exists()

@@ -98,6 +98,15 @@ def test_what_a_viewer_sent_is_not_replaced_by_a_conversion(tmp_path):
     np.testing.assert_array_equal(nib.load(tmp_path / "out" / "x.nii.gz").get_fdata(), _volume())
 
 
+def test_a_damaged_list_of_sources_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "x.npy", np.zeros((3, 4, 5), np.float32))
+    gather_studies(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "out" / studies.SOURCES).write_text("{")
+    with pytest.raises(VolumeError, match=r"out/.sources.json: cannot be read .*put it back, or remove"):
+        gather_studies(tmp_path / "in", tmp_path / "out")
+
+
 def test_a_start_that_was_killed_goes_on(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     for name in "ab":

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -262,3 +263,9 @@ def test_long_values_are_told_apart_without_being_spelt_out():
     assert "patient" not in said and len(said) < 60
     first, second = said.split(", now it is ")
     assert first.startswith("list ") and second.startswith("list ") and first != second
+
+
+def test_methods_of_builtin_objects_and_what_pickle_names_are_told_apart():
+    assert object_fingerprint([].append) != object_fingerprint([1].append)
+    assert object_fingerprint(np.exp) == object_fingerprint(np.exp) != object_fingerprint(np.log)
+    assert object_fingerprint(re.compile("a")) != object_fingerprint(re.compile("b"))
