@@ -2,12 +2,12 @@
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 from medgenesis import bundles
 from medgenesis.errors import VolumeError
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.label_app.strategies import StudyScore
 
 
 def _settings():
@@ -36,6 +36,9 @@ def test_only_what_cannot_be_read_is_not_tried_again(tmp_path):
 
 
 def test_a_study_that_does_not_come_has_no_score():
+    pytest.importorskip("monailabel", reason="needs MONAI Label, in an environment of its own: make label-env")
+    from medgenesis.label_app.strategies import StudyScore
+
     class Store:
         def get_unlabeled_images(self):
             return ["a", "b"]
