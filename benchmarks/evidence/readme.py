@@ -13,8 +13,8 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- evidence: python -m benchmarks.evidence tabulate -->", "<!-- end of evidence -->"
 _BEGUN = (
     "Secondary: the same where training **begins with the frozen readout**, a linear classifier of voxels on the maps "
-    "of all levels, fitted first; it helps where it is above scratch and above an untrained network begun so. Other "
-    "sets, on which it does not, stand in [the evidence](docs/evidence.md)."
+    "of all levels, fitted first; it helps where it is above scratch and above an untrained network begun so. All "
+    "sets, also those where it does not: [the evidence](docs/evidence.md)."
 )
 _SHOWN_BEGUN = ("steps", "begins with", "Dice (draws of all)", "minus scratch", "minus untrained", "in words")
 _SHOWN = ("steps", "method", "Dice (draws of all)", "minus scratch", "in words")
