@@ -90,7 +90,7 @@ def over_both_scratches(found: Found) -> dict[tuple[str, int], tuple[Difference,
     and the corrected p that it differs from both, the larger of the two: (method, steps) -> all three.
     """
     both, p = {}, {}
-    own = {arm.method for arm in probed_arms_of(found.dataset)} - {SCRATCH_PROBED}
+    own = [arm.method for arm in probed_arms_of(found.dataset) if arm.method != SCRATCH_PROBED]
     for method, steps in itertools.product(own, STEPS):
         gains = [found.gain(_one(method, steps), _one(other, steps)) for other in (SCRATCH, SCRATCH_PROBED)]
         if None not in gains:
