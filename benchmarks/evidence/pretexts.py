@@ -185,10 +185,8 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
         HeldElsewhere: another process works on it.
     """
     pretext = PRETEXTS[name]
-    key = fingerprint({"version": VERSION, "pretext": pretext.plain(study), "set": study.made_of, "crop": study.crop})[
-        :8
-    ]
-    path = work / study.name / f"{name}-s{seed}-{key}.pt"
+    about = {"version": VERSION, "pretext": pretext.plain(study), "set": study.made_of, "crop": study.crop}
+    path = work / study.name / f"{name}-s{seed}-{fingerprint(about)[:8]}.pt"
     if path.exists():
         return read_checkpoint(path)
     hold_method(work, study, name)

@@ -62,11 +62,12 @@ def dicomweb_cache(app: str | Path) -> Path:
 def clear_broken_off(cache: Path) -> None:
     """Remove what a kill has left of series that were being fetched: slices with the patient's name.
 
-    Another server may fetch into the same cache now, so that what is younger than an hour stays.
+    Another server may fetch into the same cache now, so that what a slice came to within the last hour stays.
     """
-    for broken_off in cache.glob(f"*/{FETCHING}*"):
-        if time.time() - broken_off.stat().st_mtime > _FETCH_MOST:
-            shutil.rmtree(broken_off, ignore_errors=True)
+    for folder in cache.glob(f"*/{FETCHING}*"):
+        changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))  # slices come into one below it
+        if time.time() - changed > _FETCH_MOST:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_installed() -> None:

@@ -65,9 +65,10 @@ def test_what_a_kill_left_of_a_series_is_removed(tmp_path, monkeypatch, setting)
     cache = tmp_path / (setting or "dicomweb") / "server"
     left, fetched_now, kept = (cache / name for name in (f"{FETCHING}x1", f"{FETCHING}x2", "1.2.3"))
     for folder in (left, fetched_now, kept):
-        folder.mkdir(parents=True)
-        (folder / "slice.dcm").write_bytes(b"")
-    os.utime(left, (0, 0))
+        (folder / "1.2.4").mkdir(parents=True)
+        (folder / "1.2.4" / "slice.dcm").write_bytes(b"")
+    for folder in (left / "1.2.4", left, fetched_now):  # slices still come into the folder below the last one
+        os.utime(folder, (0, 0))
     monkeypatch.setattr("monailabel.main.Main.run", lambda _: None)
     serve(tmp_path, tmp_path, port=free_port())
     assert kept.is_dir() and fetched_now.is_dir() and not left.exists()
