@@ -8,7 +8,8 @@ of `medgenesis label-app` choose too: `typical`, `coverage`, `strange` (the high
 (the most typical first, then where the draft from those labelled so far changes its mind most on the mirror image; the
 draft stands for the app's model). Each choice is trained on from scratch, and from a network that was pre-trained
 (Models Genesis) on all studies that are not tested. A `draft` is no training, as in the app: a linear classifier of
-voxels on a frozen network, a random or the pre-trained one.
+voxels on a frozen network, a random or the pre-trained one. `few_labels` is a training by the overlay of that name:
+the head sees all levels and begins as such a classifier, and batch norm is estimated again, before and after.
 On coarse grids, by a narrow network in few steps, equal for all. OUT/rows.csv has a row a run, and is gone on with;
 `label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
 """
@@ -29,10 +30,12 @@ from torch import Tensor, nn
 
 from medgenesis.data import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.handlers.norm_statistics import reestimate_norms
 from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
 from medgenesis.label_app.choice import farthest, flip_disagreement, most_typical
 from medgenesis.losses import hard_dice, segmentation_loss
 from medgenesis.networks import UNet3D
+from medgenesis.networks.probed_head import begin_head
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transforms import RandGenesis
 from medgenesis.weights import load_pretrained
@@ -46,7 +49,7 @@ SPACING = {
     "mr_hippocampus": 3.5,
     "mr_us_prostate": 2.0,
 }  # mm; the last by its headers, see README.txt
-STARTS = ("scratch", "ours", "draft of scratch", "draft of ours")
+STARTS = ("scratch", "ours", "draft of scratch", "draft of ours", "few_labels of scratch", "few_labels of ours")
 CHOICES = ("random", "typical", "coverage", "strange", "uncertain")
 KEY = ("set", "draw", "choice", "labels", "start")
 
@@ -136,9 +139,14 @@ def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, 
     if start.startswith("draft"):
         frozen = base if start.endswith("ours") else UNet3D(1, 1, width=WIDTH).eval()
         return fit_voxel_probe(frozen, [(one.image, one.label) for one in training], classes, per_class=300).eval()
-    network = UNet3D(1, classes, width=WIDTH, activation=None)
-    if start == "ours":
+    few_labels, ours = start.startswith("few_labels"), start.endswith("ours")
+    network = UNet3D(1, classes, width=WIDTH, activation=None, head_levels="all" if few_labels else "last")
+    if ours:
         load_pretrained(network, base.state_dict(), skip_head="always")
+    if few_labels:
+        reestimate_norms(network, [one.image[None] for one in training], "cpu")
+        begin_head(network, [(one.image, one.label) for one in training], per_class=300, seed=seed)
+        network.train()
     loss_of = segmentation_loss("dice_ce", classes)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
@@ -148,6 +156,8 @@ def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, 
         loss.backward()
         optimizer.step()
         schedule.step()
+    if few_labels:
+        reestimate_norms(network, [one.image[None] for one in training], "cpu")
     return network.eval()
 
 

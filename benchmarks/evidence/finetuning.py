@@ -33,9 +33,11 @@ def dice_after_finetuning(
     seed: int,
     teacher: bool = False,
     body: nn.Module | None = None,
+    head_levels: str = "last",
 ) -> np.ndarray:
     """Dice of each tested case and structure, (cases, structures); see `fine_tuned`."""
-    network = fine_tuned(study, weights, labelled, steps=steps, rate=rate, seed=seed, teacher=teacher, body=body)
+    own = {"steps": steps, "rate": rate, "seed": seed, "teacher": teacher, "body": body, "head_levels": head_levels}
+    network = fine_tuned(study, weights, labelled, **own)
     return dice_of(network.eval(), tested, len(study.structures), study.device)
 
 
@@ -49,6 +51,7 @@ def fine_tuned(
     seed: int,
     teacher: bool = False,
     body: nn.Module | None = None,
+    head_levels: str = "last",
 ) -> nn.Module:
     """The network after the last step, its batch norm's statistics estimated again.
 
@@ -62,9 +65,10 @@ def fine_tuned(
         steps, rate, seed: of the training.
         teacher: whether a mean teacher learns from the unlabelled images beside.
         body: the network to begin with, head and all; None: as above.
+        head_levels: whose maps the head sees, where it begins with the weights of the seed.
     """
     if body is None:
-        body = segmenter(study, seed)
+        body = segmenter(study, seed, head_levels)
         if weights is not None:
             load_pretrained(body, weights, skip_head="always")
     case = labelled[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.choosing import CHOSEN
-from benchmarks.evidence.probing import PROBED
+from benchmarks.evidence.probing import ON_ALL_LEVELS
 from benchmarks.evidence.protocol import ARMS
 from benchmarks.evidence.rows import COLUMNS
 from benchmarks.evidence.statistics import grids_of, scores_of
@@ -64,8 +64,8 @@ class Found:
         return difference(ours.mean(axis=0) - random) if patients else None
 
     def methods(self, readout: str) -> list[str]:
-        """The methods with rows of a readout, in the order of the arms; `CHOSEN` and `PROBED` have own tables."""
-        there = {method for method, own, _, _ in self.scores if own == readout} - CHOSEN.keys() - PROBED.keys()
+        """Methods with rows of a readout, in the order of the arms; `CHOSEN` and `ON_ALL_LEVELS` have own tables."""
+        there = {method for method, own, _, _ in self.scores if own == readout} - CHOSEN.keys() - ON_ALL_LEVELS.keys()
         order = [arm.method for arm in ARMS if arm.readout == readout]
         return sorted(there, key=lambda method: (order.index(method) if method in order else len(order), method))
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.evidence.batches import images_of
-from benchmarks.evidence.networks import FinerLogits, OnAllLevels, enlarged, restorer
+from benchmarks.evidence.networks import FinerLogits, enlarged, restorer, segmenter
 from benchmarks.evidence.scores import dice_of
 from benchmarks.evidence.sets import Case, StudySet
 from medgenesis.handlers.norm_statistics import reestimate_norms
-from medgenesis.inference.voxel_probe import FeatureLevels
+from medgenesis.networks.voxel_probe import FeatureLevels
 from medgenesis.weights import load_pretrained
 
 VOXELS = 20_000  # that are fitted to at most, drawn evenly from the labelled cases
@@ -52,10 +52,17 @@ def dice_of_frozen(
     return dice_of(readout, tested, len(study.structures), study.device)
 
 
-def fitted(study: StudySet, network: nn.Module, labelled: Sequence[Case], *, penalty: float, seed: int) -> OnAllLevels:
-    """The network with the regression on all its levels as head; arguments as of `dice_of_frozen`."""
+def fitted(study: StudySet, network: nn.Module, labelled: Sequence[Case], *, penalty: float, seed: int) -> nn.Module:
+    """A network of these weights with the regression on all its levels as head; arguments as of `dice_of_frozen`."""
     features, shares, channels = _voxels(study, network, labelled, _finer(labelled), seed)
-    return OnAllLevels(network, *fit(features, shares, penalty), channels).to(study.device)
+    weight, bias = fit(features, shares, penalty)
+    readout = segmenter(study, seed, head_levels="all")
+    load_pretrained(readout, network.state_dict(), skip_head="always")
+    with torch.no_grad():
+        for one, part in zip(readout.head.convs, weight.split(channels, 1), strict=True):
+            one.weight.copy_(part.view_as(one.weight))
+        readout.head.convs[-1].bias.copy_(bias)
+    return readout.eval().to(study.device)
 
 
 def fit(features: Tensor, shares: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.evidence import rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
-from benchmarks.evidence.probing import PROBED
+from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.size import SMALL, Size
@@ -15,6 +15,7 @@ from medgenesis.storage import read_table, write_text
 
 PROTOCOL = Path(__file__).parent / "PROTOCOL.md"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+_OVER = ("scratch", "scratch with this head begun at random", "scratch with this head begun as readout")
 _COMMAND = "python -m benchmarks.evidence"
 
 
@@ -57,12 +58,13 @@ def sentence(found: Found) -> list[str]:
         else:
             said = f"**{said}**; so far {shown} Dice"
         lines.append(f"- `{method}`, one label, {steps} steps: {said}")
-    for (method, steps), (over_scratch, over_untrained, p) in sorted(tables.over_both_scratches(found).items()):
-        said = tables.over_both_in_words(over_scratch, over_untrained, p, found.dataset)
+    for (method, steps), (gains, p) in sorted(tables.over_all_scratches(found).items()):
+        said = tables.over_all_in_words(gains, p, found.dataset)
+        begun = "begun at random" if method in LEVELS else "begun as its frozen readout"
+        named = zip(SCRATCH_WAYS, _OVER, strict=True)
+        over = ", ".join(f"{tables.interval(gains[one], '+')} over {name}" for one, name in named if one in gains)
         lines.append(
-            f"- `{PROBED[method]}`, begun with its frozen readout, one label, {steps} steps: **{said}**: "
-            f"{tables.interval(over_scratch, '+')} Dice over scratch, {tables.interval(over_untrained, '+')} over an "
-            "untrained network begun so"
+            f"- `{ON_ALL_LEVELS[method]}`, head on all levels, {begun}, one label, {steps} steps: **{said}**: {over}"
         )
     return lines
 
@@ -86,8 +88,9 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.scratch_table(found)),
         *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
-        *_table(f"{name}: begun with the frozen readout, one label", tables.probed_table(found)),
-        *_table(f"{name}: frozen, or begun so, against scratch with more steps", tables.probed_fewer_table(found)),
+        *_table(f"{name}: frozen against scratch", tables.frozen_fewer_table(found)),
+        *_table(f"{name}: with a head on all levels, one label", tables.levels_table(found)),
+        *_table(f"{name}: with a head on all levels, fewer steps against more", tables.levels_fewer_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
         *_table(f"{name}: Dice against labels", tables.labels_table(found)),

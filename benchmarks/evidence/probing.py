@@ -1,10 +1,12 @@
-"""Fine-tuning that begins with the frozen readout as the network's head, of pre-trained weights and of none."""
+"""Fine-tuning with a head on all levels, begun at random or as the frozen readout; of a pretext's weights, or none."""
 
 from benchmarks.evidence.pretexts import PRETEXTS
 
 SCRATCH, RANDOM = "scratch", "random"
-PROBED = {f"{name}_probed": name for name in (SCRATCH, *PRETEXTS)}  # method in the rows -> whose weights
-SCRATCH_PROBED = f"{SCRATCH}_probed"
+LEVELS = {f"{name}_levels": name for name in (SCRATCH, *PRETEXTS)}  # method in the rows -> whose weights
+PROBED = {f"{name}_probed": name for name in (SCRATCH, *PRETEXTS)}  # likewise; the head begins as the frozen readout
+ON_ALL_LEVELS = {**LEVELS, **PROBED}
+SCRATCH_WAYS = (SCRATCH, f"{SCRATCH}_levels", f"{SCRATCH}_probed")  # all of which a pretext must be above
 
 
 def frozen_as(method: str) -> str:

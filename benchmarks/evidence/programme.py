@@ -1,6 +1,5 @@
 """Running the cells that are missing: validation first where a value must be chosen, then the test cell itself."""
 
-import copy
 import json
 import logging
 import time
@@ -25,7 +24,7 @@ from benchmarks.evidence.pretexts import (
     hold_method,
     pretrained,
 )
-from benchmarks.evidence.probing import PROBED, frozen_as
+from benchmarks.evidence.probing import LEVELS, PROBED, frozen_as
 from benchmarks.evidence.prompted import dice_of_prompts
 from benchmarks.evidence.protocol import (
     MEAN_MASK,
@@ -149,6 +148,8 @@ class Programme:
             same |= {"norm_batches": finetuning.NORM_BATCHES, "warm_up": WARM_UP}
         if cell.method in PROBED:
             same["probe"] = {"penalty": self._penalty(cell), "voxels": frozen.VOXELS}
+        if cell.method in LEVELS:
+            same["head_levels"] = "all"
         if cell.method == MEAN_TEACHER:
             same |= {"decay": mean_teacher.DECAY, "consistency": mean_teacher.CONSISTENCY, "noise": mean_teacher.NOISE}
         if self.study.dims == 2:
@@ -194,6 +195,7 @@ class Programme:
         body = self._probed(cell, labelled, seed) if cell.method in PROBED else None
         weights = self._weights(method, cell.seed) if method in PRETEXTS and body is None else None
         own = {"steps": cell.steps, "rate": value, "seed": seed, "teacher": cell.method == MEAN_TEACHER, "body": body}
+        own["head_levels"] = "all" if cell.method in LEVELS else "last"
         return finetuning.dice_after_finetuning(self.study, weights, labelled, cases, **own)
 
     def _labelled(self, cell: Cell) -> list:
@@ -212,7 +214,7 @@ class Programme:
 
     def _probed(self, cell: Cell, labelled: list, seed: int) -> nn.Module:
         """The frozen readout of the cell's arm, all of which is learnt further."""
-        network = copy.deepcopy(self._frozen(frozen_as(cell.method), cell.seed))
+        network = self._frozen(frozen_as(cell.method), cell.seed)
         return frozen.fitted(self.study, network, labelled, penalty=self._penalty(cell), seed=seed)
 
     def _penalty(self, cell: Cell) -> float | None:
@@ -242,6 +244,8 @@ def _weights_of(cell: Cell) -> str:
     """The method whose weights a cell begins with."""
     if cell.method in PROBED:
         return frozen_as(cell.method)
+    if cell.method in LEVELS:
+        return LEVELS[cell.method]
     return BY if cell.method in CHOSEN else cell.method
 
 

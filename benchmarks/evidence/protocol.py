@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
-from benchmarks.evidence.probing import PROBED, RANDOM, SCRATCH
+from benchmarks.evidence.probing import ON_ALL_LEVELS, RANDOM, SCRATCH
 from benchmarks.evidence.rows import Cell
 
 MEAN_MASK, MEAN_TEACHER = "mean_mask", "mean_teacher"
@@ -64,7 +64,7 @@ class Arm:
     """A method with a readout: a line of the tables.
 
     Args:
-        method: `scratch`, `mean_teacher`, `random`, `mean_mask`, or of `PRETEXTS` or `PROBED`.
+        method: `scratch`, `mean_teacher`, `random`, `mean_mask`, or of `PRETEXTS` or `ON_ALL_LEVELS`.
         readout: as in the rows.
         values: of its one hyper-parameter, of which validation chooses; empty where it has none.
     """
@@ -93,8 +93,8 @@ ARMS = (
     *(Arm(name, "frozen", PENALTIES) for name in PRETEXTS),
 )
 
-PROBED_ARMS = tuple(Arm(name, "finetuned", RATES) for name in PROBED)  # a table of their own
-METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *PROBED, *CHOSEN)
+LEVEL_ARMS = tuple(Arm(name, "finetuned", RATES) for name in ON_ALL_LEVELS)  # a table of their own
+METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *ON_ALL_LEVELS, *CHOSEN)
 
 
 def tuned_at(labels: int, steps: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def planned(dataset: str) -> Iterator[Cell]:
 def arm_of(cell: Cell) -> Arm:
     """The arm of a cell; of chosen patients that whose weights they are for."""
     method = BY if cell.method in CHOSEN else cell.method
-    return next(arm for arm in (*ARMS, *PROBED_ARMS) if (arm.method, arm.readout) == (method, cell.readout))
+    return next(arm for arm in (*ARMS, *LEVEL_ARMS) if (arm.method, arm.readout) == (method, cell.readout))
 
 
 def _in_order(dataset: str) -> Iterator[Cell]:
@@ -127,7 +127,7 @@ def _in_order(dataset: str) -> Iterator[Cell]:
             yield from _cells(dataset, arm, LABELS, draw, STEPS)
         if number == 0 and plan.choosing:
             yield from _choosing(dataset)
-    for arm, draw in itertools.product(probed_arms_of(dataset), range(plan.draws)):
+    for arm, draw in itertools.product(level_arms_of(dataset), range(plan.draws)):
         yield from _cells(dataset, arm, LABELS, draw, STEPS)
     for draw in range(plan.draws if plan.long else 0):
         yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
@@ -149,10 +149,10 @@ def arms_of(dataset: str) -> list[Arm]:
     return [arm for arm in ARMS if not arm.trained or PLANS[dataset].dims in PRETEXTS[arm.method].dims]
 
 
-def probed_arms_of(dataset: str) -> list[Arm]:
-    """The arms of a set that begin with a frozen readout, scratch first."""
+def level_arms_of(dataset: str) -> list[Arm]:
+    """The arms of a set with a head on all levels: begun at random, scratch first; then with the frozen readout."""
     own = {arm.method for arm in arms_of(dataset)}
-    return [arm for arm in PROBED_ARMS if PROBED[arm.method] in own]
+    return [arm for arm in LEVEL_ARMS if ON_ALL_LEVELS[arm.method] in own]
 
 
 def _choosing(dataset: str) -> Iterator[Cell]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from monai.bundle import ConfigParser
 
-from benchmarks.evidence.probing import PROBED
+from benchmarks.evidence.probing import ON_ALL_LEVELS
 from benchmarks.evidence.protocol import PLANS, RATES, SCRATCH
 from medgenesis import bundles
 from medgenesis.storage import read_table
@@ -43,7 +43,7 @@ def read_choices(folder: Path) -> list[Choice]:
     order, found = list(PLANS), []
     for path in sorted(folder.glob("*-finetuned-*.csv")):
         rows = read_table(path)
-        if rows[0]["method"] in PROBED:  # the bundles begin with a new head
+        if rows[0]["method"] in ON_ALL_LEVELS:  # the bundles' own head is on the last one
             continue
         dice = {float(row["value"]): float(row["dice"]) for row in rows}
         (own,) = (row for row in rows if row["chosen"] == "True")

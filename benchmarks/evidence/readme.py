@@ -11,12 +11,12 @@ from medgenesis.storage import write_text
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- evidence: python -m benchmarks.evidence tabulate -->", "<!-- end of evidence -->"
-_BEGUN = (
-    "Secondary: the same where training **begins with the frozen readout**, a linear classifier of voxels on the maps "
-    "of all levels, fitted first; it helps where it is above scratch and above an untrained network begun so. All "
-    "sets, also those where it does not: [the evidence](docs/evidence.md)."
+_LEVELS = (
+    "Secondary: the same with a **head on the maps of all levels** (overlay `few_labels`), begun at random or as a "
+    "linear classifier fitted first; it helps where it is above scratch with the usual head, and with this one begun "
+    "either way. All sets, also those where it does not: [the evidence](docs/evidence.md)."
 )
-_SHOWN_BEGUN = ("steps", "begins with", "Dice (draws of all)", "minus scratch", "minus untrained", "in words")
+_SHOWN_LEVELS = ("steps", "weights", "head begins", "Dice (draws of all)", "minus scratch", "in words")
 _SHOWN = ("steps", "method", "Dice (draws of all)", "minus scratch", "in words")
 
 
@@ -37,7 +37,7 @@ def write_readme(rows: Path = FOLDER, readme: Path = README) -> Path:
 
 
 def lines(rows: Path = FOLDER) -> str:
-    """Each method at each number of steps against scratch with as many; and begun with its frozen readout."""
+    """Each method at each number of steps against scratch with as many; and with a head on all levels."""
     primary = next(name for name, plan in PLANS.items() if plan.primary)
     found = next((one for one in read_found(rows) if one.dataset == primary), None)
     if found is None:
@@ -47,9 +47,9 @@ def lines(rows: Path = FOLDER) -> str:
         "methods; mean Dice of the test patients with 95 % intervals over draws and patients:",
         _columns(tables.scratch_table(found), _SHOWN),
     ]
-    begun = tables.probed_table(found)
-    if len(begun) > 1:
-        parts += [_BEGUN, _columns(begun, _SHOWN_BEGUN)]
+    levels = tables.levels_table(found)
+    if len(levels) > 1:
+        parts += [_LEVELS, _columns(levels, _SHOWN_LEVELS)]
     return "\n\n".join(parts)
 
 

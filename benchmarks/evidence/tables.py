@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.found import Found, Key
-from benchmarks.evidence.probing import PROBED, SCRATCH_PROBED, frozen_as
+from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import (
     CHOICE_DRAWS,
     CHOICE_LABELS,
@@ -20,11 +20,14 @@ from benchmarks.evidence.protocol import (
     STEPS,
     Plan,
     arms_of,
-    probed_arms_of,
+    level_arms_of,
 )
 from medgenesis.report.paired import Difference, holm, verdict
 
 ABSENT = "–"
+_MINUS = dict(
+    zip(SCRATCH_WAYS, ("minus scratch", "minus scratch, all levels", "minus scratch, as readout"), strict=True)
+)
 
 
 def against_scratch(found: Found) -> dict[tuple[str, int], tuple[Difference, float]]:
@@ -85,72 +88,78 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     return rows
 
 
-def over_both_scratches(found: Found) -> dict[tuple[str, int], tuple[Difference, Difference, float]]:
-    """Of each method that begins with its frozen readout, one label: its gains over scratch and over scratch begun so,
-    and the corrected p that it differs from both, the larger of the two: (method, steps) -> all three.
+def over_all_scratches(found: Found) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
+    """Of each pretext whose head is on all levels, one label: its gains over the `SCRATCH_WAYS`, and the corrected p
+    that it differs from all of them, the largest: (method, steps) -> both.
     """
-    both, p = {}, {}
-    own = [arm.method for arm in probed_arms_of(found.dataset) if arm.method != SCRATCH_PROBED]
+    all_gains, p = {}, {}
+    own = [arm.method for arm in level_arms_of(found.dataset) if arm.method not in SCRATCH_WAYS]
     for method, steps in itertools.product(own, STEPS):
-        gains = [found.gain(_one(method, steps), _one(other, steps)) for other in (SCRATCH, SCRATCH_PROBED)]
-        if None not in gains:
-            both[method, steps] = gains
-        # as in `against_scratch`; where one gain is up and the other down, no difference from both is shown
-        alike = None not in gains and all(_complete(gain, found.dataset) for gain in gains)
-        alike = alike and gains[0].mean * gains[1].mean > 0
-        p[method, steps] = max(gain.p for gain in gains) if alike else 1.0
+        gains = {other: found.gain(_one(method, steps), _one(other, steps)) for other in SCRATCH_WAYS}
+        there = {other: gain for other, gain in gains.items() if gain is not None}
+        if there:
+            all_gains[method, steps] = there
+        # as in `against_scratch`; where one gain is up and another down, no difference from all is shown
+        alike = len(there) == len(gains) and all(_complete(gain, found.dataset) for gain in there.values())
+        alike = alike and len({np.sign(gain.mean) for gain in there.values()}) == 1
+        p[method, steps] = max(gain.p for gain in there.values()) if alike else 1.0
     corrected = holm(p)
-    return {key: (*gains, corrected[key]) for key, gains in both.items()}
+    return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
 
 
-def probed_table(found: Found) -> list[list[str]]:
-    """One label: fine-tuning that begins with the frozen readout as its head, against both ways of scratch."""
-    rows = [["steps", "begins with", "Dice (draws of all)", "minus scratch", "minus untrained", "p (Holm)", "in words"]]
-    results, draws = over_both_scratches(found), PLANS[found.dataset].draws
-    methods = [arm.method for arm in probed_arms_of(found.dataset)]
+def over_all_in_words(gains: Mapping[str, Difference], p: float, dataset: str) -> str:
+    """The verdict over all ways of scratch, once all planned draws of all are there."""
+    if absent := [name for name in SCRATCH_WAYS if name not in gains]:
+        return f"not yet: no {', '.join(absent)}"
+    fewer = min(gains.values(), key=lambda gain: gain.draws)
+    if not _complete(fewer, dataset):
+        return in_words(fewer, p, dataset)
+    return in_words(min(gains.values(), key=lambda gain: abs(gain.mean)), p, dataset)
+
+
+def levels_table(found: Found) -> list[list[str]]:
+    """One label: fine-tuning with a head on all levels, begun at random or with the frozen readout, against scratch."""
+    rows = [["steps", "weights", "head begins", "Dice (draws of all)", *_MINUS.values(), "p (Holm)", "in words"]]
+    results, draws = over_all_scratches(found), PLANS[found.dataset].draws
+    methods = [arm.method for arm in level_arms_of(found.dataset)]
     for steps in STEPS:
         keys = [_one(method, steps) for method in methods if _one(method, steps) in found.scores]
         means = found.means([_one(SCRATCH, steps), *keys], draws)
         for key in keys:
-            name, gain = PROBED[key[0]], found.gain(key, _one(SCRATCH, steps))
-            cells = [str(steps), "untrained" if name == SCRATCH else name, _mean(found, means, key, draws)]
-            cells.append(_so_far(gain, found.dataset))
+            name = ON_ALL_LEVELS[key[0]]
+            cells = [str(steps), "none" if name == SCRATCH else name, "at random" if key[0] in LEVELS else "as readout"]
+            cells.append(_mean(found, means, key, draws))
+            for other in SCRATCH_WAYS:
+                own = key[0] in SCRATCH_WAYS and other != SCRATCH
+                cells.append(ABSENT if own else _so_far(found.gain(key, _one(other, steps)), found.dataset))
             if (key[0], steps) in results:
-                *gains, p = results[key[0], steps]
-                said = over_both_in_words(*gains, p, found.dataset)
-                cells += [_so_far(gains[1], found.dataset), ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
+                gains, p = results[key[0], steps]
+                said = over_all_in_words(gains, p, found.dataset)
+                cells += [ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
             else:
-                cells += [ABSENT] * 3
+                cells += [ABSENT] * 2
             rows.append(cells)
     return rows
 
 
-def probed_fewer_table(found: Found) -> list[list[str]]:
-    """Begun with the frozen readout, 50 steps against scratch with 200 in both ways; and not fine-tuned at all."""
+def levels_fewer_table(found: Found) -> list[list[str]]:
+    """Head on all levels, 50 steps against scratch with 200 in all its ways."""
     few, more = STEPS
-    rows = [
-        ["method", *(f"frozen minus scratch at {n}" for n in STEPS), f"begun so, {few} steps, minus scratch at {more}"]
-    ]
-    rows[0].append(f"minus untrained at {more}")
-    for method, name in PROBED.items():
-        frozen, begun = (frozen_as(method), "frozen", LABELS, 0), _one(method, few)
-        pairs = [
-            *((frozen, _one(SCRATCH, n)) for n in STEPS),
-            *((begun, _one(o, more)) for o in (SCRATCH, SCRATCH_PROBED)),
-        ]
-        gains = [found.gain(*pair) for pair in pairs]
-        if frozen in found.scores:
-            shown = "untrained" if name == SCRATCH else name
-            rows.append([shown, *(_so_far(gain, found.dataset) for gain in gains)])
+    rows = [["method", *(f"{few} steps {name} at {more}" for name in _MINUS.values())]]
+    for method in (arm.method for arm in level_arms_of(found.dataset)):
+        if _one(method, few) in found.scores:
+            gains = [found.gain(_one(method, few), _one(other, more)) for other in SCRATCH_WAYS]
+            rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
 
 
-def over_both_in_words(one: Difference, other: Difference, p: float, dataset: str) -> str:
-    """The verdict over both ways of scratch, once all planned draws of both are there."""
-    fewer = min((one, other), key=lambda gain: gain.draws)
-    if not _complete(fewer, dataset):
-        return in_words(fewer, p, dataset)
-    return in_words(min((one, other), key=lambda gain: abs(gain.mean)), p, dataset)
+def frozen_fewer_table(found: Found) -> list[list[str]]:
+    """Features that are not fine-tuned at all against scratch with few steps and more."""
+    rows = [["method", *(f"frozen minus scratch at {steps}" for steps in STEPS)]]
+    for method in found.methods("frozen"):
+        gains = [found.gain((method, "frozen", LABELS, 0), _one(SCRATCH, steps)) for steps in STEPS]
+        rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
+    return rows
 
 
 def frozen_table(found: Found) -> list[list[str]]:

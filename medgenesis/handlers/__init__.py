@@ -10,6 +10,7 @@ from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.handlers.pretext_handlers import PretextHandlers
 from medgenesis.handlers.preview import Preview
+from medgenesis.handlers.probe_first import ProbeFirst
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.save_weights import SaveWeights
 from medgenesis.handlers.segmentation_cases import SegmentationCases
@@ -29,6 +30,7 @@ __all__ = [
     "MetricsCSV",
     "PretextHandlers",
     "Preview",
+    "ProbeFirst",
     "Progress",
     "ReestimateNorm",
     "SaveWeights",

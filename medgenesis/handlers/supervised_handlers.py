@@ -14,6 +14,7 @@ from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
 from medgenesis.handlers.freeze_parts import FreezeParts
 from medgenesis.handlers.norm_statistics import ReestimateNorm
+from medgenesis.handlers.probe_first import ProbeFirst
 from medgenesis.handlers.save_weights import SaveWeights
 from medgenesis.handlers.training_logs import TrainingLogs
 from medgenesis.handlers.validate_every import ValidateEvery
@@ -34,6 +35,7 @@ class SupervisedHandlers:
         val_interval: epochs between validations; the last epoch is validated too.
         freeze: epochs of each frozen part, see `FreezeParts`.
         norm_batches: see `ReestimateNorm`; 0 is none.
+        probe_first: whether the head begins as a linear classifier, see `ProbeFirst`.
         patience: epochs without a better validation after which training stops, or None: it goes on.
         export: file that receives the best network's plain state dict, see `Checkpoints`.
         export_last: file that receives the last one's too, where there is a validation; or None.
@@ -53,6 +55,7 @@ class SupervisedHandlers:
         val_interval: int = 1,
         freeze: Mapping[str, int | str] | None = None,
         norm_batches: int = 0,
+        probe_first: bool = False,
         patience: int | None = None,
         export: str | Path | None = None,
         export_last: str | Path | None = None,
@@ -60,6 +63,7 @@ class SupervisedHandlers:
     ) -> None:
         self.validator, self.lr_scheduler, self.val_interval = validator, lr_scheduler, val_interval
         self.norm_batches, self.settings = norm_batches, settings
+        self.probing = ProbeFirst() if probe_first else None
         validated = len(validator.data_loader.dataset) > 0
         self.export_last = export_last if validated else None
         asked = {"schedule": isinstance(lr_scheduler, ReduceLROnPlateau), "patience": patience is not None}
@@ -78,6 +82,7 @@ class SupervisedHandlers:
         handlers = [
             CollapseGuard(),
             self.freezing,
+            self.probing,
             None if self.lr_scheduler is None else self._schedule(),
             ReestimateNorm(self.norm_batches, self.val_interval) if self.norm_batches else None,
             ValidateEvery(self.val_interval, self.validator),

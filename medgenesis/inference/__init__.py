@@ -12,8 +12,8 @@ from medgenesis.inference.restore import restoration_error, restore_volume, rest
 from medgenesis.inference.result_page import ShowLabelMapsd
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
 from medgenesis.inference.slab_inferer import SlabInferer
-from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, fit_voxel_probe
 from medgenesis.inference.written_for import claim_tables
+from medgenesis.networks.voxel_probe import FeatureLevels, VoxelProbe, fit_voxel_probe
 
 __all__ = [
     "FeatureLevels",

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.errors import DOMAIN_ERRORS
-from medgenesis.inference.voxel_probe import fit_voxel_probe
 from medgenesis.label_app.config_parts import config_parts, fine_tuning_parts
 from medgenesis.label_app.labelled import Labelled, cause_or_raise
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.networks.voxel_probe import fit_voxel_probe
 from medgenesis.weights import initialise
 
 MOST = 5  # labelled studies that a draft is made of, the latest

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from medgenesis.networks.activations import activation_layer
+from medgenesis.networks.level_head import LevelHead, check_head_levels
 from medgenesis.networks.normalisation import norm_layer
 
 LEVELS = 4
@@ -111,6 +112,15 @@ class UNetDecoder(nn.Module):
             x = up(x, features[-2 - level])
         return x
 
+    def maps(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Those of all levels, from deep to shallow; the last is what ``forward`` returns."""
+        found: list[torch.Tensor] = []
+        x = features[-1]
+        for level, up in enumerate(self.levels):
+            x = up(x, features[-2 - level])
+            found.append(x)
+        return found
+
 
 class UNet3D(nn.Module):
     """The encoder-decoder of Models Genesis, ``head(decoder(encoder(x)))``.
@@ -127,10 +137,13 @@ class UNet3D(nn.Module):
             since zeros would put air beside tissue.
         guidance: further input channels, for the maps of clicks (`guidance_maps`), one a class; a volume without them,
             (B, in_channels, X, Y, Z), is as one without clicks.
+        head_levels: whose maps the head sees: "last", the decoder's last, as published; or "all", those of encoder and
+            decoder (``LevelHead``), for few labels.
 
     Raises:
-        ValueError: a side does not divide by 8 and ``pad_to_multiple`` is False; a side is under 8; one value a channel
-            is left for the normalisation (a batch of one at 8 x 8 x 8, in training).
+        ValueError: another word for ``head_levels``; a side does not divide by 8 and ``pad_to_multiple`` is False; a
+            side is under 8; one value a channel is left for the normalisation (a batch of one at 8 x 8 x 8, in
+            training).
 
     References:
         Zhou et al., Models Genesis, Medical Image Analysis 2021 (arXiv 2004.07882).
@@ -138,6 +151,8 @@ class UNet3D(nn.Module):
     Notes:
         The published text asks for sides that divide by 16; three poolings need only 8.
     """
+
+    sees_all_levels: torch.jit.Final[bool]
 
     def __init__(
         self,
@@ -149,13 +164,20 @@ class UNet3D(nn.Module):
         activation: str | None = "sigmoid",
         pad_to_multiple: bool = False,
         guidance: int = 0,
+        head_levels: str = "last",
     ):
         super().__init__()
+        check_head_levels(head_levels)
+        self.sees_all_levels = head_levels == "all"
         self.pad_to_multiple, self.in_channels, self.guidance = pad_to_multiple, in_channels, guidance
         self.encoder = UNetEncoder(in_channels + guidance, width, norm)
         self.decoder = UNetDecoder(self.encoder.feature_channels, norm)
-        convolution = nn.Conv3d(self.encoder.feature_channels[0], out_channels, kernel_size=1)
-        self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
+        channels = self.encoder.feature_channels
+        if self.sees_all_levels:
+            self.head: nn.Module = LevelHead((*channels, *channels[-2::-1]), out_channels, activation, axes=3)
+        else:
+            convolution = nn.Conv3d(channels[0], out_channels, kernel_size=1)
+            self.head = nn.Sequential(OrderedDict(conv=convolution, activation=activation_layer(activation)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._decoded(self.encoder(self._padded(self.guided(x))), x)
@@ -166,9 +188,17 @@ class UNet3D(nn.Module):
             return x
         return F.pad(x, [0, 0, 0, 0, 0, 0, 0, self.guidance])
 
+    def head_maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What the head sees of a volume, for each of its convolutions (B, channels, *some spatial)."""
+        features = self.encoder(self._padded(self.guided(x)))
+        return [*features, *self.decoder.maps(features)] if self.sees_all_levels else [self.decoder(features)]
+
     def _decoded(self, features: list[torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
         """From the encoder's maps to the output, cropped to the sides of the volume."""
-        out = self.head(self.decoder(features))
+        if self.sees_all_levels:
+            out = self.head(features + self.decoder.maps(features))
+        else:
+            out = self.head(self.decoder(features))
         sides = volume.shape[2:]
         return out if out.shape[2:] == sides else out[..., : sides[0], : sides[1], : sides[2]]
 

@@ -11,6 +11,7 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_guided_stem
+from medgenesis.weights.begun import note_newly_initialised
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
@@ -56,7 +57,7 @@ def load_pretrained(
         weights: a file, a name of `medgenesis.weights.experiments`, or a file's content: a state dict, a checkpoint of
             our pre-training (``last.pt``, ``best.pt``), or a published checkpoint of a layout that ``load_published``
             knows.
-        skip_head: leave the head newly initialised "if_needed" (its shape differs: another number of outputs),
+        skip_head: leave the head newly initialised "if_needed" (another number of outputs, or other ``head_levels``),
             "always", or "never": then nothing is left newly initialised, a decoder that the file lacks neither. Of
             several heads (`YNet3D`) each is judged by itself.
         inflate_input: spread the weights of the file's input channels over the network's n channels, so that n equal
@@ -90,6 +91,8 @@ def load_pretrained(
     check_finite(found, source)
     found, others = onto_encoder(found, own)
     absent = _of_parts_absent_in(own, found)
+    if skip_head != "never":
+        absent += _of_another_head(own, found)
     found = {key: value for key, value in found.items() if key not in absent}
     dropped += others + absent
     if parts == "encoder" and any(key.startswith("encoder.") for key in own):
@@ -124,6 +127,7 @@ def load_pretrained(
             "what fits: partial=True."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
+    note_newly_initialised(network, fresh)
     set_origin(network, kept_origin(content) or _published(weights, layout, entries))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
@@ -202,6 +206,15 @@ def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:
         return ()
     absent = tuple(part for part in OPTIONAL_PARTS if not any(key.startswith(part) for key in other))
     return tuple(key for key in keys if key.startswith(absent))
+
+
+def _of_another_head(other: Mapping, keys: Mapping) -> tuple[str, ...]:
+    """Those of ``keys`` that are of a head on other levels than that of ``other`` (``head_levels``)."""
+    kinds = ("head.conv.", "head.convs.")
+    for theirs, own in (kinds, kinds[::-1]):
+        if any(key.startswith(theirs) for key in keys) and any(key.startswith(own) for key in other):
+            return tuple(key for key in keys if key.startswith("head."))
+    return ()
 
 
 def _fresh(network: nn.Module, found: Mapping, own: Mapping, *, head: str | None, always: bool) -> tuple[str, ...]:

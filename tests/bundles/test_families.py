@@ -66,9 +66,10 @@ def test_overlays_set_only_what_a_task_has(name):
     wanted |= {"released", "shard"} if "mine" in files else set()
     wanted |= {"device"} if "corrupt_on_device" in files.get("pretrain", {}) else set()
     wanted |= {"low_memory"} if name not in SLABS else set()
+    wanted |= {"few_labels"} if "probe_first" in files["finetune"] else set()
     wanted |= {"guided"} if "click_channels" in files["finetune"] else set()
     assert overlays == sorted(wanted)
-    for overlay in {"quick", "slabs", "published", *TARGET_TASKS, *ENCODERS} & set(overlays):
+    for overlay in {"few_labels", "quick", "slabs", "published", *TARGET_TASKS, *ENCODERS} & set(overlays):
         assert {id.partition("#")[0] for id in files[overlay]} <= known
 
 

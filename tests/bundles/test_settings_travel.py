@@ -106,3 +106,14 @@ def test_files_without_settings_load_and_say_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert settings_of(tmp_path / "old.pt") == {}
     assert "the settings of its training are not in the file" in caplog.text
+
+
+def test_a_head_on_all_levels_travels_too(trained, tmp_path):
+    trained.run("finetune", "few_labels", finetune_epochs=1, volumes_per_batch=1, output_dir=str(tmp_path / "run"))
+    model = tmp_path / "run" / "model.pt"
+    assert settings_of(model)["head_levels"] == "all"
+    assert {key for key in torch.load(model, weights_only=True) if key.startswith("head.convs.")}
+    evaluated = trained.run("finetune", "evaluate", init=str(model), output_dir=str(tmp_path / "evaluated"))
+    assert evaluated.evaluator.network.sees_all_levels
+    trained.run("inference", kind="infer", weights=str(model), output_dir=str(tmp_path / "maps"))
+    assert len(list((tmp_path / "maps").rglob("*_seg.nii.gz"))) == 2

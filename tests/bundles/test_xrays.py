@@ -54,6 +54,14 @@ def test_the_backbone_goes_into_segmentation_and_classification(trained):
             assert torch.equal(loaded[f"encoder.{name}"], backbone[name]), name
 
 
+def test_few_labels_segment_by_a_head_on_all_levels(trained, tmp_path):
+    trained.run("finetune", "few_labels", output_dir=str(tmp_path / "run"))
+    model = tmp_path / "run" / "model.pt"
+    assert {key for key in weights_of(model) if key.startswith("head.convs.")}
+    trained.run("inference", kind="infer", weights=str(model), output_dir=str(tmp_path / "maps"))
+    assert list((tmp_path / "maps").rglob("*.png"))
+
+
 def test_label_maps_lie_on_the_xrays(trained, xrays, tmp_path):
     """They are larger than what the network is shown, and not square."""
     records = records_of(xrays, "test")

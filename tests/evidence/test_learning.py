@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from benchmarks.evidence import batches, finetuning, frozen, mean_teacher, mined, scores, trivial
 from benchmarks.evidence.networks import enlarged, segmenter
 from benchmarks.evidence.training import share_of_rate
-from medgenesis.inference.voxel_probe import FeatureLevels
+from medgenesis.networks.voxel_probe import FeatureLevels
 
 
 def test_without_chance_the_augmented_crop_is_the_middle_of_the_case(study):

@@ -131,12 +131,12 @@ def test_the_readme_says_what_the_rows_say(tmp_path):
     assert text.startswith("before\n\n") and text.endswith(f"{readme.END}\n\nafter\n") and "old" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("| 50 | models_genesis")]
     assert "+0.100 [+0.100, +0.100]" in line and line.endswith("| not yet: 4 of 20 draws |")
-    assert "begins with" not in text
+    assert "all levels" not in text
     for method, level in (("scratch_probed", 0.3), ("models_genesis_probed", 0.7)):
         write_rows(rows, method, "finetuned", 1, 50, level, draws=range(20))
     lines = readme.lines(rows).splitlines()
-    assert any("**begins with the frozen readout**" in line for line in lines)
-    assert any(line.startswith("| 50 | models_genesis |") and "(4 of 20 draws)" in line for line in lines)
+    assert any("**head on the maps of all levels**" in line for line in lines)
+    assert any(line.startswith("| 50 | models_genesis | as readout |") and "(4 of 20 draws)" in line for line in lines)
     (tmp_path / "without.md").write_text("no marks")
     with pytest.raises(ValueError, match="must have the lines"):
         readme.write_readme(rows, tmp_path / "without.md")

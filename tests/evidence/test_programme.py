@@ -11,7 +11,7 @@ import torch
 from benchmarks.evidence import pretexts, programme, protocol, rows, training
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
-from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, planned, probed_arms_of, seed_of, tuned_at
+from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, level_arms_of, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
 from medgenesis.storage import read_table
@@ -140,7 +140,7 @@ def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeyp
 )
 def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
     cells = list(planned(dataset))
-    known = {(arm.method, arm.readout) for arm in (*arms_of(dataset), *probed_arms_of(dataset))}
+    known = {(arm.method, arm.readout) for arm in (*arms_of(dataset), *level_arms_of(dataset))}
     chosen = {cell for cell in cells if cell.method in CHOSEN}
     assert (
         len(set(cells)) == len(cells) and {(cell.method, cell.readout) for cell in cells if cell not in chosen} == known

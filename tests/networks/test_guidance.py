@@ -36,6 +36,7 @@ def test_one_click_is_what_scipy_makes_of_a_point():
 
 @pytest.mark.parametrize("pad_to_multiple", [False, True])
 def test_no_maps_are_empty_maps(pad_to_multiple):
+    torch.manual_seed(0)  # so narrow a network may be dead by its weights
     network = UNet3D(2, 3, width=2, activation=None, guidance=3, pad_to_multiple=pad_to_multiple).eval()
     image = torch.rand(2, 2, 16, 8, 8)
     expected = network(torch.cat([image, torch.zeros(2, 3, 16, 8, 8)], 1))

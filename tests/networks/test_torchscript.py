@@ -11,6 +11,8 @@ NETWORKS = {
     "unet3d, always batch": (lambda: UNet3D(1, 3, 2, norm="batch_always"), VOLUME),
     "unet3d, instance": (lambda: UNet3D(1, 3, 2, norm="instance"), VOLUME),
     "unet3d, padded": (lambda: UNet3D(1, 3, 2, pad_to_multiple=True), (1, 1, 17, 16, 23)),
+    "unet3d, all levels": (lambda: UNet3D(1, 3, 2, head_levels="all", pad_to_multiple=True), (1, 1, 17, 16, 23)),
+    "resnet18, all levels": (lambda: UNet25D("resnet18", 3, 3, head_levels="all"), SLABS),
     "resnet18": (lambda: UNet25D("resnet18", 3, 3), SLABS),
     "resnet50": (lambda: UNet25D("resnet50", 3, 3), SLABS),
     "densenet121": (lambda: UNet25D("densenet121", 3, 3), SLABS),

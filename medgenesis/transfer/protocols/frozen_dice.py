@@ -1,24 +1,15 @@
 """The Dice of a bundle's network of which nothing is learnt: a linear classifier of voxels on all of its maps."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from monai.data import Dataset
-from torch import Tensor
 
-from medgenesis.data import SeededSampler
-from medgenesis.handlers.norm_statistics import reestimate_norms
-from medgenesis.inference.voxel_probe import fit_voxel_probe
+from medgenesis.handlers.probe_first import first_crops, reestimate_norms_of_crops, voxels_each
+from medgenesis.networks.voxel_probe import fit_voxel_probe
 from medgenesis.transfer.protocols.last_dice import answered_dice, own_grid_workflow
 from medgenesis.transfer.protocols.last_weights import check_all_used
-
-CROPS = 48  # that are learnt from
-VOXELS = 10_000  # of all crops together, about
-_BATCH = 8
 
 
 def dice_of_frozen(
@@ -51,30 +42,9 @@ def dice_of_frozen(
     check_all_used(workflow, training, test)
     parsed = workflow.parser.get_parsed_content
     network, device, dataset, number = (parsed(id) for id in ("network", "device", "train#dataset", "num_classes"))
-    reestimate_norms(network, _batches(image for image, _ in _crops(dataset, seed)), device)
-    each = max(1, VOXELS // (CROPS * number))
-    probe = fit_voxel_probe(network, _crops(dataset, seed), number, per_class=each, seed=seed, alike=False)
+    reestimate_norms_of_crops(network, (image for image, _ in first_crops(dataset, seed)), device)
+    probe = fit_voxel_probe(
+        network, first_crops(dataset, seed), number, per_class=voxels_each(number), seed=seed, alike=False
+    )
     workflow.evaluator.network = probe.to(device)
     return answered_dice(workflow, folder, "Frozen features")
-
-
-def _crops(dataset: Dataset, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Image (C, *spatial) and label map (1, *spatial) of the crops of the first epochs, a function of the seed."""
-    return itertools.islice(_all_crops(dataset, seed), CROPS)
-
-
-def _all_crops(dataset: Dataset, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    sampler = SeededSampler(len(dataset), seed)
-    for epoch in itertools.count():
-        sampler.set_position(epoch)
-        for key in sampler:
-            found = dataset[key]
-            for crop in found if isinstance(found, list) else [found]:
-                image, label = (torch.as_tensor(crop[name]).as_subclass(Tensor) for name in ("image", "label"))
-                yield image, label
-
-
-def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    images = iter(images)
-    while some := list(itertools.islice(images, _BATCH)):
-        yield torch.stack(some)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from medgenesis.data import preprocessing
 from medgenesis.errors import DatalistError
-from medgenesis.inference.voxel_probe import has_levels
 from medgenesis.losses import hard_dice
+from medgenesis.networks.voxel_probe import has_levels
 from medgenesis.progress import track
 from medgenesis.transfer.protocols.last_weights import prepare_training
 from medgenesis.transfer.protocols.place_answer import place_answer
@@ -32,7 +32,7 @@ class LabelSurvey:
         num_classes: of all drawn and test label maps, background included: that of every run.
         place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
         has_levels: whether it is known where the network has its maps, see
-            `medgenesis.inference.voxel_probe.has_levels`.
+            `medgenesis.networks.voxel_probe.has_levels`.
     """
 
     num_classes: int

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.transforms import Compose, RandShiftIntensityd
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medgenesis.bundles import path
-from medgenesis.data import preprocessing
-from medgenesis.data.screened_dataset import ScreenedDataset
-from medgenesis.inference.voxel_probe import fit_voxel_probe
+from medgenesis.handlers.probe_first import CROPS
 from medgenesis.networks import UNet3D
+from medgenesis.networks.voxel_probe import fit_voxel_probe
 from medgenesis.transfer.protocols import frozen_dice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,12 +37,6 @@ def records(tmp_path):
     return found
 
 
-@pytest.fixture
-def data(records):
-    steps = preprocessing(intensity="unit", label_keys=["label"]).transforms
-    return ScreenedDataset(records[:3], Compose([*steps, RandShiftIntensityd("image", 0.05, prob=1.0)]), seed=4)
-
-
 def crops_of_finetuning(training, cache_dir):
     """Image and label of what the loader of `finetune.yaml` gives in its first epochs, one after the other."""
     parser = ConfigParser(ConfigParser.load_config_files([str(one) for one in CONFIGS]))
@@ -57,8 +49,8 @@ def crops_of_finetuning(training, cache_dir):
         for batch in loader:
             images, labels = batch["image"].as_tensor(), batch["label"].as_tensor()
             found += zip(images, labels, strict=True)
-        if len(found) >= frozen_dice.CROPS:
-            return found[: frozen_dice.CROPS]
+        if len(found) >= CROPS:
+            return found[:CROPS]
 
 
 def normalised(network, images):
@@ -98,12 +90,3 @@ def test_dice_is_that_of_a_slow_computation(records, tmp_path, start):
     assert dice == pytest.approx(np.array(expected), abs=5e-3)
     assert 0.3 < dice.min() and dice.max() < 0.999, "neither nothing nor all is found"
     assert (tmp_path / "run" / "cases.csv").is_file()
-
-
-def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
-    one, same, other = ([image for image, _ in frozen_dice._crops(data, seed)] for seed in (0, 0, 1))
-    assert len(one) == frozen_dice.CROPS and all(map(torch.equal, one, same))
-    assert len({float(image.mean()) for image in one}) > len(data)  # new chance in each epoch
-    assert not all(map(torch.equal, one, other))
-    batches = [len(batch) for batch in frozen_dice._batches(itertools.islice(one, 11))]
-    assert batches == [8, 3]

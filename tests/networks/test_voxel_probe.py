@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from medgenesis.inference.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe, has_levels
 from medgenesis.networks import UNet3D, UNet25D
+from medgenesis.networks.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe, has_levels
 
 SIDE = {3: 16, 2: 32}
 
@@ -120,7 +120,7 @@ def test_two_classes_are_scikit_learns(monkeypatch):
             seen["x"], seen["model"] = x, self
             return super().fit(x, y)
 
-    monkeypatch.setattr("medgenesis.inference.voxel_probe.LogisticRegression", Kept)
+    monkeypatch.setattr("medgenesis.networks.voxel_probe.LogisticRegression", Kept)
     network, (image, label) = _network(3).eval(), _scene(3, 3)
     label = (label == 1).long()
     count = int(label.sum())

@@ -1,14 +1,13 @@
 """Labels carried from one image to others by frozen features: a linear classifier of voxels on all levels."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.networks.utils import eval_mode
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 PER_CLASS = 150  # voxels that are drawn of each class in a crop
@@ -86,7 +85,6 @@ class VoxelProbe(nn.Module):
         return total
 
 
-@torch.no_grad()
 def fit_voxel_probe(
     network: nn.Module,
     crops: Iterable[tuple[Tensor, Tensor]],
@@ -118,34 +116,78 @@ def fit_voxel_probe(
         King and Zeng, Logistic regression in rare events data, Political Analysis 9 (2001): the shift.
     """
     levels = FeatureLevels(network)
-    device = next(network.parameters()).device
-    rng = np.random.default_rng(seed)
-    rows, classes, counts = [], [], np.zeros(num_classes)
     with eval_mode(network):
-        for image, label in crops:
-            drawn = _drawn(np.asarray(label)[0], num_classes, per_class, rng)
-            at = np.stack(np.unravel_index(drawn, label.shape[1:]), 1)
-            maps = levels(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
-            rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
-            classes.append(np.asarray(label)[0].ravel()[drawn].astype(int))
-            if not alike:
-                counts += np.bincount(np.asarray(label)[0].ravel().astype(int), minlength=num_classes)
-    features, labels = np.concatenate(rows), np.concatenate(classes)
-    if len(np.unique(labels)) < 2:
-        raise ValueError(
-            f"labels: must be of two classes at least, background counted; found {np.unique(labels).tolist()} alone. "
-            "Draw and save a structure."
-        )
-    coefficients, intercepts = _linear(features, labels, num_classes)
-    if not alike:
-        there = counts > 0
-        intercepts[there] += np.log(counts[there] / np.bincount(labels, minlength=num_classes)[there])
+        sample = draw_voxels(levels, crops, num_classes, per_class, seed, next(network.parameters()).device)
+    coefficients, intercepts = sample.linear_classifier(num_classes, alike)
+    intercepts[sample.counts == 0] = -1e4
     return VoxelProbe(levels, coefficients, intercepts)
 
 
-def _drawn(label: np.ndarray, classes: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Flat indices of voxels, at most so many of each class."""
-    flat, chosen = label.ravel(), []
+@dataclass(frozen=True)
+class VoxelSample:
+    """Voxels of labelled crops.
+
+    Args:
+        features: (N, F), of all maps one after the other.
+        classes: (N,).
+        counts: (classes,) voxels of the crops, drawn or not.
+    """
+
+    features: np.ndarray
+    classes: np.ndarray
+    counts: np.ndarray
+
+    def linear_classifier(self, num_classes: int, alike: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (classes, F) and intercepts (classes,), see `fit_voxel_probe`; those of absent classes are 0.
+
+        Raises:
+            ValueError: fewer than two classes.
+        """
+        if (self.counts > 0).sum() < 2:
+            raise ValueError(
+                "labels: must be of two classes at least, background counted; found "
+                f"{np.flatnonzero(self.counts).tolist()} alone. Draw and save a structure."
+            )
+        coefficients, intercepts = _linear(self.features, self.classes, num_classes)
+        if not alike:
+            there = self.counts > 0
+            drawn = np.bincount(self.classes, minlength=num_classes)
+            intercepts[there] += np.log(self.counts[there] / drawn[there])
+        return coefficients, intercepts
+
+
+@torch.no_grad()
+def draw_voxels(
+    maps_of: Callable[[Tensor], list[Tensor]],
+    crops: Iterable[tuple[Tensor, Tensor]],
+    num_classes: int,
+    per_class: int,
+    seed: int,
+    device: torch.device | str,
+) -> VoxelSample:
+    """Features of voxels of labelled crops, of each crop equally many of each class, and of which class they are.
+
+    Args:
+        maps_of: images (1, C, *spatial) -> maps (1, channels, *some spatial), in evaluation mode.
+        crops, num_classes, per_class, seed: see `fit_voxel_probe`.
+        device: where the images are to be.
+    """
+    rng = np.random.default_rng(seed)
+    rows, classes, counts = [], [], np.zeros(num_classes)
+    for image, label in crops:
+        values = np.asarray(label)[0].ravel().astype(int)
+        drawn = _drawn(values, num_classes, per_class, rng)
+        at = np.stack(np.unravel_index(drawn, label.shape[1:]), 1)
+        maps = maps_of(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
+        rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
+        classes.append(values[drawn])
+        counts += np.bincount(values, minlength=num_classes)
+    return VoxelSample(np.concatenate(rows), np.concatenate(classes), counts)
+
+
+def _drawn(flat: np.ndarray, classes: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of voxels, at most so many of each class."""
+    chosen = []
     for value in range(classes):
         there = np.flatnonzero(flat == value)
         chosen.append(rng.permutation(there)[:per_class])
@@ -162,7 +204,10 @@ def _at(level: Tensor, at: np.ndarray, shape: Sequence[int]) -> Tensor:
 
 
 def _linear(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and intercepts of all classes, for features as they are."""
+    """Coefficients and intercepts of all classes, for features as they are; 0 of absent classes."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     mean, spread = features.mean(0), features.std(0)
     spread = np.where(spread > 1e-6, spread, np.inf)
     model = LogisticRegression(C=1 / (PENALTY * len(features)), max_iter=300)
@@ -173,6 +218,6 @@ def _linear(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple
     own, free = model.coef_, model.intercept_
     if len(there) == 2:  # one row, of the second class against the first
         own, free = np.concatenate([-own / 2, own / 2]), np.concatenate([-free / 2, free / 2])
-    coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.full(num_classes, -1e4)
+    coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.zeros(num_classes)
     coefficients[there], intercepts[there] = own / spread, free - own @ (mean / spread)
     return coefficients, intercepts

@@ -1,0 +1,89 @@
+"""Linear probing before fine-tuning: the head begins as a classifier of the features that are there."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from medgenesis.data import SeededSampler
+from medgenesis.handlers.norm_statistics import reestimate_norms
+from medgenesis.networks.probed_head import begin_head, head_classes
+from medgenesis.weights.begun import head_was_loaded
+
+logger = logging.getLogger(__name__)
+
+CROPS = 48  # that are fitted to
+VOXELS = 10_000  # of all crops together, about
+_BATCH = 8
+
+
+class ProbeFirst:
+    """Before the first step let the head be a linear classifier of voxels on the features, in place of random weights.
+
+    It is fitted to crops of the first epochs, augmented as they are, after batch norm has got their statistics: some
+    seconds. A random head sends noise through features that are good, and takes the first steps to become useful. A run
+    that is continued is left alone, and so is a head that was loaded with the weights.
+
+    Raises:
+        ValueError: (when training starts) a network without `head_maps`, or labels of one class alone.
+
+    References:
+        Kumar et al., Fine-tuning can distort pretrained features, ICLR 2022 (arXiv 2202.10054).
+    """
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.iteration > 0:  # not a new run
+            return
+        network, loader = engine.method.network, engine.data_loader
+        if engine.begins_anew or head_was_loaded(network):
+            logger.warning("probe_first: the head was loaded with the weights, and stays as it is")
+            return
+        dataset, seed, device = loader.dataset, loader.sampler.seed, engine.state.device
+        reestimate_norms_of_crops(network, (image for image, _ in first_crops(dataset, seed)), device)
+        each = voxels_each(head_classes(network))
+        absent = begin_head(network, first_crops(dataset, seed), each, seed)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for value in network.state_dict().values():  # processors may differ in the last digit
+                torch.distributed.broadcast(value, 0)
+        said = "" if not absent else f"; the crops lack the classes {', '.join(map(str, absent))}, which begin as rare"
+        logger.info("the head begins as a linear classifier of %d crops%s", CROPS, said)
+
+
+def first_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Image (C, *spatial) and label map (1, *spatial) of `CROPS` crops of the first epochs, a function of the seed."""
+    return itertools.islice(_all_crops(dataset, seed), CROPS)
+
+
+def voxels_each(classes: int) -> int:
+    """How many voxels of a class are drawn in a crop."""
+    return max(1, VOXELS // (CROPS * classes))
+
+
+def reestimate_norms_of_crops(network: nn.Module, images: Iterable[Tensor], device: torch.device | str) -> None:
+    """`reestimate_norms` from single images (C, *spatial) of one shape."""
+    reestimate_norms(network, _batches(images), device)
+
+
+def _all_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    sampler = SeededSampler(len(dataset), seed)
+    sampler.rank, sampler.world_size = 0, 1  # every process: the same
+    for epoch in itertools.count():
+        sampler.set_position(epoch)
+        for key in sampler:
+            found = dataset[key]
+            for crop in found if isinstance(found, list) else [found]:
+                image, label = (torch.as_tensor(crop[name]).as_subclass(Tensor) for name in ("image", "label"))
+                yield image, label
+
+
+def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
+    images = iter(images)
+    while some := list(itertools.islice(images, _BATCH)):
+        yield torch.stack(some)

@@ -1,0 +1,64 @@
+"""A head that sees the maps of all levels of a U-Net, not the last one alone."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from medgenesis.networks.activations import activation_layer
+
+HEAD_LEVELS = ("last", "all")
+
+
+class LevelHead(nn.Module):
+    """One 1x1 convolution for the maps of each level, whose answers are enlarged linearly and added.
+
+    That is a linear classifier on the maps enlarged to full size, as both steps are linear.
+
+    Args:
+        channels: of the maps, from the encoder's first to the decoder's last.
+        out_channels: channels of the output.
+        activation: "sigmoid", "softmax" (over channels), or None for logits.
+        axes: spatial axes, 2 or 3.
+
+    Shape:
+        input: a list of maps (B, channels, *some spatial), the last of full size.
+        returns: (B, out_channels, *spatial).
+
+    References:
+        Hariharan et al., Hypercolumns, CVPR 2015 (arXiv 1411.5752), section 3.
+    """
+
+    def __init__(self, channels: Sequence[int], out_channels: int, activation: str | None, axes: int):
+        super().__init__()
+        convolution = nn.Conv3d if axes == 3 else nn.Conv2d
+        self.mode = "trilinear" if axes == 3 else "bilinear"
+        last = len(channels) - 1  # which has the one bias
+        self.convs = nn.ModuleList(
+            convolution(number, out_channels, kernel_size=1, bias=level == last)
+            for level, number in enumerate(channels)
+        )
+        self.activation = activation_layer(activation)
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        sides = maps[-1].shape[2:]
+        answers: list[torch.Tensor] = []
+        for level, conv in enumerate(self.convs):
+            answer = conv(maps[level])
+            if answer.shape[2:] != sides:
+                answer = F.interpolate(answer, size=sides, mode=self.mode, align_corners=False)
+            answers = [answers[0] + answer] if answers else [answer]  # one at a time is held
+        return self.activation(answers[0])
+
+
+def check_head_levels(head_levels: str) -> None:
+    """Refuse another word.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if head_levels not in HEAD_LEVELS:
+        raise ValueError(
+            f"head_levels: must be one of {', '.join(HEAD_LEVELS)}; found {head_levels!r}. Choose one of them."
+        )

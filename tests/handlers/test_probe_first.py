@@ -1,0 +1,123 @@
+"""Linear probing before fine-tuning: when the head is fitted, to what, and when it is left alone."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose, RandShiftIntensityd
+
+from medgenesis.data import SeededSampler, preprocessing
+from medgenesis.data.screened_dataset import ScreenedDataset
+from medgenesis.engines import PretextTrainer
+from medgenesis.handlers import ProbeFirst, SupervisedHandlers
+from medgenesis.handlers.probe_first import CROPS, first_crops, reestimate_norms_of_crops
+from medgenesis.losses import segmentation_loss
+from medgenesis.methods import Supervised
+from medgenesis.networks import UNet3D
+from medgenesis.weights import initialise, load_pretrained
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Bright boxes in noise."""
+    rng, records = np.random.default_rng(0), []
+    for number in range(3):
+        label = np.zeros((16, 16, 8), np.uint8)
+        label[3:9, number : number + 6, 1:6] = 1
+        image = (label * 0.3 + rng.random(label.shape) * 0.7).astype(np.float32)
+        records.append({"image": str(tmp_path / f"i{number}.npy"), "label": str(tmp_path / f"l{number}.npy")})
+        for name, values in (("image", image), ("label", label)):
+            np.save(records[-1][name], values)
+    steps = preprocessing(intensity="unit", label_keys=["label"]).transforms
+    return ScreenedDataset(records, Compose([*steps, RandShiftIntensityd("image", 0.05, prob=1.0)]), seed=4)
+
+
+def build(data, handlers, epochs=3, network=None):
+    torch.manual_seed(0)
+    network = network or UNet3D(1, 2, width=2, activation=None, head_levels="all")
+    method = Supervised(network, segmentation_loss("dice_ce", 2))
+    loader = DataLoader(data, batch_size=2, sampler=SeededSampler(len(data), 1))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    return PretextTrainer("cpu", epochs, loader, method, optimizer, None, handlers, seed=5)
+
+
+def first_loss(trainer):
+    losses = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output[0]["loss"]))
+    trainer.run()
+    return float(losses[0])
+
+
+def test_the_first_loss_is_lower(data):
+    assert first_loss(build(data, [ProbeFirst()])) < first_loss(build(data, [])) - 0.1
+
+
+def with_checkpoints(folder, data, epochs, stop_after=None):
+    validator = SupervisedEvaluator("cpu", DataLoader(ScreenedDataset([], None)), torch.nn.Identity())
+    trainer = build(data, [SupervisedHandlers(folder, validator, probe_first=True)], epochs)
+    if stop_after is not None:
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda engine: engine.state.iteration == stop_after and engine.terminate()
+        )
+    return trainer
+
+
+def test_a_run_that_is_continued_is_not_fitted_again(tmp_path, data, monkeypatch):
+    whole = with_checkpoints(tmp_path / "whole", data, 3)
+    whole.run()
+    with_checkpoints(tmp_path / "broken", data, 1).run()
+    called = []
+    monkeypatch.setattr("medgenesis.handlers.probe_first.begin_head", lambda *args: called.append(args))
+    again = with_checkpoints(tmp_path / "broken", data, 3)
+    again.run()
+    assert not called
+    for key, value in whole.method.state_dict().items():
+        assert torch.equal(value, again.method.state_dict()[key]), key
+
+
+def test_a_head_that_was_loaded_stays(data, caplog):
+    source = UNet3D(1, 2, width=2, activation=None, head_levels="all")
+    network = initialise(UNet3D(1, 2, width=2, activation=None, head_levels="all"), source.state_dict())
+    seen = []
+    trainer = build(data, [ProbeFirst()], 1, network)
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=1), lambda engine: seen.append(head_of(network)))
+    with caplog.at_level(logging.WARNING):
+        trainer.run()
+    assert "the head was loaded with the weights" in caplog.text
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in seen[0].items())
+
+
+def head_of(network):
+    return {key: value.clone() for key, value in network.state_dict().items() if key.startswith("head.")}
+
+
+@pytest.mark.parametrize("levels", ["last", "all"])
+def test_a_head_that_did_not_come_with_the_weights_is_fitted(data, caplog, levels):
+    network = UNet3D(1, 2, width=2, activation=None, head_levels=levels)
+    load_pretrained(network, UNet3D(1, 1, width=2).state_dict())
+    before = head_of(network)
+    with caplog.at_level(logging.INFO):
+        build(data, [ProbeFirst()], 1, network).run()
+    assert f"the head begins as a linear classifier of {CROPS} crops" in caplog.text
+    assert not any(torch.equal(value, before[key]) for key, value in head_of(network).items())
+
+
+def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
+    one, same, other = ([image for image, _ in first_crops(data, seed)] for seed in (0, 0, 1))
+    assert len(one) == CROPS and all(map(torch.equal, one, same))
+    assert len({float(image.mean()) for image in one}) > len(data)  # new chance in each epoch
+    assert not all(map(torch.equal, one, other))
+
+
+def test_norms_are_estimated_from_batches_of_eight(data):
+    network, seen = UNet3D(1, 2, width=2), []
+    network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    reestimate_norms_of_crops(network, (image for image, _ in itertools.islice(first_crops(data, 0), 11)), "cpu")
+    assert seen == [8, 3]

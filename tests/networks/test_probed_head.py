@@ -1,0 +1,115 @@
+"""The head as a linear classifier: against scikit-learn on enlarged features, and what it leaves alone."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.networks.nets import SegResNet
+from sklearn.linear_model import LogisticRegression
+
+from medgenesis.networks import UNet3D, UNet25D
+from medgenesis.networks.probed_head import begin_head, head_classes
+
+SIDES = {3: (16, 16, 8), 2: (32, 32)}
+CASES = [(axes, levels) for axes in SIDES for levels in ("last", "all")]
+
+
+def network_of(axes, levels, classes=3):
+    torch.manual_seed(0)
+    if axes == 3:
+        return UNet3D(1, classes, width=2, activation=None, head_levels=levels)
+    return UNet25D("resnet18_w8", 3, classes, head_levels=levels)
+
+
+def crops_of(axes, number=2, values=(0, 1, 2)):
+    """Bright and dark slabs in noise."""
+    rng, found = np.random.default_rng(0), []
+    for at in range(number):
+        label = np.zeros(SIDES[axes], int)
+        label[2 + at : 6 + at] = values[1] if len(values) > 1 else 0
+        label[9:12] = values[-1]
+        image = 0.5 + 0.3 * (label == 1) - 0.3 * (label == 2) + rng.normal(scale=0.05, size=label.shape)
+        image = np.repeat(image[None], 1 if axes == 3 else 3, 0)
+        found.append((torch.tensor(image, dtype=torch.float32), torch.tensor(label[None])))
+    return found
+
+
+def rows_of(network, crops):
+    """Features of every voxel, enlarged to full size, and their classes."""
+    rows, classes = [], []
+    for image, label in crops:
+        with torch.no_grad():
+            maps = network.eval().head_maps(image[None])
+        mode = "trilinear" if label.ndim == 4 else "bilinear"
+        whole = [F.interpolate(one, label.shape[1:], mode=mode, align_corners=False) for one in maps]
+        rows.append(torch.cat(whole, 1)[0].flatten(1).T.double().numpy())
+        classes.append(label[0].flatten().numpy())
+    return np.concatenate(rows), np.concatenate(classes)
+
+
+@pytest.mark.parametrize(("axes", "levels"), CASES)
+def test_it_is_the_logistic_regression_of_all_voxels(axes, levels):
+    network, crops = network_of(axes, levels), crops_of(axes)
+    rows, classes = rows_of(network, crops)
+    mean, spread = rows.mean(0), rows.std(0)
+    scaled = (rows - mean) / np.where(spread > 1e-6, spread, np.inf)
+    model = LogisticRegression(C=1 / (0.001 * len(rows)), max_iter=2000, tol=1e-6).fit(scaled, classes)
+    assert begin_head(network, crops, per_class=10**6) == ()  # all voxels: nothing is drawn
+    with torch.no_grad():
+        found = [F.softmax(network.eval()(image[None]), 1)[0].flatten(1).T for image, _ in crops]
+    np.testing.assert_allclose(torch.cat(found), model.predict_proba(scaled), atol=0.02)
+    assert (torch.cat(found).argmax(1).numpy() == model.predict(scaled)).mean() > 0.98
+    assert levels == "last" or (torch.cat(found).argmax(1).numpy() == classes).mean() > 0.9
+
+
+@pytest.mark.parametrize(("axes", "levels"), CASES)
+def test_nothing_but_the_head_changes(axes, levels):
+    network = network_of(axes, levels).train()
+    before = copy.deepcopy(network.state_dict())
+    begin_head(network, crops_of(axes), per_class=20)
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {key for key in before if key.startswith("head.")}
+    assert network.training
+
+
+def test_draws_follow_from_the_seed():
+    found = [network_of(3, "all") for _ in range(3)]
+    for network, seed in zip(found, (1, 1, 2), strict=True):
+        begin_head(network, crops_of(3), per_class=20, seed=seed)
+    weights = [network.head.convs[0].weight for network in found]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_classes_drawn_alike_are_as_frequent_as_in_the_crops():
+    """The mean probability of a logistic regression with intercept is the share of the class, which the shift keeps."""
+    network, crops = network_of(3, "all"), crops_of(3)
+    begin_head(network, crops, per_class=150)
+    with torch.no_grad():
+        mean = torch.stack([F.softmax(network.eval()(image[None]), 1)[0].flatten(1).mean(1) for image, _ in crops])
+    shares = np.bincount(rows_of(network, crops)[1]) / (2 * np.prod(SIDES[3]))
+    np.testing.assert_allclose(mean.mean(0), shares, atol=0.06)
+
+
+def test_an_absent_class_begins_rare_and_can_be_learnt():
+    network, crops = network_of(3, "all", classes=5), crops_of(3)
+    assert begin_head(network, crops, per_class=100) == (3, 4)
+    image, label = crops[0]
+    answer = F.softmax(network.eval()(image[None]), 1)[0]
+    assert answer[3:].mean() < 0.05 < answer[1].mean()
+    loss = F.cross_entropy(network(image[None]), torch.full_like(label, 3))
+    loss.backward()
+    assert network.head.convs[-1].bias.grad[3] < -0.5
+
+
+def test_labels_of_one_class_are_refused():
+    with pytest.raises(ValueError, match=r"labels: must be of two classes .* found \[0\] alone"):
+        begin_head(network_of(3, "all"), crops_of(3, values=(0,)), per_class=10)
+
+
+def test_another_network_is_refused():
+    with pytest.raises(ValueError, match="probe_first: the network must be a UNet3D or UNet25D; found SegResNet"):
+        head_classes(SegResNet(3, 8, 1, 2))
+    with pytest.raises(ValueError, match="found DistributedDataParallel|found Linear"):
+        begin_head(torch.nn.Linear(2, 2), crops_of(3), per_class=10)
