@@ -1,6 +1,7 @@
 """Weights of the programme as files that anybody may load: small, with card, licence of the data and measured table.
 
     python -m benchmarks.evidence.open_weights hippocampus models_genesis --work /where/run/kept/them
+    python -m benchmarks.evidence.open_weights hippocampus models_genesis   # the card alone, of the rows of now
 
 It takes a pretext's weights of seed 0 from the work folder (`run` has made them) and writes NAME.pt and NAME.md into
 `medgenesis/weights/experiment_files`, where `--init NAME` finds them. Only sets whose licence permits it are known.
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=list(OPEN))
     parser.add_argument("methods", nargs="+", choices=[name for name, one in PRETEXTS.items() if 3 in one.dims])
-    parser.add_argument("--work", type=Path, required=True, help="folder of the weights, that of `run`")
+    parser.add_argument("--work", type=Path, help="folder of the weights, that of `run`; without: cards alone")
     parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the rows")
     parser.add_argument("--out", type=Path, default=FOLDER)
     args = parser.parse_args(arguments)
@@ -104,8 +105,14 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
-def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> Path:
+def write_open(dataset: str, method: str, work: Path | None, rows: Path, out: Path) -> Path:
     """Write weights and card of one pretext, and return the file of the weights.
+
+    Args:
+        dataset, method: of which pre-training.
+        work: folder of its weights; None: those that are there stay, and the card alone is written.
+        rows: folder of the rows.
+        out: folder of both files.
 
     Raises:
         ValueError: the licence of the set does not permit it, or there are no weights or no rows.
@@ -118,12 +125,6 @@ def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> 
     found = next((one for one in read_found(rows) if one.dataset == dataset), None)
     if found is None or not any(key[0] == method for key in found.scores):
         raise ValueError(f"{rows}: must have test rows of {method} on {dataset}; found none. Run its cells first.")
-    files = sorted(path for path in (work / dataset).glob(f"{method}-s{SEEDS[0]}-*.pt") if ".begun" not in path.name)
-    if len(files) != 1:
-        raise ValueError(
-            f"{work / dataset}: must hold one file {method}-s{SEEDS[0]}-*.pt; found {len(files)}. Run its cells first, "
-            "and remove weights of other settings."
-        )
     about, name = OPEN[dataset], f"{PREFIX}{OPEN[dataset].title}-{method.replace('_', '-')}"
     settings = {**about.settings, "width": SMALL.width, "in_channels": 1, "norm": "batch"}
     settings |= {"features": FEATURES, "window": WINDOW} if method == PROMPTED else {}
@@ -138,7 +139,11 @@ def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> 
         "source": {},
     }
     path = out / f"{name}.pt"
-    save_checkpoint(with_settings(halved(read_checkpoint(files[0])), settings, origin), path)
+    if work is not None:
+        weights = halved(read_checkpoint(_file_of(work / dataset, method)))
+        save_checkpoint(with_settings(weights, settings, origin), path)
+    elif not path.is_file():
+        raise ValueError(f"{path}: must be there for a card alone; found none. Give --work with the weights.")
     header = {
         "license": about.licence,
         "library_name": "monai",
@@ -151,6 +156,17 @@ def write_open(dataset: str, method: str, work: Path, rows: Path, out: Path) -> 
     card = _card(name, method, _pretext_of(found, method, rows), about, settings, found)
     write_text(path.with_suffix(".md"), f"---\n{head}---\n\n{card}")
     return path
+
+
+def _file_of(folder: Path, method: str) -> Path:
+    """The weights of the first seed."""
+    files = sorted(path for path in folder.glob(f"{method}-s{SEEDS[0]}-*.pt") if ".begun" not in path.name)
+    if len(files) != 1:
+        raise ValueError(
+            f"{folder}: must hold one file {method}-s{SEEDS[0]}-*.pt; found {len(files)}. Run its cells first, and "
+            "remove weights of other settings."
+        )
+    return files[0]
 
 
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,10 +186,13 @@ def _card(
 ) -> str:
     there, planned = counted(found)
     plain = ", ".join(f"{key} {value}" for key, value in pretext.items())
-    own = (method, SCRATCH, RANDOM, MEAN_MASK, "method")
+    own = (method, SCRATCH, RANDOM, MEAN_MASK, "method", "weights", "none")
     chosen = {
         "One labelled patient, fine-tuned, against scratch with as many steps": [
             row for row in tables.scratch_table(found) if row[1] in own
+        ],
+        "One labelled patient, fine-tuned with a head on all levels (as readout: the overlay few_labels)": [
+            row for row in tables.levels_table(found) if row[1] in own
         ],
         "One labelled patient, nothing learnt of the network": [
             row for row in tables.frozen_table(found) if row[0] in own
@@ -190,7 +209,7 @@ def _card(
         + ", ".join(f"{key} {value}" for key, value in settings.items())
         + ".",
         "```bash\nmedgenesis bundle models_genesis_ct my_model\n"
-        f"medgenesis run my_model finetune --datalist my_labels.json --init {name}\n```",
+        f"medgenesis run my_model finetune few_labels --datalist my_labels.json --init {name}\n```",
         "## What was measured",
         f"Dice on the {_patients(found)} test patients of `{found.dataset}` with the weights of {len(SEEDS)} seeds of "
         "this pre-training, of which this file is the first (in single precision), made from the rows of the programme "

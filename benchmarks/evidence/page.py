@@ -142,7 +142,8 @@ def _choices(dataset: str, folder: Path) -> list[list[str]]:
 
 _RATES = f"""Chosen on validation patients alone: mean Dice of each rate over {VALIDATION_DRAWS} draws of the labelled
 patients, the best in bold. What a rate loses is its distance from the best one of the same line.
-Adam, warm-up over a tenth of the steps, then cosine to 0; encoder, decoder and head at one rate."""
+Adam, warm-up over a tenth of the steps, then cosine to 0; encoder, decoder and head at one rate. The overlay
+`few_labels` of the bundles is a head on all levels that begins as the frozen readout."""
 
 _OTHER_SIZE = """**All of this page is secondary**: it is of the size `{size.name}`
 (networks of width {size.width}, images: {size.backbone}; pretexts of {size.longer} times the steps),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from monai.bundle import ConfigParser
 
-from benchmarks.evidence.probing import ON_ALL_LEVELS
+from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, PROBED
 from benchmarks.evidence.protocol import PLANS, RATES, SCRATCH
 from medgenesis import bundles
 from medgenesis.storage import read_table
@@ -43,8 +43,6 @@ def read_choices(folder: Path) -> list[Choice]:
     order, found = list(PLANS), []
     for path in sorted(folder.glob("*-finetuned-*.csv")):
         rows = read_table(path)
-        if rows[0]["method"] in ON_ALL_LEVELS:  # the bundles' own head is on the last one
-            continue
         dice = {float(row["value"]): float(row["dice"]) for row in rows}
         (own,) = (row for row in rows if row["chosen"] == "True")
         arm = (own["dataset"], own["method"], int(own["labels"]), int(own["steps"]))
@@ -79,14 +77,15 @@ def what_follows(choices: Sequence[Choice], default: float) -> list[str]:
         choices: of all sets.
         default: learning rate of `finetune.yaml`.
     """
-    sets = list(dict.fromkeys(one.dataset for one in choices))
-    if len(sets) < SETS:
-        return [
-            f"{len(sets)} of the {SETS} sets that a default is chosen on have choices ({', '.join(sets)}): nothing "
-            f"follows yet for the default of the bundles, {default:g}."
-        ]
     said = []
     for start, some in _by_start(choices).items():
+        sets = list(dict.fromkeys(one.dataset for one in some))
+        if len(sets) < SETS:
+            said.append(
+                f"{start}: {len(sets)} of the {SETS} sets that a default is chosen on have choices "
+                f"({', '.join(sets)}): nothing follows yet for the default of the bundles, {default:g}."
+            )
+            continue
         losses = _losses(some)
         best = min(losses, key=lambda rate: losses[rate][0])
         line = f"{start}: over {len(sets)} sets and {_lengths(some)} steps the rate {best:g} loses least "
@@ -111,11 +110,17 @@ def default_rate() -> float:
 
 
 def _by_start(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
-    pairs = {
-        "pre-trained": [one for one in choices if one.method not in (SCRATCH, "mean_teacher")],
-        SCRATCH: [one for one in choices if one.method == SCRATCH],
-    }
-    return {start: some for start, some in pairs.items() if some}
+    """By the weights that a training begins with, and by its head; `few_labels` is the bundles' overlay."""
+    heads = {"": None, ", head on all levels at random": LEVELS, ", few_labels": PROBED}
+    found: dict[str, list[Choice]] = {}
+    for head, methods in heads.items():
+        for start in ("pre-trained", SCRATCH):
+            for one in choices:
+                kind = next((kind for kind in (LEVELS, PROBED) if one.method in kind), None)
+                weights = ON_ALL_LEVELS.get(one.method, one.method)
+                if kind is methods and weights != "mean_teacher" and (weights == SCRATCH) == (start == SCRATCH):
+                    found.setdefault(f"{start}{head}", []).append(one)
+    return found
 
 
 def _losses(choices: Sequence[Choice]) -> dict[float, tuple[float, float]]:

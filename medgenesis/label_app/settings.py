@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
 
 FILE = "label_app.json"
 BACKGROUND = "background"
+FEW_LABELS = "few_labels"
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,26 @@ class AppSettings:
         return metadata["network_data_format"]["inputs"]["image"]
 
     def files(self, task: str) -> list[str]:
-        """Config files of a task and the overlays, as MONAI's workflows take them."""
-        configs = Path(self.bundle) / "configs"
-        return [str(configs / f"{name}.yaml") for name in (task, *self.overlays)]
+        """Config files of a task and the overlays, as MONAI's workflows take them.
+
+        Fine-tuning has the bundle's overlay `few_labels` too, before the app's own: what is trained goes on from what
+        the draft shows.
+        """
+        own = [FEW_LABELS] if task == "finetune" and self._has_few_labels() else []
+        return [self._file(name) for name in (task, *own, *self.overlays)]
+
+    def _has_few_labels(self) -> bool:
+        """Whether the bundle has that overlay, and its own network, of whose head alone it knows."""
+        if FEW_LABELS in self.overlays or not Path(self._file(FEW_LABELS)).is_file():
+            return False
+        ids = {
+            *self.settings,
+            *(id for name in self.overlays for id in ConfigParser.load_config_file(self._file(name))),
+        }
+        return not any(id.replace("::", "#").partition("#")[0] == "network_def" for id in ids)
+
+    def _file(self, name: str) -> str:
+        return str(Path(self.bundle) / "configs" / f"{name}.yaml")
 
     def write(self, folder: str | Path) -> None:
         """Keep them in the app's folder."""

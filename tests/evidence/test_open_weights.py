@@ -54,3 +54,17 @@ def test_file_and_card(done):
 def test_what_cannot_be_passed_on_is_refused(done, dataset, method, said):
     with pytest.raises(ValueError, match=said):
         open_weights.write_open(dataset, method, done, done / "rows", done / "out")
+
+
+def test_a_card_alone_leaves_the_weights_as_they_are(done):
+    given = ("hippocampus", "models_genesis")
+    with pytest.raises(ValueError, match="must be there for a card alone; found none"):
+        open_weights.write_open(*given, None, done / "rows", done / "out")
+    path = open_weights.write_open(*given, done, done / "rows", done / "out")
+    weights, card = path.read_bytes(), path.with_suffix(".md").read_text()
+    for method, dice in (("scratch_levels", 0.55), ("scratch_probed", 0.5), ("models_genesis_probed", 0.7)):
+        write_rows(done / "rows", method, "finetuned", 1, 50, dice, draws=range(20))
+    assert open_weights.write_open(*given, None, done / "rows", done / "out") == path
+    assert path.read_bytes() == weights
+    added = set(path.with_suffix(".md").read_text().splitlines()) - set(card.splitlines())
+    assert any(line.startswith("| 50 | models_genesis | as readout |") for line in added)

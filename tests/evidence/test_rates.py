@@ -26,9 +26,6 @@ def folder(tmp_path):
             write_table(tmp_path / "choices" / f"{dataset}-{method}-finetuned-k1-{steps}.csv", rows, CHOICES)
     rows = [("lungs", "random", "frozen", 1, 0, "0.1", 4, "0.3", True)]
     write_table(tmp_path / "choices" / "lungs-random-frozen-k1-0.csv", rows, CHOICES)
-    # begun with another head than the bundles': not asked about
-    rows = [("lungs", "scratch_probed", "finetuned", 1, 50, f"{rate:g}", 4, "0.9", rate == 1e-3) for rate in RATES]
-    write_table(tmp_path / "choices" / "lungs-scratch_probed-finetuned-k1-50.csv", rows, CHOICES)
     return tmp_path / "choices"
 
 
@@ -83,8 +80,24 @@ def test_what_is_said_of_the_default(folder):
             assert (f"give `--learning_rate {best:g}`" in line) == (default != best and default in RATES)
             assert ("was not tried" in line) == (default == 0.5)
     two = [one for one in choices if one.dataset != "lungs"]
-    (line,) = rates.what_follows(two, 0.001)
-    assert line.startswith("2 of the 3 sets") and "nothing follows yet for the default of the bundles, 0.001" in line
+    for line in rates.what_follows(two, 0.001):
+        assert "2 of the 3 sets" in line and "nothing follows yet for the default of the bundles, 0.001" in line
+
+
+def test_heads_are_told_apart(folder):
+    for method in ("scratch_levels", "position_levels", "scratch_probed", "position_probed"):
+        rows = [("lungs", method, "finetuned", 1, 50, f"{rate:g}", 4, "0.9", rate == 1e-3) for rate in RATES]
+        write_table(folder / f"lungs-{method}-finetuned-k1-50.csv", rows, CHOICES)
+    groups = rates._by_start(rates.read_choices(folder))
+    methods = {start: {one.method for one in some} for start, some in groups.items()}
+    assert methods == {
+        "pre-trained": {"position"},
+        "scratch": {"scratch"},
+        "pre-trained, head on all levels at random": {"position_levels"},
+        "scratch, head on all levels at random": {"scratch_levels"},
+        "pre-trained, few_labels": {"position_probed"},
+        "scratch, few_labels": {"scratch_probed"},
+    }
 
 
 def test_the_page_has_them(folder, tmp_path):

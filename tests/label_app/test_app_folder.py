@@ -1,6 +1,7 @@
 """The folder that the server and the trainings start from: labels, weights, and what is refused before a start."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,8 +27,27 @@ def test_what_is_written_is_read_back(tmp_path):
     )
     assert AppSettings.read(tmp_path / "app") == made
     assert made.classes == {"Liver": 1, "left lung": 2} and made.name == BUNDLE
-    assert [path.rsplit("/", 1)[1] for path in made.files("finetune")] == ["finetune.yaml", "quick.yaml"]
+    assert _names(made.files("finetune")) == ["finetune.yaml", "few_labels.yaml", "quick.yaml"]
+    assert _names(made.files("inference")) == ["inference.yaml", "quick.yaml"]
     assert "LabelApp" in (tmp_path / "app" / "main.py").read_text()
+
+
+def _names(files):
+    return [path.rsplit("/", 1)[1] for path in files]
+
+
+def test_few_labels_is_for_the_bundles_own_network(tmp_path):
+    bundle = bundles.copy(BUNDLE, tmp_path / "bundle")
+    other = "network_def: {_target_: monai.networks.nets.SegResNet}\n"
+    (bundle / "configs" / "mine.yaml").write_text(other)
+    settings = AppSettings(BUNDLE, str(bundle), ["liver"])
+    assert _names(settings.files("finetune")) == ["finetune.yaml", "few_labels.yaml"]
+    for changed in ({"overlays": ["mine"]}, {"settings": {"network_def#_target_": "monai.networks.nets.SegResNet"}}):
+        assert "few_labels.yaml" not in _names(replace(settings, **changed).files("finetune"))
+    twice = replace(settings, overlays=["quick", "few_labels"])
+    assert _names(twice.files("finetune")) == ["finetune.yaml", "quick.yaml", "few_labels.yaml"]
+    (bundle / "configs" / "few_labels.yaml").unlink()  # a copy of an earlier version
+    assert _names(settings.files("finetune")) == ["finetune.yaml"]
 
 
 @pytest.mark.parametrize("name", bundles.names())
