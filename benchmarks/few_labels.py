@@ -20,16 +20,19 @@ import torch.nn.functional as F
 
 from benchmarks.evidence.sets import Case, StudySet, read_set, validation_draw
 from medgenesis import bundles
+from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 
-COLUMNS = ("set", "start", "settings", "steps", "draw", "dice")
+COLUMNS = ("set", "weights", "start", "settings", "steps", "draw", "dice")
+_TENTH = {"warmup_epochs": "$@train#trainer#max_epochs // 10"}
 ARMS = {
     "as it stands": {},
     "norm_batches 16": {"norm_batches": 16},
     "probe_first": {"probe_first": True, "norm_batches": 16},
     "head_levels all": {"head_levels": "all", "norm_batches": 16},
-    "few_labels": {"head_levels": "all", "probe_first": True, "norm_batches": 16},
+    "few_labels without warm-up": {"head_levels": "all", "probe_first": True, "norm_batches": 16},
+    "few_labels": {"head_levels": "all", "probe_first": True, "norm_batches": 16, **_TENTH},
 }
 
 
@@ -66,7 +69,7 @@ def runs(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="hippocampus")
-    parser.add_argument("--weights", help="of the pre-training on the set's training patients")
+    parser.add_argument("--weights", type=Path, help="of the pre-training on the set's training patients")
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
@@ -78,12 +81,15 @@ def main() -> None:
     if args.table:
         print(table(rows))
         return
+    if args.weights is None or not args.weights.is_file():
+        parser.error(f"--weights: must be the file of a pre-training on {args.set}; found {args.weights}")
     torch.set_num_threads(1)
     study = read_set(args.set, args.work)
     name, settings = settings_of(study)
-    known = {(row["set"], row["start"], row["settings"], row["steps"], row["draw"]) for row in rows}
+    known = {tuple(row[name] for name in COLUMNS[:-1]) for row in rows}
+    file = file_fingerprint(args.weights)[:8]
     for start, arm, steps, draw in runs(args):
-        key = (args.set, start, arm, str(steps), str(draw))
+        key = (args.set, "none" if start == "scratch" else file, start, arm, str(steps), str(draw))
         if key in known:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +102,7 @@ def main() -> None:
                 training,
                 test,
                 Path(folder, "run"),
-                init="scratch" if start == "scratch" else args.weights,
+                init="scratch" if start == "scratch" else str(args.weights),
                 seed=draw,
                 iterations=steps,
                 overrides={**settings, **ARMS[arm]},

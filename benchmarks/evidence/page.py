@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.evidence import rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
+from benchmarks.evidence.in_short import short_table
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
@@ -36,9 +37,12 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Pa
     parts += [] if size == SMALL else [_OTHER_SIZE.format(size=size)]
     if not every:
         parts.append("No test rows are there yet.")
+    choices = rates.read_choices(rows / "choices")
+    short = short_table(every, choices)
+    parts += ["## In short", _SHORT, markdown_table(short)] if len(short) > 1 else []
     for found in every:
         parts += _section(found, docs / "evidence", rows, size)
-    parts += _rates(rates.read_choices(rows / "choices")) if size == SMALL else []
+    parts += _rates(choices) if size == SMALL else []
     path = docs / "evidence.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
@@ -139,6 +143,12 @@ def _choices(dataset: str, folder: Path) -> list[list[str]]:
         lines.append([rows[0][name] for name in ("method", "readout", "labels", "steps")] + [", ".join(cells)])
     return lines
 
+
+_SHORT = """One labelled patient. Of all pre-trained ways of fine-tuning (each method; with the usual head, and with a
+head on all levels begun at random, `_levels`, or as its frozen readout, `_probed`, which is the overlay `few_labels` of
+the bundles) and of all ways without pre-training that have run, the one that was best on the **validation** patients,
+with its Dice on the **test** patients. The differences say what a user gains over plain training from scratch, and what
+of it is due to the pre-training. Intervals are not corrected for their number; verdicts are in the sections."""
 
 _RATES = f"""Chosen on validation patients alone: mean Dice of each rate over {VALIDATION_DRAWS} draws of the labelled
 patients, the best in bold. What a rate loses is its distance from the best one of the same line.

@@ -36,7 +36,7 @@ def against_scratch(found: Found) -> dict[tuple[str, int], tuple[Difference, flo
         (method, steps): gain
         for method in found.methods("finetuned")
         for steps in STEPS
-        if method != SCRATCH and (gain := found.gain(_one(method, steps), _one(SCRATCH, steps))) is not None
+        if method != SCRATCH and (gain := found.gain(one_label(method, steps), one_label(SCRATCH, steps))) is not None
     }
     # all that is planned counts, a p before its time as 1: the family does not grow when a method is complete
     arms = [arm.method for arm in arms_of(found.dataset) if arm.readout == "finetuned" and arm.method != SCRATCH]
@@ -63,9 +63,9 @@ def scratch_table(found: Found) -> list[list[str]]:
     results = against_scratch(found)
     methods, draws = found.methods("finetuned"), PLANS[found.dataset].draws
     for steps in STEPS:
-        means = found.means([_one(method, steps) for method in methods], draws)
+        means = found.means([one_label(method, steps) for method in methods], draws)
         for method in methods:
-            cells = [str(steps), method, _mean(found, means, _one(method, steps), draws)]
+            cells = [str(steps), method, _mean(found, means, one_label(method, steps), draws)]
             if (method, steps) in results:
                 gain, p = results[method, steps]
                 said = in_words(gain, p, found.dataset)
@@ -83,7 +83,7 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     rows = [["method", *(f"{few} steps minus scratch at {more}" for few, more in pairs)]]
     for method in found.methods("finetuned"):
         if method != SCRATCH:
-            gains = [found.gain(_one(method, few), _one(SCRATCH, more)) for few, more in pairs]
+            gains = [found.gain(one_label(method, few), one_label(SCRATCH, more)) for few, more in pairs]
             rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
 
@@ -95,7 +95,7 @@ def over_all_scratches(found: Found) -> dict[tuple[str, int], tuple[dict[str, Di
     all_gains, p = {}, {}
     own = [arm.method for arm in level_arms_of(found.dataset) if arm.method not in SCRATCH_WAYS]
     for method, steps in itertools.product(own, STEPS):
-        gains = {other: found.gain(_one(method, steps), _one(other, steps)) for other in SCRATCH_WAYS}
+        gains = {other: found.gain(one_label(method, steps), one_label(other, steps)) for other in SCRATCH_WAYS}
         there = {other: gain for other, gain in gains.items() if gain is not None}
         if there:
             all_gains[method, steps] = there
@@ -123,15 +123,15 @@ def levels_table(found: Found) -> list[list[str]]:
     results, draws = over_all_scratches(found), PLANS[found.dataset].draws
     methods = [arm.method for arm in level_arms_of(found.dataset)]
     for steps in STEPS:
-        keys = [_one(method, steps) for method in methods if _one(method, steps) in found.scores]
-        means = found.means([_one(SCRATCH, steps), *keys], draws)
+        keys = [one_label(method, steps) for method in methods if one_label(method, steps) in found.scores]
+        means = found.means([one_label(SCRATCH, steps), *keys], draws)
         for key in keys:
             name = ON_ALL_LEVELS[key[0]]
             cells = [str(steps), "none" if name == SCRATCH else name, "at random" if key[0] in LEVELS else "as readout"]
             cells.append(_mean(found, means, key, draws))
             for other in SCRATCH_WAYS:
                 own = key[0] in SCRATCH_WAYS and other != SCRATCH
-                cells.append(ABSENT if own else _so_far(found.gain(key, _one(other, steps)), found.dataset))
+                cells.append(ABSENT if own else _so_far(found.gain(key, one_label(other, steps)), found.dataset))
             if (key[0], steps) in results:
                 gains, p = results[key[0], steps]
                 said = over_all_in_words(gains, p, found.dataset)
@@ -147,8 +147,8 @@ def levels_fewer_table(found: Found) -> list[list[str]]:
     few, more = STEPS
     rows = [["method", *(f"{few} steps {name} at {more}" for name in _MINUS.values())]]
     for method in (arm.method for arm in level_arms_of(found.dataset)):
-        if _one(method, few) in found.scores:
-            gains = [found.gain(_one(method, few), _one(other, more)) for other in SCRATCH_WAYS]
+        if one_label(method, few) in found.scores:
+            gains = [found.gain(one_label(method, few), one_label(other, more)) for other in SCRATCH_WAYS]
             rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
 
@@ -157,7 +157,7 @@ def frozen_fewer_table(found: Found) -> list[list[str]]:
     """Features that are not fine-tuned at all against scratch with few steps and more."""
     rows = [["method", *(f"frozen minus scratch at {steps}" for steps in STEPS)]]
     for method in found.methods("frozen"):
-        gains = [found.gain((method, "frozen", LABELS, 0), _one(SCRATCH, steps)) for steps in STEPS]
+        gains = [found.gain((method, "frozen", LABELS, 0), one_label(SCRATCH, steps)) for steps in STEPS]
         rows.append([method, *(_so_far(gain, found.dataset) for gain in gains)])
     return rows
 
@@ -192,7 +192,7 @@ def steps_table(found: Found) -> list[list[str]]:
     means, planned = _over_steps(found, methods), {n: _planned_at(plan, n) for n in all_steps(found)}
     return [
         ["method", *(f"{count} steps{_draws(means[count], planned[count])}" for count in means)],
-        *([method, *(_mean(found, means[n], _one(method, n), planned[n]) for n in means)] for method in methods),
+        *([method, *(_mean(found, means[n], one_label(method, n), planned[n]) for n in means)] for method in methods),
     ]
 
 
@@ -225,7 +225,7 @@ def curves_over_steps(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean Dice of each method over log2 of the steps, one label."""
     methods = found.methods("finetuned")
     means = _over_steps(found, methods)
-    curves = _curves({m: {n: means[n].get(_one(m, n)) for n in means} for m in methods})
+    curves = _curves({m: {n: means[n].get(one_label(m, n)) for n in means} for m in methods})
     return {name: (np.log2(steps), dice) for name, (steps, dice) in curves.items()}
 
 
@@ -243,7 +243,9 @@ def _over_labels(found: Found, arms: list[tuple[str, str]]) -> dict[int, dict[Ke
 
 def _over_steps(found: Found, methods: list[str]) -> dict[int, dict[Key, Difference]]:
     plan = PLANS[found.dataset]
-    return {n: found.means([_one(method, n) for method in methods], _planned_at(plan, n)) for n in all_steps(found)}
+    return {
+        n: found.means([one_label(method, n) for method in methods], _planned_at(plan, n)) for n in all_steps(found)
+    }
 
 
 def _planned_at(plan: Plan, steps: int) -> int:
@@ -286,7 +288,8 @@ def interval(one: Difference | None, sign: str = "") -> str:
     return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
 
 
-def _one(method: str, steps: int) -> Key:
+def one_label(method: str, steps: int) -> Key:
+    """The key of a fine-tuning from one label."""
     return (method, "finetuned", LABELS, steps)
 
 

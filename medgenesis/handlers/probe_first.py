@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from medgenesis.data import SeededSampler
 from medgenesis.handlers.norm_statistics import reestimate_norms
 from medgenesis.networks.probed_head import begin_head, head_classes
+from medgenesis.networks.voxel_probe import batches_of
 from medgenesis.weights.begun import head_was_loaded
 
 logger = logging.getLogger(__name__)
 
 CROPS = 48  # that are fitted to
+MOST_CROPS = 480  # where the first show one class alone: slabs of a volume with a small structure
 VOXELS = 10_000  # of all crops together, about
 _BATCH = 8
 
@@ -42,33 +44,49 @@ class ProbeFirst:
         if engine.state.iteration > 0:  # not a new run
             return
         network, loader = engine.method.network, engine.data_loader
+        classes = head_classes(network)
         if engine.begins_anew or head_was_loaded(network):
             logger.warning("probe_first: the head was loaded with the weights, and stays as it is")
             return
         dataset, seed, device = loader.dataset, loader.sampler.seed, engine.state.device
-        reestimate_norms_of_crops(network, (image for image, _ in first_crops(dataset, seed)), device)
-        each = voxels_each(head_classes(network))
-        absent = begin_head(network, first_crops(dataset, seed), each, seed)
+        number = next((number for number in (CROPS, MOST_CROPS) if _show_two_classes(dataset, seed, number)), None)
+        if number is None:
+            logger.warning("probe_first: %d crops show one class alone, so that the head begins at random", MOST_CROPS)
+            return
+        images = (image for image, _ in first_crops(dataset, seed, number))
+        reestimate_norms_of_crops(network, images, device)
+        absent = begin_head(network, first_crops(dataset, seed, number), voxels_each(classes, number), seed)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for value in network.state_dict().values():  # processors may differ in the last digit
                 torch.distributed.broadcast(value, 0)
         said = "" if not absent else f"; the crops lack the classes {', '.join(map(str, absent))}, which begin as rare"
-        logger.info("the head begins as a linear classifier of %d crops%s", CROPS, said)
+        logger.info("the head begins as a linear classifier of %d crops%s", number, said)
 
 
-def first_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Image (C, *spatial) and label map (1, *spatial) of `CROPS` crops of the first epochs, a function of the seed."""
-    return itertools.islice(_all_crops(dataset, seed), CROPS)
+def first_crops(dataset: Any, seed: int, number: int = CROPS) -> Iterator[tuple[Tensor, Tensor]]:
+    """Image (C, *spatial) and label map (1, *spatial) of the crops of the first epochs, a function of the seed."""
+    return itertools.islice(_all_crops(dataset, seed), number)
 
 
-def voxels_each(classes: int) -> int:
-    """How many voxels of a class are drawn in a crop."""
-    return max(1, VOXELS // (CROPS * classes))
+def voxels_each(classes: int, number: int = CROPS) -> int:
+    """How many voxels of a class are drawn in each of so many crops."""
+    return max(1, VOXELS // (number * classes))
 
 
 def reestimate_norms_of_crops(network: nn.Module, images: Iterable[Tensor], device: torch.device | str) -> None:
-    """`reestimate_norms` from single images (C, *spatial) of one shape."""
-    reestimate_norms(network, _batches(images), device)
+    """`reestimate_norms` from single images (C, *spatial), in batches of those of one shape."""
+    batches = batches_of(((image,) for image in images), _BATCH)
+    reestimate_norms(network, (torch.stack([image for (image,) in some]) for some in batches), device)
+
+
+def _show_two_classes(dataset: Any, seed: int, number: int) -> bool:
+    """Whether crops show two classes; no more are read than it takes to know."""
+    seen: set[int] = set()
+    for _, label in first_crops(dataset, seed, number):
+        seen.update(label.unique().int().tolist())
+        if len(seen) > 1:
+            return True
+    return False
 
 
 def _all_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -81,9 +99,3 @@ def _all_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
             for crop in found if isinstance(found, list) else [found]:
                 image, label = (torch.as_tensor(crop[name]).as_subclass(Tensor) for name in ("image", "label"))
                 yield image, label
-
-
-def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    images = iter(images)
-    while some := list(itertools.islice(images, _BATCH)):
-        yield torch.stack(some)

@@ -4,6 +4,7 @@ from medgenesis.networks.activations import activation_layer
 from medgenesis.networks.autoencoder3d import AutoEncoder3D
 from medgenesis.networks.classifier import EncoderClassifier
 from medgenesis.networks.guidance import guidance_maps
+from medgenesis.networks.level_head import kept_head_levels
 from medgenesis.networks.parts import NetworkParts, bottleneck_features, global_average_pool, network_parts
 from medgenesis.networks.pattern_head import PatternHead
 from medgenesis.networks.planned import planned_network
@@ -34,6 +35,7 @@ __all__ = [
     "bottleneck_features",
     "guidance_maps",
     "inflate_stem",
+    "kept_head_levels",
     "network_parts",
     "planned_network",
     "global_average_pool",

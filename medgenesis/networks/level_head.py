@@ -62,3 +62,17 @@ def check_head_levels(head_levels: str) -> None:
         raise ValueError(
             f"head_levels: must be one of {', '.join(HEAD_LEVELS)}; found {head_levels!r}. Choose one of them."
         )
+
+
+def kept_head_levels(network: nn.Module, head_levels: str) -> str:
+    """The setting that is kept with a network's weights.
+
+    Raises:
+        ValueError: "all" of a network that has another head, which the setting has not changed.
+    """
+    if head_levels == "all" and not getattr(network, "sees_all_levels", False):
+        raise ValueError(
+            f"head_levels: must be last with {type(network).__name__}, which has a head of its own; found 'all'. Leave "
+            "it out (of the command and its overlays), or take the bundle's own network."
+        )
+    return head_levels

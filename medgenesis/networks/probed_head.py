@@ -11,6 +11,7 @@ from medgenesis.networks.level_head import LevelHead
 from medgenesis.networks.voxel_probe import draw_voxels
 
 _RARE = 5.0  # a class that was not seen begins so far below the rarest: e^-5, and can be learnt
+_TOGETHER = 8  # crops of a batch
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 
@@ -32,7 +33,8 @@ def begin_head(
         Classes that the crops lack; they begin as rare ones.
 
     Raises:
-        ValueError: the network is another one, or the crops hold fewer than two classes.
+        ValueError: the network is another one; the crops hold fewer than two classes, or labels beyond its outputs;
+            their sides are not those of its maps.
 
     References:
         Kumar et al., Fine-tuning can distort pretrained features and underperform out-of-distribution, ICLR 2022
@@ -46,7 +48,7 @@ def begin_head(
     number = convolutions[-1].out_channels
     device = next(network.parameters()).device
     with eval_mode(network):
-        sample = draw_voxels(network.head_maps, crops, number, per_class, seed, device)
+        sample = draw_voxels(network.head_maps, crops, number, per_class, seed, device, _TOGETHER)
     coefficients, intercepts = sample.linear_classifier(number, alike=False)
     there = sample.counts > 0
     at_mean = coefficients[there] @ sample.features.mean(0) + intercepts[there]

@@ -1,7 +1,7 @@
 """Labels carried from one image to others by frozen features: a linear classifier of voxels on all levels."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 PER_CLASS = 150  # voxels that are drawn of each class in a crop
+_LEAST_SPREAD = 0.01  # of a feature, share of the median feature's: dead channels are no evidence
 PENALTY = 0.001  # weight of the squared coefficients against one voxel's loss
 
 
@@ -146,7 +147,7 @@ class VoxelSample:
         if (self.counts > 0).sum() < 2:
             raise ValueError(
                 "labels: must be of two classes at least, background counted; found "
-                f"{np.flatnonzero(self.counts).tolist()} alone. Draw and save a structure."
+                f"{np.flatnonzero(self.counts).tolist()} alone. Label a structure, or give crops that show one."
             )
         coefficients, intercepts = _linear(self.features, self.classes, num_classes)
         if not alike:
@@ -164,25 +165,62 @@ def draw_voxels(
     per_class: int,
     seed: int,
     device: torch.device | str,
+    together: int = 1,
 ) -> VoxelSample:
     """Features of voxels of labelled crops, of each crop equally many of each class, and of which class they are.
 
     Args:
-        maps_of: images (1, C, *spatial) -> maps (1, channels, *some spatial), in evaluation mode.
+        maps_of: images (B, C, *spatial) -> maps (B, channels, *some spatial), in evaluation mode.
         crops, num_classes, per_class, seed: see `fit_voxel_probe`.
         device: where the images are to be.
+        together: crops of one batch, where they are of one shape; it matters to `norm="batch_always"` alone.
+
+    Raises:
+        ValueError: a label beyond the classes, or maps of other sides than the crops (`pad_to_multiple`).
     """
     rng = np.random.default_rng(seed)
     rows, classes, counts = [], [], np.zeros(num_classes)
-    for image, label in crops:
-        values = np.asarray(label)[0].ravel().astype(int)
-        drawn = _drawn(values, num_classes, per_class, rng)
-        at = np.stack(np.unravel_index(drawn, label.shape[1:]), 1)
-        maps = maps_of(torch.as_tensor(image)[None].to(device).as_subclass(Tensor))
-        rows.append(torch.cat([_at(level, at, label.shape[1:]) for level in maps], 1).cpu().numpy())
-        classes.append(values[drawn])
-        counts += np.bincount(values, minlength=num_classes)
+    for some in batches_of(crops, together):
+        images = torch.stack([torch.as_tensor(image) for image, _ in some])
+        maps = [level.as_subclass(Tensor) for level in maps_of(images.to(device).as_subclass(Tensor))]
+        for number, (_, label) in enumerate(some):
+            values = _values(label, num_classes)
+            if maps[-1].shape[2:] != values.shape:
+                raise ValueError(
+                    f"crops: must have the sides of the network's last map, {tuple(maps[-1].shape[2:])}; found "
+                    f"{values.shape}. Give crops whose sides divide by what its poolings multiply to."
+                )
+            drawn = _drawn(values.ravel(), num_classes, per_class, rng)
+            at = np.stack(np.unravel_index(drawn, values.shape), 1)
+            own = [_at(level[number : number + 1], at, values.shape) for level in maps]
+            rows.append(torch.cat(own, 1).cpu().numpy())
+            classes.append(values.ravel()[drawn])
+            counts += np.bincount(values.ravel(), minlength=num_classes)
     return VoxelSample(np.concatenate(rows), np.concatenate(classes), counts)
+
+
+def batches_of(crops: Iterable[tuple[Tensor, ...]], together: int) -> Iterator[list[tuple[Tensor, ...]]]:
+    """The crops in their order, at most so many at a time, those of a batch of one shape."""
+    batch: list[tuple[Tensor, ...]] = []
+    for crop in crops:
+        if batch and (len(batch) == together or crop[0].shape != batch[0][0].shape):
+            yield batch
+            batch = []
+        batch.append(crop)
+    if batch:
+        yield batch
+
+
+def _values(label: Tensor, num_classes: int) -> np.ndarray:
+    """Whole numbers (*spatial) of a label map (1, *spatial)."""
+    values = np.asarray(label)[0].astype(int)
+    if values.min() < 0 or values.max() >= num_classes:
+        wrong = values[(values < 0) | (values >= num_classes)].ravel()[0]
+        raise ValueError(
+            f"labels: must be from 0 to {num_classes - 1}, for the {num_classes} classes of the network; found "
+            f"{wrong}. Merge the labels, or build the network with more outputs."
+        )
+    return values
 
 
 def _drawn(flat: np.ndarray, classes: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
@@ -209,7 +247,7 @@ def _linear(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = features.mean(0), features.std(0)
-    spread = np.where(spread > 1e-6, spread, np.inf)
+    spread = np.maximum(spread, max(_LEAST_SPREAD * float(np.median(spread)), 1e-6))  # else huge weights of channels
     model = LogisticRegression(C=1 / (PENALTY * len(features)), max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near the minimum is enough

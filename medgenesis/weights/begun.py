@@ -1,4 +1,4 @@
-"""Whether the head of a network was loaded with its weights, or began newly initialised."""
+"""Whether the head of a network was loaded with the weights of a segmentation, or begins anew."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ _NAME = "_newly_initialised"
 
 
 def note_newly_initialised(network: nn.Module, keys: Iterable[str]) -> None:
-    """Let a network that has been given weights carry the keys that were not among them."""
+    """Let a network that has been given weights carry the keys whose weights are not those of its own task."""
     setattr(network, _NAME, frozenset(keys))
 
 
 def head_was_loaded(network: nn.Module) -> bool:
-    """Whether weights were loaded, its head's among them; False of a network that starts from scratch."""
+    """Whether a segmentation's weights were loaded, its head's among them; False where it starts from scratch."""
     fresh = network.__dict__.get(_NAME)
     head = f"{network_parts(network).head}."
     return fresh is not None and not any(key.startswith(head) for key in fresh)

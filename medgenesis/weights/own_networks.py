@@ -13,6 +13,7 @@ from medgenesis.weights.pretrained import OPTIONAL_PARTS
 from medgenesis.weights.report import WeightsReport, compare
 
 _STEM_3D = "encoder.levels.0.0.conv.weight"
+_HEADS = {"last": "head.conv.weight", "all": "head.convs.0.weight"}  # by `head_levels`
 _STEMS_2D = ("encoder.conv1.weight", "encoder.features.conv0.weight")
 
 
@@ -61,7 +62,7 @@ def _unet3d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] |
         return None
     width, channels = stem.shape[:2]
     norm = "batch" if any(key.endswith("running_mean") for key in weights) else "instance"
-    options = {"in_channels": channels, "out_channels": _outputs(weights, "head.conv.weight"), "width": width}
+    options = {"in_channels": channels, "out_channels": _outputs(weights, *_HEADS.values()), "width": width}
     with torch.device("meta"):
         if any(key.startswith("classifier.") for key in weights):
             classes = max(2, _outputs(weights, "classifier.fc.weight"))
@@ -69,8 +70,12 @@ def _unet3d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] |
         elif any(key.startswith("mask_tokens.") for key in weights):
             name, network = "SparseUNet3D", SparseUNet3D(**options, norm=norm)
         else:
-            name, network = "UNet3D", UNet3D(**options, norm=norm)
-    return f"{name}, width {width}, {channels} channels", {"width": width, "in_channels": channels}, network
+            name, network = "UNet3D", UNet3D(**options, norm=norm, head_levels=_head_levels(weights))
+    return (
+        f"{name}, width {width}, {channels} channels",
+        {"width": width, "in_channels": channels, **_told(weights)},
+        network,
+    )
 
 
 def _unet25d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] | None:
@@ -80,10 +85,20 @@ def _unet25d(weights: StateDict) -> tuple[str, dict[str, int | str], nn.Module] 
     encoder = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     backbone, slices = backbone_of(encoder), slices_of(encoder)
     with torch.device("meta"):
-        network = UNet25D(backbone, slices, _outputs(weights, "head.conv.weight"))
-    return f"UNet25D, {backbone}, {slices} slices", {"backbone": backbone, "slices": slices}, network
+        outputs = _outputs(weights, *_HEADS.values())
+        network = UNet25D(backbone, slices, outputs, head_levels=_head_levels(weights))
+    return f"UNet25D, {backbone}, {slices} slices", {"backbone": backbone, "slices": slices, **_told(weights)}, network
 
 
-def _outputs(weights: StateDict, key: str) -> int:
-    value = weights.get(key)
+def _head_levels(weights: StateDict) -> str:
+    return "all" if _HEADS["all"] in weights else "last"
+
+
+def _told(weights: StateDict) -> dict[str, int | str]:
+    """Of the head, where it is not the usual one."""
+    return {"head_levels": "all"} if _head_levels(weights) == "all" else {}
+
+
+def _outputs(weights: StateDict, *keys: str) -> int:
+    value = next((weights[key] for key in keys if key in weights), None)
     return 1 if value is None or not value.ndim else max(1, value.shape[0])

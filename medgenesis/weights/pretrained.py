@@ -127,7 +127,9 @@ def load_pretrained(
             "what fits: partial=True."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
-    note_newly_initialised(network, fresh)
+    known = kept(content, SETTINGS)  # a pretext's head gives an image, or features: it is no segmentation's
+    restores = layout is not None or (known is not None and "num_classes" not in known)
+    note_newly_initialised(network, own if restores else fresh)
     set_origin(network, kept_origin(content) or _published(weights, layout, entries))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)

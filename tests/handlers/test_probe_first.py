@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Events
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
+from monai.networks.nets import SegResNet
 from monai.transforms import Compose, RandShiftIntensityd
 
 from medgenesis.data import SeededSampler, preprocessing
@@ -19,7 +20,7 @@ from medgenesis.handlers.probe_first import CROPS, first_crops, reestimate_norms
 from medgenesis.losses import segmentation_loss
 from medgenesis.methods import Supervised
 from medgenesis.networks import UNet3D
-from medgenesis.weights import initialise, load_pretrained
+from medgenesis.weights import initialise, load_pretrained, with_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,22 +70,26 @@ def with_checkpoints(folder, data, epochs, stop_after=None):
     return trainer
 
 
-def test_a_run_that_is_continued_is_not_fitted_again(tmp_path, data, monkeypatch):
+def test_a_run_that_is_stopped_in_its_first_epoch_is_continued_and_not_fitted_again(tmp_path, data, monkeypatch):
     whole = with_checkpoints(tmp_path / "whole", data, 3)
     whole.run()
-    with_checkpoints(tmp_path / "broken", data, 1).run()
+    broken = with_checkpoints(tmp_path / "broken", data, 3, stop_after=1)
+    broken.run()
+    assert (broken.state.epoch, broken.state.iteration) == (1, 1)
+    torch.save(broken.checkpoint(), tmp_path / "broken" / "last.pt")
     called = []
     monkeypatch.setattr("medgenesis.handlers.probe_first.begin_head", lambda *args: called.append(args))
     again = with_checkpoints(tmp_path / "broken", data, 3)
     again.run()
-    assert not called
+    assert not called and again.state.iteration == whole.state.iteration
     for key, value in whole.method.state_dict().items():
         assert torch.equal(value, again.method.state_dict()[key]), key
 
 
 def test_a_head_that_was_loaded_stays(data, caplog):
     source = UNet3D(1, 2, width=2, activation=None, head_levels="all")
-    network = initialise(UNet3D(1, 2, width=2, activation=None, head_levels="all"), source.state_dict())
+    weights = with_settings(source.state_dict(), {"num_classes": 2})
+    network = initialise(UNet3D(1, 2, width=2, activation=None, head_levels="all"), weights)
     seen = []
     trainer = build(data, [ProbeFirst()], 1, network)
     trainer.add_event_handler(Events.ITERATION_STARTED(once=1), lambda engine: seen.append(head_of(network)))
@@ -116,8 +121,68 @@ def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
     assert not all(map(torch.equal, one, other))
 
 
-def test_norms_are_estimated_from_batches_of_eight(data):
+def test_norms_are_estimated_from_batches_of_eight_of_one_shape(data):
     network, seen = UNet3D(1, 2, width=2), []
     network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    reestimate_norms_of_crops(network, (image for image, _ in itertools.islice(first_crops(data, 0), 11)), "cpu")
-    assert seen == [8, 3]
+    images = [image for image, _ in itertools.islice(first_crops(data, 0), 11)]
+    reestimate_norms_of_crops(network, [*images, images[0][:, :8]], "cpu")
+    assert seen == [8, 3, 1]
+
+
+class Slabs(torch.utils.data.Dataset):
+    """Crops of which few show the structure, or none."""
+
+    def __init__(self, shown):
+        self.shown, self.asked = shown, 0
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, key):
+        self.asked += 1
+        label = torch.zeros(1, 16, 16, 8)
+        if self.shown and self.asked % self.shown == 0:
+            label[:, 4:9] = 1
+        return {
+            "image": label + torch.rand(1, 16, 16, 8, generator=torch.Generator().manual_seed(self.asked)),
+            "label": label,
+        }
+
+
+@pytest.mark.parametrize(("shown", "said"), [(100, "classifier of 480 crops"), (0, "head begins at random")])
+def test_crops_that_show_one_class_alone_are_looked_beyond(caplog, shown, said):
+    data, network = Slabs(shown), UNet3D(1, 2, width=2, activation=None, head_levels="all")
+    before = head_of(network)
+    with caplog.at_level(logging.INFO):
+        build(data, [ProbeFirst()], 1, network).run()
+    assert said in caplog.text and len(before) == 8
+
+
+def test_a_head_of_a_pretext_with_as_many_outputs_is_fitted(data, caplog):
+    """Two channels are restored, two classes are to be told: the shapes agree, the task does not."""
+    source = with_settings(UNet3D(1, 2, width=2).state_dict(), {"width": 2, "in_channels": 1})
+    network = initialise(UNet3D(1, 2, width=2, activation=None), source)
+    with caplog.at_level(logging.INFO):
+        build(data, [ProbeFirst()], 1, network).run()
+    assert "the head begins as a linear classifier" in caplog.text
+
+
+def test_another_network_is_refused_first(data):
+    with pytest.raises(ValueError, match="probe_first: the network must be a UNet3D or UNet25D; found SegResNet"):
+        build(data, [ProbeFirst()], 1, SegResNet(3, 8, 1, 2)).run()
+
+
+def test_it_is_the_fit_that_lowers_the_first_losses(data):
+    """With the warm-up of the overlay; without, Adam's first steps of the whole rate move every weight at once."""
+
+    def losses(handlers):
+        trainer, found = build(data, handlers, 5), []
+        schedule = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: min(1.0, (step + 1) / 10))
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda _: schedule.step())
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda engine: found.append(float(engine.state.output[0]["loss"]))
+        )
+        trainer.run()
+        return np.mean(found[:5])
+
+    assert losses([ProbeFirst()]) < losses([]) - 0.1

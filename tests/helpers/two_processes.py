@@ -8,12 +8,16 @@ from pathlib import Path
 
 import torch
 from ignite.engine import Events
+from monai.data import DataLoader
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.views import Backbone, Slabs, Unet, loader_of, state_of, two_views
+from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
-from medgenesis.handlers import FreezeParts, ReestimateNorm
+from medgenesis.handlers import FreezeParts, ProbeFirst, ReestimateNorm, probe_first
+from medgenesis.losses import segmentation_loss
 from medgenesis.methods import Adam, BarlowTwins, CAiD, MomentumContrast, SimSiam, Supervised
+from medgenesis.networks import UNet3D
 
 METHODS = {
     "adam": lambda: Adam(Backbone(), level=2, dim=5, queue_size=24),
@@ -67,6 +71,42 @@ def thawed(rank):
     return states
 
 
+class Boxes(torch.utils.data.Dataset):
+    """Bright boxes in noise, and where they are."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, key):
+        label = torch.zeros(1, 16, 16, 8)
+        label[:, 2:8, key.index : key.index + 6, 2:7] = 1
+        noise = torch.rand(label.shape, generator=torch.Generator().manual_seed(100 * key.epoch + key.index))
+        return {"image": 0.3 * label + 0.7 * noise, "label": label}
+
+
+def probed(rank):
+    """Fine-tuning whose head begins as a classifier that processors of rank 1's kind get otherwise: state after it."""
+    torch.manual_seed(0)
+    network = UNet3D(1, 2, 2, activation=None, head_levels="all")
+    fit = probe_first.begin_head
+
+    def elsewhere(network, *args):
+        absent = fit(network, *args)
+        with torch.no_grad():
+            network.head.convs[0].weight.add_(rank)
+        return absent
+
+    probe_first.begin_head = elsewhere
+    method = Supervised(network, segmentation_loss("dice_ce", 2))
+    optimizer = torch.optim.Adam(method.parameters(), 1e-3)
+    loader = DataLoader(Boxes(), batch_size=2, sampler=SeededSampler(4, 1))
+    states = {}
+    trainer = PretextTrainer("cpu", 1, loader, method, optimizer, train_handlers=[ProbeFirst()])
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=1), lambda _: states.update({"begun": state_of(method)}))
+    trainer.run()
+    return {**states, "ended": state_of(method)}
+
+
 def trained(make, rank, batch=4):
     torch.manual_seed(rank)  # DistributedDataParallel takes rank 0's weights and queue
     method = make()
@@ -81,7 +121,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     results = {name: trained(make, rank) for name, make in METHODS.items()}
-    results |= {"shuffled": shuffled(rank), "gradients": gradients(rank), "thawed": thawed(rank)}
+    results |= {
+        "shuffled": shuffled(rank),
+        "gradients": gradients(rank),
+        "thawed": thawed(rank),
+        "probed": probed(rank),
+    }
     try:
         trained(METHODS["adam"], rank, batch=8)  # 8 divides the queue of 24, 16 does not
     except ValueError as error:

@@ -77,6 +77,15 @@ def test_a_part_is_frozen_and_thawed_alike_on_both_ranks(ranks):
         assert any(not torch.equal(first[before][name], first[after][name]) for name in encoder)
 
 
+def test_a_head_that_is_fitted_is_rank_0s_on_both_ranks(ranks):
+    first, second = (results["probed"] for results in ranks)
+    for moment in ("begun", "ended"):
+        weights = [name for name in first[moment] if "running" not in name and "tracked" not in name]
+        assert any(name.startswith("network.head.convs.") for name in weights)
+        for name in weights:
+            assert torch.equal(first[moment][name], second[moment][name]), (moment, name)
+
+
 def test_barlow_twins_correlates_over_both_processes(ranks):
     torch.manual_seed(0)
     method = CAiD(Unet(), BarlowTwins, mode="id", dim=6)

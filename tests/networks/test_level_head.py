@@ -5,12 +5,14 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
+from medgenesis.errors import CheckpointError
 from medgenesis.methods import Supervised
-from medgenesis.networks import UNet3D, UNet25D
+from medgenesis.networks import UNet3D, UNet25D, kept_head_levels
 from medgenesis.networks.layers import network_layers
 from medgenesis.networks.level_head import LevelHead
 from medgenesis.networks.voxel_probe import FeatureLevels
 from medgenesis.weights import load_pretrained
+from medgenesis.weights.own_networks import own_network
 
 NETWORKS = {
     3: (lambda levels: UNet3D(1, 3, 2, activation=None, head_levels=levels), (2, 1, 16, 24, 16)),
@@ -62,6 +64,22 @@ def test_pretrained_weights_fill_all_but_its_head(axes):
     assert torch.equal(next(network.encoder.parameters()), next(pretrained.encoder.parameters()))
     again = load_pretrained(made(axes, "all")[0], network.state_dict(), skip_head="never")
     assert again.fresh == ()
+    with pytest.raises(CheckpointError, match="checkpoint of another network"):
+        load_pretrained(network, pretrained.state_dict(), skip_head="never")
+
+
+@pytest.mark.parametrize("axes", NETWORKS)
+@pytest.mark.parametrize("levels", ["last", "all"])
+def test_a_state_dict_tells_its_head(axes, levels):
+    found = own_network(made(axes, levels)[0].state_dict(), "file")
+    assert found.report.complete and found.settings.get("head_levels", "last") == levels
+
+
+def test_the_setting_that_is_kept_is_that_of_the_network():
+    assert [kept_head_levels(made(3, levels)[0], levels) for levels in ("last", "all")] == ["last", "all"]
+    assert kept_head_levels(torch.nn.Conv3d(1, 1, 1), "last") == "last"
+    with pytest.raises(ValueError, match="head_levels: must be last with Conv3d, .* found 'all'"):
+        kept_head_levels(torch.nn.Conv3d(1, 1, 1), "all")
 
 
 @pytest.mark.parametrize("axes", NETWORKS)

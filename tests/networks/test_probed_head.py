@@ -111,5 +111,25 @@ def test_labels_of_one_class_are_refused():
 def test_another_network_is_refused():
     with pytest.raises(ValueError, match="probe_first: the network must be a UNet3D or UNet25D; found SegResNet"):
         head_classes(SegResNet(3, 8, 1, 2))
-    with pytest.raises(ValueError, match="found DistributedDataParallel|found Linear"):
+    with pytest.raises(ValueError, match="found Linear"):
         begin_head(torch.nn.Linear(2, 2), crops_of(3), per_class=10)
+
+
+def test_crops_that_a_network_pads_are_refused():
+    """Its maps are then of other places than the label's."""
+    network = UNet3D(1, 3, width=2, activation=None, pad_to_multiple=True)
+    image, label = crops_of(3)[0]
+    with pytest.raises(ValueError, match=r"crops: must have the sides .* \(16, 16, 8\); found \(12, 16, 8\)"):
+        begin_head(network, [(image[:, :12], label[:, :12])], per_class=10)
+
+
+def test_a_norm_of_the_batch_sees_batches():
+    """Features of `batch_always` follow from their neighbours: those of training are of batches."""
+    torch.manual_seed(0)
+    network, crops = UNet3D(1, 3, width=2, activation=None, norm="batch_always", head_levels="all"), crops_of(3, 8)
+    begin_head(network, crops, per_class=100)
+    images, labels = torch.stack([image for image, _ in crops]), torch.stack([label[0] for _, label in crops])
+    with torch.no_grad():
+        together = F.cross_entropy(network.eval()(images), labels)
+        single = np.mean([F.cross_entropy(network(image[None]), label) for image, label in crops])
+    assert together < 0.8 * single

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from medgenesis.networks import UNet3D, UNet25D
-from medgenesis.networks.voxel_probe import FeatureLevels, VoxelProbe, _at, fit_voxel_probe, has_levels
+from medgenesis.networks.voxel_probe import FeatureLevels, VoxelProbe, _at, batches_of, fit_voxel_probe, has_levels
 
 SIDE = {3: 16, 2: 32}
 
@@ -120,7 +120,7 @@ def test_two_classes_are_scikit_learns(monkeypatch):
             seen["x"], seen["model"] = x, self
             return super().fit(x, y)
 
-    monkeypatch.setattr("medgenesis.networks.voxel_probe.LogisticRegression", Kept)
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Kept)
     network, (image, label) = _network(3).eval(), _scene(3, 3)
     label = (label == 1).long()
     count = int(label.sum())
@@ -135,3 +135,28 @@ def test_two_classes_are_scikit_learns(monkeypatch):
 def test_nothing_is_drawn():
     with pytest.raises(ValueError, match="labels: must be of two classes"):
         fit_voxel_probe(_network(3), [(torch.zeros(1, 16, 16, 16), torch.zeros(1, 16, 16, 16).long())], 2)
+
+
+def test_a_channel_that_hardly_varies_gets_no_huge_weight():
+    """As a channel whose batch norm has a tiny scale: its noise is no evidence."""
+    network = _network(3).eval()
+    with torch.no_grad():
+        network.decoder.levels[-1].convs[-1].norm.weight[0] = 1e-7
+    crops = [(image[0], label) for image, label in [(_image(3), torch.zeros(1, 16, 16, 16).long())]]
+    crops[0][1][0, 4:9] = 1
+    weights = fit_voxel_probe(network, crops, 2, per_class=400).coefficients.abs()
+    assert weights.max() < 1000 * weights.median()
+
+
+def test_labels_beyond_the_classes_are_refused():
+    for wrong in (2, -1, 255):
+        label = torch.zeros(1, 16, 16, 16).long()
+        label[0, :4], label[0, 5, 5, 5] = 1, wrong
+        with pytest.raises(ValueError, match=f"labels: must be from 0 to 1, .* found {wrong}"):
+            fit_voxel_probe(_network(3), [(_image(3)[0], label)], 2)
+
+
+def test_crops_of_one_shape_go_together():
+    shapes = [(1, 8, 8, 8)] * 3 + [(1, 16, 8, 8)] + [(1, 8, 8, 8)] * 2
+    found = list(batches_of([(torch.zeros(shape), number) for number, shape in enumerate(shapes)], 2))
+    assert [[number for _, number in some] for some in found] == [[0, 1], [2], [3], [4, 5]]

@@ -1,0 +1,49 @@
+"""The first table of the page: of each set what was best on validation, and what that is worth on the test patients."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.evidence import tables
+from benchmarks.evidence.found import Found
+from benchmarks.evidence.probing import SCRATCH_WAYS
+from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS
+from benchmarks.evidence.rates import Choice
+
+COLUMNS = ("set", "steps", "ours, best on validation", "Dice", "scratch, best on validation", "Dice of it")
+GAINS = ("ours minus plain scratch", "ours minus that scratch")
+
+
+def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[str]]:
+    """One label: the pre-trained way and the way of scratch with the best Dice on validation, compared on test.
+
+    Only arms that have all their draws count, so that a line can change as others join.
+    """
+    rows = [[*COLUMNS, *GAINS]]
+    for found in every:
+        for steps in STEPS:
+            ours = _best(found, choices, steps, pretrained=True)
+            scratch = _best(found, choices, steps, pretrained=False)
+            if ours is None or scratch is None:
+                continue
+            keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH_WAYS[0])]
+            means = found.means(keys, PLANS[found.dataset].draws)
+            gains = [tables.interval(found.gain(keys[0], other), "+") for other in (keys[2], keys[1])]
+            dice = [tables.interval(means[key]) for key in keys[:2]]
+            rows.append([found.dataset, str(steps), ours, dice[0], scratch, dice[1], *gains])
+    return rows
+
+
+def _best(found: Found, choices: Sequence[Choice], steps: int, *, pretrained: bool) -> str | None:
+    """The fine-tuned arm with all its draws whose chosen value was the best on validation; None where there is none."""
+    known = {one.method: max(one.dice.values()) for one in choices if _asked(one, found.dataset, steps)}
+    there = {
+        method: dice
+        for method, dice in known.items()
+        if (method not in SCRATCH_WAYS) == pretrained
+        and method != MEAN_TEACHER
+        and len(found.scores.get(tables.one_label(method, steps), ())) >= PLANS[found.dataset].draws
+    }
+    return max(there, key=lambda method: there[method]) if there else None
+
+
+def _asked(choice: Choice, dataset: str, steps: int) -> bool:
+    return (choice.dataset, choice.labels, choice.steps) == (dataset, LABELS, steps)
