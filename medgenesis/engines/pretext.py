@@ -148,7 +148,7 @@ class PretextTrainer(Trainer):
         return list(dict.fromkeys(dataset.file(int(index)) for index in order))
 
     def _iteration(self, engine: "PretextTrainer", batchdata: dict[str, Tensor]) -> list[dict[str, Any]]:
-        torch.manual_seed(_seed(self.seed, self.state.iteration, self.state.rank))
+        _reseed(self.state.device, self.seed, self.state.iteration, self.state.rank)
         batch = self._ready(batchdata)
         self.wrapped.train()
         with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
@@ -275,5 +275,12 @@ def _distributed(method: nn.Module, device: torch.device) -> nn.Module:
     return DistributedDataParallel(method, device_ids=[device] if device.type == "cuda" else None)
 
 
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+def _reseed(device: torch.device, *parts: int) -> None:
+    """`torch.manual_seed`, which formats a stack trace for each kind of device that is not there, without these."""
+    seed = int(np.random.SeedSequence(parts).generate_state(1)[0])
+    if device.type not in ("cpu", "cuda"):
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)

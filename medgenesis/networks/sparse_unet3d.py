@@ -95,10 +95,13 @@ def mask_at(level: int, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _normalised_at(places: torch.Tensor, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Normalise (B, C, X, Y, Z) at some of its voxels (B, 1, N), as if there were no others; the others become 0."""
+    """Normalise (B, C, X, Y, Z) at some of its voxels (B, 1, N), as if there were no others; the others become 0.
+
+    The result has the memory order of x, or the convolution after it would copy it.
+    """
     flat, places = x.flatten(2), places.expand(-1, x.shape[1], -1)
     values = norm(flat.gather(2, places)[..., None, None])[..., 0, 0]
-    return values.new_zeros(flat.shape).scatter(2, places, values).view(x.shape)
+    return torch.zeros_like(flat, dtype=values.dtype).scatter_(2, places, values).view(x.shape)
 
 
 def _check_mask(mask: torch.Tensor, x: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.toy import ToyCubes, end_as_if_never_stopped, rows, same, toy_trainer
@@ -33,8 +34,6 @@ def test_equals_a_plain_loop(tmp_path):
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.05, momentum=0.9)
     warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=5)
     step = torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5)
-    import numpy as np
-
     cubes = ToyCubes()
     for epoch in range(2):
         order = np.random.default_rng([3, epoch]).permutation(14)
@@ -53,6 +52,22 @@ def test_equals_a_plain_loop(tmp_path):
                 step.step()
     for ours, plain in zip(network.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_what_a_network_draws_follows_from_seed_and_iteration(tmp_path):
+    """Each step draws what PyTorch draws after `manual_seed` with NumPy's hash of (seed, iteration, rank)."""
+    drawn = []
+
+    class Noise(torch.nn.Conv3d):
+        def forward(self, x):
+            drawn.append(torch.rand(3)) if self.training else None
+            return super().forward(x)
+
+    toy_trainer(tmp_path, epochs=1, network=Noise(1, 1, 1), seed=5).run()
+    for iteration, found in enumerate(drawn, 1):
+        torch.manual_seed(int(np.random.SeedSequence([5, iteration, 0]).generate_state(1)[0]))
+        assert torch.equal(found, torch.rand(3)), iteration
+    assert len(drawn) == 7
 
 
 class At:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from medgenesis.engines.batches import in_channels_last, weights_in_channels_last
 from medgenesis.networks import SparseUNet3D, UNet3D
 from medgenesis.transforms import BatchedMaskBlocks
 
@@ -87,6 +88,17 @@ def test_the_output_does_not_depend_on_what_is_hidden(norm):
     net(volume, mask).square().sum().backward()
     assert (volume.grad[mask] == 0).all() and (volume.grad[~mask] != 0).any()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+@NORMS
+def test_features_keep_the_memory_order(norm):
+    """Channels last, as the trainer lays batches and weights out; else every convolution would copy its input."""
+    net, (volume, mask) = network(norm), masked(2, 1, 16, 16, 24)
+    expected = net.encoder(volume, mask)
+    weights_in_channels_last(net)
+    for found, plain in zip(net.encoder(in_channels_last(volume), mask), expected, strict=True):
+        assert plain.is_contiguous() and found.is_contiguous(memory_format=torch.channels_last_3d)
+        torch.testing.assert_close(found, plain)
 
 
 @NORMS
