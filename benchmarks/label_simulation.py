@@ -9,7 +9,8 @@ of `medgenesis label-app` choose too: `typical`, `coverage`, `strange` (the high
 draft stands for the app's model). Each choice is trained on from scratch, and from a network that was pre-trained
 (Models Genesis) on all studies that are not tested. A `draft` is no training, as in the app: a linear classifier of
 voxels on a frozen network, a random or the pre-trained one. `few_labels` is a training by the overlay of that name:
-the head sees all levels and begins as such a classifier, and batch norm is estimated again, before and after.
+the head sees all levels and begins as such a classifier, the rate rises over a tenth of the steps, and batch norm is
+estimated again, before and after.
 On coarse grids, by a narrow network in few steps, equal for all. OUT/rows.csv has a row a run, and is gone on with;
 `label_simulation_page.py` makes the page of the documentation from it. Real scans lie below MEDGENESIS_DATA.
 """
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 
 from medgenesis.data import preprocessing
 from medgenesis.datasets.phantom import write_phantoms
+from medgenesis.engines import rate_schedule
 from medgenesis.handlers.norm_statistics import reestimate_norms
 from medgenesis.inference import embed_volume, fit_voxel_probe, restoration_error
 from medgenesis.label_app.choice import farthest, flip_disagreement, most_typical
@@ -149,7 +151,7 @@ def segmenter(start: str, base: nn.Module, training: list[Study], classes: int, 
         network.train()
     loss_of = segmentation_loss("dice_ce", classes)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    schedule = rate_schedule(optimizer, epochs=STEPS, warmup_epochs=STEPS // 10 if few_labels else 0)
     for some in batches(training, STEPS, np.random.default_rng(seed)):
         loss = loss_of(network(stacked([one.image for one in some])), stacked([one.label for one in some]))
         optimizer.zero_grad(set_to_none=True)

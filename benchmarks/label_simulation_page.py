@@ -170,7 +170,7 @@ def _intro() -> list[str]:
         f"{PRETEXT_STEPS} steps) on the studies that are not tested, *scratch* with a random one. *Draft*: a linear "
         f"classifier of voxels on the frozen network, as in the app. *Fine-tuning*: {STEPS} steps of all weights, a "
         "training that has hardly begun, with a new head; *few_labels*: as many with a head that sees all levels and "
-        "begins as such a classifier, and batch norm estimated again, as the app trains. "
+        "begins as such a classifier, a warm-up, and batch norm estimated again, as the app trains. "
         f"Mean Dice over {TESTED} test studies and classes, on the studies' own grids; "
         "differences are paired by draw, with 95 % intervals of a bootstrap over draws, and their number of draws in "
         f"brackets; one of fewer than {LEAST_DRAWS} draws is shown and not counted in the words below.",
