@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.evidence.choosing import CHOSEN
 from benchmarks.evidence.probing import ON_ALL_LEVELS
-from benchmarks.evidence.protocol import ARMS
+from benchmarks.evidence.protocol import AGAIN, ARMS
 from benchmarks.evidence.rows import COLUMNS
 from benchmarks.evidence.statistics import grids_of, scores_of
 from medgenesis.errors import DatalistError
@@ -29,10 +29,12 @@ class Found:
     Args:
         dataset: its name.
         scores: of each (method, readout, labels, steps): (draw, seed) -> patient -> mean Dice over structures.
+        again: likewise, of the draws `AGAIN`, which no other table is of.
     """
 
     dataset: str
     scores: Mapping[Key, Mapping[tuple[int, int], Mapping[int, float]]]
+    again: "Found | None" = None
 
     def means(self, keys: Iterable[Key], planned: int) -> dict[Key, Difference]:
         """The mean Dice with its interval of each that has its planned draws, over those that all of these have.
@@ -95,7 +97,16 @@ def read_found(folder: Path) -> list[Found]:
                     f"{where.name}. Remove the rows of one protocol."
                 )
         own[key] = scores_of(read_table(path))
-    return [Found(dataset, scores) for dataset, scores in sorted(by_set.items())]
+    return [_split(dataset, scores) for dataset, scores in sorted(by_set.items())]
+
+
+def _split(dataset: str, scores: Mapping[Key, Mapping[tuple[int, int], Mapping[int, float]]]) -> Found:
+    """The draws of all tables, and those of what is asked again."""
+    parts: list[dict[Key, dict[tuple[int, int], Mapping[int, float]]]] = [{}, {}]
+    for key, own in scores.items():
+        for cell, dice in own.items():
+            parts[cell[0] in AGAIN].setdefault(key, {})[cell] = dice
+    return Found(dataset, parts[0], Found(dataset, parts[1]) if parts[1] else None)
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -70,12 +70,19 @@ def sentence(found: Found) -> list[str]:
         lines.append(
             f"- `{ON_ALL_LEVELS[method]}`, head on all levels, {begun}, one label, {steps} steps: **{said}**: {over}"
         )
+    for (method, steps), (gains, p) in tables.over_scratches_again(found).items():
+        over = ", ".join(tables.interval(gains[one], "+") for one in SCRATCH_WAYS)
+        said = tables.again_in_words(gains, p)
+        lines.append(
+            f"- `{method}`, asked again with other labelled patients, {steps} steps: **{said}**: {over} over the same"
+        )
     return lines
 
 
 def counted(found: Found) -> tuple[int, int]:
     """How many of the planned test cells have rows."""
-    there = {(key, cell) for key, own in found.scores.items() for cell in own}
+    parts = (found.scores, {} if found.again is None else found.again.scores)
+    there = {(key, cell) for part in parts for key, own in part.items() for cell in own}
     cells = list(planned(found.dataset))
     return sum(((c.method, c.readout, c.labels, c.steps), (c.draw, c.seed)) in there for c in cells), len(cells)
 
@@ -94,6 +101,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
         *_table(f"{name}: frozen against scratch", tables.frozen_fewer_table(found)),
         *_table(f"{name}: with a head on all levels, one label", tables.levels_table(found)),
+        *_table(f"{name}: asked again with other labelled patients", tables.again_table(found)),
         *_table(f"{name}: with a head on all levels, fewer steps against more", tables.levels_fewer_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),

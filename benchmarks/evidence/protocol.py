@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.pretexts import PRETEXTS, PROMPTED
-from benchmarks.evidence.probing import ON_ALL_LEVELS, RANDOM, SCRATCH
+from benchmarks.evidence.probing import ON_ALL_LEVELS, RANDOM, SCRATCH, SCRATCH_WAYS
 from benchmarks.evidence.rows import Cell
 
 MEAN_MASK, MEAN_TEACHER = "mean_mask", "mean_teacher"
@@ -31,6 +31,7 @@ class Plan:
         other_steps: of one label.
         other_draws: of the last two.
         choosing: whether patients chosen by features are compared with those drawn at random.
+        again: methods of `ON_ALL_LEVELS` that are asked again, with the draws `AGAIN`, against all ways of scratch.
     """
 
     dims: int = 3
@@ -41,6 +42,7 @@ class Plan:
     other_steps: tuple[int, ...] = ()
     other_draws: int = 10
     choosing: bool = False
+    again: tuple[str, ...] = ()
 
 
 PLANS = {
@@ -49,8 +51,10 @@ PLANS = {
     "prostate": Plan(),
     "fetal_shift": Plan(),
     "mouse": Plan(),
-    "nodules": Plan(),
+    "nodules": Plan(again=(f"{PROMPTED}_probed",)),
 }
+
+AGAIN = range(20, 40)  # draws that no table but that of the methods asked again is of
 
 RATES = (1e-3, 3e-3, 1e-2)
 LONG_RATES = RATES[:2]  # of `LONG` steps
@@ -129,6 +133,9 @@ def _in_order(dataset: str) -> Iterator[Cell]:
             yield from _choosing(dataset)
     for arm, draw in itertools.product(level_arms_of(dataset), range(plan.draws)):
         yield from _cells(dataset, arm, LABELS, draw, STEPS)
+    for draw, method in itertools.product(AGAIN, (*SCRATCH_WAYS, *plan.again) if plan.again else ()):
+        for steps in STEPS:
+            yield Cell(dataset, method, "finetuned", LABELS, draw, seed_of(draw), steps)
     for draw in range(plan.draws if plan.long else 0):
         yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
     for draw in range(plan.other_draws):

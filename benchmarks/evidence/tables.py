@@ -9,6 +9,7 @@ from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.found import Found, Key
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import (
+    AGAIN,
     CHOICE_DRAWS,
     CHOICE_LABELS,
     LABELS,
@@ -99,10 +100,7 @@ def over_all_scratches(found: Found) -> dict[tuple[str, int], tuple[dict[str, Di
         there = {other: gain for other, gain in gains.items() if gain is not None}
         if there:
             all_gains[method, steps] = there
-        # as in `against_scratch`; where one gain is up and another down, no difference from all is shown
-        alike = len(there) == len(gains) and all(_complete(gain, found.dataset) for gain in there.values())
-        alike = alike and len({np.sign(gain.mean) for gain in there.values()}) == 1
-        p[method, steps] = max(gain.p for gain in there.values()) if alike else 1.0
+        p[method, steps] = _largest_p(there, PLANS[found.dataset].draws)
     corrected = holm(p)
     return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
 
@@ -140,6 +138,50 @@ def levels_table(found: Found) -> list[list[str]]:
                 cells += [ABSENT] * 2
             rows.append(cells)
     return rows
+
+
+def over_scratches_again(found: Found) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
+    """Of what is asked again: gains over the `SCRATCH_WAYS`, and the largest p, corrected over what is asked again."""
+    if found.again is None:
+        return {}
+    all_gains, p = {}, {}
+    for method, steps in itertools.product(PLANS[found.dataset].again, STEPS):
+        gains = {other: found.again.gain(one_label(method, steps), one_label(other, steps)) for other in SCRATCH_WAYS}
+        there = {other: gain for other, gain in gains.items() if gain is not None}
+        if len(there) == len(gains):
+            all_gains[method, steps] = there
+        p[method, steps] = _largest_p(there, len(AGAIN))
+    corrected = holm(p)
+    return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
+
+
+def again_table(found: Found) -> list[list[str]]:
+    """One label, other draws: the methods that are asked again against all ways of scratch."""
+    rows = [["steps", "method", "Dice", *_MINUS.values(), "p (Holm)", "draws", "in words"]]
+    for (method, steps), (gains, p) in over_scratches_again(found).items():
+        key = one_label(method, steps)
+        draws = min(gain.draws for gain in gains.values())
+        said = again_in_words(gains, p)
+        dice = found.again.means([key], len(AGAIN))[key]
+        shown = ABSENT if said.startswith("not yet") else f"{p:.4f}"
+        cells = [interval(dice), *(interval(gains[other], "+") for other in SCRATCH_WAYS), shown]
+        rows.append([str(steps), method, *cells, f"{draws} of {len(AGAIN)}", said])
+    return rows
+
+
+def again_in_words(gains: Mapping[str, Difference], p: float) -> str:
+    """The verdict of what is asked again, once all its draws are there."""
+    draws = min(gain.draws for gain in gains.values())
+    if draws < len(AGAIN):
+        return f"not yet: {draws} of {len(AGAIN)} draws"
+    return verdict(min(gains.values(), key=lambda gain: abs(gain.mean)).mean, p)
+
+
+def _largest_p(there: Mapping[str, Difference], draws: int) -> float:
+    """Of the gains over all ways of scratch, 1 until all are there or where one is up and another down."""
+    alike = len(there) == len(SCRATCH_WAYS) and all(gain.draws >= draws for gain in there.values())
+    alike = alike and len({np.sign(gain.mean) for gain in there.values()}) == 1
+    return max(gain.p for gain in there.values()) if alike else 1.0
 
 
 def levels_fewer_table(found: Found) -> list[list[str]]:

@@ -15,13 +15,12 @@ SAME |= {"batch": 2, "loss": "dice_ce", "crop": [8], "norm_batches": 1, "warm_up
 def write_rows(folder, method, readout, labels, steps, level, draws=range(4), **settings):
     """Rows of 5 patients and 2 structures round a level."""
     about = {**SAME, "method": method, "readout": readout, "labels": labels, "steps": steps, **settings}
-    file = RowFile(folder, C("hippocampus", method, readout, labels, 0, 0, steps), about)
+    dataset = about["dataset"]
+    file = RowFile(folder, C(dataset, method, readout, labels, 0, 0, steps), about)
     rows = []
     for draw, patient, structure in itertools.product(draws, range(5), ("front", "back")):
         dice = level + 0.01 * draw - 0.002 * patient + 0.1 * (structure == "back")
-        rows.append(
-            ("hippocampus", method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}")
-        )
+        rows.append((dataset, method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}"))
     write_table(file.path, rows, COLUMNS)
     write_text(file.about, json.dumps(about))
     return file
