@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from monai.bundle import ConfigParser
 
 from benchmarks.evidence.sets import Case, StudySet, read_set, validation_draw
 from medgenesis import bundles
@@ -25,14 +26,14 @@ from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 
 COLUMNS = ("set", "weights", "start", "settings", "steps", "draw", "dice")
-_TENTH = {"warmup_epochs": "$@train#trainer#max_epochs // 10"}
+_OVERLAY = ConfigParser.load_config_file(str(bundles.path("models_genesis_ct") / "configs" / "few_labels.yaml"))
 ARMS = {
     "as it stands": {},
     "norm_batches 16": {"norm_batches": 16},
     "probe_first": {"probe_first": True, "norm_batches": 16},
     "head_levels all": {"head_levels": "all", "norm_batches": 16},
-    "few_labels without warm-up": {"head_levels": "all", "probe_first": True, "norm_batches": 16},
-    "few_labels": {"head_levels": "all", "probe_first": True, "norm_batches": 16, **_TENTH},
+    "few_labels without warm-up": {**_OVERLAY, "warmup_epochs": 0},
+    "few_labels": _OVERLAY,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.evidence import tables
 from benchmarks.evidence.found import Found
-from benchmarks.evidence.probing import SCRATCH_WAYS
+from benchmarks.evidence.probing import SCRATCH, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS
 from benchmarks.evidence.rates import Choice
 
@@ -24,9 +24,9 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
             scratch = _best(found, choices, steps, pretrained=False)
             if ours is None or scratch is None:
                 continue
-            keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH_WAYS[0])]
+            keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH)]
             means = found.means(keys, PLANS[found.dataset].draws)
-            gains = [tables.interval(found.gain(keys[0], other), "+") for other in (keys[2], keys[1])]
+            gains = [tables.so_far(found.gain(keys[0], other), found.dataset) for other in (keys[2], keys[1])]
             dice = [tables.interval(means[key]) for key in keys[:2]]
             rows.append([found.dataset, str(steps), ours, dice[0], scratch, dice[1], *gains])
     return rows

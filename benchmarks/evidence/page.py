@@ -16,7 +16,6 @@ from medgenesis.storage import read_table, write_text
 
 PROTOCOL = Path(__file__).parent / "PROTOCOL.md"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-_OVER = ("scratch", "scratch with this head begun at random", "scratch with this head begun as readout")
 _COMMAND = "python -m benchmarks.evidence"
 
 
@@ -65,8 +64,8 @@ def sentence(found: Found) -> list[str]:
     for (method, steps), (gains, p) in sorted(tables.over_all_scratches(found).items()):
         said = tables.over_all_in_words(gains, p, found.dataset)
         begun = "begun at random" if method in LEVELS else "begun as its frozen readout"
-        named = zip(SCRATCH_WAYS, _OVER, strict=True)
-        over = ", ".join(f"{tables.interval(gains[one], '+')} over {name}" for one, name in named if one in gains)
+        named = {one: name for one, name in SCRATCH_WAYS.items() if one in gains}
+        over = ", ".join(f"{tables.interval(gains[one], '+')} over {name}" for one, name in named.items())
         lines.append(
             f"- `{ON_ALL_LEVELS[method]}`, head on all levels, {begun}, one label, {steps} steps: **{said}**: {over}"
         )
@@ -153,15 +152,15 @@ def _choices(dataset: str, folder: Path) -> list[list[str]]:
 
 
 _SHORT = """One labelled patient. Of all pre-trained ways of fine-tuning (each method; with the usual head, and with a
-head on all levels begun at random, `_levels`, or as its frozen readout, `_probed`, which is the overlay `few_labels` of
-the bundles) and of all ways without pre-training that have run, the one that was best on the **validation** patients,
-with its Dice on the **test** patients. The differences say what a user gains over plain training from scratch, and what
-of it is due to the pre-training. Intervals are not corrected for their number; verdicts are in the sections."""
+head on all levels begun at random, `_levels`, or as its frozen readout, `_probed`, as the overlay `few_labels` of the
+bundles begins) and of all ways of scratch that have run, the one that was best on the **validation** patients, with its
+Dice on the **test** patients. The differences say what a user gains over plain training from scratch, and what of it is
+due to the pre-training. Intervals are not corrected for their number; verdicts are in the sections."""
 
 _RATES = f"""Chosen on validation patients alone: mean Dice of each rate over {VALIDATION_DRAWS} draws of the labelled
 patients, the best in bold. What a rate loses is its distance from the best one of the same line.
-Adam, warm-up over a tenth of the steps, then cosine to 0; encoder, decoder and head at one rate. The overlay
-`few_labels` of the bundles is a head on all levels that begins as the frozen readout."""
+Adam, warm-up over a tenth of the steps, then cosine to 0; encoder, decoder and head at one rate. `few_labels`
+is a head on all levels that begins as the frozen readout, much as with the bundles' overlay of that name."""
 
 _OTHER_SIZE = """**All of this page is secondary**: it is of the size `{size.name}`
 (networks of width {size.width}, images: {size.backbone}; pretexts of {size.longer} times the steps),

@@ -6,7 +6,11 @@ SCRATCH, RANDOM = "scratch", "random"
 LEVELS = {f"{name}_levels": name for name in (SCRATCH, *PRETEXTS)}  # method in the rows -> whose weights
 PROBED = {f"{name}_probed": name for name in (SCRATCH, *PRETEXTS)}  # likewise; the head begins as the frozen readout
 ON_ALL_LEVELS = {**LEVELS, **PROBED}
-SCRATCH_WAYS = (SCRATCH, f"{SCRATCH}_levels", f"{SCRATCH}_probed")  # all of which a pretext must be above
+SCRATCH_WAYS = {  # all of which a pretext must be above -> in words
+    SCRATCH: "scratch",
+    f"{SCRATCH}_levels": "scratch, all levels at random",
+    f"{SCRATCH}_probed": "scratch, all levels as readout",
+}
 
 
 def frozen_as(method: str) -> str:

@@ -12,9 +12,9 @@ from medgenesis.storage import write_text
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- evidence: python -m benchmarks.evidence tabulate -->", "<!-- end of evidence -->"
 _LEVELS = (
-    "Secondary: the same with a **head on the maps of all levels** (overlay `few_labels`), begun at random or as a "
-    "linear classifier fitted first; it helps where it is above scratch with the usual head, and with this one begun "
-    "either way. All sets, also those where it does not: [the evidence](docs/evidence.md)."
+    "Secondary: the same with a **head on the maps of all levels**, begun at random or as a linear classifier fitted "
+    "first (as the overlay `few_labels` does); it helps where it is above scratch with the usual head, and with this "
+    "one begun either way. All sets, also those where it does not: [the evidence](docs/evidence.md)."
 )
 _SHOWN_LEVELS = ("steps", "weights", "head begins", "Dice (draws of all)", "minus scratch", "in words")
 _SHOWN = ("steps", "method", "Dice (draws of all)", "minus scratch", "in words")

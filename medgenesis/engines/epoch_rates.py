@@ -36,7 +36,8 @@ def rate_schedule(
     if kind == "plateau":
         if warmup_epochs:
             raise ValueError(
-                f"warmup_epochs: must be 0 with schedule=plateau; found {warmup_epochs}. Choose cosine or constant."
+                f"warmup_epochs: must be 0 with schedule=plateau; found {warmup_epochs}. Give 0, or choose cosine or "
+                "constant."
             )
         # Keras lowers the rate after `patience` epochs without a gain, PyTorch after one more
         return ReduceLROnPlateau(

@@ -28,10 +28,12 @@ class ProbeFirst:
 
     It is fitted to crops of the first epochs, augmented as they are, after batch norm has got their statistics: some
     seconds. A random head sends noise through features that are good, and takes the first steps to become useful. A run
-    that is continued is left alone, and so is a head that was loaded with the weights.
+    that is continued is left alone, and so is a head that was loaded with the weights; where hundreds of crops show one
+    class alone, the head begins at random. The log says so.
 
     Raises:
-        ValueError: (when training starts) a network without `head_maps`, or labels of one class alone.
+        ValueError: (when training starts) a network that is neither `UNet3D` nor `UNet25D`, or labels beyond its
+            outputs.
 
     References:
         Kumar et al., Fine-tuning can distort pretrained features, ICLR 2022 (arXiv 2202.10054).
@@ -46,7 +48,7 @@ class ProbeFirst:
         network, loader = engine.method.network, engine.data_loader
         classes = head_classes(network)
         if engine.begins_anew or head_was_loaded(network):
-            logger.warning("probe_first: the head was loaded with the weights, and stays as it is")
+            logger.info("probe_first: the head was loaded with the weights, and stays as it is")
             return
         dataset, seed, device = loader.dataset, loader.sampler.seed, engine.state.device
         number = next((number for number in (CROPS, MOST_CROPS) if _show_two_classes(dataset, seed, number)), None)

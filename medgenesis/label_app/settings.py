@@ -87,11 +87,9 @@ class AppSettings:
         """Whether the bundle has that overlay, and its own network, of whose head alone it knows."""
         if FEW_LABELS in self.overlays or not Path(self._file(FEW_LABELS)).is_file():
             return False
-        ids = {
-            *self.settings,
-            *(id for name in self.overlays for id in ConfigParser.load_config_file(self._file(name))),
-        }
-        return not any(id.replace("::", "#").partition("#")[0] == "network_def" for id in ids)
+        overlays = [ConfigParser.load_config_file(self._file(name)) for name in self.overlays]
+        ids = {id.replace("::", "#") for given in (self.settings, *overlays) for id in given}
+        return not any(id == "network" or id.partition("#")[0] == "network_def" for id in ids)
 
     def _file(self, name: str) -> str:
         return str(Path(self.bundle) / "configs" / f"{name}.yaml")

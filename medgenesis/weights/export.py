@@ -137,7 +137,10 @@ def _published(layout: Layout, parts: StateDict, source: str) -> dict[str, Any]:
         again, _ = layout.read(tensors_of(content, source), source)
     except (KeyError, ValueError, CheckpointError) as error:
         why = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise CheckpointError(f"{network}; found another ({why}). Choose the layout of its network.") from error
+        raise CheckpointError(
+            f"{network}; found another ({why}). Choose the layout of its network; of a "
+            "fine-tuned one train with head_levels=last."
+        ) from error
     stem = parts.get("encoder.levels.0.0.conv.weight")
     if stem is not None and stem.shape[0] != _WIDTH:
         raise CheckpointError(

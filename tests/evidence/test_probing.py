@@ -1,4 +1,4 @@
-"""Fine-tuning that begins with the frozen readout: it begins there, all of it is learnt, and both scratches count."""
+"""Fine-tuning that begins with the frozen readout: it begins there, all of it is learnt, and all scratches count."""
 
 import dataclasses
 
