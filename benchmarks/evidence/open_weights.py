@@ -197,6 +197,7 @@ def _card(
         "One labelled patient, nothing learnt of the network": [
             row for row in tables.frozen_table(found) if row[0] in own
         ],
+        "The same against scratch, fine-tuned": [row for row in tables.untuned_table(found) if row[0] in own],
     }
     parts = [
         f"# {name}",

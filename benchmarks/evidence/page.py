@@ -98,7 +98,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.scratch_table(found)),
         *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
-        *_table(f"{name}: frozen against scratch", tables.frozen_fewer_table(found)),
+        *_table(f"{name}: without fine-tuning, against scratch", tables.untuned_table(found)),
         *_table(f"{name}: with a head on all levels, one label", tables.levels_table(found)),
         *_table(f"{name}: asked again with other labelled patients", tables.again_table(found)),
         *_table(f"{name}: with a head on all levels, fewer steps against more", tables.levels_fewer_table(found)),

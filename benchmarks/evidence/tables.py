@@ -14,6 +14,7 @@ from benchmarks.evidence.protocol import (
     CHOICE_LABELS,
     LABELS,
     LONG,
+    MEAN_MASK,
     MORE_STEPS,
     PLANS,
     RANDOM,
@@ -26,6 +27,7 @@ from benchmarks.evidence.protocol import (
 from medgenesis.report.paired import Difference, holm, verdict
 
 ABSENT = "–"
+_ALONE = "p over scratch alone (Holm)"
 _MINUS = [f"minus {name}" for name in SCRATCH_WAYS.values()]
 
 
@@ -87,18 +89,20 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     return rows
 
 
-def over_all_scratches(found: Found) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
-    """Of each pretext whose head is on all levels, one label: its gains over the `SCRATCH_WAYS`, and the corrected p
-    that it differs from all of them, the largest: (method, steps) -> both.
+def over_all_scratches(
+    found: Found, ways: Iterable[str] = SCRATCH_WAYS
+) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
+    """Of each pretext whose head is on all levels, one label: its gains over ways of scratch, and the corrected p that
+    it differs from all of them, the largest: (method, steps) -> both.
     """
     all_gains, p = {}, {}
     own = [arm.method for arm in level_arms_of(found.dataset) if arm.method not in SCRATCH_WAYS]
     for method, steps in itertools.product(own, STEPS):
-        gains = {other: found.gain(one_label(method, steps), one_label(other, steps)) for other in SCRATCH_WAYS}
+        gains = {other: found.gain(one_label(method, steps), one_label(other, steps)) for other in ways}
         there = {other: gain for other, gain in gains.items() if gain is not None}
         if there:
             all_gains[method, steps] = there
-        p[method, steps] = _largest_p(there, PLANS[found.dataset].draws)
+        p[method, steps] = _largest_p(there, len(gains), PLANS[found.dataset].draws)
     corrected = holm(p)
     return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
 
@@ -115,7 +119,8 @@ def over_all_in_words(gains: Mapping[str, Difference], p: float, dataset: str) -
 
 def levels_table(found: Found) -> list[list[str]]:
     """One label: fine-tuning with a head on all levels, begun at random or with the frozen readout, against scratch."""
-    rows = [["steps", "weights", "head begins", "Dice (draws of all)", *_MINUS, "p (Holm)", "in words"]]
+    rows = [["steps", "weights", "head begins", "Dice (draws of all)", *_MINUS, "p (Holm)", "in words", _ALONE]]
+    alone = over_all_scratches(found, [SCRATCH])
     results, draws = over_all_scratches(found), PLANS[found.dataset].draws
     methods = [arm.method for arm in level_arms_of(found.dataset)]
     for steps in STEPS:
@@ -132,8 +137,11 @@ def levels_table(found: Found) -> list[list[str]]:
                 gains, p = results[key[0], steps]
                 said = over_all_in_words(gains, p, found.dataset)
                 cells += [ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
+                gain = alone[key[0], steps] if (key[0], steps) in alone else None
+                whole = gain is not None and _complete(gain[0][SCRATCH], found.dataset)
+                cells.append(f"{gain[1]:.4f}" if whole else ABSENT)
             else:
-                cells += [ABSENT] * 2
+                cells += [ABSENT] * 3
             rows.append(cells)
     return rows
 
@@ -148,7 +156,7 @@ def over_scratches_again(found: Found) -> dict[tuple[str, int], tuple[dict[str, 
         there = {other: gain for other, gain in gains.items() if gain is not None}
         if len(there) == len(gains):
             all_gains[method, steps] = there
-        p[method, steps] = _largest_p(there, len(AGAIN))
+        p[method, steps] = _largest_p(there, len(gains), len(AGAIN))
     corrected = holm(p)
     return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
 
@@ -175,9 +183,9 @@ def again_in_words(gains: Mapping[str, Difference], p: float) -> str:
     return verdict(min(gains.values(), key=lambda gain: abs(gain.mean)).mean, p)
 
 
-def _largest_p(there: Mapping[str, Difference], draws: int) -> float:
-    """Of the gains over all ways of scratch, 1 until all are there or where one is up and another down."""
-    alike = len(there) == len(SCRATCH_WAYS) and all(gain.draws >= draws for gain in there.values())
+def _largest_p(there: Mapping[str, Difference], asked: int, draws: int) -> float:
+    """Of the gains over so many ways of scratch, 1 until all are there or where one is up and another down."""
+    alike = len(there) == asked and all(gain.draws >= draws for gain in there.values())
     alike = alike and len({np.sign(gain.mean) for gain in there.values()}) == 1
     return max(gain.p for gain in there.values()) if alike else 1.0
 
@@ -193,12 +201,16 @@ def levels_fewer_table(found: Found) -> list[list[str]]:
     return rows
 
 
-def frozen_fewer_table(found: Found) -> list[list[str]]:
-    """Features that are not fine-tuned at all against scratch with few steps and more."""
-    rows = [["method", *(f"frozen minus scratch at {steps}" for steps in STEPS)]]
-    for method in found.methods("frozen"):
-        gains = [found.gain((method, "frozen", LABELS, 0), one_label(SCRATCH, steps)) for steps in STEPS]
-        rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
+def untuned_table(found: Found) -> list[list[str]]:
+    """Answers without any fine-tuning against scratch with few steps and more, and against the trivial answer."""
+    rows = [["method", "readout", *(f"minus scratch at {steps}" for steps in STEPS), "minus the mean mask"]]
+    trivial = (MEAN_MASK, "one_shot", LABELS, 0)
+    for readout in ("one_shot", "frozen"):
+        for method in found.methods(readout):
+            key = (method, readout, LABELS, 0)
+            others = [*(one_label(SCRATCH, steps) for steps in STEPS), *([trivial] if key != trivial else [])]
+            cells = [so_far(found.gain(key, other), found.dataset) for other in others]
+            rows.append([method, readout, *cells, *[ABSENT] * (len(STEPS) + 1 - len(cells))])
     return rows
 
 

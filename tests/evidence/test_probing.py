@@ -121,7 +121,8 @@ def test_it_helps_only_where_it_is_above_every_scratch(tmp_path, ways, ours, sai
     assert found.methods("finetuned") == ["scratch"]  # in no other table
     table = tables.levels_table(found)
     (row,) = (row for row in table if row[:2] == ["50", "models_genesis"])
-    assert row[-1] == said and row[2] == "as readout"
+    assert row[-2] == said and row[2] == "as readout"
+    assert float(row[-1]) == 0  # the same difference from scratch in every draw, whatever the other ways are
     assert [cell.split(" ")[0] for cell in row[4:7]] == [f"{ours - way:+.3f}" for way in ways]
     assert [row[1:3] for row in table[1:4]] == [
         ["none", "at random"],
@@ -133,10 +134,16 @@ def test_it_helps_only_where_it_is_above_every_scratch(tmp_path, ways, ours, sai
     assert f"one label, 50 steps: **{said}**" in "\n".join(page.sentence(found))
 
 
-def test_frozen_features_are_compared_with_scratch(tmp_path):
+def test_answers_without_fine_tuning_are_compared_with_scratch(tmp_path):
     write_rows(tmp_path, "models_genesis", "frozen", 1, 0, 0.45, draws=range(20))
-    table = tables.frozen_fewer_table(_found(tmp_path, WAYS.values(), 0.6))
-    assert [cell.split(" ")[0] for cell in table[1]] == ["models_genesis", "-0.050", "-0.050"]
+    for method, dice in (("mean_mask", 0.3), ("region_prompts", 0.55)):
+        write_rows(tmp_path, method, "one_shot", 1, 0, dice, draws=range(20))
+    table = tables.untuned_table(_found(tmp_path, WAYS.values(), 0.6))
+    assert [[cell.split(" ")[0] for cell in row] for row in table[1:]] == [
+        ["mean_mask", "one_shot", "-0.200", "-0.200", tables.ABSENT],
+        ["region_prompts", "one_shot", "+0.050", "+0.050", "+0.250"],
+        ["models_genesis", "frozen", "-0.050", "-0.050", "+0.150"],
+    ]
 
 
 def test_the_largest_p_counts_and_all_planned_are_corrected_for(tmp_path, monkeypatch):
@@ -155,7 +162,7 @@ def test_nothing_is_called_a_difference_before_all_draws_of_all_are_there(tmp_pa
         write_rows(tmp_path, method, "finetuned", 1, 50, level, draws=range(3 if method == few else 20))
     found = read_found(tmp_path)[0]
     (row,) = (row for row in tables.levels_table(found) if row[1] == "models_genesis")
-    assert row[-1] == "not yet: 3 of 20 draws" and "**not yet: 3 of 20 draws**" in "\n".join(page.sentence(found))
+    assert row[-2] == "not yet: 3 of 20 draws" and "**not yet: 3 of 20 draws**" in "\n".join(page.sentence(found))
     shown = dict(zip(SCRATCH_WAYS, row[4:7], strict=True))
     short = row[4:7] if few == "models_genesis_probed" else [shown[few]]
     assert all("(3 of 20 draws)" in cell for cell in short)
@@ -166,4 +173,4 @@ def test_a_way_of_scratch_that_has_not_run_gives_no_verdict(tmp_path):
         write_rows(tmp_path, method, "finetuned", 1, 50, WAYS.get(method, 0.6), draws=range(20))
     found = read_found(tmp_path)[0]
     (row,) = (row for row in tables.levels_table(found) if row[1] == "models_genesis")
-    assert row[-1] == "not yet: no scratch_levels" and row[-2] == tables.ABSENT
+    assert row[-2] == "not yet: no scratch_levels" and row[-3] == tables.ABSENT and float(row[-1]) == 0
