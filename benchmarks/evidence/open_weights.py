@@ -17,7 +17,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from benchmarks.evidence import tables
+from benchmarks.evidence import level_tables, tables
 from benchmarks.evidence.found import Found, read_found
 from benchmarks.evidence.page import counted
 from benchmarks.evidence.pretexts import FEATURES, PRETEXTS, PROMPTED, WINDOW
@@ -192,7 +192,7 @@ def _card(
             row for row in tables.scratch_table(found) if row[1] in own
         ],
         "One labelled patient, fine-tuned with a head on all levels (as readout: the overlay few_labels)": [
-            row for row in tables.levels_table(found) if row[1] in own
+            row for row in level_tables.levels_table(found) if row[1] in own
         ],
         "One labelled patient, nothing learnt of the network": [
             row for row in tables.frozen_table(found) if row[0] in own

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from benchmarks.evidence import rates, tables
+from benchmarks.evidence import level_tables, rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
 from benchmarks.evidence.in_short import short_table
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
-from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
+from benchmarks.evidence.protocol import AGAIN, LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.size import SMALL, Size
 from medgenesis.report import markdown_table
@@ -61,17 +61,17 @@ def sentence(found: Found) -> list[str]:
         else:
             said = f"**{said}**; so far {shown} Dice"
         lines.append(f"- `{method}`, one label, {steps} steps: {said}")
-    for (method, steps), (gains, p) in sorted(tables.over_all_scratches(found).items()):
-        said = tables.over_all_in_words(gains, p, found.dataset)
+    for (method, steps), (gains, p) in sorted(level_tables.over_scratches(found).items()):
+        said = level_tables.in_words(gains, p, PLANS[found.dataset].draws)
         begun = "begun at random" if method in LEVELS else "begun as its frozen readout"
         named = {one: name for one, name in SCRATCH_WAYS.items() if one in gains}
         over = ", ".join(f"{tables.interval(gains[one], '+')} over {name}" for one, name in named.items())
         lines.append(
             f"- `{ON_ALL_LEVELS[method]}`, head on all levels, {begun}, one label, {steps} steps: **{said}**: {over}"
         )
-    for (method, steps), (gains, p) in tables.over_scratches_again(found).items():
-        over = ", ".join(tables.interval(gains[one], "+") for one in SCRATCH_WAYS)
-        said = tables.again_in_words(gains, p)
+    for (method, steps), (gains, p) in level_tables.over_scratches_again(found).items():
+        over = ", ".join(tables.interval(gains.get(one), "+") for one in SCRATCH_WAYS)
+        said = level_tables.in_words(gains, p, len(AGAIN))
         lines.append(
             f"- `{method}`, asked again with other labelled patients, {steps} steps: **{said}**: {over} over the same"
         )
@@ -99,9 +99,9 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
         *_table(f"{name}: without fine-tuning, against scratch", tables.untuned_table(found)),
-        *_table(f"{name}: with a head on all levels, one label", tables.levels_table(found)),
-        *_table(f"{name}: asked again with other labelled patients", tables.again_table(found)),
-        *_table(f"{name}: with a head on all levels, fewer steps against more", tables.levels_fewer_table(found)),
+        *_table(f"{name}: with a head on all levels, one label", level_tables.levels_table(found)),
+        *_table(f"{name}: asked again with other labelled patients", level_tables.again_table(found)),
+        *_table(f"{name}: with a head on all levels, fewer steps against more", level_tables.levels_fewer_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
         *_table(f"{name}: Dice against labels", tables.labels_table(found)),

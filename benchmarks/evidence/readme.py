@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.evidence import tables
+from benchmarks.evidence import level_tables, tables
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.protocol import PLANS
 from benchmarks.evidence.rows import FOLDER
@@ -47,7 +47,7 @@ def lines(rows: Path = FOLDER) -> str:
         "methods; mean Dice of the test patients with 95 % intervals over draws and patients:",
         _columns(tables.scratch_table(found), _SHOWN),
     ]
-    levels = tables.levels_table(found)
+    levels = level_tables.levels_table(found)
     if len(levels) > 1:
         parts += [_LEVELS, _columns(levels, _SHOWN_LEVELS)]
     return "\n\n".join(parts)

@@ -7,9 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.found import Found, Key
-from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import (
-    AGAIN,
     CHOICE_DRAWS,
     CHOICE_LABELS,
     LABELS,
@@ -22,13 +20,10 @@ from benchmarks.evidence.protocol import (
     STEPS,
     Plan,
     arms_of,
-    level_arms_of,
 )
 from medgenesis.report.paired import Difference, holm, verdict
 
 ABSENT = "–"
-_ALONE = "p over scratch alone (Holm)"
-_MINUS = [f"minus {name}" for name in SCRATCH_WAYS.values()]
 
 
 def against_scratch(found: Found) -> dict[tuple[str, int], tuple[Difference, float]]:
@@ -42,19 +37,19 @@ def against_scratch(found: Found) -> dict[tuple[str, int], tuple[Difference, flo
     # all that is planned counts, a p before its time as 1: the family does not grow when a method is complete
     arms = [arm.method for arm in arms_of(found.dataset) if arm.readout == "finetuned" and arm.method != SCRATCH]
     p = dict.fromkeys(itertools.product(arms, STEPS), 1.0)
-    p |= {key: gain.p if _complete(gain, found.dataset) else 1.0 for key, gain in gains.items()}
+    p |= {key: gain.p if complete(gain, found.dataset) else 1.0 for key, gain in gains.items()}
     corrected = holm(p)
     return {key: (gain, corrected[key]) for key, gain in gains.items()}
 
 
 def in_words(gain: Difference, p: float, dataset: str) -> str:
     """The verdict, once all planned draws are there; before, how many are."""
-    if not _complete(gain, dataset):
+    if not complete(gain, dataset):
         return f"not yet: {gain.draws} of {PLANS[dataset].draws} draws"
     return verdict(gain.mean, p)
 
 
-def _complete(gain: Difference, dataset: str) -> bool:
+def complete(gain: Difference, dataset: str) -> bool:
     return gain.draws >= PLANS[dataset].draws
 
 
@@ -66,7 +61,7 @@ def scratch_table(found: Found) -> list[list[str]]:
     for steps in STEPS:
         means = found.means([one_label(method, steps) for method in methods], draws)
         for method in methods:
-            cells = [str(steps), method, _mean(found, means, one_label(method, steps), draws)]
+            cells = [str(steps), method, mean_of(found, means, one_label(method, steps), draws)]
             if (method, steps) in results:
                 gain, p = results[method, steps]
                 said = in_words(gain, p, found.dataset)
@@ -85,118 +80,6 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     for method in found.methods("finetuned"):
         if method != SCRATCH:
             gains = [found.gain(one_label(method, few), one_label(SCRATCH, more)) for few, more in pairs]
-            rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
-    return rows
-
-
-def over_all_scratches(
-    found: Found, ways: Iterable[str] = SCRATCH_WAYS
-) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
-    """Of each pretext whose head is on all levels, one label: its gains over ways of scratch, and the corrected p that
-    it differs from all of them, the largest: (method, steps) -> both.
-    """
-    all_gains, p = {}, {}
-    own = [arm.method for arm in level_arms_of(found.dataset) if arm.method not in SCRATCH_WAYS]
-    for method, steps in itertools.product(own, STEPS):
-        gains = {other: found.gain(one_label(method, steps), one_label(other, steps)) for other in ways}
-        there = {other: gain for other, gain in gains.items() if gain is not None}
-        if there:
-            all_gains[method, steps] = there
-        p[method, steps] = _largest_p(there, len(gains), PLANS[found.dataset].draws)
-    corrected = holm(p)
-    return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
-
-
-def over_all_in_words(gains: Mapping[str, Difference], p: float, dataset: str) -> str:
-    """The verdict over all ways of scratch, once all planned draws of all are there."""
-    if absent := [name for name in SCRATCH_WAYS if name not in gains]:
-        return f"not yet: no {', '.join(absent)}"
-    fewer = min(gains.values(), key=lambda gain: gain.draws)
-    if not _complete(fewer, dataset):
-        return in_words(fewer, p, dataset)
-    return in_words(min(gains.values(), key=lambda gain: abs(gain.mean)), p, dataset)
-
-
-def levels_table(found: Found) -> list[list[str]]:
-    """One label: fine-tuning with a head on all levels, begun at random or with the frozen readout, against scratch."""
-    rows = [["steps", "weights", "head begins", "Dice (draws of all)", *_MINUS, "p (Holm)", "in words", _ALONE]]
-    alone = over_all_scratches(found, [SCRATCH])
-    results, draws = over_all_scratches(found), PLANS[found.dataset].draws
-    methods = [arm.method for arm in level_arms_of(found.dataset)]
-    for steps in STEPS:
-        keys = [one_label(method, steps) for method in methods if one_label(method, steps) in found.scores]
-        means = found.means([one_label(SCRATCH, steps), *keys], draws)
-        for key in keys:
-            name = ON_ALL_LEVELS[key[0]]
-            cells = [str(steps), "none" if name == SCRATCH else name, "at random" if key[0] in LEVELS else "as readout"]
-            cells.append(_mean(found, means, key, draws))
-            for other in SCRATCH_WAYS:
-                own = key[0] in SCRATCH_WAYS and other != SCRATCH
-                cells.append(ABSENT if own else so_far(found.gain(key, one_label(other, steps)), found.dataset))
-            if (key[0], steps) in results:
-                gains, p = results[key[0], steps]
-                said = over_all_in_words(gains, p, found.dataset)
-                cells += [ABSENT if said.startswith("not yet") else f"{p:.4f}", said]
-                gain = alone[key[0], steps] if (key[0], steps) in alone else None
-                whole = gain is not None and _complete(gain[0][SCRATCH], found.dataset)
-                cells.append(f"{gain[1]:.4f}" if whole else ABSENT)
-            else:
-                cells += [ABSENT] * 3
-            rows.append(cells)
-    return rows
-
-
-def over_scratches_again(found: Found) -> dict[tuple[str, int], tuple[dict[str, Difference], float]]:
-    """Of what is asked again: gains over the `SCRATCH_WAYS`, and the largest p, corrected over what is asked again."""
-    if found.again is None:
-        return {}
-    all_gains, p = {}, {}
-    for method, steps in itertools.product(PLANS[found.dataset].again, STEPS):
-        gains = {other: found.again.gain(one_label(method, steps), one_label(other, steps)) for other in SCRATCH_WAYS}
-        there = {other: gain for other, gain in gains.items() if gain is not None}
-        if len(there) == len(gains):
-            all_gains[method, steps] = there
-        p[method, steps] = _largest_p(there, len(gains), len(AGAIN))
-    corrected = holm(p)
-    return {key: (gains, corrected[key]) for key, gains in all_gains.items()}
-
-
-def again_table(found: Found) -> list[list[str]]:
-    """One label, other draws: the methods that are asked again against all ways of scratch."""
-    rows = [["steps", "method", "Dice", *_MINUS, "p (Holm)", "draws", "in words"]]
-    for (method, steps), (gains, p) in over_scratches_again(found).items():
-        key = one_label(method, steps)
-        draws = min(gain.draws for gain in gains.values())
-        said = again_in_words(gains, p)
-        dice = found.again.means([key], len(AGAIN))[key]
-        shown = ABSENT if said.startswith("not yet") else f"{p:.4f}"
-        cells = [interval(dice), *(interval(gains[other], "+") for other in SCRATCH_WAYS), shown]
-        rows.append([str(steps), method, *cells, f"{draws} of {len(AGAIN)}", said])
-    return rows
-
-
-def again_in_words(gains: Mapping[str, Difference], p: float) -> str:
-    """The verdict of what is asked again, once all its draws are there."""
-    draws = min(gain.draws for gain in gains.values())
-    if draws < len(AGAIN):
-        return f"not yet: {draws} of {len(AGAIN)} draws"
-    return verdict(min(gains.values(), key=lambda gain: abs(gain.mean)).mean, p)
-
-
-def _largest_p(there: Mapping[str, Difference], asked: int, draws: int) -> float:
-    """Of the gains over so many ways of scratch, 1 until all are there or where one is up and another down."""
-    alike = len(there) == asked and all(gain.draws >= draws for gain in there.values())
-    alike = alike and len({np.sign(gain.mean) for gain in there.values()}) == 1
-    return max(gain.p for gain in there.values()) if alike else 1.0
-
-
-def levels_fewer_table(found: Found) -> list[list[str]]:
-    """Head on all levels, 50 steps against scratch with 200 in all its ways."""
-    few, more = STEPS
-    rows = [["method", *(f"{few} steps {name} at {more}" for name in _MINUS)]]
-    for method in (arm.method for arm in level_arms_of(found.dataset)):
-        if one_label(method, few) in found.scores:
-            gains = [found.gain(one_label(method, few), one_label(other, more)) for other in SCRATCH_WAYS]
             rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
     return rows
 
@@ -223,7 +106,7 @@ def frozen_table(found: Found) -> list[list[str]]:
     means = found.means(keys, draws)
     for key in keys:
         gain = ABSENT if key == untrained or key not in means else interval(found.gain(key, untrained), "+")
-        rows.append([*key[:2], _mean(found, means, key, draws), gain])
+        rows.append([*key[:2], mean_of(found, means, key, draws), gain])
     return rows
 
 
@@ -234,7 +117,7 @@ def labels_table(found: Found) -> list[list[str]]:
     heads = [f"{count} label{'s' * (count > 1)}{_draws(means[count], plan.other_draws)}" for count in means]
     return [
         ["method", "readout", *heads],
-        *([*arm, *(_mean(found, means[n], _labels_key(*arm, n), plan.other_draws) for n in means)] for arm in arms),
+        *([*arm, *(mean_of(found, means[n], _labels_key(*arm, n), plan.other_draws) for n in means)] for arm in arms),
     ]
 
 
@@ -244,7 +127,7 @@ def steps_table(found: Found) -> list[list[str]]:
     means, planned = _over_steps(found, methods), {n: _planned_at(plan, n) for n in all_steps(found)}
     return [
         ["method", *(f"{count} steps{_draws(means[count], planned[count])}" for count in means)],
-        *([method, *(_mean(found, means[n], one_label(method, n), planned[n]) for n in means)] for method in methods),
+        *([method, *(mean_of(found, means[n], one_label(method, n), planned[n]) for n in means)] for method in methods),
     ]
 
 
@@ -252,7 +135,7 @@ def so_far(gain: Difference | None, dataset: str) -> str:
     """A gain, with the number of its draws until all are there."""
     shown = interval(gain, "+")
     return (
-        shown if gain is None or _complete(gain, dataset) else f"{shown} ({gain.draws} of {PLANS[dataset].draws} draws)"
+        shown if gain is None or complete(gain, dataset) else f"{shown} ({gain.draws} of {PLANS[dataset].draws} draws)"
     )
 
 
@@ -305,7 +188,7 @@ def _planned_at(plan: Plan, steps: int) -> int:
     return plan.draws if steps in (*STEPS, LONG) else plan.other_draws
 
 
-def _mean(found: Found, means: Mapping[Key, Difference], key: Key, planned: int) -> str:
+def mean_of(found: Found, means: Mapping[Key, Difference], key: Key, planned: int) -> str:
     """The mean of an arm, or how many of its draws have run."""
     if key in means or key not in found.scores:
         return interval(means.get(key))

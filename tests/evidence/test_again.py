@@ -3,7 +3,7 @@
 import pytest
 from helpers.evidence_rows import write_rows
 
-from benchmarks.evidence import page, tables
+from benchmarks.evidence import level_tables, page, tables
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.probing import SCRATCH_WAYS
 from benchmarks.evidence.protocol import AGAIN, PLANS, planned
@@ -22,34 +22,35 @@ def _found(folder, dice=DICE, few=None):
 
 def test_its_draws_are_of_no_other_table(tmp_path):
     found = _found(tmp_path)
-    assert not found.scores and len(tables.levels_table(found)) == len(tables.scratch_table(found)) == 1
+    assert not found.scores and len(level_tables.levels_table(found)) == len(tables.scratch_table(found)) == 1
     for method in DICE:
         write_rows(tmp_path, method, "finetuned", 1, 50, 0.2, draws=[*range(10), *AGAIN], dataset="nodules")
     found = read_found(tmp_path)[0]
     assert {cell[0] for own in found.scores.values() for cell in own} == set(range(10))
     assert {cell[0] for own in found.again.scores.values() for cell in own} == set(AGAIN)
-    (row,) = (row for row in tables.levels_table(found) if row[1] == "region_prompts")
+    (row,) = (row for row in level_tables.levels_table(found) if row[1] == "region_prompts")
     assert row[4].startswith("+0.000")
 
 
 @pytest.mark.parametrize(("ours", "said"), [(0.5, "helps"), (0.37, "no difference shown"), (0.2, "harms")])
 def test_it_is_compared_with_every_scratch(tmp_path, ours, said):
     found = _found(tmp_path, {**DICE, OURS: ours})
-    for row in tables.again_table(found)[1:]:
+    for row in level_tables.again_table(found)[1:]:
         assert row[1] == OURS and row[-1] == said and row[-2] == "20 of 20"
         assert [cell.split(" ")[0] for cell in row[3:6]] == [f"{ours - DICE[one]:+.3f}" for one in SCRATCH_WAYS]
-    assert len(tables.again_table(found)) == 3
+    assert len(level_tables.again_table(found)) == 3
     assert f"asked again with other labelled patients, 50 steps: **{said}**" in "\n".join(page.sentence(found))
 
 
 @pytest.mark.parametrize("few", DICE)
 def test_nothing_is_said_before_all_draws_are_there(tmp_path, few):
     found = _found(tmp_path, few=few)
-    for row in tables.again_table(found)[1:]:
+    for row in level_tables.again_table(found)[1:]:
         assert row[-1] == "not yet: 5 of 20 draws" and row[-3] == tables.ABSENT
     without = {method: dice for method, dice in DICE.items() if method != few}
     (tmp_path / "none").mkdir()
-    assert len(tables.again_table(_found(tmp_path / "none", without))) == 1
+    said = [row[-1] for row in level_tables.again_table(_found(tmp_path / "none", without))[1:]]
+    assert said == ([] if few == OURS else [f"not yet: no {few}"] * 2)
 
 
 def test_every_way_of_scratch_is_planned_with_it():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.evidence_rows import write_rows
 
-from benchmarks.evidence import finetuning, frozen, page, pretexts, tables
+from benchmarks.evidence import finetuning, frozen, level_tables, page, pretexts, tables
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.programme import Programme
@@ -119,7 +119,7 @@ def _found(tmp_path, ways, ours):
 def test_it_helps_only_where_it_is_above_every_scratch(tmp_path, ways, ours, said):
     found = _found(tmp_path, ways, ours)
     assert found.methods("finetuned") == ["scratch"]  # in no other table
-    table = tables.levels_table(found)
+    table = level_tables.levels_table(found)
     (row,) = (row for row in table if row[:2] == ["50", "models_genesis"])
     assert row[-2] == said and row[2] == "as readout"
     assert float(row[-1]) == 0  # the same difference from scratch in every draw, whatever the other ways are
@@ -129,7 +129,7 @@ def test_it_helps_only_where_it_is_above_every_scratch(tmp_path, ways, ours, sai
         ["none", "as readout"],
         ["models_genesis", "as readout"],
     ]
-    (fewer,) = (row for row in tables.levels_fewer_table(found) if row[0] == "models_genesis_probed")
+    (fewer,) = (row for row in level_tables.levels_fewer_table(found) if row[0] == "models_genesis_probed")
     assert [cell.split(" ")[0] for cell in fewer[1:]] == [f"{ours - way:+.3f}" for way in ways]
     assert f"one label, 50 steps: **{said}**" in "\n".join(page.sentence(found))
 
@@ -151,7 +151,7 @@ def test_the_largest_p_counts_and_all_planned_are_corrected_for(tmp_path, monkey
     p = dict(zip(SCRATCH_WAYS, (0.0001, 0.0002, 0.0003), strict=True))
     given = {name: Difference(0.1, 0.0, 0.2, p[name], 20, 5, 20) for name in SCRATCH_WAYS}
     monkeypatch.setattr(type(found), "gain", lambda self, key, over: given[over[0]] if key in self.scores else None)
-    (_, one), (_, other) = tables.over_all_scratches(found).values()
+    (_, one), (_, other) = level_tables.over_scratches(found).values()
     planned = 2 * (len(level_arms_of("hippocampus")) - 2)
     assert one == other == pytest.approx(0.0003 * planned)
 
@@ -161,7 +161,7 @@ def test_nothing_is_called_a_difference_before_all_draws_of_all_are_there(tmp_pa
     for method, level in {**WAYS, "models_genesis_probed": 0.6}.items():
         write_rows(tmp_path, method, "finetuned", 1, 50, level, draws=range(3 if method == few else 20))
     found = read_found(tmp_path)[0]
-    (row,) = (row for row in tables.levels_table(found) if row[1] == "models_genesis")
+    (row,) = (row for row in level_tables.levels_table(found) if row[1] == "models_genesis")
     assert row[-2] == "not yet: 3 of 20 draws" and "**not yet: 3 of 20 draws**" in "\n".join(page.sentence(found))
     shown = dict(zip(SCRATCH_WAYS, row[4:7], strict=True))
     short = row[4:7] if few == "models_genesis_probed" else [shown[few]]
@@ -172,5 +172,5 @@ def test_a_way_of_scratch_that_has_not_run_gives_no_verdict(tmp_path):
     for method in ("scratch", "scratch_probed", "models_genesis_probed"):
         write_rows(tmp_path, method, "finetuned", 1, 50, WAYS.get(method, 0.6), draws=range(20))
     found = read_found(tmp_path)[0]
-    (row,) = (row for row in tables.levels_table(found) if row[1] == "models_genesis")
+    (row,) = (row for row in level_tables.levels_table(found) if row[1] == "models_genesis")
     assert row[-2] == "not yet: no scratch_levels" and row[-3] == tables.ABSENT and float(row[-1]) == 0

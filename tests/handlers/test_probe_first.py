@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from helpers.boxes import write_boxes
 from ignite.engine import Events
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
@@ -27,15 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def data(tmp_path):
-    """Bright boxes in noise."""
-    rng, records = np.random.default_rng(0), []
-    for number in range(3):
-        label = np.zeros((16, 16, 8), np.uint8)
-        label[3:9, number : number + 6, 1:6] = 1
-        image = (label * 0.3 + rng.random(label.shape) * 0.7).astype(np.float32)
-        records.append({"image": str(tmp_path / f"i{number}.npy"), "label": str(tmp_path / f"l{number}.npy")})
-        for name, values in (("image", image), ("label", label)):
-            np.save(records[-1][name], values)
+    records = write_boxes(tmp_path, 3)
     steps = preprocessing(intensity="unit", label_keys=["label"]).transforms
     return ScreenedDataset(records, Compose([*steps, RandShiftIntensityd("image", 0.05, prob=1.0)]), seed=4)
 

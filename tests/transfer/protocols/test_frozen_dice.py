@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from helpers.boxes import write_boxes
 from monai.bundle import ConfigParser
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,16 +26,7 @@ SEED = 3
 
 @pytest.fixture
 def records(tmp_path):
-    """Noise that is a little brighter where the label is: one voxel in ten."""
-    rng, found = np.random.default_rng(0), []
-    for number in range(5):
-        label = np.zeros((16, 16, 8), np.uint8)
-        label[3:9, number : number + 6, 1:6] = 1
-        image = (label * 0.3 + rng.random(label.shape) * 0.7).astype(np.float32)
-        found.append({"image": str(tmp_path / f"i{number}.npy"), "label": str(tmp_path / f"l{number}.npy")})
-        for name, values in (("image", image), ("label", label)):
-            np.save(found[-1][name], values)
-    return found
+    return write_boxes(tmp_path, 5)
 
 
 def crops_of_finetuning(training, cache_dir):
