@@ -42,8 +42,16 @@ def test_few_labels_is_for_the_bundles_own_network(tmp_path):
     (bundle / "configs" / "mine.yaml").write_text(other)
     settings = AppSettings(BUNDLE, str(bundle), ["liver"])
     assert _names(settings.files("finetune")) == ["finetune.yaml", "few_labels.yaml"]
-    for changed in ({"overlays": ["mine"]}, {"settings": {"network_def#_target_": "monai.networks.nets.SegResNet"}}):
+    (bundle / "configs" / "whole.yaml").write_text("network: {_target_: medgenesis.networks.YNet3D}\n")
+    for changed in (
+        {"overlays": ["mine"]},
+        {"overlays": ["whole"]},
+        {"settings": {"network_def#_target_": "monai.networks.nets.SegResNet"}},
+    ):
         assert "few_labels.yaml" not in _names(replace(settings, **changed).files("finetune"))
+    (bundle / "configs" / "part.yaml").write_text("network#skip_head: always\n")
+    part = replace(settings, overlays=["part"])
+    assert _names(part.files("finetune")) == ["finetune.yaml", "few_labels.yaml", "part.yaml"]
     twice = replace(settings, overlays=["quick", "few_labels"])
     assert _names(twice.files("finetune")) == ["finetune.yaml", "quick.yaml", "few_labels.yaml"]
     (bundle / "configs" / "few_labels.yaml").unlink()  # a copy of an earlier version
