@@ -28,11 +28,12 @@ MIB = 2**20
 
 
 def write_volumes(folder: Path, count: int, side: int) -> None:
-    """Volumes in [0, 1], each of other values."""
+    """Volumes in [0, 1] that compress about as CT does: whole Hounsfield units of 2000, with noise."""
     folder.mkdir(parents=True, exist_ok=True)
-    ramp = np.linspace(0, 0.5, side**3, dtype=np.float32).reshape((side,) * 3)
+    rng = np.random.default_rng(0)
     for number in range(count):
-        np.save(folder / f"{number:03d}.npy", ramp + np.float32(0.5 * number / count))
+        units = rng.normal(400 + 1000 * number / count, 25, (side,) * 3).round().clip(0, 2000)
+        np.save(folder / f"{number:03d}.npy", (units / 2000).astype(np.float32))
 
 
 def status(name: str) -> float:
@@ -92,12 +93,18 @@ def compare(folder: Path, volumes: int, side: int, seconds: float) -> None:
     """Print the table."""
     write_volumes(folder / "volumes", volumes, side)
     in_own_process(measure, "disk", folder, 0.1)  # fills
-    size = sum(path.stat().st_size for path in (folder / "cache_disk").glob("*.pt")) / MIB
+    in_own_process(measure, "compressed", folder, 0.1)
+    size, packed = (
+        sum(path.stat().st_size for path in (folder / f"cache_{kind}").glob("*.pt")) / MIB
+        for kind in ("disk", "compressed")
+    )
     in_own_process(measure, "persistent", folder, 0.1)
     print(
         f"{volumes} volumes of {side}^3 float32: cache of {size:.0f} MiB, cubes of {CUBE}, {os.cpu_count()} cores, MiB"
     )
-    lines = [("disk", size / 2), ("memory", size / 2), ("disk", 0), ("memory", 0), ("persistent", 0)]
+    print(f"cache of compressed volumes: {packed:.0f} MiB, {packed / size:.2f} of it")
+    kinds = ("disk", "compressed", "memory")
+    lines = [*((kind, size / 2) for kind in kinds), *((kind, 0) for kind in kinds), ("persistent", 0)]
     results = [(kind, limit, in_own_process(measure, kind, folder, seconds, limit)) for kind, limit in lines]
     reference = next(found for kind, limit, found in results if (kind, limit) == ("disk", 0))["cubes_per_second"]
     print("| data set | limit over imports | cubes/s | of disk | RssAnon: imports, peak | peak RssFile |")

@@ -4,9 +4,9 @@
     python benchmarks/screening.py --growth 30 60 120 --shape 96 96 96
 
 Writes compressed NIfTI volumes, as most are stored, then opens them as fine-tuning does (memory) and as pre-training
-does (disk, memory-mapped). "Before" reads, checks and forgets each volume, then MONAI's `CacheDataset` reads it again;
-for the disk, the one pass of one process that filled the cache. Each line runs in a process of its own, on files that
-the operating system has read before. The first line unpacks the files, by the standard library, and does nothing with
+does (disk, memory-mapped; or compressed). "Before" reads, checks and forgets each volume, then MONAI's `CacheDataset`
+reads it again; for the disk, the one pass of one process that filled the cache. Each line runs in a process of its own,
+on files that the operating system has read before. The first line unpacks the files, by the standard library, and does nothing with
 them: what no start can do without (but for ISA-L, which unpacks in less). The second also writes the voxels, as a cache
 on disk holds them. A second start finds the results of the check and the cache. `--growth` instead asks whether time
 grows with the number of volumes and memory does not.
@@ -84,9 +84,9 @@ def memory(folder: Path, workers: int) -> None:
     ScreenedDataset(records(folder), preprocessing(), num_workers=workers)
 
 
-def disk(folder: Path, workers: int, name: str) -> None:
+def disk(folder: Path, workers: int, name: str, cache: str = "disk") -> None:
     crop = RandAcceptedCropd("image", (64, 64, 32), "any")
-    PatchDataset(records(folder), preprocessing(), crop, cache_dir=folder / name, num_workers=workers)
+    PatchDataset(records(folder), preprocessing(), crop, cache=cache, cache_dir=folder / name, num_workers=workers)
 
 
 def check(folder: Path, workers: int) -> None:
@@ -104,6 +104,9 @@ TASKS = {
     DISK: lambda folder: disk(folder, 0, "one"),
     "disk, 2 processes": lambda folder: disk(folder, 2, "two"),
     "disk, second start": lambda folder: disk(folder, 0, "two"),
+    "compressed, 1 process": lambda folder: disk(folder, 0, "three", "compressed"),
+    "compressed, 2 processes": lambda folder: disk(folder, 2, "four", "compressed"),
+    "compressed, second start": lambda folder: disk(folder, 0, "four", "compressed"),
     "none kept, 1 process": lambda folder: check(folder, 0),
     "none kept, 2 processes": lambda folder: check(folder, 2),
 }

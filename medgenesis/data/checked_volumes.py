@@ -38,7 +38,7 @@ def checked_volumes(
         records: with file names.
         preprocessing: deterministic preparation of a volume.
         check: what each must pass.
-        cache: "disk", "memory" or "none": see `cached_volumes`.
+        cache: "disk", "compressed", "memory" or "none": see `cached_volumes`.
         cache_dir: folder of the disk cache, and of the results of the check where the cache is not in memory.
         cache_num: volumes that the memory cache keeps, the first ones; None keeps all.
         screening: `on_error`, `report` and `num_workers` of `find_usable`.

@@ -12,6 +12,10 @@ class Crop(Protocol):
 
     Attributes:
         keys: of the images; the first is what `acceptance` is asked about.
+
+    Notes:
+        With an attribute `reads_regions = True` a crop says that its volumes may be `BlockedVolume`s, of which it reads
+        regions; to others, volumes of the cache "compressed" come whole.
     """
 
     keys: Sequence[Hashable]

@@ -9,6 +9,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialCrop, SpatialPad
 
+from medgenesis.data.blocks import BlockedVolume
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
@@ -46,7 +47,10 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     Notes:
         Only the candidates' voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
+        Volumes may be `BlockedVolume`s too.
     """
+
+    reads_regions = True
 
     @renamed_arguments(rule="criterion")
     def __init__(
@@ -122,7 +126,8 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
             )
         if self.size_mm is None:
             return tuple(np.broadcast_to(self.size, rank).tolist())
-        spacing = volume.pixdim.numpy() if isinstance(volume, MetaTensor) else np.ones(rank)
+        known = isinstance(volume, (MetaTensor, BlockedVolume))
+        spacing = volume.pixdim.numpy() if known else np.ones(rank)
         voxels = np.rint(np.broadcast_to(self.size_mm, rank) / spacing[:rank]).astype(int)
         return tuple(np.maximum(voxels, 1).tolist())
 
@@ -142,10 +147,13 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
         corners = np.stack([near, near + region]) / np.array(volume.shape[1:])
         return torch.as_tensor(corners, dtype=torch.float32)
 
-    def _crop(self, volume: torch.Tensor, region: tuple[int, ...], nearest: bool) -> torch.Tensor:
+    def _crop(self, volume: torch.Tensor | BlockedVolume, region: tuple[int, ...], nearest: bool) -> torch.Tensor:
         end = [start + side for start, side in zip(self.start, self._inside(volume), strict=True)]
-        cube = SpatialCrop(roi_start=self.start, roi_end=end)(volume)
-        cube = cube.clone(memory_format=torch.contiguous_format)  # a view would drag the volume along to the trainer
+        if isinstance(volume, BlockedVolume):
+            cube = volume.crop(self.start, end)
+        else:  # its own memory: a view would drag the volume along to the trainer
+            cube = SpatialCrop(roi_start=self.start, roi_end=end)(volume)
+            cube = cube.clone(memory_format=torch.contiguous_format)
         if tuple(cube.shape[1:]) != region:
             cube = SpatialPad(region)(cube)
         if self.size_mm is not None:
@@ -201,10 +209,10 @@ def draw_cube(
         tries: positions drawn at most.
     """
     criterion = get_criterion(criterion)
-    channel, borders = _first_channel(volume), border_voxels(volume.shape[1:], size, criterion, border)
+    volume, borders = _plain(volume), border_voxels(volume.shape[1:], size, criterion, border)
     best: tuple[tuple[int, ...], float] | None = None
     for _ in range(tries):
-        start, distance_to_acceptance = _candidate(channel, size, criterion, rng, borders)
+        start, distance_to_acceptance = _candidate(volume, size, criterion, rng, borders)
         if best is None or distance_to_acceptance < best[1]:
             best = (start, distance_to_acceptance)
         if distance_to_acceptance == 0:
@@ -223,20 +231,20 @@ def acceptance(
 ) -> float:
     """Share of `draws` random cubes that the rule accepts; arguments as in `draw_cube`."""
     criterion = get_criterion(criterion)
-    channel, borders = _first_channel(volume), border_voxels(volume.shape[1:], size, criterion, border)
-    return sum(_candidate(channel, size, criterion, rng, borders)[1] == 0 for _ in range(draws)) / draws
+    volume, borders = _plain(volume), border_voxels(volume.shape[1:], size, criterion, border)
+    return sum(_candidate(volume, size, criterion, rng, borders)[1] == 0 for _ in range(draws)) / draws
 
 
-def _first_channel(volume: torch.Tensor) -> torch.Tensor:
-    return volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
+def _plain(volume: torch.Tensor | BlockedVolume) -> torch.Tensor | BlockedVolume:
+    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
 
 
-def _candidate(channel, size, criterion, rng, borders) -> tuple[tuple[int, ...], float]:
+def _candidate(volume, size, criterion, rng, borders) -> tuple[tuple[int, ...], float]:
     start = tuple(
         int(rng.randint(near, side - wanted - far + 1))
-        for side, wanted, (near, far) in zip(channel.shape, size, borders, strict=True)
+        for side, wanted, (near, far) in zip(volume.shape[1:], size, borders, strict=True)
     )
     depth = size[-1]
     slices = [slice(first, first + wanted) for first, wanted in zip(start, size, strict=True)]
     slices[-1] = slice(start[-1], start[-1] + depth + criterion.lookahead)
-    return start, criterion.distance_to_acceptance(channel[tuple(slices)], depth)
+    return start, criterion.distance_to_acceptance(volume[(slice(0, 1), *slices)][0], depth)

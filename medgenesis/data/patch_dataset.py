@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from monai.utils import ensure_tuple
 
+from medgenesis.data.cache import CompressedDataset
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.crop import Crop
 from medgenesis.data.sampler import SampleKey, SeededSampler
@@ -109,8 +110,9 @@ class PatchDataset(SeededDataset):
         patches_per_image: cubes of each volume in an epoch (32 in Models Genesis); of a record that is a cube already,
             a row of a stack (`cube`), one.
         seed: with the epoch and the index, the only source of randomness.
-        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
-        cache_dir: folder of the disk cache, and of what the check has found ("disk" and "none").
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "compressed" (likewise, in less room, at more
+            time a cube), "memory" (all volumes in RAM) or "none".
+        cache_dir: folder of the disk cache, and of what the check has found (all but "memory").
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.
         report: CSV file that receives the acceptance of each volume, or None.
         keys: what a sample keeps, of what there is; plain tensors, so that any two samples collate. For two views of a
@@ -160,6 +162,8 @@ class PatchDataset(SeededDataset):
             report=report,
             num_workers=num_workers,
         )
+        by_region = isinstance(self.volumes, CompressedDataset) and getattr(crop, "reads_regions", False)
+        self._volume = self.volumes.in_regions if by_region else self.volumes.__getitem__
         self.data = [data[i] for i in self.positions]
         self.patches = np.array([1 if "cube" in record else patches_per_image for record in self.data])
         self._ends = self.patches.cumsum()
@@ -172,7 +176,7 @@ class PatchDataset(SeededDataset):
 
     def source(self, index: int) -> dict[str, Any]:
         """The volume that cube `index` is cut from."""
-        return self.volumes[self.positions[self._record(index)]]
+        return self._volume(self.positions[self._record(index)])
 
     def file(self, index: int) -> str:
         """The file of the volume that cube `index` is cut from."""

@@ -28,8 +28,9 @@ class ScreenedDataset(Dataset):
     Args:
         data: records with file names, as from `load_datalist`. None at all gives an empty data set, and a warning.
         transform: one flat `Compose`, deterministic steps first, as from `medgenesis.data.preprocessing`.
-        cache: "memory" (all volumes in RAM), "disk" (memory-mapped, bounded memory; needs `cache_dir`) or "none".
-        cache_dir: folder of the disk cache, and of what the check has found ("disk" and "none").
+        cache: "memory" (all volumes in RAM), "disk" (memory-mapped, bounded memory; needs `cache_dir`),
+            "compressed" (likewise, in less room, at more time a volume) or "none".
+        cache_dir: folder of the disk cache, and of what the check has found (all but "memory").
         cache_num: volumes kept in memory, the first ones; None keeps all.
         repeats: how often an epoch holds each record; its cached volume is one.
         on_error: "stop" at the first volume that cannot be used, or "skip" it with a warning.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 
 from medgenesis.errors import DatalistError
 from medgenesis.io.suffixes import split_suffix
@@ -21,7 +20,7 @@ _LONGEST = 200  # bytes of the last part of a name; file systems take 255, with 
 
 def volume_name(volume: torch.Tensor) -> str:
     """The file a volume was read from, as MONAI remembers it, or "volume"."""
-    return str(volume.meta.get("filename_or_obj", "volume")) if isinstance(volume, MetaTensor) else "volume"
+    return str(volume.meta.get("filename_or_obj", "volume")) if hasattr(volume, "meta") else "volume"
 
 
 class OutputNames:

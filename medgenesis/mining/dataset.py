@@ -23,7 +23,7 @@ class VolumeLoader:
     Args:
         volumes: as in `VolumeFeatures.volumes` or `PatternTable.volumes`.
         preprocessing: the one that their features were computed with.
-        cache: "none", "disk" (memory-mapped; the cache of the features is used again) or "memory".
+        cache: "none", "disk" (memory-mapped; the cache of the features is used again), "compressed" or "memory".
         cache_dir: folder of the disk cache.
 
     Raises:
@@ -70,7 +70,8 @@ class PatternDataset(SeededDataset):
             cube.
         section: "training" or "validation".
         seed: with the epoch and the index, the only source of randomness.
-        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "memory" (all volumes in RAM) or "none".
+        cache: "disk" (memory-mapped, bounded memory; needs `cache_dir`), "compressed", "memory" (all volumes in RAM) or
+            "none".
         cache_dir: folder of the disk cache.
         keys: what a sample keeps; `class` is an int, which collates to int64 (B,).
         num_workers: processes that read the volumes when the data set is made; the result is the same with any number.

@@ -35,7 +35,7 @@ def ask_finetuning(
         settings: of the training; of `compat` the metric is the study's, whatever they say.
         folder: of the study.
         intensity: see `ImageReading`.
-        cache: of the images, `OUT/cache` where it is "disk".
+        cache: of the images, `OUT/cache` where it is "disk" or "compressed".
         workers: processes that prepare images.
 
     Returns:

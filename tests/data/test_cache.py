@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import nibabel
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from medgenesis.data import preprocessing
-from medgenesis.data.cache import MappedDataset
+from medgenesis.data.cache import CompressedDataset, MappedDataset
 from medgenesis.data.crops import RandAcceptedCropd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,8 +23,11 @@ FORK = multiprocessing.get_context("fork")
 RAS = np.diag([2.0, 1.5, 3.0, 1.0])
 
 
-def mapped(records, folder, **settings):
-    return MappedDataset(records, preprocessing(**{"intensity": "unit", **settings}), folder)
+def opened(kind, records, folder, **settings):
+    return kind(records, preprocessing(**{"intensity": "unit", **settings}), folder)
+
+
+mapped = partial(opened, MappedDataset)
 
 
 def test_a_cached_volume_keeps_its_affine_and_can_be_read_by_all(records, tmp_path):
@@ -115,7 +119,7 @@ def test_using_the_preprocessing_does_not_change_the_hash(records, tmp_path):
 HASHES = """
 import json, sys
 from medgenesis.data import preprocessing
-from medgenesis.data.cache import MappedDataset
+from medgenesis.data.cache import CompressedDataset, MappedDataset
 settings = json.loads(sys.argv[2])
 made = MappedDataset([{"image": sys.argv[3], "label": sys.argv[3]}], preprocessing(**settings), sys.argv[1])
 print(made.transform_hash, made.hash_func(made.data[0]).decode())
@@ -132,8 +136,10 @@ def test_names_are_the_same_in_every_process(records, tmp_path):
     assert there == [here.transform_hash, here.hash_func(here.data[0]).decode()]
 
 
+@pytest.mark.parametrize("kind", [MappedDataset, CompressedDataset])
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "code"])
-def test_an_unreadable_cache_file_is_made_anew_with_a_warning(records, tmp_path, damage):
+def test_an_unreadable_cache_file_is_made_anew_with_a_warning(records, tmp_path, damage, kind):
+    mapped = partial(opened, kind)
     wanted = mapped(records, tmp_path)[0]["image"].as_tensor().clone()
     (path,) = tmp_path.glob("*.pt")
     whole = path.read_bytes()

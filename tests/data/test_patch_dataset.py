@@ -10,10 +10,13 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, CopyItemsd
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import DataLoader
 
 from medgenesis.data import preprocessing
+from medgenesis.data.blocks import BlockedVolume
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.data.sampler import SampleKey
@@ -95,7 +98,7 @@ def test_a_fixed_sampler_gives_the_same_cubes_in_every_epoch(records):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", ["memory", "disk", "compressed"])
 def test_samples_do_not_depend_on_the_workers(records, tmp_path, workers, cache):
     dataset = cubes(records, cache, cache_dir=tmp_path / "cache")
     sampler = dataset.sampler()
@@ -164,16 +167,48 @@ def test_weights_of_records_are_those_of_their_samples(records):
 
 
 def test_all_caches_give_the_same_bits(records, tmp_path):
-    none, memory, disk = (cubes(records, cache, cache_dir=tmp_path) for cache in ("none", "memory", "disk"))
-    again = cubes(records, "disk", cache_dir=tmp_path)
+    none = cubes(records)
+    others = [
+        cubes(records, cache, cache_dir=tmp_path) for cache in ("memory", "disk", "compressed", "disk", "compressed")
+    ]
     for epoch in range(2):
         for index in range(12):
-            for other in (memory, disk, again):
+            for other in others:
                 same(other[epoch, index], none[epoch, index])
 
 
+@pytest.mark.parametrize(
+    "crop",
+    [
+        RandAcceptedCropd("image", (8, 9, 6), "foreground", label_keys="label", size_mm=(9, 20, 30), pad=True),
+        RandAcceptedCropd("image", (24, 24, 24), "any", label_keys="label", pad=True, corners_key="corners"),
+        RandSlabd("image", slices=3, axis="random", label_keys="label"),
+    ],
+)
+def test_compressed_volumes_give_the_same_crops_with_the_same_affine(records, tmp_path, crop):
+    """By regions (of the first two) and whole (of slabs)."""
+    prepare = Compose([preprocessing(intensity="unit"), CopyItemsd("image", names="label")])
+    plain, packed = (
+        PatchDataset(records, prepare, crop, patches_per_image=3, cache=cache, cache_dir=tmp_path)
+        for cache in ("disk", "compressed")
+    )
+    for index in range(9):
+        wanted, found = (one.random_transform.set_random_state(index)(one.source(index)) for one in (plain, packed))
+        assert wanted.keys() == found.keys()
+        for key in ("image", "label"):
+            assert torch.equal(found[key], wanted[key])
+            assert torch.equal(found[key].affine, wanted[key].affine)
+        assert torch.equal(torch.as_tensor(found.get("corners", 0)), torch.as_tensor(wanted.get("corners", 0)))
+
+
+def test_a_crop_by_regions_is_not_given_whole_volumes(records, tmp_path):
+    dataset = cubes(records, "compressed", cache_dir=tmp_path)
+    assert isinstance(dataset.source(0)["image"], BlockedVolume)
+    assert isinstance(dataset.volumes[0]["image"], MetaTensor)
+
+
 def test_samples_leave_the_cached_volumes_as_they_were(records, tmp_path):
-    for cache in ("memory", "disk"):
+    for cache in ("memory", "disk", "compressed"):
         dataset = cubes(records, cache, cache_dir=tmp_path)
         before = dataset.volumes[0]["image"].clone()
         sample = dataset[0]
@@ -182,8 +217,9 @@ def test_samples_leave_the_cached_volumes_as_they_were(records, tmp_path):
 
 
 def test_settings_of_the_cache_are_checked(records):
-    with pytest.raises(ValueError, match="cache_dir"):
-        cubes(records, "disk")
+    for cache in ("disk", "compressed"):
+        with pytest.raises(ValueError, match=f"cache_dir.*{cache}"):
+            cubes(records, cache)
     with pytest.raises(ValueError, match="'ram'"):
         cubes(records, "ram")
 
@@ -244,7 +280,7 @@ def with_bad(records, tmp_path):
     return [records[0], {"image": str(bad)}, records[2]]
 
 
-@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
+@pytest.mark.parametrize("cache", ["none", "memory", "disk", "compressed"])
 def test_skipped_volumes_shift_no_sample(records, with_bad, tmp_path, cache, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = cubes(with_bad, cache, on_error="skip", cache_dir=tmp_path / "c", report=tmp_path / "report.csv")

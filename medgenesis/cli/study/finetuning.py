@@ -28,7 +28,9 @@ def add_finetuning(questions: Any) -> None:
     one.add_argument(
         *("--search",), type=int, nargs="?", const=2, default=0, metavar="G", help="try G rates with G + 1 decays (2)"
     )
-    one.add_argument("--cache", default="disk", choices=("disk", "memory", "none"), help="of images (default disk)")
+    one.add_argument(
+        "--cache", default="disk", choices=("disk", "compressed", "memory", "none"), help="of images (default disk)"
+    )
     one.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare images (default 0)")
     common(
         one, compat="validation by image, accuracy chooses, the last weights are tested", batch=(64, "images a step")

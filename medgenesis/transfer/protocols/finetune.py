@@ -58,7 +58,7 @@ def finetune(
         settings: of the training.
         folder: of these settings, encoder and data alone.
         intensity: see `ImageReading`.
-        cache: of the images: "disk" (memory-mapped), "memory" or "none".
+        cache: of the images: "disk" (memory-mapped), "compressed", "memory" or "none".
         cache_dir: of the disk cache; None: in `folder`.
         workers: processes that prepare images; the result is the same with any number.
 

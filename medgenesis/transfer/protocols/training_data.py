@@ -26,7 +26,7 @@ class TrainingData:
         encoder: whose spacing and intensities count.
         study_set: with classes.
         intensity: see `ImageReading`.
-        cache: "disk" (memory-mapped), "memory" or "none".
+        cache: "disk" (memory-mapped), "compressed", "memory" or "none".
         cache_dir: of the disk cache.
         workers: processes that prepare images.
 
