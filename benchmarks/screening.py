@@ -6,10 +6,10 @@
 Writes compressed NIfTI volumes, as most are stored, then opens them as fine-tuning does (memory) and as pre-training
 does (disk, memory-mapped; or compressed). "Before" reads, checks and forgets each volume, then MONAI's `CacheDataset`
 reads it again; for the disk, the one pass of one process that filled the cache. Each line runs in a process of its own,
-on files that the operating system has read before. The first line unpacks the files, by the standard library, and does nothing with
-them: what no start can do without (but for ISA-L, which unpacks in less). The second also writes the voxels, as a cache
-on disk holds them. A second start finds the results of the check and the cache. `--growth` instead asks whether time
-grows with the number of volumes and memory does not.
+on files that the operating system has read before. The first line unpacks the files, by the standard library, and does
+nothing with them: what no start can do without (but for ISA-L, which unpacks in less). The second also writes the
+voxels, as a cache on disk holds them. A second start finds the results of the check and the cache. `--growth` instead
+asks whether time grows with the number of volumes and memory does not.
 """
 
 import argparse
