@@ -82,7 +82,7 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def once_a_node(work: Callable[[], T]) -> T:
+def once_a_node(work: Callable[[], T], share: Callable[[int, int], Any] | None = None) -> T:
     """What `work` returns, done by the first process of each machine while the others wait, `reading_hours` at most.
 
     Every process must call it. They wait on a gloo group of their own, not on the backend of the training, whose
@@ -91,6 +91,8 @@ def once_a_node(work: Callable[[], T]) -> T:
 
     Args:
         work: its result must be picklable, and small: all processes receive it.
+        share: with the number of a machine and how many there are, what it does beforehand for all of them, in a folder
+            that they share; all have ended before any begins `work`. With one machine, nothing.
 
     Raises:
         Exception: what `work` raises, in every process of every machine, so that none waits for one that has stopped.
@@ -102,16 +104,27 @@ def once_a_node(work: Callable[[], T]) -> T:
         host = socket.gethostname()
         with waiting():
             hosts = _gathered(host, group)
-        first = hosts.index(host)
-        outcome = _outcome(work) if dist.get_rank() == first else None
-        with waiting("reading_hours"):
-            outcomes = _gathered(outcome, group)
+        first, machines = hosts.index(host), list(dict.fromkeys(hosts))
+        works = dist.get_rank() == first
+        if share is not None and len(machines) > 1:
+            begun = _outcome(lambda: share(machines.index(host), len(machines))) if works else None
+            _raise_any(_all_of(begun, group))
+        outcomes = _all_of(_outcome(work) if works else None, group)
     finally:
         dist.destroy_process_group(group)
+    _raise_any(outcomes)
+    return outcomes[first][0]
+
+
+def _all_of(outcome: Any, group: dist.ProcessGroup) -> list[Any]:
+    with waiting("reading_hours"):
+        return _gathered(outcome, group)
+
+
+def _raise_any(outcomes: list[tuple[Any, Exception | None] | None]) -> None:
     for _, error in filter(None, outcomes):
         if error is not None:
             raise error
-    return outcomes[first][0]
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, Exception | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from monai.data import Dataset
 
 from medgenesis.data.cache import cached_volumes
-from medgenesis.data.screening import find_usable
+from medgenesis.data.screening import check_share, find_usable
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node, several_processes
 
@@ -31,8 +31,10 @@ def checked_volumes(
     """The prepared volumes of all records, and the places of those that can be used.
 
     Under `torch.distributed` the first process of each machine reads the volumes, while the others wait; every process
-    must call this. "memory" then is a temporary folder of memory-mapped files, which the processes of a machine share
-    (below `TMPDIR`; removed when the first of them ends), as each would else hold all volumes.
+    must call this. Several machines first read a share each: where they have one `cache_dir`, a volume is read once in
+    all; where each has a disk of its own, it then reads the rest too. "memory" then is a temporary folder of
+    memory-mapped files, which the processes of a machine share (below `TMPDIR`; removed when the first of them ends),
+    as each would else hold all volumes; every machine fills its own.
 
     Args:
         records: with file names.
@@ -57,7 +59,11 @@ def checked_volumes(
         remember = None if cache == "memory" else cache_dir
         return find_usable(records, made[0], check, cache_dir=remember, **screening), folder
 
-    usable, folder = once_a_node(read)
+    def read_share(machine: int, machines: int) -> None:
+        volumes = cached_volumes(records, preprocessing, cache, cache_dir)
+        check_share(records, volumes, check, machine, machines, cache_dir, screening.get("num_workers", 0))
+
+    usable, folder = once_a_node(read, read_share if cache != "memory" and cache_dir is not None else None)
     volumes = made[0] if made else cached_volumes(records, preprocessing, "disk" if shared else cache, folder)
     return volumes, usable
 

@@ -28,19 +28,21 @@ class RememberedChecks:
         folder: of the cache.
         preprocessing: of the volumes.
         check: what they pass; its random transforms count as if just seeded.
+        share: a name of its own for what this process finds, where others write into the folder at the same time; all
+            are read.
     """
 
-    def __init__(self, folder: str | Path, preprocessing: Callable, check: VolumeCheck) -> None:
+    def __init__(self, folder: str | Path, preprocessing: Callable, check: VolumeCheck, share: str = "") -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._changed, self._saved = False, time.monotonic()
         try:
-            self.path = Path(folder) / f"checked_{_fingerprint(preprocessing, check)}.json"
+            self._name = f"checked_{_fingerprint(preprocessing, check)}"
         except ValueError as error:
             self.path = None
             logger.info("what the check of the volumes finds is not remembered: %s", error)
             return
-        if self.path.is_file():
-            self._rows = self._read()
+        self.path = Path(folder) / (f"{self._name}.{share}.json" if share else f"{self._name}.json")
+        self._rows = self._read()
 
     def key(self, i: int, record: Mapping[str, Any]) -> str:
         """The key of record i; its files must exist."""
@@ -65,13 +67,13 @@ class RememberedChecks:
         self._changed, self._saved = False, time.monotonic()
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            return {**json.loads(self.path.read_text(encoding="utf-8"))}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError) as error:
-            logger.warning("%s: unreadable results of a check, made anew (%s)", self.path, error)
-            return {}
+        rows: dict[str, dict[str, Any]] = {}
+        for path in sorted(self.path.parent.glob(f"{self._name}*.json")):
+            try:
+                rows |= {**json.loads(path.read_text(encoding="utf-8"))}
+            except (OSError, ValueError, TypeError) as error:
+                logger.warning("%s: unreadable results of a check, made anew (%s)", path, error)
+        return rows
 
 
 def _fingerprint(preprocessing: Callable, check: VolumeCheck) -> str:

@@ -105,25 +105,58 @@ def find_usable(
     return tally.good
 
 
+def check_share(
+    records: Sequence[dict],
+    volumes: Dataset,
+    check: VolumeCheck,
+    share: int,
+    shares: int,
+    cache_dir: str | Path,
+    num_workers: int = 0,
+) -> None:
+    """Read and remember every `shares`-th volume from number `share` on, so that `find_usable` need not.
+
+    Others may read the other shares at the same time, into the same folder. What is wrong with a volume is left to
+    `find_usable`, which reads it again. Arguments as in `screen_volumes`.
+    """
+    remembered = RememberedChecks(cache_dir, volumes.transform, check, share=f"{share + 1}_of_{shares}")
+    if remembered.path is None:  # `find_usable` would read them again
+        return
+    places = range(share, len(records), shares)
+    logger.info("%d of %d volumes are read by machine %d of %d", len(places), len(records), share + 1, shares)
+    try:
+        with closing(_readings(records, volumes, check, num_workers, remembered, places)) as results:
+            for i, reading in zip(places, results, strict=True):
+                if reading.error is None and reading.refused is None:
+                    remembered.add(remembered.key(i, records[i]), reading.row)
+    finally:
+        remembered.save()
+
+
 def _readings(
     records: Sequence[dict],
     volumes: Dataset,
     check: VolumeCheck,
     num_workers: int,
     remembered: RememberedChecks | None,
+    places: Sequence[int] | None = None,
 ) -> Iterator[Reading]:
-    """What is found of each record, in their order; what other processes have prepared goes into the cache."""
+    """What is found of each record, or of those at `places`, in their order.
+
+    What other processes have prepared goes into the cache.
+    """
+    places = range(len(records)) if places is None else places
     known: dict[int, dict[str, Any]] = {}
     if remembered is not None:
         filled = getattr(volumes, "is_filled", lambda i: True)
-        rows = ((i, remembered.get(remembered.key(i, record))) for i, record in enumerate(records))
+        rows = ((i, remembered.get(remembered.key(i, records[i]))) for i in places)
         known = {i: row for i, row in rows if row is not None and filled(i)}
     files = [str(record.get("image", i)) for i, record in enumerate(records)]
-    left = [i for i in range(len(records)) if i not in known]
+    left = [i for i in places if i not in known]
     ahead = 1 if hasattr(volumes, "hold") else 2  # what is to be held comes with its voxels
     results = read_in_order(Readings(volumes, check, files), left, num_workers, files, ahead)
     with closing(results):
-        for i in track(range(len(records)), "volumes read and checked") if left else range(len(records)):
+        for i in track(places, "volumes read and checked") if left else places:
             if i in known:
                 yield Reading(known[i])
                 continue
