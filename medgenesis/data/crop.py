@@ -14,8 +14,9 @@ class Crop(Protocol):
         keys: of the images; the first is what `acceptance` is asked about.
 
     Notes:
-        With an attribute `reads_regions = True` a crop says that its volumes may be `BlockedVolume`s, of which it reads
-        regions; to others, volumes of the cache "compressed" come whole.
+        With `reads_regions = True` a class says that the volumes of its `keys` and `label_keys` may be
+        `BlockedVolume`s, of which it reads regions; to others, and to classes derived from it, those of the cache
+        "compressed" come whole.
     """
 
     keys: Sequence[Hashable]

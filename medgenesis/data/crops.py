@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialCrop, SpatialPad
+from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialPad
 
-from medgenesis.data.blocks import BlockedVolume
+from medgenesis.data.blocks import BlockedVolume, crop_region
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
@@ -126,8 +126,8 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
             )
         if self.size_mm is None:
             return tuple(np.broadcast_to(self.size, rank).tolist())
-        known = isinstance(volume, (MetaTensor, BlockedVolume))
-        spacing = volume.pixdim.numpy() if known else np.ones(rank)
+        placed = isinstance(volume, (MetaTensor, BlockedVolume))
+        spacing = volume.pixdim.numpy() if placed else np.ones(rank)
         voxels = np.rint(np.broadcast_to(self.size_mm, rank) / spacing[:rank]).astype(int)
         return tuple(np.maximum(voxels, 1).tolist())
 
@@ -149,11 +149,7 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     def _crop(self, volume: torch.Tensor | BlockedVolume, region: tuple[int, ...], nearest: bool) -> torch.Tensor:
         end = [start + side for start, side in zip(self.start, self._inside(volume), strict=True)]
-        if isinstance(volume, BlockedVolume):
-            cube = volume.crop(self.start, end)
-        else:  # its own memory: a view would drag the volume along to the trainer
-            cube = SpatialCrop(roi_start=self.start, roi_end=end)(volume)
-            cube = cube.clone(memory_format=torch.contiguous_format)
+        cube = crop_region(volume, self.start, end)
         if tuple(cube.shape[1:]) != region:
             cube = SpatialPad(region)(cube)
         if self.size_mm is not None:

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from monai.utils import ensure_tuple
 
-from medgenesis.data.cache import CompressedDataset
+from medgenesis.data.cache import reader_for
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.crop import Crop
 from medgenesis.data.sampler import SampleKey, SeededSampler
@@ -162,8 +162,7 @@ class PatchDataset(SeededDataset):
             report=report,
             num_workers=num_workers,
         )
-        by_region = isinstance(self.volumes, CompressedDataset) and getattr(crop, "reads_regions", False)
-        self._volume = self.volumes.in_regions if by_region else self.volumes.__getitem__
+        self._read = reader_for(self.volumes, crop)
         self.data = [data[i] for i in self.positions]
         self.patches = np.array([1 if "cube" in record else patches_per_image for record in self.data])
         self._ends = self.patches.cumsum()
@@ -176,7 +175,7 @@ class PatchDataset(SeededDataset):
 
     def source(self, index: int) -> dict[str, Any]:
         """The volume that cube `index` is cut from."""
-        return self._volume(self.positions[self._record(index)])
+        return self._read(self.positions[self._record(index)])
 
     def file(self, index: int) -> str:
         """The file of the volume that cube `index` is cut from."""

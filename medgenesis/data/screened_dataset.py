@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from monai.data import Dataset
-from monai.transforms import Transform
-from monai.transforms.traits import RandomizableTrait
 
+from medgenesis.data.cache import is_random
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.data.sampler import SampleKey
@@ -66,7 +65,7 @@ class ScreenedDataset(Dataset):
             raise ValueError(f"`repeats`: must be at least 1; found {repeats}. Give 1 to take each record once.")
         self.seed = seed
         self.repeats, self._copies = repeats, cache == "memory"
-        self._first_random = self.transform.get_index_of_first(_is_random)
+        self._first_random = self.transform.get_index_of_first(is_random)
         if self._first_random == 0:
             raise ValueError(
                 "`transform`: must begin with the deterministic steps that read a volume; found "
@@ -110,7 +109,3 @@ class ScreenedDataset(Dataset):
         if self._copies:  # as MONAI's `CacheDataset`: random steps may write into what they are given
             item = copy.deepcopy(item)
         return self.transform(item, start=self._first_random)
-
-
-def _is_random(step: Any) -> bool:
-    return isinstance(step, RandomizableTrait) or not isinstance(step, Transform)

@@ -9,6 +9,7 @@ import numpy as np
 import torch.utils.data
 from monai.data import Dataset
 
+from medgenesis.data.cache import reader_for
 from medgenesis.data.crop import Crop
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.data.reading import in_worker, packed
@@ -91,12 +92,13 @@ class Readings(torch.utils.data.Dataset):
         self.volumes, self.check, self.files = volumes, check, files
         self._trials = [copy.deepcopy(trial) for trial in check.trials]  # their random state stays here
         self._tried: set[tuple[str, str]] = set()
+        self._read = getattr(volumes, "prepare", None) or reader_for(volumes, check.crop)
 
     def __getitem__(self, i: int) -> Reading:
         row: dict[str, Any] = {}
         rng = np.random.RandomState([self.check.seed, i])
         try:
-            item = getattr(self.volumes, "prepare", self.volumes.__getitem__)(i)
+            item = self._read(i)
             self.check.measure(row, item, self.files[i], rng)
             if self.check.also is not None:
                 self.check.also(i, item)

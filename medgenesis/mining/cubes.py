@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Resize, SpatialCrop
+from monai.transforms import MapTransform, Resize
 from monai.utils import ensure_tuple
 from torch.nn.functional import adaptive_avg_pool3d
 
+from medgenesis.data.blocks import BlockedVolume, crop_region
 from medgenesis.data.crop_criteria import CropCriterion
 from medgenesis.data.crops import draw_cube
 from medgenesis.errors import DatalistError, VolumeError
@@ -36,7 +37,10 @@ class CropPatternd(MapTransform):
 
     Notes:
         Only the cube's voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
+        Volumes may be `BlockedVolume`s too.
     """
+
+    reads_regions = True
 
     def __init__(
         self,
@@ -60,7 +64,11 @@ class CropPatternd(MapTransform):
 
 
 def crop_pattern(
-    volume: torch.Tensor, origin: Sequence[int], region: Sequence[int], size: Sequence[int], nearest: bool = False
+    volume: torch.Tensor | BlockedVolume,
+    origin: Sequence[int],
+    region: Sequence[int],
+    size: Sequence[int],
+    nearest: bool = False,
 ) -> torch.Tensor:
     """The cube of `region` voxels from `origin` on of a volume (C, X, Y, Z), as (C, *size), in memory of its own.
 
@@ -77,10 +85,10 @@ def crop_pattern(
             f"{sides}, so the file or the preprocessing is another than when patterns were mined. Undo that, or mine "
             "again."
         )
-    cube = SpatialCrop(roi_start=origin, roi_end=end)(volume)
+    cube = crop_region(volume, origin, end)
     if tuple(region) != tuple(size):
         return Resize(size, mode="nearest-exact" if nearest else "trilinear")(cube)
-    return cube.clone(memory_format=torch.contiguous_format)  # a view would drag the volume along to the trainer
+    return cube
 
 
 class VolumeTask(Protocol):

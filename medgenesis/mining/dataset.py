@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from medgenesis.data.cache import cached_volumes
+from medgenesis.data.cache import cached_volumes, reader_for
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.patch_dataset import SeededDataset, chain
 from medgenesis.data.volume_check import VolumeCheck
@@ -122,6 +122,7 @@ class PatternDataset(SeededDataset):
             cache_dir=cache_dir,
             num_workers=num_workers,
         )
+        self._read = reader_for(self.load.prepared, crop)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -129,7 +130,8 @@ class PatternDataset(SeededDataset):
     def source(self, index: int) -> dict[str, Any]:
         """Item `index` with its volume in place of the file name."""
         item = self.items[index]
-        return {**item, "image": self.load(self.place_of[item["image"]])}
+        i = self.place_of[item["image"]]
+        return {**item, "image": self.load.volumes[i].check(self._read(i)["image"])}
 
     def file(self, index: int) -> str:
         """The file that item `index` is cut from."""

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.transforms import SpatialCrop
 
 from medgenesis.data import blocks
-from medgenesis.data.blocks import BlockedVolume, compress_blocks
+from medgenesis.data.blocks import BlockedVolume, can_be_compressed, compress_blocks, is_compressed
 
 AFFINE = torch.tensor([[0.7, 0, 0, 5], [0, -0.7, 0.1, -3], [0, 0, 1.25, 8], [0, 0, 0, 1]], dtype=torch.float64)
 
@@ -24,7 +24,9 @@ def stepped(shape, values=700):
     return torch.from_numpy(np.random.default_rng(0).integers(0, values, shape).astype(np.float32) / 2000)
 
 
-@pytest.mark.parametrize("shape", [(1, 33, 64, 31), (2, 40, 33, 1), (1, 200, 190), (1, 5), (3, 20, 17, 18, 2)])
+@pytest.mark.parametrize(
+    "shape", [(1, 33, 64, 31), (2, 40, 33, 1), (1, 200, 190), (1, 5), (3, 20, 17, 18, 2), (1, 9, 8, 7, 6, 9)]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.uint8, torch.int16, torch.bool])
 @pytest.mark.parametrize("values", [1, 3, 700, 10**6])
 def test_what_comes_back_is_what_was_kept(shape, dtype, values):
@@ -69,9 +71,32 @@ def test_a_crop_lies_where_monai_puts_it():
     found = BlockedVolume(compress_blocks(volume)).crop(start, end)
     same_bits(found.as_tensor(), expected.as_tensor())
     assert torch.equal(found.affine, expected.affine) and torch.equal(found.pixdim, volume.pixdim)
+    assert torch.equal(BlockedVolume(compress_blocks(volume)).pixdim, volume.pixdim)
     assert found.meta["filename_or_obj"] == "a.nii"
     whole = BlockedVolume(compress_blocks(volume)).whole()
     assert torch.equal(whole.affine, volume.affine) and whole.meta["filename_or_obj"] == "a.nii"
+
+
+def test_a_block_of_more_values_than_its_places_can_name_has_no_table(monkeypatch):
+    volume = (torch.arange(70**3) % 66000).reshape(1, 70, 70, 70)
+    monkeypatch.setattr(blocks, "_SIDES", {3: 70})
+    same_bits(BlockedVolume(compress_blocks(volume)).whole(), volume)
+
+
+@pytest.mark.parametrize("region", [(slice(0, 1), slice(3, 63), slice(1, 60), slice(0, 64)), (slice(None),) * 4])
+def test_blocks_at_hand_are_no_more_than_said(monkeypatch, region):
+    monkeypatch.setattr(blocks, "_AT_HAND", 9)
+    monkeypatch.setattr(blocks, "_SIDES", {3: 32})
+    volume = stepped((1, 96, 96, 64))
+    kept = BlockedVolume(compress_blocks(volume))
+    for _ in range(2):
+        same_bits(kept[region], volume[region])
+        assert len(kept._at_hand) <= 9
+
+
+@pytest.mark.parametrize("value", [{"blocks": 3}, torch.zeros(3), torch.zeros(1, 0), torch.zeros(1, 2).bfloat16(), 7])
+def test_what_is_no_volume_is_told(value):
+    assert not is_compressed(value) and not can_be_compressed(value)
 
 
 def test_values_of_a_scan_on_its_own_grid_take_less_than_half():

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose, Lambdad
 
 from medgenesis.data import preprocessing
 from medgenesis.data.cache import CompressedDataset, MappedDataset
@@ -230,3 +231,17 @@ def test_two_processes_that_find_one_damaged_file(records, tmp_path, monkeypatch
     monkeypatch.setattr("medgenesis.data.cache.check_zip", removed_meanwhile)
     with pytest.warns(UserWarning, match="made anew"):
         assert torch.equal(mapped(records, tmp_path)[0]["image"].as_tensor(), before)
+
+
+def inverted(volume):
+    return 1 - volume
+
+
+@pytest.mark.parametrize("kind", [MappedDataset, CompressedDataset])
+def test_steps_within_steps_are_cached_too(records, tmp_path, kind):
+    """MONAI takes a `Compose` among the steps for a random one, and would cache names of files."""
+    nested = kind(records, Compose([preprocessing(intensity="unit"), Lambdad("image", inverted)]), tmp_path)
+    wanted = 1 - preprocessing(intensity="unit")(dict(records[0]))["image"]
+    assert torch.equal(nested[0]["image"], wanted)
+    Path(records[0]["image"]).unlink()
+    assert torch.equal(nested[0]["image"], wanted)

@@ -10,12 +10,11 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Compose, CopyItemsd
+from monai.transforms import CopyItemsd, Lambdad
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import DataLoader
 
-from medgenesis.data import preprocessing
+from medgenesis.data import Preprocessing, preprocessing
 from medgenesis.data.blocks import BlockedVolume
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.patch_dataset import PatchDataset
@@ -187,11 +186,13 @@ def test_all_caches_give_the_same_bits(records, tmp_path):
 )
 def test_compressed_volumes_give_the_same_crops_with_the_same_affine(records, tmp_path, crop):
     """By regions (of the first two) and whole (of slabs)."""
-    prepare = Compose([preprocessing(intensity="unit"), CopyItemsd("image", names="label")])
+    prepare = Preprocessing([*preprocessing(intensity="unit").transforms, CopyItemsd("image", names="label")])
     plain, packed = (
         PatchDataset(records, prepare, crop, patches_per_image=3, cache=cache, cache_dir=tmp_path)
         for cache in ("disk", "compressed")
     )
+    by_region = isinstance(crop, RandAcceptedCropd)
+    assert [isinstance(packed.source(0)[key], BlockedVolume) for key in ("image", "label")] == [by_region] * 2
     for index in range(9):
         wanted, found = (one.random_transform.set_random_state(index)(one.source(index)) for one in (plain, packed))
         assert wanted.keys() == found.keys()
@@ -201,10 +202,36 @@ def test_compressed_volumes_give_the_same_crops_with_the_same_affine(records, tm
         assert torch.equal(torch.as_tensor(found.get("corners", 0)), torch.as_tensor(wanted.get("corners", 0)))
 
 
-def test_a_crop_by_regions_is_not_given_whole_volumes(records, tmp_path):
-    dataset = cubes(records, "compressed", cache_dir=tmp_path)
-    assert isinstance(dataset.source(0)["image"], BlockedVolume)
-    assert isinstance(dataset.volumes[0]["image"], MetaTensor)
+class NeedsWhole(RandAcceptedCropd):
+    """A crop of somebody's own, which takes more of a volume than a region."""
+
+    def __call__(self, data):
+        return super().__call__({**data, "image": data["image"] / data["image"].max()})
+
+
+class Scale:
+    """A step that MONAI takes for a random one, as it is no `Transform`."""
+
+    def __call__(self, item):
+        return {**item, "image": item["image"] * 0.5}
+
+
+@pytest.mark.parametrize("kind", [RandAcceptedCropd, NeedsWhole])
+@pytest.mark.parametrize("last", [None, Scale()])
+def test_what_else_reads_a_compressed_volume_has_it_whole(records, tmp_path, kind, last):
+    """Classes derived from a crop, steps after those that are cached, and keys that the crop does not cut."""
+    steps = [*preprocessing(intensity="unit").transforms, CopyItemsd("image", names="atlas")]
+    prepare = Preprocessing(steps if last is None else [*steps, last])
+    add = Lambdad("atlas", lambda volume: volume.mean()[None])
+    plain, packed = (
+        PatchDataset(
+            records, prepare, kind("image", (8, 9, 6), "any"), add, patches_per_image=2, cache=cache,
+            cache_dir=tmp_path, keys=("image", "atlas"),
+        )
+        for cache in ("none", "compressed")
+    )  # fmt: skip
+    for index in range(6):
+        same(packed[index], plain[index])
 
 
 def test_samples_leave_the_cached_volumes_as_they_were(records, tmp_path):

@@ -70,7 +70,7 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(table):
     same(dataset[3], first[0, 3])
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", ["memory", "disk", "compressed"])
 def test_caches_and_workers_change_nothing_and_classes_collate(table, tmp_path, cache):
     dataset, plain = patterns(table, cache=cache, cache_dir=tmp_path / "cache"), patterns(table)
     sampler = dataset.sampler()
@@ -155,7 +155,7 @@ def volumes_of(count):
     return np.random.default_rng(0).random((count, 9, 8, 7), dtype=np.float32)
 
 
-@pytest.mark.parametrize("cache", ["none", "disk", "memory"])
+@pytest.mark.parametrize("cache", ["none", "disk", "compressed", "memory"])
 def test_volume_i_of_the_list(scans, tmp_path, cache):
     arrays = volumes_of(3)
     load = VolumeLoader(scans(arrays), preprocessing(intensity="unit"), cache=cache, cache_dir=tmp_path / "cache")
