@@ -32,8 +32,7 @@ class ProbeFirst:
     class alone, the head begins at random. The log says so.
 
     Raises:
-        ValueError: (when training starts) a network that is neither `UNet3D` nor `UNet25D`, or labels beyond its
-            outputs.
+        ValueError: (when training starts) a network that `begin_head` refuses, or labels beyond its outputs.
 
     References:
         Kumar et al., Fine-tuning can distort pretrained features, ICLR 2022 (arXiv 2202.10054).
