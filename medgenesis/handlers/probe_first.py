@@ -1,15 +1,13 @@
 """Linear probing before fine-tuning: the head begins as a classifier of the features that are there."""
 
-import itertools
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from medgenesis.data import SeededSampler
+from medgenesis.handlers.first_crops import FirstCrops
 from medgenesis.handlers.norm_statistics import reestimate_norms
 from medgenesis.networks.probed_head import begin_head, head_classes
 from medgenesis.networks.voxel_probe import batches_of
@@ -32,8 +30,7 @@ class ProbeFirst:
     class alone, the head begins at random. The log says so.
 
     Raises:
-        ValueError: (when training starts) a network that is neither `UNet3D` nor `UNet25D`, or labels beyond its
-            outputs.
+        ValueError: (when training starts) a network that `begin_head` refuses, or labels beyond its outputs.
 
     References:
         Kumar et al., Fine-tuning can distort pretrained features, ICLR 2022 (arXiv 2202.10054).
@@ -50,24 +47,19 @@ class ProbeFirst:
         if engine.begins_anew or head_was_loaded(network):
             logger.info("probe_first: the head was loaded with the weights, and stays as it is")
             return
-        dataset, seed, device = loader.dataset, loader.sampler.seed, engine.state.device
-        number = next((number for number in (CROPS, MOST_CROPS) if _show_two_classes(dataset, seed, number)), None)
+        seed, device = loader.sampler.seed, engine.state.device
+        crops = FirstCrops(loader.dataset, seed)
+        number = _enough(crops)
         if number is None:
             logger.warning("probe_first: %d crops show one class alone, so that the head begins at random", MOST_CROPS)
             return
-        images = (image for image, _ in first_crops(dataset, seed, number))
-        reestimate_norms_of_crops(network, images, device)
-        absent = begin_head(network, first_crops(dataset, seed, number), voxels_each(classes, number), seed)
+        reestimate_norms_of_crops(network, (image for image, _ in crops.first(number)), device)
+        absent = begin_head(network, crops.first(number), voxels_each(classes, number), seed)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for value in network.state_dict().values():  # processors may differ in the last digit
                 torch.distributed.broadcast(value, 0)
         said = "" if not absent else f"; the crops lack the classes {', '.join(map(str, absent))}, which begin as rare"
         logger.info("the head begins as a linear classifier of %d crops%s", number, said)
-
-
-def first_crops(dataset: Any, seed: int, number: int = CROPS) -> Iterator[tuple[Tensor, Tensor]]:
-    """Image (C, *spatial) and label map (1, *spatial) of the crops of the first epochs, a function of the seed."""
-    return itertools.islice(_all_crops(dataset, seed), number)
 
 
 def voxels_each(classes: int, number: int = CROPS) -> int:
@@ -81,23 +73,11 @@ def reestimate_norms_of_crops(network: nn.Module, images: Iterable[Tensor], devi
     reestimate_norms(network, (torch.stack([image for (image,) in some]) for some in batches), device)
 
 
-def _show_two_classes(dataset: Any, seed: int, number: int) -> bool:
-    """Whether crops show two classes; no more are read than it takes to know."""
+def _enough(crops: FirstCrops) -> int | None:
+    """How many crops are fitted to: the usual number, more where those show one class alone; None: all do."""
     seen: set[int] = set()
-    for _, label in first_crops(dataset, seed, number):
+    for count, (_, label) in enumerate(crops.first(MOST_CROPS), 1):
         seen.update(label.unique().int().tolist())
         if len(seen) > 1:
-            return True
-    return False
-
-
-def _all_crops(dataset: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    sampler = SeededSampler(len(dataset), seed)
-    sampler.rank, sampler.world_size = 0, 1  # every process: the same
-    for epoch in itertools.count():
-        sampler.set_position(epoch)
-        for key in sampler:
-            found = dataset[key]
-            for crop in found if isinstance(found, list) else [found]:
-                image, label = (torch.as_tensor(crop[name]).as_subclass(Tensor) for name in ("image", "label"))
-                yield image, label
+            return CROPS if count <= CROPS else MOST_CROPS
+    return None

@@ -1,4 +1,8 @@
-"""Feature vectors of a list that several processes or machines share: each embeds a part, and one joins them."""
+"""Feature vectors of a list that several processes or machines share: each embeds a part, and one joins them.
+
+Settings lie in the file of the vectors, not in a `steps.json` beside it (`Steps`), because a finished part is gone
+through too: each volume is known, or embedded again, by a stamp of its own, which is saved together with its vector.
+"""
 
 import json
 import logging

@@ -33,7 +33,6 @@ class LevelHead(nn.Module):
     def __init__(self, channels: Sequence[int], out_channels: int, activation: str | None, axes: int):
         super().__init__()
         convolution = nn.Conv3d if axes == 3 else nn.Conv2d
-        self.mode = "trilinear" if axes == 3 else "bilinear"
         last = len(channels) - 1  # which has the one bias
         self.convs = nn.ModuleList(
             convolution(number, out_channels, kernel_size=1, bias=level == last)
@@ -45,11 +44,16 @@ class LevelHead(nn.Module):
         sides = maps[-1].shape[2:]
         answers: list[torch.Tensor] = []
         for level, conv in enumerate(self.convs):
-            answer = conv(maps[level])
-            if answer.shape[2:] != sides:
-                answer = F.interpolate(answer, size=sides, mode=self.mode, align_corners=False)
+            answer = enlarged(conv(maps[level]), sides)
             answers = [answers[0] + answer] if answers else [answer]  # one at a time is held
         return self.activation(answers[0])
+
+
+def enlarged(one: torch.Tensor, sides: list[int]) -> torch.Tensor:
+    """A map (B, channels, *some spatial) on a grid of these sides over the same box, linearly."""
+    if one.shape[2:] == sides:
+        return one
+    return F.interpolate(one, size=sides, mode="trilinear" if one.ndim == 5 else "bilinear", align_corners=False)
 
 
 def check_head_levels(head_levels: str) -> None:

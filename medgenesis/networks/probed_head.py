@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from medgenesis.networks.level_head import LevelHead
 from medgenesis.networks.voxel_probe import draw_voxels
+from medgenesis.networks.ynet3d import YNet3D
 
 _RARE = 5.0  # a class that was not seen begins so far below the rarest: e^-5, and can be learnt
 _TOGETHER = 8  # crops of a batch
@@ -24,7 +25,8 @@ def begin_head(
     frequent as in the crops (see `fit_voxel_probe`).
 
     Args:
-        network: `UNet3D` or `UNet25D` of logits, as many as classes; its head is changed in place, nothing else.
+        network: `UNet3D` or `UNet25D` of logits, as many as classes; its head is changed in place, nothing else. A
+            `SparseUNet3D` is fitted, and is to answer, without a mask, as the `UNet3D` that it then is.
         crops: images (C, *spatial) with label maps (1, *spatial), whole numbers.
         per_class: voxels drawn of a class in a crop, at most.
         seed: of the draw.
@@ -33,8 +35,8 @@ def begin_head(
         Classes that the crops lack; they begin as rare ones.
 
     Raises:
-        ValueError: the network is another one; the crops hold fewer than two classes, or labels beyond its outputs;
-            their sides are not those of its maps.
+        ValueError: the network is another one, `YNet3D` too, which answers a pair; the crops hold fewer than two
+            classes, or labels beyond its outputs; their sides are not those of its maps.
 
     References:
         Kumar et al., Fine-tuning can distort pretrained features and underperform out-of-distribution, ICLR 2022
@@ -78,8 +80,10 @@ def _head_convolutions(network: nn.Module) -> list[nn.Conv2d | nn.Conv3d]:
     """Those of the head, in the order of the maps that they see."""
     head = getattr(network, "head", None)
     found = list(head.convs) if isinstance(head, LevelHead) else [getattr(head, "conv", None)]
-    if not hasattr(network, "head_maps") or not all(isinstance(one, _CONVOLUTIONS) for one in found):
+    known = hasattr(network, "head_maps") and not isinstance(network, YNet3D)  # whose answer no label map compares with
+    if not known or not all(isinstance(one, _CONVOLUTIONS) for one in found):
         raise ValueError(
-            f"probe_first: the network must be a UNet3D or UNet25D; found {type(network).__name__}. Set it to false."
+            f"probe_first: the network must be a UNet3D or UNet25D; found {type(network).__name__}. Set it to false, "
+            "or take one of these."
         )
     return found

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.networks.level_head import enlarged
+
 PER_CLASS = 150  # voxels that are drawn of each class in a crop
 _LEAST_SPREAD = 0.01  # of a feature, share of the median feature's: dead channels are no evidence
 PENALTY = 0.001  # weight of the squared coefficients against one voxel's loss
@@ -76,13 +78,12 @@ class VoxelProbe(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         axes = (1,) * (x.ndim - 2)
-        mode = "trilinear" if len(axes) == 3 else "bilinear"
         total, first = self.intercepts.view(1, -1, *axes), 0
         for level in self.levels(x):
             own = self.coefficients[:, first : first + level.shape[1]]
             first += level.shape[1]
             answers = torch.einsum("kc,bc...->bk...", own, level.as_subclass(Tensor))
-            total = total + F.interpolate(answers, x.shape[2:], mode=mode, align_corners=False)
+            total = total + enlarged(answers, x.shape[2:])
         return total
 
 

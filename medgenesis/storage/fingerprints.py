@@ -2,6 +2,7 @@
 
 import copyreg
 import hashlib
+import io
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -71,14 +72,14 @@ def record_fingerprint(record: Mapping[str, Any]) -> str:
 
 
 def transform_fingerprint(*transforms: Callable) -> str:
-    """Of the steps of a preprocessing and their parameters.
+    """Of the steps of a preprocessing and their parameters, in any process.
 
     Raises:
         ValueError: a step that cannot be pickled.
     """
     steps = [step for transform in transforms for step in _steps(transform)]
     try:
-        return hashlib.sha256(pickle.dumps(steps, protocol=_PICKLE)).hexdigest()[:_DIGITS]
+        return _pickle_digest(steps)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"preprocessing: must be transforms that can be pickled, to be told from others; found {error}. Use "
@@ -120,6 +121,23 @@ def changes(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str
 def _said(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{type(value).__name__} {fingerprint(value)[:8]}…"
+
+
+def _pickle_digest(value: Any) -> str:
+    with io.BytesIO() as file:
+        _AlikePickler(file, protocol=_PICKLE).dump(value)
+        return hashlib.sha256(file.getbuffer()).hexdigest()[:_DIGITS]
+
+
+class _AlikePickler(pickle.Pickler):
+    """Writes what is equal alike in every process, also what pickle does not: tensors, and sets, by their order."""
+
+    def persistent_id(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return type(value), fingerprint(value), vars(value)
+        if isinstance(value, (set, frozenset)):
+            return type(value), sorted(map(_pickle_digest, value))
+        return None  # as pickle does
 
 
 def _steps(transform: Callable) -> Iterator[Callable]:

@@ -1,6 +1,5 @@
 """Linear probing before fine-tuning: when the head is fitted, to what, and when it is left alone."""
 
-import itertools
 import logging
 
 import numpy as np
@@ -17,7 +16,8 @@ from medgenesis.data import SeededSampler, preprocessing
 from medgenesis.data.screened_dataset import ScreenedDataset
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import ProbeFirst, SupervisedHandlers
-from medgenesis.handlers.probe_first import CROPS, first_crops, reestimate_norms_of_crops
+from medgenesis.handlers.first_crops import FirstCrops
+from medgenesis.handlers.probe_first import CROPS, reestimate_norms_of_crops
 from medgenesis.losses import segmentation_loss
 from medgenesis.methods import Supervised
 from medgenesis.networks import UNet3D
@@ -107,17 +107,10 @@ def test_a_head_that_did_not_come_with_the_weights_is_fitted(data, caplog, level
     assert not any(torch.equal(value, before[key]) for key, value in head_of(network).items())
 
 
-def test_crops_are_those_of_the_first_epochs_of_a_seed(data):
-    one, same, other = ([image for image, _ in first_crops(data, seed)] for seed in (0, 0, 1))
-    assert len(one) == CROPS and all(map(torch.equal, one, same))
-    assert len({float(image.mean()) for image in one}) > len(data)  # new chance in each epoch
-    assert not all(map(torch.equal, one, other))
-
-
 def test_norms_are_estimated_from_batches_of_eight_of_one_shape(data):
     network, seen = UNet3D(1, 2, width=2), []
     network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    images = [image for image, _ in itertools.islice(first_crops(data, 0), 11)]
+    images = [image for image, _ in FirstCrops(data, 0).first(11)]
     reestimate_norms_of_crops(network, [*images, images[0][:, :8]], "cpu")
     assert seen == [8, 3, 1]
 
@@ -126,12 +119,13 @@ class Slabs(torch.utils.data.Dataset):
     """Crops of which those of one epoch show the structure, or none do."""
 
     def __init__(self, shown):
-        self.shown = shown
+        self.shown, self.read = shown, []
 
     def __len__(self):
         return 2
 
     def __getitem__(self, key):
+        self.read.append(key)
         label = torch.zeros(1, 16, 16, 8)
         if key.epoch == self.shown:
             label[:, 4:9] = 1
@@ -143,12 +137,15 @@ class Slabs(torch.utils.data.Dataset):
 def test_crops_that_show_one_class_alone_are_looked_beyond(caplog, shown, said):
     network, begun = UNet3D(1, 2, width=2, activation=None, head_levels="all"), {}
     before = head_of(network)
-    trainer = build(Slabs(shown), [ProbeFirst()], 1, network)
+    slabs, read = Slabs(shown), []
+    trainer = build(slabs, [ProbeFirst()], 1, network)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda _: read.extend(slabs.read))  # before the first batch
     trainer.add_event_handler(Events.ITERATION_STARTED(once=1), lambda _: begun.update(head_of(network)))
     with caplog.at_level(logging.INFO):
         trainer.run()
     assert said in caplog.text
     assert {torch.equal(value, before[key]) for key, value in begun.items()} == {shown < 0}
+    assert len(read) == len(set(read)) == 480
 
 
 def test_a_head_of_a_pretext_with_as_many_outputs_is_fitted(data, caplog):

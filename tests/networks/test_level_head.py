@@ -7,7 +7,7 @@ from scipy.ndimage import map_coordinates
 
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import Supervised
-from medgenesis.networks import UNet3D, UNet25D, kept_head_levels
+from medgenesis.networks import SparseUNet3D, UNet3D, UNet25D, YNet3D, kept_head_levels
 from medgenesis.networks.layers import network_layers
 from medgenesis.networks.level_head import LevelHead
 from medgenesis.networks.voxel_probe import FeatureLevels
@@ -78,8 +78,9 @@ def test_a_state_dict_tells_its_head(axes, levels):
 def test_the_setting_that_is_kept_is_that_of_the_network():
     assert [kept_head_levels(made(3, levels)[0], levels) for levels in ("last", "all")] == ["last", "all"]
     assert kept_head_levels(torch.nn.Conv3d(1, 1, 1), "last") == "last"
-    with pytest.raises(ValueError, match="head_levels: must be last with Conv3d, .* found 'all'"):
-        kept_head_levels(torch.nn.Conv3d(1, 1, 1), "all")
+    for other in (torch.nn.Conv3d(1, 1, 1), YNet3D(width=2), SparseUNet3D(width=2)):
+        with pytest.raises(ValueError, match=f"head_levels: must be last with {type(other).__name__}, .* found 'all'"):
+            kept_head_levels(other, "all")
 
 
 @pytest.mark.parametrize("axes", NETWORKS)

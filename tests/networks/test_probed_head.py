@@ -9,15 +9,17 @@ import torch.nn.functional as F
 from monai.networks.nets import SegResNet
 from sklearn.linear_model import LogisticRegression
 
-from medgenesis.networks import UNet3D, UNet25D
+from medgenesis.networks import SparseUNet3D, UNet3D, UNet25D, YNet3D
 from medgenesis.networks.probed_head import begin_head, head_classes
 
 SIDES = {3: (16, 16, 8), 2: (32, 32)}
-CASES = [(axes, levels) for axes in SIDES for levels in ("last", "all")]
+CASES = [*((axes, levels) for axes in SIDES for levels in ("last", "all")), (3, "last, sparse")]
 
 
 def network_of(axes, levels, classes=3):
     torch.manual_seed(0)
+    if levels == "last, sparse":
+        return SparseUNet3D(1, classes, width=2, activation=None)
     if axes == 3:
         return UNet3D(1, classes, width=2, activation=None, head_levels=levels)
     return UNet25D("resnet18_w8", 3, classes, head_levels=levels)
@@ -61,7 +63,7 @@ def test_it_is_the_logistic_regression_of_all_voxels(axes, levels):
         found = [F.softmax(network.eval()(image[None]), 1)[0].flatten(1).T for image, _ in crops]
     np.testing.assert_allclose(torch.cat(found), model.predict_proba(scaled), atol=0.02)
     assert (torch.cat(found).argmax(1).numpy() == model.predict(scaled)).mean() > 0.98
-    assert levels == "last" or (torch.cat(found).argmax(1).numpy() == classes).mean() > 0.9
+    assert levels != "all" or (torch.cat(found).argmax(1).numpy() == classes).mean() > 0.9
 
 
 @pytest.mark.parametrize(("axes", "levels"), CASES)
@@ -120,6 +122,9 @@ def test_another_network_is_refused():
         head_classes(SegResNet(3, 8, 1, 2))
     with pytest.raises(ValueError, match="found Linear"):
         begin_head(torch.nn.Linear(2, 2), crops_of(3), per_class=10)
+    for decoder in (True, False):  # its answer is a pair, of which a segmentation's loss makes nothing
+        with pytest.raises(ValueError, match="found YNet3D"):
+            begin_head(YNet3D(1, 3, 2, activation=None, decoder=decoder), crops_of(3), per_class=10)
 
 
 def test_crops_that_a_network_pads_are_refused():

@@ -1,10 +1,7 @@
 """Equal values have equal fingerprints, others do not; against JSON, and by property."""
 
-import functools
 import json
 import os
-import pickle
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,17 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.inferers import SimpleInferer, SlidingWindowInferer
-from monai.transforms import Compose, RandFlipd, ScaleIntensityd
 
 from medgenesis.storage.fingerprints import (
     changes,
     file_fingerprint,
     file_stamps,
     fingerprint,
-    object_fingerprint,
     record_fingerprint,
-    transform_fingerprint,
 )
 
 PROPERTY = settings(max_examples=150, deadline=None, database=None)
@@ -188,61 +181,6 @@ def test_names_of_files_are_relative_or_absolute(tmp_path, monkeypatch):
         assert record_fingerprint(record) != before, record
 
 
-def test_preprocessing_counts_by_steps_and_parameters():
-    one = ScaleIntensityd("image", minv=0.0, maxv=1.0)
-    found = transform_fingerprint(Compose([one]))
-    assert transform_fingerprint(Compose([Compose([pickle.loads(pickle.dumps(one))])])) == found
-    assert transform_fingerprint(one) == found
-    assert transform_fingerprint(Compose([ScaleIntensityd("image", minv=0.0, maxv=2.0)])) != found
-    assert transform_fingerprint(one, RandFlipd("image")) != found
-
-
-class Sampled:
-    """A class with slots, a function, a class and a random state."""
-
-    __slots__ = ("function", "kind", "random", "said")
-
-    def __init__(self, function=np.mean, kind=dict, seed=0, said=None):
-        self.function, self.kind, self.random, self.said = function, kind, np.random.RandomState(seed), said
-
-
-def windows(overlap=0.5, side=8):
-    """With a map of weights among its attributes."""
-    return SlidingWindowInferer((side, 8), overlap=overlap, mode="gaussian", cache_roi_weight_map=True)
-
-
-OBJECTS = (
-    *(windows(), windows(0.25), windows(side=16), SimpleInferer(), [windows()]),
-    *(Sampled(), Sampled(np.max), Sampled(kind=list), Sampled(seed=1), Sampled(said={"a": windows()})),
-    *(functools.partial(max, 1), functools.partial(max, 2), functools.partial(min, 1), torch.device("cpu")),
-)
-
-
-def test_objects_count_by_all_that_they_hold():
-    found = [object_fingerprint(one) for one in OBJECTS]
-    assert len(set(found)) == len(found)
-    assert [object_fingerprint(pickle.loads(pickle.dumps(one))) for one in OBJECTS] == found
-    program = f"import json, {__name__} as t; print(json.dumps([*map(t.object_fingerprint, t.OBJECTS)]))"
-    paths = os.pathsep.join([str(Path(__file__).parents[__name__.count(".")]), *sys.path])
-    settings = {"env": {**os.environ, "PYTHONPATH": paths}, "capture_output": True, "text": True, "check": True}
-    done = subprocess.run([sys.executable, "-c", program], **settings)
-    assert json.loads(done.stdout.splitlines()[-1]) == found
-
-
-def test_functions_without_a_name_are_refused():
-    def named():
-        return 1
-
-    for one in (Sampled(lambda: 1), functools.partial(named), [Sampled(said={"a": named})]):
-        with pytest.raises(TypeError, match="a function in it must have a name in a module"):
-            object_fingerprint(one)
-
-
-def test_preprocessing_that_cannot_be_pickled_is_refused():
-    with pytest.raises(ValueError, match="no lambda"):
-        transform_fingerprint(Compose([lambda item: item]))
-
-
 @PROPERTY
 @given(st.dictionaries(st.text(max_size=2), SCALARS), st.dictionaries(st.text(max_size=2), SCALARS))
 def test_changes_are_the_names_that_differ(earlier, now):
@@ -263,9 +201,3 @@ def test_long_values_are_told_apart_without_being_spelt_out():
     assert "patient" not in said and len(said) < 60
     first, second = said.split(", now it is ")
     assert first.startswith("list ") and second.startswith("list ") and first != second
-
-
-def test_methods_of_builtin_objects_and_what_pickle_names_are_told_apart():
-    assert object_fingerprint([].append) != object_fingerprint([1].append)
-    assert object_fingerprint(np.exp) == object_fingerprint(np.exp) != object_fingerprint(np.log)
-    assert object_fingerprint(re.compile("a")) != object_fingerprint(re.compile("b"))

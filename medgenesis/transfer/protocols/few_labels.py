@@ -122,7 +122,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
         "measured": "on the images' own grid",
         "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
     }
-    survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides})
+    survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides}, frozen=frozen)
     overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
     lost = frozen and not survey.has_levels
     if lost:

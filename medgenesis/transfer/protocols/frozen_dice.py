@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.handlers.probe_first import first_crops, reestimate_norms_of_crops, voxels_each
+from medgenesis.handlers.first_crops import FirstCrops
+from medgenesis.handlers.probe_first import CROPS, reestimate_norms_of_crops, voxels_each
 from medgenesis.networks.voxel_probe import fit_voxel_probe
 from medgenesis.transfer.protocols.last_dice import answered_dice, own_grid_workflow
 from medgenesis.transfer.protocols.last_weights import check_all_used
@@ -42,9 +43,9 @@ def dice_of_frozen(
     check_all_used(workflow, training, test)
     parsed = workflow.parser.get_parsed_content
     network, device, dataset, number = (parsed(id) for id in ("network", "device", "train#dataset", "num_classes"))
-    reestimate_norms_of_crops(network, (image for image, _ in first_crops(dataset, seed)), device)
-    probe = fit_voxel_probe(
-        network, first_crops(dataset, seed), number, per_class=voxels_each(number), seed=seed, alike=False
-    )
+    crops = FirstCrops(dataset, seed)
+    reestimate_norms_of_crops(network, (image for image, _ in crops.first(CROPS)), device)
+    each = voxels_each(number)
+    probe = fit_voxel_probe(network, crops.first(CROPS), number, per_class=each, seed=seed, alike=False)
     workflow.evaluator.network = probe.to(device)
     return answered_dice(workflow, folder, "Frozen features")

@@ -32,7 +32,7 @@ class LabelSurvey:
         num_classes: of all drawn and test label maps, background included: that of every run.
         place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
         has_levels: whether it is known where the network has its maps, see
-            `medgenesis.networks.voxel_probe.has_levels`.
+            `medgenesis.networks.voxel_probe.has_levels`; False where that was not asked.
     """
 
     num_classes: int
@@ -46,6 +46,8 @@ def survey_labels(
     test: Sequence[dict],
     folder: str | Path,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    frozen: bool = True,
 ) -> LabelSurvey:
     """Read the label maps that a comparison learns from and is judged on.
 
@@ -68,7 +70,7 @@ def survey_labels(
     settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
     workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
     parsed = workflow.parser.get_parsed_content
-    number, labels, levels = parsed("num_classes"), parsed("labels"), has_levels(parsed("network_def"))
+    number, labels, levels = parsed("num_classes"), parsed("labels"), frozen and has_levels(parsed("network_def"))
     read = preprocessing((), "label", intensity=None, label_merge=labels.merge, num_classes=number)
     maps, foreground = {}, {}
     for key, record in track(every.items(), "label maps that are learnt from"):

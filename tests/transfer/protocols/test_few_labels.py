@@ -24,9 +24,9 @@ from medgenesis.weights import with_settings
 STARTS = ("pre-trained", "scratch")
 
 
-def survey(configs, draws, test, *_):
+def survey(configs, draws, test, *_, frozen):
     """A stand-in: 0.25, whatever is labelled."""
-    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=True)
+    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=frozen)
 
 
 @pytest.fixture
@@ -196,7 +196,9 @@ def test_frozen_features_stand_in_a_table_of_their_own(comparison, tmp_path):
 def test_a_network_without_known_maps_is_compared_without_frozen_features(comparison, monkeypatch):
     compare, asked = comparison
     tuned = compare()
-    monkeypatch.setattr(few_labels, "survey_labels", lambda *given: replace(survey(*given), has_levels=False))
+    monkeypatch.setattr(
+        few_labels, "survey_labels", lambda *given, **asked: replace(survey(*given, **asked), has_levels=False)
+    )
     text = compare(frozen=True)
     said = "- Frozen features are left out: where the maps of this network are is not known.\n"
     assert text.replace(said, "") == tuned and said in text and len(asked) == 8

@@ -46,6 +46,9 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
     assert found.place_dice["b"] == pytest.approx(np.array([[0.5]]))
     other = {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}
     assert not survey_labels(configs, {"a": [one]}, [fine], tmp_path, {**overrides, "network_def": other}).has_levels
+    unbuilt = {**overrides, "network_def": {"_target_": "medgenesis.networks.UNet3D", "head_levels": "none such"}}
+    found = survey_labels(configs, {"a": [one]}, [fine], tmp_path, unbuilt, frozen=False)
+    assert found.place_dice["a"] == pytest.approx(np.array([[1.0]])) and not found.has_levels
     draws = {(1, 0): [one], (1, 1): [empty]}
     with pytest.raises(DatalistError, match=r"some voxel of a class; found none in draw \(1, 1\), of 1 scans"):
         survey_labels(configs, draws, [fine], tmp_path / "out", overrides)
