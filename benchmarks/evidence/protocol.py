@@ -47,11 +47,11 @@ class Plan:
 
 PLANS = {
     "hippocampus": Plan(3, True, 20, True, (2, 3, 5, 10), (25, 100, 400), choosing=True),
-    "lungs": Plan(2),
-    "prostate": Plan(),
+    "lungs": Plan(2, choosing=True),
+    "prostate": Plan(choosing=True),
     "fetal_shift": Plan(),
-    "mouse": Plan(),
-    "nodules": Plan(again=(f"{PROMPTED}_probed",)),
+    "mouse": Plan(choosing=True),
+    "nodules": Plan(choosing=True, again=(f"{PROMPTED}_probed",)),
 }
 
 AGAIN = range(20, 40)  # draws that no table but that of the methods asked again is of
@@ -170,6 +170,8 @@ def _choosing(dataset: str) -> Iterator[Cell]:
             yield Cell(dataset, method, "finetuned", labels, seed, seed, steps)
     for labels, draw in itertools.product(CHOICE_LABELS, range(CHOICE_DRAWS)):
         yield Cell(dataset, BY, "frozen", labels, draw, seed_of(draw), 0)
+        for steps in STEPS if labels == LABELS else ():
+            yield Cell(dataset, BY, "finetuned", labels, draw, seed_of(draw), steps)
 
 
 def _groups(arms: list[Arm]) -> Iterator[list[Arm]]:
