@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.found import Found
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
-from benchmarks.evidence.protocol import AGAIN, PLANS, SCRATCH, STEPS, level_arms_of
+from benchmarks.evidence.protocol import AGAIN, LONG, PLANS, SCRATCH, STEPS, level_arms_of
 from benchmarks.evidence.tables import ABSENT, interval, mean_of, one_label, so_far
 from medgenesis.report.paired import Difference, holm, verdict
 
@@ -68,13 +68,31 @@ def levels_table(found: Found) -> list[list[str]]:
 
 
 def levels_fewer_table(found: Found) -> list[list[str]]:
-    """Head on all levels, 50 steps against scratch with 200 in all its ways."""
+    """Head on all levels, 50 steps against scratch with 200 in all its ways; 200 against 800 where those are run."""
     few, more = STEPS
-    rows = [["method", *(f"{few} steps {name} at {more}" for name in _MINUS)]]
+    long = [other for other in SCRATCH_WAYS if other in PLANS[found.dataset].long]
+    pairs = [*((few, other, more) for other in SCRATCH_WAYS), *((more, other, LONG) for other in long)]
+    rows = [["method", *(f"{own} steps minus {SCRATCH_WAYS[other]} at {steps}" for own, other, steps in pairs)]]
     for method in (arm.method for arm in level_arms_of(found.dataset)):
         if one_label(method, few) in found.scores:
-            gains = [found.gain(one_label(method, few), one_label(other, more)) for other in SCRATCH_WAYS]
+            gains = [found.gain(one_label(method, own), one_label(other, steps)) for own, other, steps in pairs]
             rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
+    return rows
+
+
+def long_table(found: Found) -> list[list[str]]:
+    """Whether a gain is left after many steps: the methods that are run with `LONG`, one label."""
+    plan = PLANS[found.dataset]
+    ways = [other for other in SCRATCH_WAYS if other in plan.long]
+    rows = [["method", "Dice (draws of all)", *(f"minus {SCRATCH_WAYS[other]}" for other in ways)]]
+    keys = [one_label(method, LONG) for method in plan.long]
+    means = found.means(keys, plan.draws)
+    for key in keys:
+        if key in found.scores:
+            gains = [None if key[0] == other else found.gain(key, one_label(other, LONG)) for other in ways]
+            rows.append(
+                [key[0], mean_of(found, means, key, plan.draws), *(so_far(gain, found.dataset) for gain in gains)]
+            )
     return rows
 
 

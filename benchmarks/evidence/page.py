@@ -102,6 +102,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: with a head on all levels, one label", level_tables.levels_table(found)),
         *_table(f"{name}: asked again with other labelled patients", level_tables.again_table(found)),
         *_table(f"{name}: with a head on all levels, fewer steps against more", level_tables.levels_fewer_table(found)),
+        *_table(f"{name}: after {LONG} steps, one label", level_tables.long_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
         *_table(f"{name}: Dice against labels", tables.labels_table(found)),

@@ -14,6 +14,7 @@ MEAN_MASK, MEAN_TEACHER = "mean_mask", "mean_teacher"
 
 SEEDS = (0, 1, 2)
 LABELS, STEPS, LONG = 1, (50, 200), 800  # of the main table; LONG of scratch beside: four times as many
+LONG_WAYS = (SCRATCH, f"{SCRATCH}_levels", f"{PROMPTED}_probed")  # with `LONG` steps
 MORE_STEPS = 400  # with more labels
 CHOICE_LABELS, CHOICE_DRAWS = (1, 3), 20  # of choosing the patients: with one label `STEPS` too, else frozen alone
 
@@ -26,7 +27,7 @@ class Plan:
         dims: of the images.
         primary: whether it is the primary end point.
         draws: of one label with `STEPS`.
-        long: whether scratch is run with `LONG` steps too.
+        long: methods that are run with `LONG` steps too, scratch first.
         other_labels: more labels, with `MORE_STEPS` steps.
         other_steps: of one label.
         other_draws: of the last two.
@@ -37,7 +38,7 @@ class Plan:
     dims: int = 3
     primary: bool = False
     draws: int = 10
-    long: bool = False
+    long: tuple[str, ...] = ()
     other_labels: tuple[int, ...] = (3,)
     other_steps: tuple[int, ...] = ()
     other_draws: int = 10
@@ -46,7 +47,7 @@ class Plan:
 
 
 PLANS = {
-    "hippocampus": Plan(3, True, 20, True, (2, 3, 5, 10), (25, 100, 400), choosing=True),
+    "hippocampus": Plan(3, True, 20, LONG_WAYS, (2, 3, 5, 10), (25, 100, 400), choosing=True),
     "lungs": Plan(2, choosing=True),
     "prostate": Plan(choosing=True),
     "fetal_shift": Plan(),
@@ -104,7 +105,7 @@ METHODS = (*dict.fromkeys(arm.method for arm in ARMS), *ON_ALL_LEVELS, *CHOSEN)
 def tuned_at(labels: int, steps: int) -> tuple[int, int]:
     """Labels and steps at which the value for these is chosen: the nearest, by ratio, of two alike near the larger.
 
-    `LONG` is chosen for itself alone: only scratch has it.
+    `LONG` is chosen for itself alone: few methods have it.
     """
     near = min(TUNED, key=lambda known: (abs(math.log(known / labels)), -known)) if labels > 1 else 1
     if steps == 0:
@@ -136,8 +137,8 @@ def _in_order(dataset: str) -> Iterator[Cell]:
     for draw, method in itertools.product(AGAIN, (*SCRATCH_WAYS, *plan.again) if plan.again else ()):
         for steps in STEPS:
             yield Cell(dataset, method, "finetuned", LABELS, draw, seed_of(draw), steps)
-    for draw in range(plan.draws if plan.long else 0):
-        yield Cell(dataset, SCRATCH, "finetuned", LABELS, draw, seed_of(draw), LONG)
+    for draw, method in itertools.product(range(plan.draws), plan.long):
+        yield Cell(dataset, method, "finetuned", LABELS, draw, seed_of(draw), LONG)
     for draw in range(plan.other_draws):
         for labels, arm in itertools.product(plan.other_labels, every):
             yield from _cells(dataset, arm, labels, draw, (MORE_STEPS,))

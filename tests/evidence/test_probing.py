@@ -130,8 +130,26 @@ def test_it_helps_only_where_it_is_above_every_scratch(tmp_path, ways, ours, sai
         ["models_genesis", "as readout"],
     ]
     (fewer,) = (row for row in level_tables.levels_fewer_table(found) if row[0] == "models_genesis_probed")
-    assert [cell.split(" ")[0] for cell in fewer[1:]] == [f"{ours - way:+.3f}" for way in ways]
+    assert [cell.split(" ")[0] for cell in fewer[1:4]] == [f"{ours - way:+.3f}" for way in ways]
+    assert fewer[4:] == [tables.ABSENT] * 2  # nothing has run for 800 steps
     assert f"one label, 50 steps: **{said}**" in "\n".join(page.sentence(found))
+
+
+def test_what_runs_for_many_steps_is_compared_with_scratch_as_long(tmp_path):
+    found = _found(tmp_path, WAYS.values(), 0.6)
+    assert len(level_tables.long_table(found)) == 1  # its heading
+    for method, dice in (("scratch", 0.7), ("scratch_levels", 0.72), ("region_prompts_probed", 0.75)):
+        write_rows(tmp_path, method, "finetuned", 1, 800, dice, draws=range(20))
+    found = read_found(tmp_path)[0]
+    rows = [[cell.split(" ")[0] for cell in row] for row in level_tables.long_table(found)[1:]]
+    assert [[row[0], *row[2:]] for row in rows] == [
+        ["scratch", tables.ABSENT, "-0.020"],
+        ["scratch_levels", "+0.020", tables.ABSENT],
+        ["region_prompts_probed", "+0.050", "+0.030"],
+    ]
+    assert float(rows[2][1]) - float(rows[0][1]) == pytest.approx(0.05, abs=1e-3)
+    (fewer,) = (row for row in level_tables.levels_fewer_table(found) if row[0] == "models_genesis_probed")
+    assert [cell.split(" ")[0] for cell in fewer[4:]] == ["-0.100", "-0.120"]  # 200 steps against 800
 
 
 def test_answers_without_fine_tuning_are_compared_with_scratch(tmp_path):
