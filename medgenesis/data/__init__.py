@@ -1,6 +1,5 @@
 """From files to samples: datalists, the standard grid, intensity presets, random crops, cached data sets."""
 
-from medgenesis.data.cache import MappedDataset
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.classes import check_classes, check_findings, judged_findings
 from medgenesis.data.crop import Crop
@@ -13,6 +12,7 @@ from medgenesis.data.datalists import (
     read_datalist,
     write_datalist,
 )
+from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.image_channels import CheckChannelsd, channels_of
 from medgenesis.data.intensity import ScaleIntensityPresetd

@@ -11,9 +11,9 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from monai.utils import ensure_tuple
 
-from medgenesis.data.cache import reader_for
 from medgenesis.data.checked_volumes import checked_volumes
 from medgenesis.data.crop import Crop
+from medgenesis.data.disk_cache import reader_for
 from medgenesis.data.sampler import SampleKey, SeededSampler
 from medgenesis.data.volume_check import VolumeCheck, with_file
 from medgenesis.renamed import renamed_arguments

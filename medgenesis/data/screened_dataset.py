@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from monai.data import Dataset
 
-from medgenesis.data.cache import is_random
 from medgenesis.data.checked_volumes import checked_volumes
+from medgenesis.data.disk_cache import is_random
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.data.sampler import SampleKey
 from medgenesis.data.volume_check import VolumeCheck

@@ -9,8 +9,8 @@ import numpy as np
 import torch.utils.data
 from monai.data import Dataset
 
-from medgenesis.data.cache import reader_for
 from medgenesis.data.crop import Crop
+from medgenesis.data.disk_cache import reader_for
 from medgenesis.data.pipeline import find_domain_error
 from medgenesis.data.reading import in_worker, packed
 from medgenesis.errors import VolumeError

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from medgenesis.data.cache import cached_volumes, reader_for
+from medgenesis.data.cache import cached_volumes
 from medgenesis.data.checked_volumes import checked_volumes
+from medgenesis.data.disk_cache import reader_for
 from medgenesis.data.patch_dataset import SeededDataset, chain
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import DatalistError
