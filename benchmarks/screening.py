@@ -59,7 +59,6 @@ def unpack(names: list[str], cache: Path | None) -> None:
         if cache is not None:
             with (cache / Path(name).name).open("wb") as file:
                 file.write(np.frombuffer(content[352:], np.int16).astype(np.float32))
-                os.fsync(file.fileno())
 
 
 def unpacked(folder: Path, workers: int, cache: str | None = None) -> None:

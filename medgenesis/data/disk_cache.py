@@ -81,7 +81,8 @@ class MappedDataset(PersistentDataset):
                 return torch.load(path, mmap=True, weights_only=True)
             except Exception as error:  # whatever is wrong with a cache file, it can be made anew
                 warnings.warn(f"{path}: unreadable cache file, made anew ({error})", stacklevel=2)
-        save_checkpoint(self._kept(_without_trace(self._pre_transform(dict(record)))), path)
+        # a third of the time would be waiting for the disk: what a power cut damages is found by its checksums
+        save_checkpoint(self._kept(_without_trace(self._pre_transform(dict(record)))), path, durable=False)
         return torch.load(path, mmap=True, weights_only=True)
 
     def _kept(self, item: dict) -> dict:

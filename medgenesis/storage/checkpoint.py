@@ -42,7 +42,7 @@ _KNOWN: list[Any] = [
 ]
 
 
-def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
+def save_checkpoint(obj: Any, path: str | os.PathLike, durable: bool = True) -> None:
     """Write ``obj`` to ``path`` such that the path holds the old file or the whole new one, never a part.
 
     The file is written beside and then renamed; folders are made as needed.
@@ -50,6 +50,8 @@ def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
     Args:
         obj: tensors, numbers, strings, and lists and dictionaries of them, so that ``read_checkpoint`` takes it back.
         path: the file.
+        durable: wait until the disk has it; else it may be empty or damaged after a power cut, which readers find and
+            only what can be made again may be.
 
     Raises:
         CheckpointError: the file cannot be written, with the true reason: a full disk, a folder without the right to,
@@ -63,7 +65,8 @@ def save_checkpoint(obj: Any, path: str | os.PathLike) -> None:
             except RuntimeError as error:  # torch's writer says of a failed write that a position is unexpected
                 raise file.failed or error from error
             raw.flush()
-            os.fsync(raw.fileno())  # else a power cut after the renaming could leave an empty file
+            if durable:
+                os.fsync(raw.fileno())  # else a power cut after the renaming could leave an empty file
     except OutputError as error:
         raise CheckpointError(str(error)) from error
     except (RuntimeError, TypeError, AttributeError, pickle.PicklingError) as error:
