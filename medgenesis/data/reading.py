@@ -2,12 +2,10 @@
 
 import multiprocessing
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from medgenesis.errors import VolumeError
@@ -66,35 +64,6 @@ def read_in_order(
 def in_worker() -> bool:
     """Whether this is one of the processes of `read_in_order` (or of any `DataLoader`)."""
     return get_worker_info() is not None
-
-
-def packed(item: dict[str, Any]) -> bytes:
-    """An item as bytes: PyTorch would send its tensors through /dev/shm, which is 64 MB in a container."""
-    return pickle.dumps({key: _packed(value) for key, value in item.items()}, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def unpacked(data: bytes) -> dict[str, Any]:
-    """The item that `packed` was given, with its meta data and trace. Only for bytes that this program has made."""
-    return {key: value.tensor() if isinstance(value, _Array) else value for key, value in pickle.loads(data).items()}
-
-
-class _Array:
-    """A tensor as an array, which is pickled without intermediate copies."""
-
-    def __init__(self, value: torch.Tensor) -> None:
-        self.array = torch.Tensor.numpy(value.as_tensor() if isinstance(value, MetaTensor) else value)
-        self.more = (value.meta, value.applied_operations) if isinstance(value, MetaTensor) else None
-
-    def tensor(self) -> torch.Tensor:
-        plain = torch.from_numpy(self.array)
-        if self.more is None:
-            return plain
-        meta, operations = self.more
-        return MetaTensor(plain, meta=meta, applied_operations=operations)
-
-
-def _packed(value: Any) -> Any:
-    return _Array(value) if isinstance(value, torch.Tensor) else value
 
 
 def _as_it_is(value: Any) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from monai.data import Dataset
 
 from medgenesis.data.datalists import load_datalist
-from medgenesis.data.reading import read_in_order, unpacked
+from medgenesis.data.handing_over import unpacked
+from medgenesis.data.reading import read_in_order
 from medgenesis.data.remembered import RememberedChecks
 from medgenesis.data.volume_check import Reading, Readings, VolumeCheck
 from medgenesis.errors import VolumeError

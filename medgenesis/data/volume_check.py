@@ -11,8 +11,9 @@ from monai.data import Dataset
 
 from medgenesis.data.crop import Crop
 from medgenesis.data.disk_cache import reader_for
+from medgenesis.data.handing_over import InMemoryFile, packed
 from medgenesis.data.pipeline import find_domain_error
-from medgenesis.data.reading import in_worker, packed
+from medgenesis.data.reading import in_worker
 from medgenesis.errors import VolumeError
 
 
@@ -65,7 +66,7 @@ class Reading(NamedTuple):
     """Why the volume cannot be used."""
     refused: Exception | None = None
     """Why a whole sample could not be made of it; counts for the first volume of its kind only."""
-    item: bytes | None = None
+    item: bytes | InMemoryFile | None = None
     """The prepared volume, where it is to be kept in another process than the one that read it."""
 
     @property
@@ -119,7 +120,7 @@ class Readings(torch.utils.data.Dataset):
         self._tried.add(kind)
         return None
 
-    def _keep(self, i: int, item: dict[str, Any]) -> bytes | None:
+    def _keep(self, i: int, item: dict[str, Any]) -> bytes | InMemoryFile | None:
         if not hasattr(self.volumes, "hold") or not self.volumes.holds(i):
             return None
         if in_worker():

@@ -8,8 +8,7 @@ import torch
 from helpers.reads import counting
 from monai.data import Dataset
 
-from medgenesis.data import preprocessing
-from medgenesis.data.reading import in_worker, packed, read_in_order, unpacked
+from medgenesis.data.reading import in_worker, read_in_order
 from medgenesis.errors import VolumeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "four_cores")
@@ -66,26 +65,3 @@ def test_few_readings_wait_to_be_taken(tmp_path, ahead):
         most = max(most, started - taken)
     results.close()
     assert 1 <= most <= 2 * ahead
-
-
-def test_a_packed_item_keeps_voxels_meta_data_and_trace(write_nifti):
-    affine = np.array([[0, 2.0, 0, 5], [-1.5, 0, 0, 7], [0, 0, 3.0, -2], [0, 0, 0, 1]])
-    record = {"image": write_nifti("a.nii", np.random.default_rng(0).random((5, 6, 7), dtype=np.float32), affine)}
-    item = preprocessing(intensity="unit", spacing_mm=2.0)({**record, "class": 3, "plain": torch.arange(4)})
-    again = unpacked(packed(item))
-    assert again.keys() == item.keys() and again["class"] == 3 and torch.equal(again["plain"], item["plain"])
-    image, kept = item["image"], again["image"]
-    assert type(kept) is type(image) and kept.dtype == image.dtype
-    assert torch.equal(kept.as_tensor(), image.as_tensor()) and torch.equal(kept.affine, image.affine)
-    assert kept.meta.keys() == image.meta.keys() and kept.meta["filename_or_obj"] == record["image"]
-    assert [one["class"] for one in kept.applied_operations] == [one["class"] for one in image.applied_operations]
-    kept[0, 0, 0, 0] = 9.0  # its own memory, and writable
-
-
-def test_a_packed_item_inverts_as_the_original(write_nifti):
-    prepare = preprocessing(intensity=None, spacing_mm=2.0)
-    record = {"image": write_nifti("a.nii", np.random.default_rng(0).random((8, 9, 7), dtype=np.float32))}
-    item = prepare(record)
-    again = unpacked(packed(item))
-    expected = prepare.inverse(item)["image"]
-    assert torch.equal(prepare.inverse(again)["image"].as_tensor(), expected.as_tensor())
