@@ -17,6 +17,9 @@ _TIME = (
     r"[-_]?\d*|pre|post|pre-?rt|mid-?rt|post-?rt|insp|exp|inhale|exhale|ed|es|left|right"
 )
 _ADDED = re.compile(rf"(?<=.)[-_. ](?:{_CONTRAST}|{_TIME})$", re.IGNORECASE)  # behind the patient in a name
+_VISIT = re.compile(  # likewise, but behind a number alone: `scan` of `scan_v2` would tell no patients apart
+    r"(?<=\d)[-_. ](?:v\d{1,2}|(?:19|20)\d{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01]))$", re.IGNORECASE
+)
 _PREFIX = re.compile(  # LIDC-IDRI-0001_R_1; BraTS-GLI-00000-001; TCGA-02-0003-01; OAS30001_MR_d0129
     r"^(?:(.+?)_R_\d+|(BraTS-[A-Za-z]+-\d{5})-\d{3}|(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})[-_.].*|(OAS\d+(?:_\d{4})?)_(?:MR|CT|PET).*)$"
 )
@@ -46,7 +49,8 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
     With a pattern: its first group, or all that it matches. Without: `sub-XX` of BIDS wherever it stands; what
     ChestX-ray14 begins its file names with (`00001280_004`); else the first folder that is not named by what it holds
     (`imagesTr`, `derivatives`, `ses-1`); else the file name. Of both what conventions add is taken off: time points
-    (`_frame01`, `_t0`, `_ses-2`), contrasts (`_flair`), the nodules of `LIDC-IDRI-0001_R_1`.
+    (`_frame01`, `_t0`, `_ses-2`; behind a number `_v2`, `_20190531`), contrasts (`_flair`), the nodules of
+    `LIDC-IDRI-0001_R_1`.
 
     Raises:
         DatalistError: the pattern is malformed, or not found in the path.
@@ -84,7 +88,7 @@ def form(key: str) -> str:
 
 def doubtful(keys: Iterable[str]) -> list[str]:
     """Keys that may be of one patient although they differ: `P1` and `p01`; `p1` and `p1_b`; `p1_first`, `p1_second`,
-    `p2_first` …; `p1a`, `p1b`, `p2a` …"""
+    `p2_first` …; `p1a`, `p1b`, `p2a` …; `p1_first`, `p1_second` among `p2`, `p3` …"""
     keys = sorted(set(keys))
     spelt: dict[str, list[str]] = defaultdict(list)
     for key in keys:
@@ -99,12 +103,16 @@ def doubtful(keys: Iterable[str]) -> list[str]:
     extended = [one for start, members in by_start.items() if start in known for one in (start, *members)]
     if extended:
         return extended
-    grouped = [members for members in by_start.values() if 2 <= len(members) <= 8]
-    return sum(grouped, []) if len(grouped) > 1 and 2 * sum(map(len, grouped)) > len(keys) else []
+    grouped = {start: members for start, members in by_start.items() if 2 <= len(members) <= 8}
+    inside = {one for members in grouped.values() for one in members}
+    if len(grouped) > 1 and 2 * len(inside) > len(keys):
+        return sorted(inside)
+    whole = {form(key) for key in keys if key not in inside}  # what precedes the suffix is a key like others
+    return [one for start, members in grouped.items() if form(start) in whole for one in members]
 
 
 def _without_additions(name: str) -> str:
-    while match := _ADDED.search(name):
+    while match := _ADDED.search(name) or _VISIT.search(name):
         name = name[: match.start()]
     match = _PREFIX.match(name)
     return next(group for group in match.groups() if group) if match else name

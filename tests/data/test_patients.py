@@ -26,6 +26,15 @@ from medgenesis.errors import DatalistError
         ("imagesTr/liver_1", None, "liver_1"),
         ("ses-1/p7/t1", None, "p7"),
         ("p7_baseline/t1", None, "p7"),
+        ("S03_v1", None, "S03"),
+        ("S03_v2_t1", None, "S03"),
+        ("S03_20190531", None, "S03"),
+        ("S03-2019-05-31/ct", None, "S03"),
+        ("scan_v1", None, "scan_v1"),
+        ("patient_20190531", None, "patient_20190531"),
+        ("liver_20191331", None, "liver_20191331"),
+        ("S03_20191331", None, "S03_20191331"),
+        ("S03_2019-0531", None, "S03_2019-0531"),
         ("BraTS-GLI-00005-001-t1n", None, "BraTS-GLI-00005"),
         ("TCGA-02-0003_2001.01.01_t1", None, "TCGA-02-0003"),
         ("OAS30001_MR_d0129", None, "OAS30001"),
@@ -68,6 +77,10 @@ def test_names_that_may_be_of_one_patient():
     assert doubtful(["p1", "p1_b", "p2"]) == ["p1", "p1_b"]
     pairs = [f"patient{i}_{which}" for i in range(3) for which in ("first", "second")]
     assert doubtful(pairs) == pairs
+    few = [f"S{i:02}" for i in range(20)]
+    for first, second in ("m00", "m12"), ("a", "b"), ("scan1", "scan2"), ("2019", "2020"):
+        assert doubtful([*few, f"S30_{first}", f"S30_{second}"]) == [f"S30_{first}", f"S30_{second}"]
+    assert not doubtful([*few, "S30_m12", "T1_m12", "T1_m24"])  # no other key is built as T1
     assert not doubtful(f"BraTS20_Training_{i:03}" for i in range(30))
     assert not doubtful(f"LIDC-IDRI-{i:04}" for i in range(30))
 
