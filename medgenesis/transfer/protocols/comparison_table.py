@@ -1,8 +1,9 @@
 """What a comparison has found: rows with intervals over draws and patients, and sentences that say it in words."""
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from medgenesis.report.paired import Difference, difference, holm, verdict
 
 HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
-LEAST = 5  # draws, test patients: of fewer no verdict is given, for a gain in three draws is often gone in the next
+LEAST = 5  # sets of labelled patients, test patients: of fewer no verdict; a gain in three is often gone in the next
 _ABSENT = "–"
 
 Setting = tuple[int, int]  # labelled patients, steps
@@ -24,7 +25,7 @@ class Finding:
     Args:
         start: its name.
         setting: labelled patients and steps.
-        gain: its Dice minus that of the last start, paired by draw and patient.
+        gain: its Dice minus that of the last start, paired by set of labelled patients (its `draws`) and test patient.
         p: corrected over all of a comparison (Holm).
     """
 
@@ -35,16 +36,19 @@ class Finding:
 
     @property
     def too_few(self) -> str | None:
-        """What there is too little of for a verdict, or None."""
-        for number, what in ((self.gain.draws, "draw"), (self.gain.patients, "test patient")):
-            if number < LEAST:
-                return f"{_many(number, what)}: too few to tell"
-        return None
+        """What there are too few of for a verdict, "sets of labelled patients" or "test patients", or None."""
+        if self.gain.draws < LEAST:
+            return "sets of labelled patients"
+        return "test patients" if self.gain.patients < LEAST else None
 
     @property
     def said(self) -> str:
-        """ "helps", "harms", "no difference shown", or what is too few to tell."""
-        return self.too_few or verdict(self.gain.mean, self.p)
+        """ "helps", "harms", "no difference shown", or why there is no verdict."""
+        if self.gain.draws < LEAST:
+            return f"no verdict: {labelled_sets(self.gain.draws)}, five are needed"
+        if self.gain.patients < LEAST:
+            return f"no verdict: {_many(self.gain.patients, 'test patient')}, five are needed"
+        return verdict(self.gain.mean, self.p)
 
 
 def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.ndarray:
@@ -65,11 +69,26 @@ def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.nda
     return totals[:, counted] / counts[:, counted]
 
 
+def by_labelled_set(values: np.ndarray, sets: Sequence[Hashable]) -> np.ndarray:
+    """Dice (draws, patients) as (sets, patients): draws of the same labelled patients count once, by their mean.
+
+    They are copies of one draw but for the seed, so an interval over them would say nothing of other patients.
+
+    Args:
+        values: Dice of each draw and test patient.
+        sets: of each draw, who is labelled.
+    """
+    places: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(sets):
+        places.setdefault(one, []).append(place)
+    return np.stack([values[own].mean(axis=0) for own in places.values()])
+
+
 def findings(dice: Mapping[tuple[int, int, str], np.ndarray], starts: Sequence[str]) -> list[Finding]:
     """Each start but the last against the last.
 
     Args:
-        dice: of (labelled patients, steps, start): (draws, patients).
+        dice: of (labelled patients, steps, start): (sets of labelled patients, test patients).
         starts: in the order of the table, that which others are compared with last.
     """
     *others, baseline = starts
@@ -104,6 +123,7 @@ def sentences(
     found: Sequence[Finding],
     starts: Sequence[str],
     trivial: Mapping[int, Difference],
+    known: int,
 ) -> list[str]:
     """What was found: the whole in one sentence, then one for each start and number of labels and steps.
 
@@ -112,6 +132,7 @@ def sentences(
         found: its findings.
         starts: in the order of the table.
         trivial: of each number of labels the Dice of the answer that looks at no image.
+        known: how many labelled patients there are to draw from.
     """
     lines = [_whole(dice, found, starts[-1])]
     for one in found:
@@ -125,13 +146,22 @@ def sentences(
         place = trivial[count].mean if count in trivial else np.nan
         if dice[count, steps, one.start].mean() < place:
             line += f"; below the answer that looks at no image ({place:.3f})"
-        lines.append(line + ".")
+        line += f". {remedy(count, known)}" if one.too_few == "sets of labelled patients" else "."
+        lines.append(line)
     return lines
+
+
+def remedy(count: int, known: int) -> str:
+    """What gives five sets of so many labelled patients, of so many that there are."""
+    if math.comb(known, count) >= LEAST:
+        return "More draws give more sets (--seeds)."
+    half = known // 2
+    return "Give more labelled patients" + (f", or --labels {half}." if math.comb(known, half) >= LEAST else ".")
 
 
 def _whole(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Finding], baseline: str) -> str:
     """In how many of the settings each verdict was found, and the most that is saved where it helps."""
-    said = Counter("too few draws or patients to tell" if one.too_few else one.said for one in found)
+    said = Counter(f"no verdict (fewer than five {one.too_few})" if one.too_few else one.said for one in found)
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
     whole = f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
     labels, steps = [], []
@@ -181,6 +211,11 @@ def _as_much_as(
 def labelled_patients(count: int) -> str:
     """So many labelled patients, in words."""
     return _many(count, "labelled patient")
+
+
+def labelled_sets(number: int) -> str:
+    """So many sets of labelled patients, in words."""
+    return f"{_many(number, 'set')} of labelled patients"
 
 
 def _many(count: int, what: str) -> str:
