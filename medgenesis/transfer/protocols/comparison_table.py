@@ -51,6 +51,21 @@ class Finding:
         return verdict(self.gain.mean, self.p)
 
 
+@dataclass(frozen=True)
+class Saved:
+    """Up to which larger number of labels or steps the last start is not above.
+
+    Args:
+        of: the finding that helps.
+        other: the number; None: the next one tried is above.
+        open: it is the largest that was tried, so that more may be saved.
+    """
+
+    of: Finding
+    other: int | None
+    open: bool
+
+
 def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.ndarray:
     """Mean Dice (draws, patients) of runs (records, classes) each; patients without any of the classes are left out.
 
@@ -140,9 +155,10 @@ def sentences(
         line = f"{one.start}, {labelled_patients(count)}, {_many(steps, 'step')}: {one.said} "
         line += f"({interval(one.gain, '+')} Dice against {starts[-1]})"
         if one.said == "helps":
-            labels, longer = _as_much_as(dice, one, starts[-1])
-            line += f"; in the mean as much as {starts[-1]} with {labels} labelled patients" if labels else ""
-            line += f"; in the mean as much as {starts[-1]} with {longer} steps" if longer else ""
+            for what, unit in enumerate(("labelled patients", "steps")):
+                if (saved := _saved(dice, one, starts[-1], what)) and saved.other:
+                    much = "at least as much" if saved.open else "as much"
+                    line += f"; in the mean {much} as {starts[-1]} with {saved.other} {unit}"
         place = trivial[count].mean if count in trivial else np.nan
         if dice[count, steps, one.start].mean() < place:
             line += f"; below the answer that looks at no image ({place:.3f})"
@@ -164,25 +180,25 @@ def _whole(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Find
     said = Counter(f"no verdict (fewer than five {one.too_few})" if one.too_few else one.said for one in found)
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
     whole = f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
-    labels, steps = [], []
-    for one in found:
-        if one.said == "helps":
-            more, longer = _as_much_as(dice, one, baseline)
-            labels += [(more - one.setting[0], one)] if more else []
-            steps += [(longer - one.setting[1], one)] if longer else []
     if not said["helps"]:
         return f"{whole} No labels or steps are shown to be saved."
-    most = max(labels, key=lambda pair: pair[0], default=None)
-    whole += f" Labels saved, in the mean: {_said_saved(most, 0) if most else 'none of the numbers tried'}."
-    most = max(steps, key=lambda pair: pair[0], default=None)
-    return f"{whole} Steps saved, in the mean: {_said_saved(most, 1) if most else 'none of the numbers tried'}."
+    for what, unit in enumerate(("Labels", "Steps")):
+        tried = [saved for one in found if one.said == "helps" and (saved := _saved(dice, one, baseline, what))]
+        whole += f" {unit} saved, in the mean: {_said_saved(tried, what, baseline)}."
+    return whole
 
 
-def _said_saved(most: tuple[int, Finding], what: int) -> str:
-    """How many labels (0) or steps (1), and in which comparison."""
-    number, one = most
-    other = _many(one.setting[1], "step") if what == 0 else labelled_patients(one.setting[0])
-    return f"{number} ({one.start}: {one.setting[what]} in place of {one.setting[what] + number}, {other})"
+def _said_saved(tried: Sequence[Saved], what: int, baseline: str) -> str:
+    """The most labels (0) or steps (1) that are saved, and in which comparison; or why none are."""
+    if not tried:
+        return f"cannot be told (where it helps, no more {('labels', 'steps')[what]} were tried)"
+    most = max(tried, key=lambda one: (one.other or 0) - one.of.setting[what])
+    if most.other is None:  # of all
+        return f"none of the numbers tried ({baseline} is above with the next larger one)"
+    own, fixed = most.of.setting[what], most.of.setting[1 - what]
+    beside = _many(fixed, "step") if what == 0 else labelled_patients(fixed)
+    told = f"{most.other - own} ({most.of.start}: {own} in place of {most.other}, {beside}"
+    return f"at least {told}; more than {most.other} were not tried)" if most.open else f"{told})"
 
 
 def interval(one: Difference, sign: str = "") -> str:
@@ -191,21 +207,17 @@ def interval(one: Difference, sign: str = "") -> str:
     return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
 
 
-def _as_much_as(
-    dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str
-) -> tuple[int | None, int | None]:
-    """Up to which number of labels, and of steps, that were tried the last start's mean is not above; None: none."""
-    count, steps = one.setting
-    reached = dice[count, steps, one.start].mean()
-
-    def last(others: list[Setting]) -> Setting | None:
-        beaten = itertools.takewhile(lambda other: dice[(*other, baseline)].mean() <= reached, others)
-        return max(beaten, default=None)
-
+def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str, what: int) -> Saved | None:
+    """What one finding saves of labels (0) or steps (1), in the mean; None where no larger number was tried."""
+    reached = dice[(*one.setting, one.start)].mean()
     settings = sorted({key[:2] for key in dice})
-    more = last([other for other in settings if other[1] == steps and other[0] > count])
-    longer = last([other for other in settings if other[0] == count and other[1] > steps])
-    return more[0] if more else None, longer[1] if longer else None
+    larger = [
+        other for other in settings if other[1 - what] == one.setting[1 - what] and other[what] > one.setting[what]
+    ]
+    if not larger:
+        return None
+    beaten = list(itertools.takewhile(lambda other: dice[(*other, baseline)].mean() <= reached, larger))
+    return Saved(one, beaten[-1][what] if beaten else None, beaten == larger)
 
 
 def labelled_patients(count: int) -> str:

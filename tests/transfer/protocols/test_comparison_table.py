@@ -33,12 +33,14 @@ def test_what_is_there_is_said_and_what_it_saves():
     verdicts = "helps in 2 of 4, harms in 1 of 4, no difference shown in 1 of 4"
     assert whole == (
         f"Against scratch, of all numbers of labels and steps: {verdicts}. "
-        "Labels saved, in the mean: 2 (ours: 1 in place of 3, 50 steps). "
-        "Steps saved, in the mean: 150 (ours: 50 in place of 200, 1 labelled patient)."
+        "Labels saved, in the mean: at least 2 (ours: 1 in place of 3, 50 steps; more than 3 were not tried). "
+        "Steps saved, in the mean: at least 150 (ours: 50 in place of 200, 1 labelled patient; "
+        "more than 200 were not tried)."
     )
     assert said[0].startswith("ours, 1 labelled patient, 50 steps: helps (+0.1")
     assert said[0].endswith(
-        "; in the mean as much as scratch with 3 labelled patients; in the mean as much as scratch with 200 steps."
+        "; in the mean at least as much as scratch with 3 labelled patients"
+        "; in the mean at least as much as scratch with 200 steps."
     )
     assert ": helps (" in said[1] and said[1].count("as much as") == 1 and "with 3 labelled patients" in said[1]
     assert said[2].startswith("ours, 3 labelled patients, 50 steps: harms (-0.0")
@@ -97,8 +99,30 @@ def test_what_is_saved_ends_at_the_first_number_that_is_better():
     dice = levels(known)
     (whole, first, *_) = sentences(dice, findings(dice, STARTS), STARTS, {}, 99)
     assert ": helps (" in first and "as much" not in first
-    none = "none of the numbers tried"
-    assert whole.endswith(f"Labels saved, in the mean: {none}. Steps saved, in the mean: {none}.")
+    assert whole.endswith(
+        "Labels saved, in the mean: none of the numbers tried (scratch is above with the next larger one). "
+        "Steps saved, in the mean: cannot be told (where it helps, no more steps were tried)."
+    )
+
+
+@pytest.mark.parametrize(
+    "scratch, said",
+    [
+        ({}, "cannot be told (where it helps, no more labels were tried)"),  # one number was
+        ({3: 0.8}, "none of the numbers tried (scratch is above with the next larger one)"),
+        ({3: 0.6, 10: 0.8}, "2 (ours: 1 in place of 3, 9 steps)"),
+        ({3: 0.6, 10: 0.65}, "at least 9 (ours: 1 in place of 10, 9 steps; more than 10 were not tried)"),
+    ],
+)
+def test_whether_labels_are_saved_follows_from_the_numbers_tried(scratch, said):
+    """Ours reaches 0.7 with one label; with more it is as scratch, so that it helps nowhere else."""
+    known = {(1, 9, "ours"): 0.7, (1, 9, "scratch"): 0.5}
+    known |= {(count, 9, start): level for count, level in scratch.items() for start in STARTS}
+    dice = levels(known)
+    whole, first, *_ = sentences(dice, findings(dice, STARTS), STARTS, {}, 99)
+    assert f"Labels saved, in the mean: {said}. Steps" in whole
+    much = " at least as much " if said.startswith("at least") else " as much "
+    assert (f"in the mean{much}as scratch with" in first) == ("in place of" in said)
 
 
 def test_nothing_is_saved_where_nothing_helps():
