@@ -14,6 +14,7 @@ from medgenesis.data.folds import patient_of
 from medgenesis.progress import track
 from medgenesis.report.paired import difference
 from medgenesis.report.text import markdown_table
+from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
@@ -92,6 +93,7 @@ def compare_few_labels(
         ValueError: a count larger than the number of training patients, or below 1; no seed; a plateau or patience,
             which would follow the test records; an override of what the comparison sets itself.
         OutputError: another comparison is at work in the folder.
+        KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole comparison.
         DatalistError: a patient (or a scan) in training and test; a draw whose label maps have no class.
         DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
             record is left out before any is chosen, with a warning, and only a section without others is an error.
@@ -114,7 +116,8 @@ def compare_few_labels(
         )
     hold_folder(folder)
     try:
-        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
+        with ended_by_signals(folder):
+            return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
     finally:
         release_folder(folder)
 
@@ -149,6 +152,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     lengths = [FROZEN, *steps] if frozen and not lost else steps
     runs = list(itertools.product(counts, lengths, seeds, inits.items()))
     for count, length, seed, (name, init) in track(runs, "runs"):
+        end_if_asked()
         own = overrides if init != "scratch" else {**alike, **overrides}
         settings = dict(init=init, seed=seed, iterations=length, overrides=own)
         run = folder / run_folder(name, count, length, seed)
@@ -156,6 +160,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
         said = f"{length} steps" if length else "frozen"
         logger.info("%s, %d labels, %s, seed %d: Dice %.3f", name, count, said, seed, np.nanmean(result))
         dice.setdefault((count, length, name), []).append(result)
+    end_if_asked()
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     patients = [patient_of(record) for record in test]
     means = {key: by_labelled_set(by_patient(found, patients), labelled[key[0]]) for key, found in dice.items()}

@@ -5,7 +5,9 @@ import itertools
 import json
 import os
 import re
+import signal
 import unittest.mock
+from contextlib import suppress
 from dataclasses import replace
 
 import nibabel as nib
@@ -111,6 +113,31 @@ def test_one_comparison_at_a_time_in_a_folder(comparison, tmp_path, monkeypatch)
             compare()
     assert not asked and compare()
     assert not (tmp_path / ".running").exists()
+
+
+@pytest.mark.parametrize(
+    "number, ended, status", [(signal.SIGINT, KeyboardInterrupt, ()), (signal.SIGTERM, SystemExit, (143,))]
+)
+def test_one_signal_ends_the_comparison_also_where_a_run_swallows_it(
+    comparison, tmp_path, monkeypatch, caplog, number, ended, status
+):
+    """As Python does with what is raised in the `__del__` of a data loader."""
+    compare, asked = comparison
+    run = few_labels.dice_after_finetuning
+
+    def swallowing(*args, **settings):
+        if len(asked) == 2:
+            with suppress(ended):
+                signal.raise_signal(number)
+        return run(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(few_labels, "dice_after_finetuning", swallowing)
+        with pytest.raises(ended) as raised:
+            compare()
+    assert raised.value.args == status and len(asked) == 3
+    assert f"finished runs are kept in {tmp_path}: the same command continues" in caplog.text
+    assert "pre-trained" in compare() and len(asked) == 8  # the five that were left
 
 
 def test_what_runs_take_from_files_counts_as_settings(comparison, tmp_path):
@@ -395,6 +422,7 @@ class Unrun(ConfigWorkflow):
 
     class evaluator:
         run = staticmethod(lambda: None)
+        add_event_handler = staticmethod(lambda *_: None)
 
         class state:
             metric_details = {"val_mean_dice": torch.zeros(1, 1)}
