@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=5,
         metavar="N",
-        help="draws of the labelled patients (default 5, the least for a verdict)",
+        help="draws of the labelled patients (default 5; five different sets of patients are the least for a verdict)",
     )
     parser.add_argument(
         "--iterations",

@@ -16,6 +16,7 @@ from monai.engines import Evaluator
 from medgenesis.data.contents import contents_of
 from medgenesis.engines import PretextEvents
 from medgenesis.errors import CheckpointError
+from medgenesis.stopping import STOPPING, note_signal
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
@@ -23,8 +24,6 @@ from medgenesis.weights import with_settings
 from medgenesis.weights.origin import origin_of
 
 logger = logging.getLogger(__name__)
-
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Checkpoints:
@@ -90,7 +89,7 @@ class Checkpoints:
         self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
             self._process = os.getpid()
-            self._previous = {number: signal.signal(number, self._ask_to_stop) for number in _STOPPING}
+            self._previous = {number: signal.signal(number, self._ask_to_stop) for number in STOPPING}
 
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
@@ -179,6 +178,7 @@ class Checkpoints:
         if os.getpid() != self._process:  # a worker that was forked with this handler: it ends with its loader
             return
         self._stop_asked = number
+        note_signal(number)  # one that comes after the last step ends what trains again and again
         if number == signal.SIGINT and number in self._previous:  # asked again, it stops at once
             signal.signal(number, self._previous.pop(number))
             logger.warning("Ctrl-C: stopping when this step is saved; again: at once, what is not saved is redone")

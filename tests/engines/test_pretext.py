@@ -15,6 +15,7 @@ from ignite.engine import Events
 
 from medgenesis.errors import CheckpointError, OutputError, TrainingError
 from medgenesis.handlers import CollapseGuard
+from medgenesis.stopping import end_if_asked, ended_by_signals
 
 TOY = Path(__file__).parents[1] / "helpers" / "toy.py"
 
@@ -280,6 +281,19 @@ def test_ctrl_c_saves_and_the_same_command_continues(tmp_path):
     assert status.value.code == 130
     assert torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)["iteration"] == 9  # its group is complete
     end_as_if_never_stopped(tmp_path)
+
+
+@pytest.mark.parametrize("number, ended", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_after_the_last_step_ends_what_trains_again(tmp_path, number, ended):
+    """Too late for the training, which is finished, but not for what comes after it."""
+    asked = At(Events.COMPLETED, 21, lambda: os.kill(os.getpid(), number))
+    trainer, finished = toy_trainer(tmp_path, extra=[asked]), []
+    with pytest.raises(ended), ended_by_signals(tmp_path):
+        trainer.run()
+        finished.append(trainer.state.iteration)
+        end_if_asked()
+        finished.append("more")
+    assert finished == [21]
 
 
 def test_ctrl_c_twice_stops_at_once(tmp_path):

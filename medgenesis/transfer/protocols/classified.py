@@ -8,6 +8,7 @@ import numpy as np
 
 from medgenesis.data import check_classes, check_findings
 from medgenesis.inference import classify_volumes
+from medgenesis.stopping import end_if_asked
 from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
 
 
@@ -47,6 +48,8 @@ def predictions_after_classifying(
     check([*training, *test], parser.get_parsed_content("num_classes"))
     workflow.initialize()
     check_all_used(workflow, training, test)
+    end_if_asked()
     workflow.run()
+    end_if_asked()
     parts = (parser.get_parsed_content(id) for id in ("network", "validate#dataset", "validate#inferer"))
     return classify_volumes(*parts, folder, multi_label=multi_label)

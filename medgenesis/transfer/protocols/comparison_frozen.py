@@ -18,7 +18,7 @@ def frozen_table(dice: Dice, starts: Sequence[str]) -> Rows:
     """The heading, and a row for each number of labels and start; the heading alone where nothing was frozen.
 
     Args:
-        dice: of (labelled patients, steps, start): (draws, patients); steps 0: frozen.
+        dice: of (labelled patients, steps, start): (sets of labelled patients, test patients); steps 0: frozen.
         starts: in the order of the table, that without pre-training last.
     """
     longest, baseline = max(steps for _, steps, _ in dice), starts[-1]

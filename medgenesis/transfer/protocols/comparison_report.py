@@ -41,7 +41,8 @@ def write_comparison_report(
         tables: the comparison's table, that of frozen features where there is one, and that of the answer that looks at
             no image; their headings first.
         note: what the first table shows.
-        means: Dice (draws, patients) of each number of labelled patients, of steps (0: frozen), and start.
+        means: Dice (sets of labelled patients, test patients) of each number of labelled patients, of steps (0:
+            frozen), and start.
         places: likewise, of each number of labelled patients, of the answer that looks at no image.
         seeds: of the runs.
     """

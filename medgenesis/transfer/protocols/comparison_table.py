@@ -1,8 +1,9 @@
 """What a comparison has found: rows with intervals over draws and patients, and sentences that say it in words."""
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from medgenesis.report.paired import Difference, difference, holm, verdict
 
 HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
-LEAST = 5  # draws, test patients: of fewer no verdict is given, for a gain in three draws is often gone in the next
+LEAST = 5  # sets of labelled patients, test patients: of fewer no verdict; a gain in three is often gone in the next
 _ABSENT = "–"
 
 Setting = tuple[int, int]  # labelled patients, steps
@@ -24,7 +25,7 @@ class Finding:
     Args:
         start: its name.
         setting: labelled patients and steps.
-        gain: its Dice minus that of the last start, paired by draw and patient.
+        gain: its Dice minus that of the last start, paired by set of labelled patients (its `draws`) and test patient.
         p: corrected over all of a comparison (Holm).
     """
 
@@ -35,16 +36,34 @@ class Finding:
 
     @property
     def too_few(self) -> str | None:
-        """What there is too little of for a verdict, or None."""
-        for number, what in ((self.gain.draws, "draw"), (self.gain.patients, "test patient")):
-            if number < LEAST:
-                return f"{_many(number, what)}: too few to tell"
-        return None
+        """What there are too few of for a verdict, "sets of labelled patients" or "test patients", or None."""
+        if self.gain.draws < LEAST:
+            return "sets of labelled patients"
+        return "test patients" if self.gain.patients < LEAST else None
 
     @property
     def said(self) -> str:
-        """ "helps", "harms", "no difference shown", or what is too few to tell."""
-        return self.too_few or verdict(self.gain.mean, self.p)
+        """ "helps", "harms", "no difference shown", or why there is no verdict."""
+        if self.gain.draws < LEAST:
+            return f"no verdict: {labelled_sets(self.gain.draws)}, five are needed"
+        if self.gain.patients < LEAST:
+            return f"no verdict: {_many(self.gain.patients, 'test patient')}, five are needed"
+        return verdict(self.gain.mean, self.p)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Up to which larger number of labels or steps the last start is not above.
+
+    Args:
+        of: the finding that helps.
+        other: the number; None: the next one tried is above.
+        open: it is the largest that was tried, so that more may be saved.
+    """
+
+    of: Finding
+    other: int | None
+    open: bool
 
 
 def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.ndarray:
@@ -65,11 +84,26 @@ def by_patient(runs: Sequence[np.ndarray], patients: Sequence[object]) -> np.nda
     return totals[:, counted] / counts[:, counted]
 
 
+def by_labelled_set(values: np.ndarray, sets: Sequence[Hashable]) -> np.ndarray:
+    """Dice (draws, patients) as (sets, patients): draws of the same labelled patients count once, by their mean.
+
+    They are copies of one draw but for the seed, so an interval over them would say nothing of other patients.
+
+    Args:
+        values: Dice of each draw and test patient.
+        sets: of each draw, who is labelled.
+    """
+    places: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(sets):
+        places.setdefault(one, []).append(place)
+    return np.stack([values[own].mean(axis=0) for own in places.values()])
+
+
 def findings(dice: Mapping[tuple[int, int, str], np.ndarray], starts: Sequence[str]) -> list[Finding]:
     """Each start but the last against the last.
 
     Args:
-        dice: of (labelled patients, steps, start): (draws, patients).
+        dice: of (labelled patients, steps, start): (sets of labelled patients, test patients).
         starts: in the order of the table, that which others are compared with last.
     """
     *others, baseline = starts
@@ -104,6 +138,7 @@ def sentences(
     found: Sequence[Finding],
     starts: Sequence[str],
     trivial: Mapping[int, Difference],
+    known: int,
 ) -> list[str]:
     """What was found: the whole in one sentence, then one for each start and number of labels and steps.
 
@@ -112,6 +147,7 @@ def sentences(
         found: its findings.
         starts: in the order of the table.
         trivial: of each number of labels the Dice of the answer that looks at no image.
+        known: how many labelled patients there are to draw from.
     """
     lines = [_whole(dice, found, starts[-1])]
     for one in found:
@@ -119,40 +155,50 @@ def sentences(
         line = f"{one.start}, {labelled_patients(count)}, {_many(steps, 'step')}: {one.said} "
         line += f"({interval(one.gain, '+')} Dice against {starts[-1]})"
         if one.said == "helps":
-            labels, longer = _as_much_as(dice, one, starts[-1])
-            line += f"; in the mean as much as {starts[-1]} with {labels} labelled patients" if labels else ""
-            line += f"; in the mean as much as {starts[-1]} with {longer} steps" if longer else ""
+            for what, unit in enumerate(("labelled patients", "steps")):
+                if (saved := _saved(dice, one, starts[-1], what)) and saved.other:
+                    much = "at least as much" if saved.open else "as much"
+                    line += f"; in the mean {much} as {starts[-1]} with {saved.other} {unit}"
         place = trivial[count].mean if count in trivial else np.nan
         if dice[count, steps, one.start].mean() < place:
             line += f"; below the answer that looks at no image ({place:.3f})"
-        lines.append(line + ".")
+        line += f". {remedy(count, known)}" if one.too_few == "sets of labelled patients" else "."
+        lines.append(line)
     return lines
+
+
+def remedy(count: int, known: int) -> str:
+    """What gives five sets of so many labelled patients, of so many that there are."""
+    if math.comb(known, count) >= LEAST:
+        return "More draws give more sets (--seeds)."
+    half = known // 2
+    return "Give more labelled patients" + (f", or --labels {half}." if math.comb(known, half) >= LEAST else ".")
 
 
 def _whole(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Finding], baseline: str) -> str:
     """In how many of the settings each verdict was found, and the most that is saved where it helps."""
-    said = Counter("too few draws or patients to tell" if one.too_few else one.said for one in found)
+    said = Counter(f"no verdict (fewer than five {one.too_few})" if one.too_few else one.said for one in found)
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
     whole = f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
-    labels, steps = [], []
-    for one in found:
-        if one.said == "helps":
-            more, longer = _as_much_as(dice, one, baseline)
-            labels += [(more - one.setting[0], one)] if more else []
-            steps += [(longer - one.setting[1], one)] if longer else []
     if not said["helps"]:
         return f"{whole} No labels or steps are shown to be saved."
-    most = max(labels, key=lambda pair: pair[0], default=None)
-    whole += f" Labels saved, in the mean: {_said_saved(most, 0) if most else 'none of the numbers tried'}."
-    most = max(steps, key=lambda pair: pair[0], default=None)
-    return f"{whole} Steps saved, in the mean: {_said_saved(most, 1) if most else 'none of the numbers tried'}."
+    for what, unit in enumerate(("Labels", "Steps")):
+        tried = [saved for one in found if one.said == "helps" and (saved := _saved(dice, one, baseline, what))]
+        whole += f" {unit} saved, in the mean: {_said_saved(tried, what, baseline)}."
+    return whole
 
 
-def _said_saved(most: tuple[int, Finding], what: int) -> str:
-    """How many labels (0) or steps (1), and in which comparison."""
-    number, one = most
-    other = _many(one.setting[1], "step") if what == 0 else labelled_patients(one.setting[0])
-    return f"{number} ({one.start}: {one.setting[what]} in place of {one.setting[what] + number}, {other})"
+def _said_saved(tried: Sequence[Saved], what: int, baseline: str) -> str:
+    """The most labels (0) or steps (1) that are saved, and in which comparison; or why none are."""
+    if not tried:
+        return f"cannot be told (where it helps, no more {('labels', 'steps')[what]} were tried)"
+    most = max(tried, key=lambda one: (one.other or 0) - one.of.setting[what])
+    if most.other is None:  # of all
+        return f"none of the numbers tried ({baseline} is above with the next larger one)"
+    own, fixed = most.of.setting[what], most.of.setting[1 - what]
+    beside = _many(fixed, "step") if what == 0 else labelled_patients(fixed)
+    told = f"{most.other - own} ({most.of.start}: {own} in place of {most.other}, {beside}"
+    return f"at least {told}; more than {most.other} were not tried)" if most.open else f"{told})"
 
 
 def interval(one: Difference, sign: str = "") -> str:
@@ -161,26 +207,27 @@ def interval(one: Difference, sign: str = "") -> str:
     return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
 
 
-def _as_much_as(
-    dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str
-) -> tuple[int | None, int | None]:
-    """Up to which number of labels, and of steps, that were tried the last start's mean is not above; None: none."""
-    count, steps = one.setting
-    reached = dice[count, steps, one.start].mean()
-
-    def last(others: list[Setting]) -> Setting | None:
-        beaten = itertools.takewhile(lambda other: dice[(*other, baseline)].mean() <= reached, others)
-        return max(beaten, default=None)
-
+def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str, what: int) -> Saved | None:
+    """What one finding saves of labels (0) or steps (1), in the mean; None where no larger number was tried."""
+    reached = dice[(*one.setting, one.start)].mean()
     settings = sorted({key[:2] for key in dice})
-    more = last([other for other in settings if other[1] == steps and other[0] > count])
-    longer = last([other for other in settings if other[0] == count and other[1] > steps])
-    return more[0] if more else None, longer[1] if longer else None
+    larger = [
+        other for other in settings if other[1 - what] == one.setting[1 - what] and other[what] > one.setting[what]
+    ]
+    if not larger:
+        return None
+    beaten = list(itertools.takewhile(lambda other: dice[(*other, baseline)].mean() <= reached, larger))
+    return Saved(one, beaten[-1][what] if beaten else None, beaten == larger)
 
 
 def labelled_patients(count: int) -> str:
     """So many labelled patients, in words."""
     return _many(count, "labelled patient")
+
+
+def labelled_sets(number: int) -> str:
+    """So many sets of labelled patients, in words."""
+    return f"{_many(number, 'set')} of labelled patients"
 
 
 def _many(count: int, what: str) -> str:

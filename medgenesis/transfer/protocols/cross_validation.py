@@ -16,6 +16,7 @@ from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
+from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.run_folder import hold_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
@@ -64,11 +65,16 @@ def cross_validate(
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
         DatalistError: fewer patients than folds.
+        KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole cross-validation.
     """
     if task not in TASKS:
         raise ValueError(f"task: must be one of {', '.join(TASKS)}; found {task!r}. Choose one of them.")
-    folder = Path(folder)
     hold_folder(folder)
+    with ended_by_signals(folder):
+        return _cross_validated(configs, datalist, Path(folder), init, task, folds, seed, overrides)
+
+
+def _cross_validated(configs, datalist, folder: Path, init: str, task: str, folds: int, seed: int, overrides) -> str:
     overrides = {"datalist": str(Path(datalist).absolute()), **(overrides or {})}
 
     def read(section: str) -> list[dict]:
@@ -80,9 +86,11 @@ def cross_validate(
     measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
     also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
     for fold in track(range(folds), "folds"):
+        end_if_asked()
         training = [record for record, part in zip(records, parts, strict=True) if part != fold]
         held_out = [record for record, part in zip(records, parts, strict=True) if part == fold]
         _once(folder / f"fold_{fold}", task, configs, training, held_out, init, seed, overrides, also)
+    end_if_asked()
     numbers = [[i + 1 for i, part in enumerate(parts) if part == fold] for fold in range(folds)]
     patients = {i + 1: patient_of(record) for i, record in enumerate(records)}
     if task == "finetune":

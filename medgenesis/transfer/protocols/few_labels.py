@@ -14,13 +14,25 @@ from medgenesis.data.folds import patient_of
 from medgenesis.progress import track
 from medgenesis.report.paired import difference
 from medgenesis.report.text import markdown_table
+from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sentences, frozen_table
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
-from medgenesis.transfer.protocols.comparison_table import by_patient, findings, interval, sentences, table
+from medgenesis.transfer.protocols.comparison_table import (
+    LEAST,
+    by_labelled_set,
+    by_patient,
+    findings,
+    interval,
+    labelled_patients,
+    labelled_sets,
+    remedy,
+    sentences,
+    table,
+)
 from medgenesis.transfer.protocols.frozen_dice import dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
@@ -64,7 +76,7 @@ def compare_few_labels(
         inits: name in the table -> checkpoint, or "scratch"; the others are compared with the last.
         folder: receives `cases.csv`, `table.md`, `report.html` and the runs.
         counts: numbers of labelled patients.
-        seeds: of the draws; fewer than five give no verdict.
+        seeds: of the draws; fewer than five different sets of labelled patients give no verdict.
         iterations: optimizer steps of each run, rounded up to whole passes over its labelled scans; several: each a
             training of its own.
         frozen: whether each start also answers without fine-tuning, see `dice_of_frozen`; a network whose maps are not
@@ -73,14 +85,15 @@ def compare_few_labels(
 
     Returns:
         Sentences and a table in Markdown: mean Dice over draws, test patients and classes, the paired difference from
-        the last start, both with a 95 % interval over draws and patients (`medgenesis.report.paired.difference`); p is
-        corrected over all differences of the table (Holm); the same of frozen features, without a verdict; and the Dice
-        of the answer that looks at no image.
+        the last start, both with a 95 % interval over draws and patients (`medgenesis.report.paired.difference`); draws
+        of the same labelled patients count once, by their mean; p is corrected over all differences of the table
+        (Holm); the same of frozen features, without a verdict; and the Dice of the answer that looks at no image.
 
     Raises:
         ValueError: a count larger than the number of training patients, or below 1; no seed; a plateau or patience,
             which would follow the test records; an override of what the comparison sets itself.
         OutputError: another comparison is at work in the folder.
+        KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole comparison.
         DatalistError: a patient (or a scan) in training and test; a draw whose label maps have no class.
         DatalistError, VolumeError: a file that is absent or damaged; with `on_error` "skip" among `overrides` its
             record is left out before any is chosen, with a warning, and only a section without others is an error.
@@ -103,7 +116,8 @@ def compare_few_labels(
         )
     hold_folder(folder)
     try:
-        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
+        with ended_by_signals(folder):
+            return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
     finally:
         release_folder(folder)
 
@@ -113,7 +127,14 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     overrides = {"datalist": str(Path(datalist).absolute()), **overrides}  # its header says what labels are
     training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
     check_disjoint({"training": training, "test": test})
+    known = len(set(map(patient_of, training)))
     chosen = _drawn(datalist, training, counts, seeds)
+    labelled = {count: [frozenset(map(patient_of, chosen[count, seed])) for seed in seeds] for count in counts}
+    sets = {count: len(set(own)) for count, own in labelled.items()}
+    for count in counts:
+        if sets[count] < LEAST:  # said before hours are spent
+            said = f"{labelled_patients(count)}: no verdict will be given"
+            logger.warning("%s, %s; five are needed. %s", said, labelled_sets(sets[count]), remedy(count, known))
     trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
     alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
     header = datalist_header(datalist)
@@ -131,6 +152,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     lengths = [FROZEN, *steps] if frozen and not lost else steps
     runs = list(itertools.product(counts, lengths, seeds, inits.items()))
     for count, length, seed, (name, init) in track(runs, "runs"):
+        end_if_asked()
         own = overrides if init != "scratch" else {**alike, **overrides}
         settings = dict(init=init, seed=seed, iterations=length, overrides=own)
         run = folder / run_folder(name, count, length, seed)
@@ -138,18 +160,22 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
         said = f"{length} steps" if length else "frozen"
         logger.info("%s, %d labels, %s, seed %d: Dice %.3f", name, count, said, seed, np.nanmean(result))
         dice.setdefault((count, length, name), []).append(result)
+    end_if_asked()
     write_table(folder / "cases.csv", _cases(dice, seeds), CASES, decimals=".4f")
     patients = [patient_of(record) for record in test]
-    means = {key: by_patient(found, patients) for key, found in dice.items()}
-    places = {count: by_patient([survey.place_dice[count, seed] for seed in seeds], patients) for count in counts}
+    means = {key: by_labelled_set(by_patient(found, patients), labelled[key[0]]) for key, found in dice.items()}
+    places = {
+        count: by_labelled_set(by_patient([survey.place_dice[count, seed] for seed in seeds], patients), own)
+        for count, own in labelled.items()
+    }
     trivial = {count: difference(found) for count, found in places.items() if found.size}
     tuned, starts = {key: value for key, value in means.items() if key[1] != FROZEN}, list(inits)
     found = findings(tuned, starts)
-    said, rows = sentences(tuned, found, starts, trivial), table(tuned, found, starts)
+    said, rows = sentences(tuned, found, starts, trivial, known), table(tuned, found, starts)
     said += frozen_sentences(means, starts, trivial)
     said += ["Frozen features are left out: where the maps of this network are is not known."] if lost else []
     read = frozen_table(means, starts)
-    note = _note(next(iter(dice.values())), next(iter(means.values())), _distinct(chosen, counts, seeds))
+    note = _note(next(iter(dice.values())), next(iter(means.values())).shape[1], sets)
     without = [(str(count), interval(one)) for count, one in trivial.items()]
     tables = [rows, *([read] if len(read) > 1 else []), [("labelled patients", f"Dice, {PLACE}"), *without]]
     first, *others = map(markdown_table, tables)
@@ -158,13 +184,6 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     page = write_comparison_report(folder, said, tables, note, means, places, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return text
-
-
-def _distinct(
-    chosen: Mapping[tuple[int, int], Sequence[dict]], counts: Sequence[int], seeds: Sequence[int]
-) -> dict[int, int]:
-    """How many different sets of patients the draws of each number of labels are."""
-    return {count: len({frozenset(map(patient_of, chosen[count, seed])) for seed in seeds}) for count in counts}
 
 
 def _drawn(
@@ -212,14 +231,16 @@ def _dice(configs, training: list, test: list, run: Path, *, iterations: int, **
     return dice_after_finetuning(configs, training, test, run, iterations=iterations, **settings)
 
 
-def _note(runs: Sequence[np.ndarray], means: np.ndarray, distinct: Mapping[int, int]) -> str:
-    empty = int(np.isnan(np.stack(runs)).all(axis=(0, 2)).sum())
-    draws, patients = means.shape
-    note = f"Mean Dice [95 % interval over draws and {patients} test patients] of {draws} draws; p is corrected "
-    note += "over all differences."
-    for count, sets in distinct.items():
-        if sets < draws:
-            note += f" With {count} labelled patients the draws are {sets} different sets of patients, not {draws}."
+def _note(runs: Sequence[np.ndarray], patients: int, sets: Mapping[int, int]) -> str:
+    """What the table shows; `sets` is how many different sets of patients the draws of each number of labels are."""
+    empty, draws = int(np.isnan(np.stack(runs)).all(axis=(0, 2)).sum()), len(runs)
+    over = f"over draws and {patients} test patients"
+    over = f"[95 % interval {over}]" if min(max(sets.values()), patients) > 1 else f"{over}, without an interval,"
+    note = f"Mean Dice {over} of {draws} draws; p is corrected over all differences."
+    for count, number in sets.items():
+        if number < draws:
+            note += f" With {labelled_patients(count)} the {draws} draws are {labelled_sets(number)}: draws of the "
+            note += f"same patients count once, by their mean{', and one set has no interval' if number == 1 else ''}."
     return note + (f" {empty} test records have none of the classes, and are not counted." if empty else "")
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite.engine import Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medgenesis.handlers import SegmentationCases
+from medgenesis.stopping import end_if_asked
 from medgenesis.transfer.protocols.last_weights import check_all_used, prepare_training
 
 
@@ -46,7 +48,9 @@ def dice_after_finetuning(
     settings = {"steps": iterations, **(overrides or {})}
     workflow = own_grid_workflow(configs, training, test, folder, init=init, seed=seed, overrides=settings)
     check_all_used(workflow, training, test)
+    end_if_asked()
     workflow.run()
+    end_if_asked()
     return answered_dice(workflow, folder, "Fine-tuning")
 
 
@@ -63,6 +67,7 @@ def answered_dice(workflow: ConfigWorkflow, folder: str | Path, title: str) -> n
     evaluator = workflow.evaluator
     labels = workflow.parser.get_parsed_content("labels") if "labels" in workflow.parser.get() else None
     SegmentationCases(folder, title, getattr(labels, "names", None)).attach(evaluator)
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, end_if_asked)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
 

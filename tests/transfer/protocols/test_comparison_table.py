@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medgenesis.report.paired import difference, holm
-from medgenesis.transfer.protocols.comparison_table import by_patient, findings, sentences, table
+from medgenesis.transfer.protocols.comparison_table import by_labelled_set, by_patient, findings, sentences, table
 
 STARTS = ("ours", "scratch")
 
@@ -29,16 +29,18 @@ def test_what_is_there_is_said_and_what_it_saves():
     }  # fmt: skip
     dice = levels(known)
     trivial = {1: difference(np.full((6, 9), 0.1)), 3: difference(np.full((6, 9), 0.7))}
-    whole, *said = sentences(dice, findings(dice, STARTS), STARTS, trivial)
+    whole, *said = sentences(dice, findings(dice, STARTS), STARTS, trivial, 9)
     verdicts = "helps in 2 of 4, harms in 1 of 4, no difference shown in 1 of 4"
     assert whole == (
         f"Against scratch, of all numbers of labels and steps: {verdicts}. "
-        "Labels saved, in the mean: 2 (ours: 1 in place of 3, 50 steps). "
-        "Steps saved, in the mean: 150 (ours: 50 in place of 200, 1 labelled patient)."
+        "Labels saved, in the mean: at least 2 (ours: 1 in place of 3, 50 steps; more than 3 were not tried). "
+        "Steps saved, in the mean: at least 150 (ours: 50 in place of 200, 1 labelled patient; "
+        "more than 200 were not tried)."
     )
     assert said[0].startswith("ours, 1 labelled patient, 50 steps: helps (+0.1")
     assert said[0].endswith(
-        "; in the mean as much as scratch with 3 labelled patients; in the mean as much as scratch with 200 steps."
+        "; in the mean at least as much as scratch with 3 labelled patients"
+        "; in the mean at least as much as scratch with 200 steps."
     )
     assert ": helps (" in said[1] and said[1].count("as much as") == 1 and "with 3 labelled patients" in said[1]
     assert said[2].startswith("ours, 3 labelled patients, 50 steps: harms (-0.0")
@@ -54,29 +56,76 @@ def test_differences_are_paired_and_corrected_over_all_of_them():
     assert all(one.gain == alone[one.setting] for one in found)
 
 
+def test_draws_of_the_same_patients_count_once_by_their_mean():
+    dice = np.array([[0.1, 0.3], [0.5, 0.5], [0.3, 0.7], [0.2, 0.2]])
+    sets = [frozenset("ab"), frozenset("ac"), frozenset("ba"), frozenset("bc")]
+    assert by_labelled_set(dice, sets) == pytest.approx(np.array([[0.2, 0.5], [0.5, 0.5], [0.2, 0.2]]))
+    assert np.array_equal(by_labelled_set(dice, "abcd"), dice)
+
+
+@pytest.mark.parametrize(
+    "count, known, said",
+    [
+        (4, 4, "Give more labelled patients, or --labels 2."),  # of 4 patients 2 are 6 sets
+        (3, 4, "Give more labelled patients, or --labels 2."),
+        (1, 3, "Give more labelled patients."),  # of 3 there are never five sets
+        (2, 4, "More draws give more sets (--seeds)."),
+    ],
+)
+def test_what_gives_five_sets_is_said(count, known, said):
+    dice = levels({(count, 9, "ours"): 0.9, (count, 9, "scratch"): 0.1}, draws=3)
+    whole, line = sentences(dice, findings(dice, STARTS), STARTS, {}, known)
+    assert "no verdict (fewer than five sets of labelled patients) in 1 of 1." in whole
+    assert ": no verdict: 3 sets of labelled patients, five are needed (+0.7" in line and line.endswith(f". {said}")
+
+
 def test_few_draws_give_no_verdict():
     dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, draws=4)
     (_, ours, scratch) = table(dice, findings(dice, STARTS), STARTS)
-    assert ours[-1] == "4 draws: too few to tell" and ours[5] == "–" and ours[6] == "4/4"
+    assert ours[-1] == "no verdict: 4 sets of labelled patients, five are needed"
+    assert ours[5] == "–" and ours[6] == "4/4"
     assert scratch[4:] == ["–"] * 4
 
 
 def test_one_test_patient_gives_no_verdict():
     dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, patients=1)
     (one,) = findings(dice, STARTS)
-    assert one.said == "1 test patient: too few to tell" and np.isnan(one.gain.low)
+    assert one.said == "no verdict: 1 test patient, five are needed" and np.isnan(one.gain.low)
 
 
 def test_what_is_saved_ends_at_the_first_number_that_is_better():
     known = {(1, 9, "ours"): 0.66, (1, 9, "scratch"): 0.5, (3, 9, "ours"): 0.7, (3, 9, "scratch"): 0.7}
     known |= {(10, 9, "ours"): 0.65, (10, 9, "scratch"): 0.65}
     dice = levels(known)
-    (whole, first, *_) = sentences(dice, findings(dice, STARTS), STARTS, {})
+    (whole, first, *_) = sentences(dice, findings(dice, STARTS), STARTS, {}, 99)
     assert ": helps (" in first and "as much" not in first
-    none = "none of the numbers tried"
-    assert whole.endswith(f"Labels saved, in the mean: {none}. Steps saved, in the mean: {none}.")
+    assert whole.endswith(
+        "Labels saved, in the mean: none of the numbers tried (scratch is above with the next larger one). "
+        "Steps saved, in the mean: cannot be told (where it helps, no more steps were tried)."
+    )
+
+
+@pytest.mark.parametrize(
+    "scratch, said",
+    [
+        ({}, "cannot be told (where it helps, no more labels were tried)"),  # one number was
+        ({3: 0.8}, "none of the numbers tried (scratch is above with the next larger one)"),
+        ({3: 0.6, 10: 0.8}, "2 (ours: 1 in place of 3, 9 steps)"),
+        ({3: 0.6, 10: 0.65}, "at least 9 (ours: 1 in place of 10, 9 steps; more than 10 were not tried)"),
+    ],
+)
+def test_whether_labels_are_saved_follows_from_the_numbers_tried(scratch, said):
+    """Ours reaches 0.7 with one label; with more it is as scratch, so that it helps nowhere else."""
+    known = {(1, 9, "ours"): 0.7, (1, 9, "scratch"): 0.5}
+    known |= {(count, 9, start): level for count, level in scratch.items() for start in STARTS}
+    dice = levels(known)
+    whole, first, *_ = sentences(dice, findings(dice, STARTS), STARTS, {}, 99)
+    assert f"Labels saved, in the mean: {said}. Steps" in whole
+    much = " at least as much " if said.startswith("at least") else " as much "
+    assert (f"in the mean{much}as scratch with" in first) == ("in place of" in said)
 
 
 def test_nothing_is_saved_where_nothing_helps():
     dice = levels({(n, 9, start): 0.5 for n in (1, 3) for start in STARTS})
-    assert sentences(dice, findings(dice, STARTS), STARTS, {})[0].endswith("No labels or steps are shown to be saved.")
+    whole, *_ = sentences(dice, findings(dice, STARTS), STARTS, {}, 99)
+    assert whole.endswith("No labels or steps are shown to be saved.")

@@ -1,6 +1,8 @@
 """Cross-validation: who answers whom, what is pooled, and what is not repeated. Trainings are stand-ins."""
 
 import json
+import signal
+from contextlib import suppress
 
 import nibabel as nib
 import numpy as np
@@ -86,6 +88,26 @@ def test_a_finished_fold_is_not_repeated(study):
     assert run(folds=3) == first and len(asked) == 4
     run(folds=3, overrides={"learning_rate": 0.1})
     assert len(asked) == 7
+
+
+@pytest.mark.parametrize("task", ["finetune", "classify"])
+def test_one_ctrl_c_ends_it_also_where_a_fold_swallows_it(study, monkeypatch, task):
+    run, asked, _ = study
+    name = {"finetune": "dice_after_finetuning", "classify": "predictions_after_classifying"}[task]
+    answer = getattr(cross_validation, name)
+
+    def swallowing(*args, **settings):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        answer(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cross_validation, name, swallowing)
+        with pytest.raises(KeyboardInterrupt):
+            run(folds=3, task=task)
+    assert len(asked) == 1
+    run(folds=3, task=task)
+    assert len(asked) == 3
 
 
 def test_answers_of_a_classifier_are_pooled(study):

@@ -4,7 +4,10 @@ import csv
 import itertools
 import json
 import os
+import re
+import signal
 import unittest.mock
+from contextlib import suppress
 from dataclasses import replace
 
 import nibabel as nib
@@ -112,6 +115,31 @@ def test_one_comparison_at_a_time_in_a_folder(comparison, tmp_path, monkeypatch)
     assert not (tmp_path / ".running").exists()
 
 
+@pytest.mark.parametrize(
+    "number, ended, status", [(signal.SIGINT, KeyboardInterrupt, ()), (signal.SIGTERM, SystemExit, (143,))]
+)
+def test_one_signal_ends_the_comparison_also_where_a_run_swallows_it(
+    comparison, tmp_path, monkeypatch, caplog, number, ended, status
+):
+    """As Python does with what is raised in the `__del__` of a data loader."""
+    compare, asked = comparison
+    run = few_labels.dice_after_finetuning
+
+    def swallowing(*args, **settings):
+        if len(asked) == 2:
+            with suppress(ended):
+                signal.raise_signal(number)
+        return run(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(few_labels, "dice_after_finetuning", swallowing)
+        with pytest.raises(ended) as raised:
+            compare()
+    assert raised.value.args == status and len(asked) == 3
+    assert f"finished runs are kept in {tmp_path}: the same command continues" in caplog.text
+    assert "pre-trained" in compare() and len(asked) == 8  # the five that were left
+
+
 def test_what_runs_take_from_files_counts_as_settings(comparison, tmp_path):
     """The labels' merge in the list's header; from scratch too, the settings that came with the pre-trained weights."""
     compare, asked = comparison
@@ -164,7 +192,7 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
             assert float(line[3].split(" ")[0]) == pytest.approx(means[start], abs=2e-3)
         (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), "pre-trained"]]
         assert float(line[4].split(" ")[0]) == pytest.approx(means["pre-trained"] - means["scratch"], abs=2e-3)
-        assert line[-1] == "2 draws: too few to tell" and line[5] == "–"
+        assert line[-1] == "no verdict: 2 sets of labelled patients, five are needed" and line[5] == "–"
     assert [cell for cell in cells if len(cell) == 2][-2:] == [
         ["2", "0.250 [0.250, 0.250]"],
         ["4", "0.250 [0.250, 0.250]"],
@@ -225,11 +253,55 @@ def test_a_number_typed_twice_counts_once(comparison):
     assert compare(counts=(2, 2), seeds=(0, 1, 0), iterations=(10, 10)) == once and len(asked) == 4
 
 
-def test_draws_of_the_same_patients_are_said(comparison):
+def test_draws_of_the_same_patients_are_one_set_without_verdict_or_interval(comparison, tmp_path, caplog):
+    """Of five patients five are one set, whatever the seed."""
     compare, _ = comparison
-    text = compare(counts=(2, 5))
-    assert "With 5 labelled patients the draws are 1 different sets of patients, not 2." in text
-    assert "With 2 labelled" not in text
+    text = compare(counts=(2, 5), seeds=range(5), frozen=True)
+    first, *_ = text.splitlines()
+    assert "no verdict (fewer than five sets of labelled patients) in " in first and "helps" not in first
+    why = "no verdict: 1 set of labelled patients, five are needed"
+    rows = {(cell[0], cell[2]): cell[3:] for cell in cells_of(text) if len(cell) == 8}
+    with (tmp_path / "cases.csv").open(newline="") as file:
+        cases = list(csv.DictReader(file))
+    means = {}
+    for start in STARTS:
+        dice = {}
+        for row in cases:
+            if (row["labelled patients"], row["steps"], row["start"]) == ("5", "10", start) and row["dice"] != "nan":
+                dice.setdefault((row["seed"], row["test record"]), []).append(float(row["dice"]))
+        means[start] = np.mean([np.mean(values) for values in dice.values()])
+    ours, scratch = rows["5", "pre-trained"], rows["5", "scratch"]
+    gain = means["pre-trained"] - means["scratch"]
+    assert [float(ours[0]), float(scratch[0])] == pytest.approx([means[start] for start in STARTS], abs=1e-3)
+    assert float(ours[1]) == pytest.approx(gain, abs=1e-3) and ours[2:] == ["–", f"{int(gain > 0)}/1", why]
+    (said,) = [line for line in text.splitlines() if line.startswith("- pre-trained, 5 labelled patients, 10 steps")]
+    assert f": {why} (" in said and said.endswith(" Give more labelled patients, or --labels 2.")
+    assert "[" not in said and all("[" not in cell for line in cells_of(text) if line[0] == "5" for cell in line[2:])
+    assert "With 5 labelled patients the 5 draws are 1 set of labelled patients" in text
+    page = (tmp_path / "report.html").read_text()
+    assert why in page and "the 5 draws are 1 set of labelled patients" in page
+    assert "5 labelled patients: no verdict will be given, 1 set of labelled patients" in caplog.text
+
+
+def test_a_gain_over_copies_of_one_draw_does_not_help(comparison, monkeypatch, tmp_path):
+    compare, _ = comparison
+
+    def always_better(configs, training, test, folder, *, init, seed, iterations, overrides):
+        rng = np.random.default_rng([seed, len(training)])
+        return np.clip(rng.normal(0.5 + 0.3 * (init != "scratch"), 0.01, (len(test), 2)), 0, 1)
+
+    monkeypatch.setattr(few_labels, "dice_after_finetuning", always_better)
+    records = json.loads((tmp_path / "list.json").read_text())
+    records["test"].append({"image": "9.nii.gz", "label": "9_seg.nii.gz"})  # the fifth test patient
+    for name in records["test"][-1].values():
+        (tmp_path / name).touch()
+    (tmp_path / "list.json").write_text(json.dumps(records))
+    text = compare(counts=(4, 5), seeds=range(20), iterations=10)
+    assert "helps in 1 of 2" in text and "no verdict (fewer than five sets of labelled patients) in 1 of 2" in text
+    assert "- pre-trained, 4 labelled patients, 10 steps: helps (" in text
+    (sets,) = re.findall(r"With 4 labelled patients the 20 draws are (\d) sets of labelled patients", text)
+    drawn = {frozenset(np.random.default_rng(seed).permutation(5)[:4]) for seed in range(20)}
+    assert int(sets) == len(drawn) == 5
 
 
 def test_more_labels_than_records_are_refused(comparison):
@@ -350,6 +422,7 @@ class Unrun(ConfigWorkflow):
 
     class evaluator:
         run = staticmethod(lambda: None)
+        add_event_handler = staticmethod(lambda *_: None)
 
         class state:
             metric_details = {"val_mean_dice": torch.zeros(1, 1)}
