@@ -46,6 +46,7 @@ CASES = ("labelled patients", "steps", "start", "seed", "test record", "class", 
 PLACE = "no image"  # where the labelled label maps have a structure, whatever the image shows
 NORM_BATCHES = 16  # batch norm's statistics are estimated again: a short training is else judged by those of its start
 _OWN = ("steps", "seed", "init", "finetune_epochs")  # what the comparison itself sets
+_FIRSTS = 0  # seed of the order in which the draws begin with a patient each
 _TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
 
 
@@ -189,7 +190,11 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
 def _drawn(
     datalist: str | Path, training: Sequence[dict], counts: Sequence[int], seeds: Sequence[int]
 ) -> dict[tuple[int, int], list[dict]]:
-    """The records that are learnt from, of each number of patients and seed: of one seed fewer are among more."""
+    """The records that are learnt from, of each number of patients and seed: of one seed fewer are among more.
+
+    The first patient of a seed is another one than that of the next, so that draws of one patient differ as long as
+    there are enough.
+    """
     owners = [patient_of(record) for record in training]
     known = list(dict.fromkeys(owners))
     if max(counts) > len(known):
@@ -197,9 +202,11 @@ def _drawn(
             f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(known)} in the training "
             "section. Ask for fewer, or add labelled patients."
         )
-    chosen = {}
+    chosen, firsts = {}, np.random.default_rng(_FIRSTS).permutation(known)
     for count, seed in itertools.product(counts, seeds):
-        drawn = {known[i]: place for place, i in enumerate(np.random.default_rng(seed).permutation(len(known))[:count])}
+        first = str(firsts[seed % len(known)])
+        others = np.random.default_rng(seed).permutation([one for one in known if one != first])
+        drawn = {str(one): place for place, one in enumerate([first, *others[: count - 1]])}
         own = [record for record, owner in zip(training, owners, strict=True) if owner in drawn]
         chosen[count, seed] = sorted(own, key=lambda record, drawn=drawn: drawn[patient_of(record)])
     return chosen
