@@ -38,9 +38,9 @@ def pretext_image(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str
 
     Args:
         batch: as `pretext_triples` takes it; or with `image` and `key`, two views (B, k, H, W); or as `RegionPrompts`
-            takes it.
+            or `DenseContrast` take it.
         output: of the method; with "restored" the batch's triples are drawn, with "found" (B, 1, *spatial) the prompt,
-            the query and the answer, else the two views.
+            the query and the answer, else the two views, or cubes.
     """
     if "restored" in output:
         return "original, corrupted, restored", pretext_triples(batch, output["restored"])
@@ -51,6 +51,8 @@ def pretext_image(batch: dict[str, Tensor], output: dict[str, Any]) -> tuple[str
         )
     if "key" in batch:
         return "two views", _side_by_side((batch["image"], batch["key"]))
+    if "other" in batch:
+        return "two overlapping cubes", _side_by_side((batch["image"], batch["other"]))
     return None
 
 

@@ -61,7 +61,8 @@ def test_overlays_set_only_what_a_task_has(name):
     files, overlays = configs(name), list(find_bundle(name).overlays())
     known = {id for task in find_bundle(name).tasks() for id in files[task]}
     wanted = {"evaluate", "inference_trt", "multi_gpu", "quick"} | ({"slabs"} if name in SLABS else set())
-    wanted |= {"region_prompts_ct": {"one_shot"}, STUDY: set(ENCODERS)}.get(name, {"published"})
+    own = {"region_prompts_ct": {"one_shot"}, "dense_contrast_ct": set(), STUDY: set(ENCODERS)}
+    wanted |= own.get(name, {"published"})
     wanted |= set(TARGET_TASKS) if name in PUBLISHED_CT else set()
     wanted |= {"released", "shard"} if "mine" in files else set()
     wanted |= {"device"} if "corrupt_on_device" in files.get("pretrain", {}) else set()

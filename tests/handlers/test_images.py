@@ -54,6 +54,11 @@ def test_two_views_are_drawn_where_nothing_is_restored():
     image, key = torch.rand(2, 6, 3, 5, 4)
     caption, drawing = pretext_image({"image": image, "key": key}, {"loss": torch.tensor(1.0)})
     assert caption == "two views" and drawing.shape == (4 * (5 + 4), 2 * (4 + 4))
+    cubes = {"image": torch.rand(2, 1, 6, 5, 4), "other": torch.rand(2, 1, 6, 5, 4), "offset": torch.zeros(2, 3)}
+    caption, pairs = pretext_image(cubes, {"loss": torch.zeros(())})
+    assert caption == "two overlapping cubes" and pairs.shape == (2 * (5 + 4), 2 * (6 + 4))
+    second = cubes["other"][0, 0, :, :, 2].T * 255  # beside the first, within a border of 2
+    np.testing.assert_allclose(pairs[2:7, 12:18], second.numpy(), atol=0.5)
     np.testing.assert_array_equal(drawing[2:7, 2:6], (image[0, 1].numpy() * 255).round().astype(np.uint8))
     np.testing.assert_array_equal(drawing[29:34, 10:14], (key[3, 1].numpy() * 255).round().astype(np.uint8))
     assert pretext_image({"image": image}, {"loss": torch.tensor(1.0)}) is None
