@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shlex
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from medgenesis import bundles
 from medgenesis.cli import COMMANDS, build_parser, main
 from medgenesis.cli.configs import checked_id, merged_settings
 from medgenesis.cli.configs.folder import packaged_bundle
+from medgenesis.cli.configs.values import checked_value
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,10 +33,24 @@ def commands_of(path):
     return found
 
 
+def tables_of(path):
+    """Commands in a page's tables, and the settings that its tables of settings list, each with its bundle."""
+    bundle, commands, settings = "models_genesis_ct", [], []
+    for section in re.split("^## ", path.read_text(), flags=re.MULTILINE):
+        bundle = (re.findall(r"^medgenesis bundle (\w+) my_model", section, re.MULTILINE) or [bundle])[0]
+        for head, rows in re.findall(r"^\| (.*) \|\n\|[-|]+\|\n((?:\|.*\n)*)", section, re.MULTILINE):
+            spans = re.findall(r"`(medgenesis [^`]+ --[^`]+|medgenesis run [^`]+)`", rows)
+            commands += [(bundle, shlex.split(span)) for span in spans]
+            firsts = [row.split(" | ")[0] for row in rows.splitlines()] if head.startswith("setting |") else []
+            settings += [(bundle, span) for first in firsts for span in re.findall("`([^`]+)`", first)]
+    return commands, settings
+
+
+TABLES = {path: tables_of(path) for path in FILES}
 LINES = [
     pytest.param(bundle, words, id=f"{path.stem}-{' '.join(words)[:60]}")
     for path in FILES
-    for bundle, words in commands_of(path)
+    for bundle, words in [*commands_of(path), *TABLES[path][0]]
     if words[:1] == ["medgenesis"] or {"monai.bundle", "run"} <= {*words}  # its other commands have no settings of ours
 ]
 
@@ -73,6 +89,19 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         build_parser().parse_args(words[1:])
 
 
+@pytest.mark.parametrize(
+    "bundle, span",
+    [pytest.param(*one, id=f"{path.stem}-{one[1]}") for path in FILES for one in TABLES[path][1]],
+)
+def test_a_setting_in_a_table_is_known(bundle, span):
+    """`TASK --id value`, `--id`, or the id alone: of that task or any, with one of its overlays."""
+    words = shlex.split(span)
+    task = words.pop(0) if words[0] in packaged_bundle(bundle).tasks() else None
+    id, *value = words[0].removeprefix("--"), *words[1:]
+    assert any(known(id, settings) for name, settings in tasks_of(bundle) if task in (None, name))
+    assert not value or checked_value(id, " ".join(value))
+
+
 # of other commands that these pages type: MONAI's, torchrun's, those of medgenesis, a benchmark's
 OTHERS = {
     *("config_file", "meta_file", "ckpt_file", "filepath", "converter_kwargs", "standalone", "nproc_per_node", "batch"),
@@ -83,15 +112,20 @@ OTHERS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_on_the_page_of_a_bundle_are_of_its_configs(name):
     """Every `--id` of docs/README.md is known to one of the bundle's tasks, with one of its overlays."""
-    folder = packaged_bundle(name)
-    page = (folder.path / "docs" / "README.md").read_text()
+    page = (packaged_bundle(name).path / "docs" / "README.md").read_text()
     left = {*re.findall(r"(?<![\w-])--(\w[\w#]*)(?![\w#-])", page)} - OTHERS  # ids have no hyphen
+    assert not [id for id in left if not any(known(id, settings) for _, settings in tasks_of(name))]
+
+
+@lru_cache
+def tasks_of(name):
+    """Each task of a bundle, as it is and with each overlay that is for it, and its settings."""
+    folder, found = packaged_bundle(name), []
     for overlays in ([], *([overlay] for overlay in folder.overlays())):
-        for task in folder.tasks() if left else ():
+        for task in folder.tasks():
             with contextlib.suppress(ValueError):  # the overlay is for another task
-                settings = merged_settings(folder.files(task, overlays))
-                left = {id for id in left if not known(id, settings)}
-    assert not left
+                found.append((task, merged_settings(folder.files(task, overlays))))
+    return found
 
 
 def known(id, settings):

@@ -13,7 +13,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "howto" / "transfer.md").
 def test_the_page_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    write_images(tmp_path, per_class=10).rename("my_labels.json")
+    write_images(tmp_path, per_class=10).rename("my_classes.json")
     code = code.replace("my_package:network", "helpers.study_sets:ColumnMeans")
     exec(compile(code, "docs/howto/transfer.md", "exec"), {})
     assert "'value': 1.0" in capsys.readouterr().out and (tmp_path / "study" / "report.html").is_file()
