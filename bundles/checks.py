@@ -5,7 +5,7 @@ from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.same_file import say_what_differs
 from medgenesis.bundles.shared import Settings
 from medgenesis.bundles.unused import refuse_unused_settings
-from medgenesis.bundles.values import refuse_impossible_values
+from medgenesis.bundles.values import refuse_impossible_values, refuse_missing_device
 from medgenesis.weights.named import check_weights
 
 _STARTS = ("init", "settings_from", "after", "imagenet")  # weights to be read; the `weights` of a training are written
@@ -28,9 +28,21 @@ def check_settings(settings: Settings) -> None:
     if reading is not None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
+        refuse_missing_device(reading)
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)
+
+
+def check_values() -> None:
+    """Refuse a value of the config being read that no task can run with: for stages that are still to come.
+
+    Raises:
+        ValueError: there is one.
+    """
+    reading = being_read()
+    if reading is not None:
+        refuse_impossible_values(reading)
 
 
 def _refuse_absent_weights(reading: Reading, settings: Settings) -> None:
