@@ -1,16 +1,19 @@
 """What every task of a bundle checks before it reads a file: that its settings are used, and possible."""
 
 from medgenesis.bundles.agreement import compare_with_model
-from medgenesis.bundles.reading import being_read
+from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.same_file import say_what_differs
 from medgenesis.bundles.shared import Settings
 from medgenesis.bundles.unused import refuse_unused_settings
-from medgenesis.bundles.values import refuse_impossible_values
+from medgenesis.bundles.values import refuse_impossible_values, refuse_missing_device
+from medgenesis.weights.named import check_weights
+
+_STARTS = ("init", "settings_from", "after", "imagenet")  # weights to be read; the `weights` of a training are written
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a setting of the config being read that nothing uses, or whose value no task can run with; warn where
-    train.yaml is not what finetune.yaml is.
+    """Refuse a setting of the config being read that nothing uses, whose value no task can run with, or that
+    names weights that are not there; warn where train.yaml is not what finetune.yaml is.
 
     Called first by the configs' `initialize`.
 
@@ -19,10 +22,34 @@ def check_settings(settings: Settings) -> None:
 
     Raises:
         ValueError: there is one; of a name, the nearest ones are given.
+        CheckpointError: there are no such weights; the nearest names are given.
     """
     reading = being_read()
     if reading is not None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
+        refuse_missing_device(reading)
+        _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)
+
+
+def check_values() -> None:
+    """Refuse a value of the config being read that no task can run with: for stages that are still to come.
+
+    Raises:
+        ValueError: there is one.
+    """
+    reading = being_read()
+    if reading is not None:
+        refuse_impossible_values(reading)
+
+
+def _refuse_absent_weights(reading: Reading, settings: Settings) -> None:
+    """Else the volumes would be screened by the bundle's own settings, and blamed for what does not fit them."""
+    config = reading.parser.get()
+    starts = [id for id in _STARTS if id in config]
+    if settings.applied and "weights" in config:  # of a bundle without weights MONAI's tools make the workflow, too
+        starts = [id for id in (*starts, "weights") if not str(config[id]).startswith(("$", "@"))]
+    for id in starts:
+        check_weights(id, reading.parser.get_parsed_content(id))

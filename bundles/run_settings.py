@@ -17,7 +17,7 @@ _FREE = {
     *TRACKING,
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
     *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
-    "corrupt_on_device",
+    *("corrupt_on_device", "checks"),
     *(
         "pretrain_epochs",
         "finetune_epochs",

@@ -9,7 +9,7 @@ from medgenesis.bundles.reading import Reading
 
 
 def refuse_impossible_values(reading: Reading) -> None:
-    """Refuse a value of the config being read that its setting cannot have: a text for a number, a device not there.
+    """Refuse a value of the config being read that its setting cannot have, a text for a number for example.
 
     Settings are known by the names that the bundles' configs share (`RULES`); others are left to what uses them.
 
@@ -23,8 +23,6 @@ def refuse_impossible_values(reading: Reading) -> None:
             value = reading.parser.get_parsed_content(id)
             if not possible(value):
                 raise ValueError(f"{id}: must be {rule}; found {value!r}. {remedy}")
-    if "device" in config:
-        _refuse_missing_device(reading.parser.get_parsed_content("device"))
 
 
 def _is_computed(said: Any) -> bool:
@@ -61,8 +59,17 @@ def _parts(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
 
 
-def _refuse_missing_device(value: Any) -> None:
+def refuse_missing_device(reading: Reading) -> None:
+    """Refuse a `device` of the config being read that this machine has not.
+
+    Raises:
+        ValueError: it is none, or not here.
+    """
     import torch
+
+    if "device" not in reading.parser.get():
+        return
+    value = reading.parser.get_parsed_content("device")
 
     try:
         device = torch.device(value)

@@ -55,19 +55,19 @@ def run(args: argparse.Namespace) -> str:
     from medgenesis.cli.configs.asked import record_asked
     from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import compare_few_labels
-    from medgenesis.weights.experiments import located
+    from medgenesis.weights.named import check_weights
 
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files("finetune", args.overlay)
-    pretrained = Path(located(args.pretrained or bundle.results / "models" / "pretrained.pt")).absolute()
+    pretrained = check_weights("--pretrained", args.pretrained or bundle.results / "models" / "pretrained.pt")
     overrides = parsed_settings(args.set, configs)
     hold_folder(args.out)
     record_asked(args.out, args, configs, overrides)
     return compare_few_labels(
         [path.absolute() for path in configs],
         args.datalist,
-        {"pre-trained": str(pretrained), "scratch": "scratch"},
+        {"pre-trained": str(Path(pretrained).absolute()), "scratch": "scratch"},
         args.out,
         counts=args.labels,
         seeds=range(args.seeds),

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="OUT", help="folder for the tables, the report and the runs")
     parser.add_argument("--task", choices=("finetune", "classify"), default="finetune", help="default: finetune")
     parser.add_argument(
-        "--init", metavar="FILE", help="checkpoint (default: models/pretrained.pt of the bundle), scratch"
+        "--init", metavar="FILE", help="checkpoint, NAME of one (default: models/pretrained.pt), or scratch"
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="number of folds (default 5)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the folds and the trainings (default 0)")
@@ -31,12 +31,13 @@ def run(args: argparse.Namespace) -> str:
     from medgenesis.cli.configs.asked import record_asked
     from medgenesis.storage.run_folder import hold_folder
     from medgenesis.transfer import cross_validate
+    from medgenesis.weights.named import check_weights
 
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files(args.task, args.overlay)
     pretrained = bundle.results / "models" / "pretrained.pt"
-    init = args.init or str(pretrained)
+    init = check_weights("--init", args.init or str(pretrained))
     overrides = parsed_settings(args.set, configs)
     if init == "scratch" and pretrained.is_file():  # the same network, of the same volumes: the weights alone differ
         overrides = {"settings_from": str(pretrained.absolute()), **overrides}

@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> str | int | None:
         )
     words = runner_words(bundle, args.task, args.overlays, args.set, args.gpus)
     if args.dry_run:
+        _check_stages(words)
         return _line(words, args.gpus)
     logger.info("%s\n", _line(words, args.gpus))
     return _run_several(words, args.gpus, args.quiet) if args.gpus else _run_here(words)
@@ -164,6 +165,23 @@ def _in_stages(settings: dict[str, "Setting"], pairs: dict[str, str]) -> bool:
     if alone:
         logger.info("--%s is given, which the stages of this task set: it is run once, without stages", alone[0])
     return bool(stages) and not alone
+
+
+def _check_stages(words: Sequence[str]) -> None:
+    """Refuse what a stage of the run could not be trained with; of a run without stages nothing is asked."""
+    if _STAGED not in words:
+        return
+    from fire.parser import DefaultParseValue
+
+    from medgenesis.engines import StagedWorkflow
+
+    rest, given = iter(words[1:]), {}
+    for word in rest:
+        id, equals, value = word.removeprefix("--").partition("=")
+        given[id] = DefaultParseValue(value if equals else next(rest))
+    of_runner = ("workflow_name", "workflow_type", "tracking", "logging_file")
+    settings = {id: value for id, value in given.items() if id not in of_runner}
+    StagedWorkflow(workflow_type="train", logging_file=False, **settings).check()
 
 
 def _line(words: Sequence[str], gpus: int | None) -> str:

@@ -13,6 +13,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
 
 _GRID_TOLERANCE = 0.1  # of a voxel, at the corners of the volume
+_ROUNDED = 1e-3  # how far from whole numbers computed label values are by rounding alone
 
 
 class CheckVolumed(MapTransform):
@@ -109,7 +110,15 @@ def _check_affine(volume: torch.Tensor) -> None:
 
 def check_whole_numbers(label: torch.Tensor) -> None:
     """Raise VolumeError, with the file's name, where a value is no whole number."""
-    if not torch.equal(label, label.round()):
+    whole = label.round()
+    if not torch.equal(label, whole):
+        if torch.allclose(label, whole, rtol=0, atol=_ROUNDED):
+            one = float(label[label != whole][0])
+            raise VolumeError(
+                f"{volume_name(label)}: label values must be whole numbers; found {one:.6g} for example, whole but for "
+                f"rounding (all within {_ROUNDED}). Write it anew with rounded values as integers: "
+                "numpy.rint(label).astype(numpy.int16)."
+            )
         raise VolumeError(
             f"{volume_name(label)}: label values must be whole numbers; found others, as of probabilities or a scan. "
             "Give the label map, or threshold it."

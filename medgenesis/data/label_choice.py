@@ -49,6 +49,11 @@ class ChosenLabels:
     classes_of: dict[str, frozenset[int]] = field(default_factory=dict)
     """Of each map that could be read: its classes."""
 
+    @property
+    def declared(self) -> dict[int, str]:
+        """The classes that the list names or the merge makes, with their names ("": none)."""
+        return {**dict.fromkeys(self.merge or (), ""), **self.names}
+
     def check_left(self, **sections: Sequence[dict]) -> None:
         """Raise DatalistError where the records that are left of a section, as some were skipped, lack foreground."""
         for section, records in sections.items():

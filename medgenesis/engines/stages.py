@@ -11,7 +11,7 @@ from typing import Any
 import torch.distributed
 from monai.bundle import ConfigWorkflow
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, say_cause_last
 from medgenesis.storage.steps import Step, Steps
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class StagedWorkflow(ConfigWorkflow):
         stages: # in pretrain.yaml: a name and the settings that differ
           level_0: {level: 0}
           level_2: {level: 2}
+        checks: [$…] # optional: what is evaluated with the settings of every stage before the first is trained
         previous: null # the last.pt of the stage before, for `medgenesis.methods.initialise_from_stage`
 
         python -m monai.bundle run --workflow_name medgenesis.engines.StagedWorkflow --config_file pretrain.yaml …
@@ -78,6 +79,8 @@ class StagedWorkflow(ConfigWorkflow):
 
     def run(self) -> list:
         """Run the stages that are not finished."""
+        say_cause_last()
+        self.check()
         self.parser.parse(reset=True)
         folder = Path(self.parser.get_parsed_content("output_dir"))
         # a config holds more than its results follow from, its number of workers for example: finished stages are kept
@@ -98,6 +101,18 @@ class StagedWorkflow(ConfigWorkflow):
                 self._run_stage(steps, name, config)
             previous = {"previous": str(folder / name / "last.pt")}
         return []
+
+    def check(self) -> None:
+        """Evaluate the config's `checks` with the settings of each stage, if it has some; nothing is trained.
+
+        A later stage's impossible setting is else known when those before it have been trained.
+        """
+        for settings in self.stages.values() if "checks" in self.config else ():
+            self.parser.set(deepcopy(self.config))
+            self.parser.update(deepcopy(settings))
+            self.parser.parse(reset=True)
+            self.parser.get_parsed_content("checks")
+        self.parser.set(deepcopy(self.config))
 
     def _run_stage(self, steps: Steps, name: str, config: Mapping[str, Any]) -> None:
         last = steps.folder / name / "last.pt"

@@ -32,12 +32,15 @@ class PromptedNetwork(nn.Module):
             mode, nothing of it is learnt.
         prompts: items with `image` (C, *spatial) and `label` (1, *spatial): one labelled image, or a few.
         num_classes: background included.
+        declared: the classes that the prompts must show, beside the background, with their names ("": none); another
+            one that no prompt shows, below the greatest of those shown, is a gap between label values and is never
+            answered. None: all must be shown.
         cube_size: sides of the windows that the network sees, for each axis or one for all.
         window: sides of the windows of local prototypes, voxels; that of the pre-training.
         scale: inverse temperature of cosines; that of the pre-training.
 
     Raises:
-        DatalistError: no prompt, or a class that none of them shows.
+        DatalistError: no prompt, or a class that none of them shows and that must be shown.
 
     References:
         Ouyang et al., Self-supervision with superpixels, ECCV 2020 (arXiv 2007.09886), section 3.3.
@@ -56,6 +59,7 @@ class PromptedNetwork(nn.Module):
         *,
         window: int | Sequence[int] = 8,
         scale: float = 20.0,
+        declared: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.scale = network, scale
@@ -64,14 +68,11 @@ class PromptedNetwork(nn.Module):
         for item in prompts:
             count += 1
             self._collect(item, found, cube_size, window)
-        absent = [number for number, bank in enumerate(found) if not bank]
-        if absent:
-            raise DatalistError(
-                f"prompts: must show every class from 0 to {num_classes - 1}; found no voxel of "
-                f"{', '.join(map(str, absent))} in {count} labelled image(s). Take others, or more of them."
-            )
+        names = dict.fromkeys(range(num_classes), "") if declared is None else {0: "background", **declared}
+        self.gaps = _gaps(found, names, count)
+        none = next(bank[0] for bank in found if bank)[:0]
         for number, bank in enumerate(found):
-            self.register_buffer(f"prototypes_{number}", _evenly(torch.cat(bank)))
+            self.register_buffer(f"prototypes_{number}", _evenly(torch.cat(bank)) if bank else none)
         self.num_classes = num_classes
         logger.info("%d labelled image(s): prototypes of the classes %s", count, [len(bank) for bank in self.banks])
 
@@ -83,7 +84,9 @@ class PromptedNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, *spatial) of images (B, C, *spatial)."""
         features = F.normalize(self.network(image).float(), dim=1)
-        return torch.stack([prototype_logits(one, self.banks, self.scale) for one in features])
+        logits = torch.stack([prototype_logits(one, self.banks, self.scale) for one in features])
+        logits[:, self.gaps] = -2 * self.scale  # below all cosines
+        return logits
 
     @torch.no_grad()
     def _collect(
@@ -106,6 +109,24 @@ class PromptedNetwork(nn.Module):
                     own = prototypes(features, (marked == number).to(device), window)
                     if len(own):
                         bank.append(own)
+
+
+def _gaps(found: Sequence[list[Tensor]], names: Mapping[int, str], count: int) -> list[int]:
+    """The classes without prototypes, none of which must be shown."""
+    absent = [number for number, bank in enumerate(found) if not bank]
+    greatest = max((number for number, bank in enumerate(found) if bank), default=0)
+    lacking = [number for number in absent if number in names or number > greatest]
+    if lacking:
+        said = [f"{number} ({names[number]})" if names.get(number) else str(number) for number in lacking]
+        raise DatalistError(
+            f"prompts: must show every class that the list names, label_merge makes or num_classes counts; found no "
+            f"voxel of {', '.join(said)} in {count} labelled image(s). Take other prompts, or more of them (`shots`, "
+            "`prompt_section`), or leave these classes out by `label_merge`, which names the labels to keep: {2: [2], "
+            "5: [5]}, for example."
+        )
+    if absent:
+        logger.warning("never answered, as no prompt shows and nothing names them: %s", ", ".join(map(str, absent)))
+    return absent
 
 
 def _evenly(bank: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Each is a `medgenesis.engines.PretextMethod`, which says what the engine relies 
 """
 
 from medgenesis.methods.adam import Adam
-from medgenesis.methods.caid import CAiD
+from medgenesis.methods.caid import CAiD, check_caid_size
 from medgenesis.methods.dense_contrast import DenseContrast
 from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
@@ -35,6 +35,7 @@ __all__ = [
     "SimSiam",
     "Supervised",
     "TransVW",
+    "check_caid_size",
     "initialise_from_stage",
 ]
 

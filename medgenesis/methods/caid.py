@@ -11,6 +11,8 @@ from medgenesis.methods.bottleneck import record_bottleneck_features
 from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.networks import global_average_pool, network_parts
+from medgenesis.networks.resnet25d import REDUCTION
+from medgenesis.transforms import RandCAiDDistortion
 
 
 class CAiD(PretextMethod):
@@ -134,3 +136,22 @@ def _squared_error(restored: Tensor, target: Tensor) -> Tensor:
             "Give the middle slice, or a network with as many out_channels."
         )
     return F.mse_loss(restored, target)
+
+
+def check_caid_size(size: int, mode: str) -> None:
+    """Refuse a side of views that the network or, in mode "caid", the distortion cannot take.
+
+    Args:
+        size: of the views of `medgenesis.transforms.caid_views` and of the `UNet25D` that sees them, pixels.
+        mode: "caid" or "id"; a size that is named instead fits both, as the stages of one training share it.
+
+    Raises:
+        ValueError: it does not divide by 32, or is too small for the distortion.
+    """
+    least = RandCAiDDistortion().least_side
+    if size % REDUCTION or (mode == "caid" and size < least):
+        fits = -(-max(size, least) // REDUCTION) * REDUCTION
+        raise ValueError(
+            f'size: must divide by {REDUCTION}, as the maps are halved five times, and in mode "caid" be at least '
+            f"{least}, as the distortion needs room; found {size} in mode {mode!r}. Give {fits}, for example."
+        )

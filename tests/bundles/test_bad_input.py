@@ -226,6 +226,17 @@ def test_checkpoints(bundle, phantoms, tmp_path, task, content, what):
     assert isinstance(found, CheckpointError) and what in str(found) and str(path) in str(found)
 
 
+@pytest.mark.parametrize("task", ["finetune", "classify", "inference", "embed", "restore", "pretrain"])
+def test_absent_weights_are_named_before_volumes_that_do_not_fit(bundle, bad, listed, tmp_path, task):
+    """Without their settings the volumes are read by those of the bundle, which they need not fit."""
+    name = "init" if task in ("finetune", "classify", "pretrain") else "weights"
+    mistyped = "experiment-hippocampus-mr-region-prompt"
+    datalist = listed(TASKS[task], image=str(bad / "z_scored.nii.gz"))
+    found = cause(bundle, task, tmp_path / "run", datalist=datalist, **{name: mistyped})
+    assert isinstance(found, CheckpointError) and f"Nearest: {mistyped}s" in str(found)
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_network_of_another_task_is_never_used_with_a_new_head(bundle, phantoms, tmp_path):
     pretrained = str(bundle.root / "models" / "pretrained.pt")
     for names, setting in ((["inference"], "weights"), (["finetune", "evaluate"], "init")):

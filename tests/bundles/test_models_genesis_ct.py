@@ -316,7 +316,7 @@ def test_finetuning_by_two_processes_writes_one_model(fresh_bundle, tmp_path):
 def test_finetuning_without_pretrained_weights_says_so(fresh_bundle):
     with pytest.raises(RuntimeError) as error:
         fresh_bundle.run("finetune")
-    assert re.search(r"pretrained\.pt: must be a checkpoint; found no such file", message_of(error.value))
+    assert re.search(r"init: must be a file with .*found '\S+pretrained\.pt', no such file", message_of(error.value))
 
 
 def test_weights_of_another_network_are_refused(bundle, tmp_path):

@@ -51,7 +51,30 @@ def test_a_class_that_no_prompt_shows_is_named(trained, phantoms, tmp_path):
         trained.run(
             "inference", "one_shot", kind="infer", output_dir=str(tmp_path), num_classes=17, label_merge={}, shots=1
         )
-    assert "prompts: must show every class from 0 to 16; found no voxel of " in str(cause_of(error.value))
+    found = str(cause_of(error.value))
+    assert "prompts: must show every class that the list names" in found and "; found no voxel of " in found
+
+
+def test_values_between_those_of_the_prompt_are_never_answered(trained, phantoms, tmp_path):
+    """Label maps of 0, 2, 5, in a list that names nothing, and in one that names class 3 too."""
+    data = json.loads(phantoms.read_text())
+    prompt = data["training"][0]
+    stored = nib.load(phantoms.parent / prompt["label"])
+    values = np.asarray(stored.dataobj)
+    spread = np.where(values >= 10, np.where(values >= 15, 5, 2), 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(spread, stored.affine), tmp_path / "label.nii.gz")
+    image = {"image": str(phantoms.parent / data["test"][0]["image"])}
+    shown = {"image": str(phantoms.parent / prompt["image"]), "label": str(tmp_path / "label.nii.gz")}
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"training": [shown], "test": [image]}))
+    trained.run("inference", "one_shot", kind="infer", datalist=str(path), output_dir=str(tmp_path / "out"))
+    (answer,) = (tmp_path / "out").rglob("*_seg.nii.gz")
+    found = set(np.unique(np.asarray(nib.load(answer).dataobj)).tolist())
+    assert found <= {0, 2, 5} and len(found) > 1
+    path.write_text(json.dumps({"labels": {"3": "spleen"}, "training": [shown], "test": [image]}))
+    with pytest.raises(RuntimeError) as error:
+        trained.run("inference", "one_shot", kind="infer", datalist=str(path), output_dir=str(tmp_path / "out2"))
+    assert "found no voxel of 3 (spleen) in 1 labelled image(s)" in str(cause_of(error.value))
 
 
 def test_finetuning_takes_encoder_and_decoder(trained):

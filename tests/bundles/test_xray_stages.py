@@ -1,6 +1,7 @@
 """Stages of CAiD and Adam, restarts between them, other discriminators, published starts."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ from helpers.xray_bundle import cause, rows_of, weights_of
 
 from medgenesis.engines import PretextTrainer, StagedWorkflow
 from medgenesis.errors import CheckpointError, cause_of
-from medgenesis.networks import ResNet25D
+from medgenesis.methods import check_caid_size
+from medgenesis.networks import ResNet25D, UNet25D
+from medgenesis.transforms import caid_views
 
 
 def staged(bundle, **settings):
@@ -58,6 +61,35 @@ def test_adam_goes_through_its_levels_and_goes_on_where_it_was_killed(adam, monk
     assert isinstance(alone, ValueError) and "previous" in str(alone) and "init" in str(alone)
     mistaken = cause(adam, "pretrain", previous=str(last), queue_size=32, output_dir=str(adam.root / "other"))
     assert isinstance(mistaken, CheckpointError) and str(last) in str(mistaken) and "queue_size" in str(mistaken)
+
+
+@pytest.mark.parametrize(
+    "settings, what",
+    [
+        ({"size": 64}, r"size: must divide by 32, .* be at least 81, .*; found 64 in mode 'caid'\. Give 96, "),
+        ({"size": 81}, r"size: must divide by 32, .* found 81 in mode 'id'\. Give 96, "),
+        ({"stages::caid::pretrain_epochs": 0}, "pretrain_epochs: must be a whole number above 0; found 0"),
+    ],
+)
+def test_a_later_stage_s_settings_are_refused_before_the_first_is_trained(caid, tmp_path, settings, what):
+    with pytest.raises(RuntimeError) as error:
+        staged(caid, output_dir=str(tmp_path / "run"), datalist="absent.json", **settings)
+    assert re.match(what, str(cause_of(error.value)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("size", [0, 33, 80, 81, 96, 97, 224, 250])
+def test_the_size_that_is_named_instead_fits_views_and_network_of_both_stages(size):
+    try:
+        check_caid_size(size, "caid")
+        named = size
+    except ValueError as error:
+        named = int(re.search(r"Give (\d+)", str(error))[1])
+    assert named >= size
+    for mode in ("id", "caid"):
+        check_caid_size(named, mode)
+        caid_views(named, mode=mode)
+    UNet25D("resnet18_w8", size=named)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import pytest
 from medgenesis import bundles
 from medgenesis.cli import main
 from medgenesis.storage.run_record import starts
+from medgenesis.weights.experiments import FOLDER
 
 
 @pytest.mark.parametrize("given, found", [([], "pretrained.pt"), (["--set", "settings_from=scratch"], "scratch")])
@@ -23,3 +24,17 @@ def test_a_start_from_scratch_takes_the_settings_of_the_pre_training(tmp_path, m
     assert runs["settings_from"].endswith(found) and runs["intensity"] == "ct"  # that of settings.yaml
     main(arguments)
     assert ("settings_from" in asked[1]["overrides"]) == bool(given)
+
+
+@pytest.mark.parametrize("command, option", [("crossval", "--init"), ("compare", "--pretrained")])
+def test_weights_by_name_and_the_nearest_of_a_mistyped_name(tmp_path, monkeypatch, capsys, command, option):
+    bundle, name = bundles.copy("models_genesis_ct", tmp_path / "my"), "experiment-hippocampus-mr-models-genesis"
+    asked = []
+    monkeypatch.setattr("medgenesis.transfer.cross_validate", lambda *args, init, **named: asked.append(init) or "")
+    monkeypatch.setattr("medgenesis.transfer.compare_few_labels", lambda *args, **_: asked.append(args[2]) or "")
+    arguments = [command, "--bundle", str(bundle), "--datalist", "l.json", "--out", str(tmp_path / "o")]
+    assert main([*arguments, option, name]) == 0
+    start = asked[0] if command == "crossval" else asked[0]["pre-trained"]
+    assert start == str(FOLDER / f"{name}.pt")
+    assert main([*arguments, option, name[:-1]]) == 2 and len(asked) == 1
+    assert f"{option}: must be a file" in (said := capsys.readouterr().err) and f"Nearest: {name}" in said

@@ -128,6 +128,22 @@ def test_what_is_refused_before_anything_runs(words, wanted, capsys, here):
     assert not list(here.iterdir())
 
 
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["caid_cxr", "--size", "64"], "size: must divide by 32, as"),
+        (["caid_cxr", "quick", "--stages::caid::size", "64"], "found 64 in mode 'caid'. Give 96"),
+        (["adam_cxr", "--stages::level_4::grid", "round"], "grid: "),
+    ],
+)
+def test_dry_run_checks_the_settings_of_every_stage(words, wanted, capsys, here):
+    name, *rest = words
+    assert cli.main(["run", name, "pretrain", *rest, "--dry-run"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("medgenesis run: ") and wanted in said
+    assert not list(here.iterdir())
+
+
 def test_help_lists_bundles_tasks_and_settings(capsys):
     assert cli.main(["run", "--help"]) == 0
     listed = capsys.readouterr().out

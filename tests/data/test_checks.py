@@ -6,6 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from medgenesis.data import CheckClassesd, CheckLabeld, CheckVolumed
+from medgenesis.data.checks import check_whole_numbers
 from medgenesis.errors import VolumeError
 
 AFFINE = torch.tensor([[-0.7, 0.1, 0, 30], [0.1, 0.7, 0, -8], [0, 0, 2.5, 4], [0, 0, 0, 1]], dtype=torch.float64)
@@ -67,6 +68,20 @@ def test_a_label_on_another_grid(label):
 def test_a_label_that_is_a_scan():
     with pytest.raises(VolumeError, match="l.nii: label values must be whole numbers"):
         _check(_volume("i.nii"), _volume("l.nii") * 0.5)
+
+
+@pytest.mark.parametrize(
+    "values, remedy",
+    [
+        ([0, 1.9999, 4.9998], r"found 1\.9999 for example, whole but for rounding .*numpy\.rint"),
+        ([0, 1.9999, 4.99], "found others, as of probabilities or a scan.*threshold it"),
+        ([0, 1.9999, float("nan")], "found others"),
+    ],
+)
+def test_a_label_that_only_rounding_makes_whole_is_refused_with_that_remedy(values, remedy):
+    label = MetaTensor(torch.tensor([[values]]), meta={"filename_or_obj": "l.nii"})
+    with pytest.raises(VolumeError, match=f"l.nii: label values must be whole numbers; {remedy}"):
+        check_whole_numbers(label)
 
 
 @pytest.mark.parametrize("values", [[0, 3], [-1, 2]])

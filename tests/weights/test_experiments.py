@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from medgenesis import bundles
+from medgenesis.errors import CheckpointError
 from medgenesis.inference import fit_voxel_probe
 from medgenesis.networks import UNet3D
 from medgenesis.storage import read_checkpoint
 from medgenesis.transfer.protocols.last_weights import prepare_training
 from medgenesis.weights import load_pretrained, settings_of
 from medgenesis.weights.experiments import FOLDER, PREFIX, SAID, experiment_card, experiment_names, located
+from medgenesis.weights.named import check_weights
 
 NAMES = experiment_names()
 
@@ -54,3 +56,16 @@ def test_a_name_is_a_file_unless_another_file_has_it(tmp_path, monkeypatch):
     assert located(NAMES[0]) == NAMES[0]
     with pytest.raises(ValueError, match="name: must be one of experiment-.* found 'experiment-of-nothing'"):
         experiment_card(f"{PREFIX}of-nothing")
+
+
+def test_what_is_not_there_is_refused_with_the_nearest_names(tmp_path):
+    (tmp_path / "own.pt").touch()
+    for there in ("scratch", None, str(tmp_path / "own.pt"), tmp_path / "own.pt", {"a": torch.zeros(1)}):
+        assert check_weights("init", there) is there
+    assert check_weights("init", NAMES[0]) == str(FOLDER / f"{NAMES[0]}.pt")
+    with pytest.raises(CheckpointError, match=rf"^init: must be .*found '{NAMES[0][:-1]}'.* Nearest: {NAMES[0]}[,.]"):
+        check_weights("init", NAMES[0][:-1])
+    with pytest.raises(CheckpointError, match=r"found 'nofile.pt', no such file\. Check the path"):
+        check_weights("init", "nofile.pt")
+    with pytest.raises(CheckpointError, match="found 'moco-v2', published .*weights list moco-v2` says how to get"):
+        check_weights("init", "moco-v2")

@@ -11,6 +11,9 @@ from medgenesis.cli.configs.settings import SECTIONS, SEPARATOR, Setting, mentio
 # Parts of ids that were renamed: old -> new
 RENAMED = {"cube_rule": "crop_criterion", "cubes_per_volume": "patches_per_image", "cut": "crop"}
 
+# Weights that a training begins with, and weights that are applied: who types one for the other is told
+_WEIGHTS = {"init": "weights", "weights": "init"}
+
 RUNNER = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking", "workflow_name", "workflow_type")
 _TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "wandb_project")  # with `tracking`
 _OF_A_COMPONENT = ("_target_", "_disabled_", "_requires_", "_mode_", "_desc_")
@@ -36,6 +39,12 @@ def checked_id(id: str, settings: Mapping[str, Setting], among: Iterable[str] = 
     new = SEPARATOR.join(RENAMED.get(part, part) for part in id.split(SEPARATOR))
     if new != id and (new in used or _is_new_part(new, used)):
         raise ValueError(f"{id}: must be an id of the configs; found its old name. It was renamed to {new}.")
+    if _WEIGHTS.get(id) in used:
+        said = "begins with, a file or a name," if id == "weights" else "applies, a file or a name,"
+        raise ValueError(
+            f"{id}: must be an id that the task uses; found none of that name. The weights that this task {said} are "
+            f"named by --{_WEIGHTS[id]}."
+        )
     unused = "An overlay has it for other tasks. " if id in settings else ""
     raise ValueError(
         f"{id}: must be an id that the task uses; found none of that name. {unused}"

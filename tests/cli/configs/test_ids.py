@@ -77,6 +77,16 @@ def test_an_old_name_is_told_its_new_one(old, new):
     assert checked_id("cut", settings_of(cut="1")) == "cut"
 
 
+@pytest.mark.parametrize("id, other", [("init", "weights"), ("weights", "init")])
+def test_weights_under_the_name_of_another_task(id, other):
+    settings = settings_of(**{other: "x", "intensity": "1"})
+    with pytest.raises(ValueError, match=f"^{id}: must be an id .* are named by --{other}"):
+        checked_id(id, settings)
+    assert checked_id(id, settings_of(init="x", weights="y")) == id
+    with pytest.raises(ValueError, match="Nearest: intensity"):
+        checked_id("intens", settings)
+
+
 def test_a_setting_of_one_stage():
     settings = settings_of(level="0", size="1", stages=None, stages__one=None, stages__one__level="0")
     assert checked_id("stages#one#size", settings) == "stages::one::size"
