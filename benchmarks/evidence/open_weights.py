@@ -127,7 +127,8 @@ def write_open(dataset: str, method: str, work: Path | None, rows: Path, out: Pa
         raise ValueError(f"{rows}: must have test rows of {method} on {dataset}; found none. Run its cells first.")
     about, name = OPEN[dataset], f"{PREFIX}{OPEN[dataset].title}-{method.replace('_', '-')}"
     settings = {**about.settings, "width": SMALL.width, "in_channels": 1, "norm": "batch"}
-    settings |= {"features": FEATURES, "window": WINDOW} if method == PROMPTED else {}
+    settings |= {"features": FEATURES} if method in (PROMPTED, "dense_contrast") else {}
+    settings |= {"window": WINDOW} if method == PROMPTED else {}
     origin = {
         "name": name,
         "title": f"medgenesis, experimental weights of {method} on {dataset}",

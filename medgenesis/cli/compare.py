@@ -60,6 +60,11 @@ def run(args: argparse.Namespace) -> str:
     logging.getLogger("ignite").setLevel(logging.WARNING)  # as the bundles' own logging.conf
     bundle = find_bundle(args.bundle)
     configs = bundle.files("finetune", args.overlay)
+    if args.pretrained == "scratch":
+        raise ValueError(
+            "--pretrained: must be weights; found 'scratch', which they are compared with anyway. Give a file, or a "
+            "name of `medgenesis weights list`."
+        )
     pretrained = check_weights("--pretrained", args.pretrained or bundle.results / "models" / "pretrained.pt")
     overrides = parsed_settings(args.set, configs)
     hold_folder(args.out)

@@ -61,7 +61,8 @@ def checked_volumes(
 
     def read_share(machine: int, machines: int) -> None:
         volumes = cached_volumes(records, preprocessing, cache, cache_dir)
-        check_share(records, volumes, check, machine, machines, cache_dir, screening.get("num_workers", 0))
+        options = {name: value for name, value in screening.items() if name in ("on_error", "num_workers")}
+        check_share(records, volumes, check, machine, machines, cache_dir, **options)
 
     usable, folder = once_a_node(read, read_share if cache != "memory" and cache_dir is not None else None)
     volumes = made[0] if made else cached_volumes(records, preprocessing, "disk" if shared else cache, folder)

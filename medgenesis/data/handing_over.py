@@ -5,13 +5,17 @@ import pickle
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import reduction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from medgenesis.errors import VolumeError
+
 _SMALL = 2**20  # bytes: a pipe takes fewer as fast
+_OPEN = "/proc/self/fd"
 _STEP = 64  # where an array begins, a multiple of these bytes
 
 
@@ -26,8 +30,8 @@ def packed(item: dict[str, Any]) -> "bytes | InMemoryFile":
     content = pickle.dumps(plain, protocol=5, buffer_callback=buffers.append)
     arrays = [buffer.raw() for buffer in buffers]
     if sum(array.nbytes for array in arrays) >= _SMALL:
-        with suppress(AttributeError, OSError):
-            return InMemoryFile(content, [array.nbytes for array in arrays], _written(arrays))
+        with suppress(AttributeError, OSError):  # now: the thread that sends items would lose one with its error
+            return InMemoryFile(content, [array.nbytes for array in arrays], _given(arrays))
     return pickle.dumps(plain, protocol=pickle.HIGHEST_PROTOCOL)
 
 
@@ -38,45 +42,50 @@ def unpacked(data: "bytes | InMemoryFile") -> dict[str, Any]:
 
 
 class InMemoryFile:
-    """A pickle whose arrays lie in a file in memory. Pickled, the file's descriptor goes along, once.
+    """A pickle whose arrays lie in a file in memory, to be pickled and read once.
 
     Args:
         content: the pickle.
         sizes: bytes of the arrays.
-        descriptor: of the file, which this object then owns.
+        given: the file's descriptor, on its way.
     """
 
-    def __init__(self, content: bytes, sizes: Sequence[int], descriptor: int) -> None:
-        self.content, self.sizes, self._descriptor = content, list(sizes), descriptor
+    def __init__(self, content: bytes, sizes: Sequence[int], given: Any) -> None:
+        self.content, self.sizes, self._given = content, list(sizes), given
 
     def read(self) -> Any:
-        """The object; its arrays own their memory. This closes the file."""
-        size = sum(map(_stepped, self.sizes))
-        # private: what a process writes, none that is forked from it sees. The mapping holds no descriptor
-        found = torch.from_file(f"/proc/self/fd/{self._descriptor}", shared=False, size=size, dtype=torch.uint8)
-        self._close()
+        """The object; its arrays are writable views of one memory, which they keep.
+
+        Raises:
+            VolumeError: the process that wrote it has ended.
+        """
+        try:
+            descriptor = self._given.detach()
+        except (OSError, EOFError) as error:
+            raise VolumeError(
+                f"num_workers: each process that reads volumes must live; found one that has ended ({error}). Memory "
+                "is probably short: set num_workers lower (0: one volume at a time), or give more memory."
+            ) from error
+        try:  # private: what a process writes, none that is forked from it sees. The mapping holds no descriptor
+            size = sum(map(_stepped, self.sizes))
+            found = torch.from_file(f"{_OPEN}/{descriptor}", shared=False, size=size, dtype=torch.uint8)
+        finally:
+            os.close(descriptor)
         bytes_of_file, begin, buffers = memoryview(found.numpy()), 0, []
         for one in self.sizes:
             buffers.append(bytes_of_file[begin : begin + one])
             begin += _stepped(one)
         return pickle.loads(self.content, buffers=buffers)
 
-    def __reduce__(self) -> tuple:
-        given = reduction.DupFd(self._descriptor)
-        self._close()
-        return _received, (self.content, self.sizes, given)
 
-    def __del__(self) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _received(content: bytes, sizes: Sequence[int], given: Any) -> InMemoryFile:
-    return InMemoryFile(content, sizes, given.detach())
+def _given(arrays: Sequence[memoryview]) -> Any:
+    """The descriptor of a file in memory that holds the arrays, for another process or this one to take."""
+    descriptor = _written(arrays)
+    try:
+        Path(f"{_OPEN}/{descriptor}").stat()  # it is opened so by whoever takes it
+        return reduction.DupFd(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _written(arrays: Sequence[memoryview]) -> int:

@@ -64,7 +64,8 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
         return PatientKey(xray.group(1), "file name")
     *folders, name = relative.split("/")
     folder = next((folder for folder in folders if not _CONTAINER.fullmatch(folder)), None)
-    key = _without_additions(name if folder is None else folder)
+    part = name if folder is None else folder
+    key = part if UID.fullmatch(part) else _without_additions(part)  # a UID may end as a date does
     if UID.fullmatch(key):
         return PatientKey(key, "UID")
     return PatientKey(key, "file name" if folder is None else "folder name")

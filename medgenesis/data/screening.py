@@ -113,12 +113,13 @@ def check_share(
     share: int,
     shares: int,
     cache_dir: str | Path,
+    on_error: str = "stop",
     num_workers: int = 0,
 ) -> None:
     """Read and remember every `shares`-th volume from number `share` on, so that `find_usable` need not.
 
     Others may read the other shares at the same time, into the same folder. What is wrong with a volume is left to
-    `find_usable`, which reads it again. Arguments as in `screen_volumes`.
+    `find_usable`, which reads it again; "stop" ends this share there. Arguments as in `screen_volumes`.
     """
     remembered = RememberedChecks(cache_dir, volumes.transform, check, share=f"{share + 1}_of_{shares}")
     if remembered.path is None:  # `find_usable` would read them again
@@ -130,6 +131,8 @@ def check_share(
             for i, reading in zip(places, results, strict=True):
                 if reading.error is None and reading.refused is None:
                     remembered.add(remembered.key(i, records[i]), reading.row)
+                elif on_error == "stop":
+                    return
     finally:
         remembered.save()
 

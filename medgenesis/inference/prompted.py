@@ -72,7 +72,7 @@ class PromptedNetwork(nn.Module):
         self.gaps = _gaps(found, names, count)
         none = next(bank[0] for bank in found if bank)[:0]
         for number, bank in enumerate(found):
-            self.register_buffer(f"prototypes_{number}", _evenly(torch.cat(bank)) if bank else none)
+            self.register_buffer(f"prototypes_{number}", _evenly(torch.cat(bank)) if bank else none.clone())
         self.num_classes = num_classes
         logger.info("%d labelled image(s): prototypes of the classes %s", count, [len(bank) for bank in self.banks])
 

@@ -150,7 +150,8 @@ def check_caid_size(size: int, mode: str) -> None:
     """
     least = RandCAiDDistortion().least_side
     if size % REDUCTION or (mode == "caid" and size < least):
-        fits = -(-max(size, least) // REDUCTION) * REDUCTION
+        above = -(-max(size, least) // REDUCTION) * REDUCTION
+        fits = " or ".join(str(side) for side in (above - REDUCTION, above) if side >= least)
         raise ValueError(
             f'size: must divide by {REDUCTION}, as the maps are halved five times, and in mode "caid" be at least '
             f"{least}, as the distortion needs room; found {size} in mode {mode!r}. Give {fits}, for example."

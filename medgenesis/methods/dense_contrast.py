@@ -76,8 +76,8 @@ class DenseContrast(PretextMethod):
         low, high = offsets.clamp(min=0), torch.minimum(size, size + offsets)
         if (high <= low).any():
             raise ValueError(
-                f"offset: must leave an overlap of cubes of {sides}; found {offsets.tolist()}. Lower `shift` of "
-                "RandTwoCubesd."
+                f"offset: must leave an overlap of cubes of {sides}; found {offsets.tolist()}. Cut both from a "
+                "smaller cube, or make them larger."
             )
         shares = torch.rand((len(offsets), self.voxels, len(sides)), generator=generator)
         here = low[:, None] + (shares * (high - low)[:, None]).long()

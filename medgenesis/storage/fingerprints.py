@@ -80,7 +80,7 @@ def transform_fingerprint(*transforms: Callable) -> str:
     steps = [step for transform in transforms for step in _steps(transform)]
     try:
         return _pickle_digest(steps)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except (pickle.PicklingError, AttributeError, TypeError, RuntimeError) as error:  # the last of sparse tensors
         raise ValueError(
             f"preprocessing: must be transforms that can be pickled, to be told from others; found {error}. Use "
             "`medgenesis.data.preprocessing` and no lambda."

@@ -67,7 +67,8 @@ def test_a_size_that_does_not_divide_is_known_before_an_xray_is_shown(adam, conf
 
 def test_a_view_too_small_for_the_distortion(caid):
     found = cause(caid, "pretrain", size=64)
-    assert isinstance(found, ValueError) and 'at least 81 in mode "caid"' in str(found)
+    assert isinstance(found, ValueError) and 'in mode "caid" be at least 81' in str(found)
+    assert "Give 96, for example" in str(found)
 
 
 def test_findings_that_do_not_fit(adam):

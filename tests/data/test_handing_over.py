@@ -1,7 +1,10 @@
 """Items that one process gives to another: nothing lost, nothing shared, no file left open."""
 
+import multiprocessing
 import os
 import pickle
+import tempfile
+from multiprocessing import resource_sharer
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from medgenesis.data import preprocessing
 from medgenesis.data.handing_over import InMemoryFile, packed, unpacked
 from medgenesis.data.reading import read_in_order
+from medgenesis.errors import VolumeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "four_cores")
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
@@ -45,6 +49,7 @@ class Packed(torch.utils.data.Dataset):
 @pytest.mark.parametrize("workers", [0, 3])
 def test_large_items_come_through_files_in_memory(workers):
     """From this process, and from others; the file is closed with its reading, however long the item is kept."""
+    unpacked(packed(large()))  # what sends descriptors has one itself
     before = descriptors()
     kept = []
     for i, data in enumerate(read_in_order(Packed(), range(7), workers, [""] * 7)):
@@ -71,23 +76,46 @@ def test_what_a_forked_process_writes_is_its_own():
 
 
 @linux
-def test_a_file_that_nobody_reads_is_closed():
+@pytest.mark.parametrize("part", ["os.memfd_create", "pathlib.Path.stat"])
+@pytest.mark.parametrize("fault", [AttributeError, OSError])
+def test_a_system_without_files_in_memory_takes_bytes(monkeypatch, fault, part):
+    """Or one that has them, but no /proc."""
     before = descriptors()
-    data = packed(large())
-    assert descriptors() == before + 1
-    del data
+
+    def refuse(*args, **settings):
+        raise fault(part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(part, refuse, raising=False)
+        data = packed(large())
+    assert isinstance(data, bytes) and len(pickle.loads(data)) == 4
+    same(unpacked(data), large())
     assert descriptors() == before
 
 
-@pytest.mark.parametrize("fault", [AttributeError, OSError])
-def test_a_system_without_files_in_memory_takes_bytes(monkeypatch, fault):
-    def refuse(name):
-        raise fault(name)
+@linux
+def test_a_folder_too_deep_for_sockets_takes_bytes(tmp_path, monkeypatch):
+    """What sends a descriptor listens at a path of 100 letters at most: else the reading would wait for ever."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)
+    for data in read_in_order(Packed(), range(4), 2, [""] * 4):
+        assert isinstance(data, bytes)
+        assert unpacked(data)["class"] in range(4)
 
-    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+
+@linux
+@pytest.mark.parametrize("fault", [ConnectionResetError, FileNotFoundError, EOFError])
+def test_an_item_of_a_process_that_has_ended_is_said(monkeypatch, fault):
+    def ended(self):
+        raise fault("gone")
+
     data = packed(large())
-    assert isinstance(data, bytes) and len(pickle.loads(data)) == 4
-    same(unpacked(data), large())
+    monkeypatch.setattr(resource_sharer.DupFd, "detach", ended)
+    with pytest.raises(VolumeError, match="num_workers: each process that reads volumes must live; .*gone"):
+        unpacked(data)
 
 
 def test_a_full_memory_leaves_no_file(monkeypatch):

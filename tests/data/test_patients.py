@@ -31,6 +31,7 @@ from medgenesis.errors import DatalistError
         ("S03_20190531", None, "S03"),
         ("S03-2019-05-31/ct", None, "S03"),
         ("scan_v1", None, "scan_v1"),
+        ("1.2.840.113619.2.55.3.20190531/im", None, "1.2.840.113619.2.55.3.20190531"),
         ("patient_20190531", None, "patient_20190531"),
         ("liver_20191331", None, "liver_20191331"),
         ("S03_20191331", None, "S03_20191331"),

@@ -14,6 +14,7 @@ from medgenesis.weights import initialise
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
 PRETRAIN = {"models_genesis": "pretrained.pt", "semantic_genesis": "semantic_genesis.pt", "transvw": "transvw.pt"}
 MASKED = {"masked_autoencoder": "masked_autoencoder.pt", "region_prompts": "region_prompts.pt"}
+CONTRASTED = {"dense_contrast": "dense_contrast.pt"}
 SLABS = {"caid": "caid.pt", "adam": "adam.pt"}
 
 
@@ -65,7 +66,7 @@ def test_example(path, tmp_path, monkeypatch, one_thread):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
     names = runpy.run_path(str(path), run_name="__main__")
-    weights = {**PRETRAIN, **MASKED, **SLABS}.get(path.stem)
+    weights = {**PRETRAIN, **MASKED, **CONTRASTED, **SLABS}.get(path.stem)
     if weights is not None:
         trained(names, weights)
     check = globals().get(path.stem)

@@ -46,6 +46,7 @@ CASES = ("labelled patients", "steps", "start", "seed", "test record", "class", 
 PLACE = "no image"  # where the labelled label maps have a structure, whatever the image shows
 NORM_BATCHES = 16  # batch norm's statistics are estimated again: a short training is else judged by those of its start
 _OWN = ("steps", "seed", "init", "finetune_epochs")  # what the comparison itself sets
+_TRIES = 20
 _FIRSTS = 0  # seed of the order in which the draws begin with a patient each
 _TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
 
@@ -193,7 +194,7 @@ def _drawn(
     """The records that are learnt from, of each number of patients and seed: of one seed fewer are among more.
 
     The first patient of a seed is another one than that of the next, so that draws of one patient differ as long as
-    there are enough.
+    there are enough. Others are drawn again, some times, where an earlier seed has the same patients.
     """
     owners = [patient_of(record) for record in training]
     known = list(dict.fromkeys(owners))
@@ -202,14 +203,26 @@ def _drawn(
             f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(known)} in the training "
             "section. Ask for fewer, or add labelled patients."
         )
-    chosen, firsts = {}, np.random.default_rng(_FIRSTS).permutation(known)
+    orders = _orders(known, counts, seeds)
+    chosen = {}
     for count, seed in itertools.product(counts, seeds):
-        first = str(firsts[seed % len(known)])
-        others = np.random.default_rng(seed).permutation([one for one in known if one != first])
-        drawn = {str(one): place for place, one in enumerate([first, *others[: count - 1]])}
+        drawn = {one: place for place, one in enumerate(orders[seed][:count])}
         own = [record for record, owner in zip(training, owners, strict=True) if owner in drawn]
         chosen[count, seed] = sorted(own, key=lambda record, drawn=drawn: drawn[patient_of(record)])
     return chosen
+
+
+def _orders(known: Sequence[str], counts: Sequence[int], seeds: Sequence[int]) -> dict[int, list[str]]:
+    """The order in which each seed takes the patients, so that sets of the asked sizes differ if they can."""
+    firsts, orders, before = np.random.default_rng(_FIRSTS).permutation(known), {}, set()
+    for seed in seeds:
+        first, generator = str(firsts[seed % len(known)]), np.random.default_rng(seed)
+        others = [one for one in known if one != first]
+        tries = [[first, *map(str, generator.permutation(others))] for _ in range(_TRIES)]
+        sets = [{frozenset(order[:count]) for count in counts if count < len(known)} for order in tries]
+        best = min(range(_TRIES), key=lambda i, sets=sets: len(sets[i] & before))
+        orders[seed], before = tries[best], before | sets[best]
+    return orders
 
 
 def _once(

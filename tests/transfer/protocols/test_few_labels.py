@@ -263,6 +263,9 @@ def test_draws_begin_with_other_patients_and_fewer_are_among_more():
         assert patients[1, seed] == patients[3, seed][:2] and patients[3, seed] == patients[8, seed][:6]
         assert len(set(patients[3, seed])) == 3 and set(patients[8, seed]) == {f"p{i}" for i in range(8)}
     assert len({tuple(patients[8, seed]) for seed in range(0, 16, 8)}) == 2  # the others are drawn by the seed
+    few, more = (few_labels._drawn("list.json", training[:10], [2], range(count)) for count in (5, 9))
+    assert len({frozenset(record["patient"] for record in records) for records in few.values()}) == 5  # of 10 there are
+    assert all(more[key] == records for key, records in few.items())  # --seeds 9 goes on
 
 
 def test_draws_of_the_same_patients_are_one_set_without_verdict_or_interval(comparison, tmp_path, caplog):
