@@ -9,6 +9,7 @@ from benchmarks.evidence.sets import Case, StudySet
 from medgenesis.inference.embedding import embed_volume
 from medgenesis.label_app.choice import farthest, most_typical
 
+_LEAST = 8  # voxels of a side that the encoder takes: thin crops of nodules keep some of the border
 BY = "models_genesis"  # whose features choose, and whose weights the labels are then for
 STRATEGIES: dict[str, Callable] = {"typical": most_typical, "coverage": farthest}
 CHOSEN = {f"{BY}_{name}": name for name in STRATEGIES}  # method in the rows -> how its patients are chosen
@@ -25,7 +26,9 @@ def chosen_cases(study: StudySet, network: nn.Module, strategy: str, labels: int
     """
     vectors: dict[str, list[np.ndarray]] = {}
     for case in study.cases["training"]:
-        sides = zip(case.image.shape[1:], case.sides, strict=True)
+        sides = [
+            (whole, min(whole, max(side, _LEAST))) for whole, side in zip(case.image.shape[1:], case.sides, strict=True)
+        ]
         window = tuple(slice((whole - side) // 2, (whole - side) // 2 + side) for whole, side in sides)
         image = case.image[(slice(None), *window)]
         vectors.setdefault(f"{case.patient:06d}", []).append(embed_volume(network, image, image.shape[1:]))

@@ -40,6 +40,22 @@ def test_who_is_asked_for(told_apart, monkeypatch, strategy, expected):
     assert [case.patient for case in chosen_cases(told_apart, None, strategy, 2)] == expected
 
 
+def test_a_thin_crop_keeps_as_much_of_its_border_as_the_encoder_needs(told_apart, monkeypatch):
+    thin = [dataclasses.replace(case, sides=(16, 6, 16)) for case in told_apart.cases["training"]]
+    study = dataclasses.replace(told_apart, cases={**told_apart.cases, "training": thin})
+    shapes = set()
+
+    def mean(network, image, size):
+        shapes.add(tuple(image.shape[1:]))
+        return np.array([float(image.mean()), 0.0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmarks.evidence.choosing.embed_volume", mean)
+        chosen_cases(study, None, "typical", 1)
+    assert shapes == {(16, 8, 16)}
+    assert len(chosen_cases(study, restorer(study).eval(), "typical", 1)) == 1  # the encoder takes it
+
+
 def test_a_cell_of_chosen_patients_is_one_of_the_same_weights(study, tmp_path, monkeypatch):
     """Labelled are the chosen ones; weights, penalty and settings are those of the drawn ones."""
     programme, seen = Programme(study, tmp_path, tmp_path / "rows"), []
