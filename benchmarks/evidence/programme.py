@@ -152,6 +152,7 @@ class Programme:
             same["head_levels"] = "all"
         if cell.method == MEAN_TEACHER:
             same |= {"decay": mean_teacher.DECAY, "consistency": mean_teacher.CONSISTENCY, "noise": mean_teacher.NOISE}
+            same["passes"] = "labelled and unlabelled crops apart"
         if self.study.dims == 2:
             same["network"] = self.study.size.backbone
         if self.study.size != SMALL:

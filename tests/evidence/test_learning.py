@@ -159,6 +159,20 @@ def test_a_mean_teacher_is_the_mean_of_its_student_and_asks_it_to_agree(study):
     assert found["consistency"] > 0 and not any(one.requires_grad for one in method.teacher.parameters())
 
 
+def test_unlabelled_crops_do_not_change_what_labelled_ones_are_learnt_with():
+    """Batch norm in one pass would let the noise of the unlabelled ones decide how the labelled ones are scaled."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3), torch.nn.BatchNorm3d(4), torch.nn.Conv3d(4, 2, 1))
+    image, label = torch.rand(2, 1, 6, 6, 6), torch.randint(2, (2, 1, 4, 4, 4))
+    expected = F.cross_entropy(network(image), label[:, 0])
+    for key in (torch.rand_like(image), 50 + 100 * torch.rand_like(image)):
+        method = mean_teacher.MeanTeacher(network, lambda answer, label: F.cross_entropy(answer, label[:, 0]), 10)
+        method.taken = -(10**6)  # consistency weighs nothing
+        batch = {"image": image, "label": label, "key": key}
+        method.follow = lambda: None
+        torch.testing.assert_close(method(batch)["loss"], expected)
+
+
 def test_a_mean_teacher_sees_the_labelled_crops_of_every_arm(study):
     crop, sources = batches.RandAugmentedCropd((8, 8, 8)), batches.labelled_sources_of(study.labelled(1, 0))
     plain = batches.CasesInMemory(sources, crop, 4, 0)[2]
