@@ -1,19 +1,15 @@
 """Volumes that several machines check together: two gloo processes, each with a host name of its own."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.two_ranks import both_ran
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 
 pytestmark = pytest.mark.slow
-TESTS = Path(__file__).resolve().parent
 GOOD = [f"{i}.npy" for i in range(5)]
 
 
@@ -27,15 +23,7 @@ def run(tmp_path_factory):
     (folder / "bad.npy").write_bytes(b"no volume")
     records = [{"image": str(folder / name)} for name in (*GOOD[:2], "bad.npy", *GOOD[2:])]
     (folder / "records.json").write_text(json.dumps(records))
-    command = [sys.executable, "-m", "helpers.two_machines"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([*command, str(rank), str(folder)], env=environment, cwd=TESTS, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=300)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    return folder, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)], said
+    return folder, *both_ran("helpers.two_machines", folder)
 
 
 @pytest.mark.parametrize("cache", ["disk", "compressed", "none"])

@@ -2,19 +2,16 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.two_ranks import both_ran
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 
 pytestmark = pytest.mark.slow
-TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +24,8 @@ def run(tmp_path_factory):
     (folder / "bad.npy").write_bytes(b"no volume")
     records = [{"image": str(folder / name)} for name in ("0.npy", "bad.npy", "1.npy", "2.npy")]
     (folder / "records.json").write_text(json.dumps(records))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
-    command = [sys.executable, "-m", "helpers.one_node"]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(folder)], env=environment, cwd=TESTS, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=300)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    return folder, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)], said
+    return folder, *both_ran("helpers.one_node", folder, TMPDIR=str(folder / "tmp"))
 
 
 @pytest.mark.parametrize("cache", ["disk", "memory", "held"])

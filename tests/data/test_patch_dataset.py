@@ -10,34 +10,20 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.transforms import CopyItemsd, Lambdad
+from helpers.cubes import cubes, same
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import DataLoader
 
-from medgenesis.data import Preprocessing, preprocessing
-from medgenesis.data.blocks import BlockedVolume
+from medgenesis.data import preprocessing
 from medgenesis.data.crops import RandAcceptedCropd
 from medgenesis.data.patch_dataset import PatchDataset
 from medgenesis.data.sampler import SampleKey
 from medgenesis.errors import VolumeError
-from medgenesis.transforms import RandAnatomyCelld, RandGenesisd, RandSlabd
+from medgenesis.transforms import RandAnatomyCelld, RandSlabd
 from medgenesis.transforms.deferred import SEED
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RAS = np.diag([2.0, 1.5, 3.0, 1.0])
-
-
-def cubes(records, cache="none", transform=True, **settings):
-    settings = {"patches_per_image": 4, "seed": 11, **settings}
-    corrupt = RandGenesisd(rates={"flip": 0.0}) if transform else None
-    crop = RandAcceptedCropd("image", (8, 9, 6), criterion="any")
-    return PatchDataset(records, preprocessing(intensity="unit"), crop, corrupt, cache=cache, **settings)
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
 
 
 # ---- what a sample is
@@ -160,95 +146,6 @@ def test_weights_of_records_are_those_of_their_samples(records):
     np.testing.assert_allclose(dataset.sampler().probabilities, np.repeat([2, 1, 0.5], 4) / 14)
     assert dataset.sampler(shuffle=False).probabilities is None
     assert dataset.sampler().seed == 11
-
-
-# ---- caches
-
-
-def test_all_caches_give_the_same_bits(records, tmp_path):
-    none = cubes(records)
-    others = [
-        cubes(records, cache, cache_dir=tmp_path) for cache in ("memory", "disk", "compressed", "disk", "compressed")
-    ]
-    for epoch in range(2):
-        for index in range(12):
-            for other in others:
-                same(other[epoch, index], none[epoch, index])
-
-
-@pytest.mark.parametrize(
-    "crop",
-    [
-        RandAcceptedCropd("image", (8, 9, 6), "foreground", label_keys="label", size_mm=(9, 20, 30), pad=True),
-        RandAcceptedCropd("image", (24, 24, 24), "any", label_keys="label", pad=True, corners_key="corners"),
-        RandSlabd("image", slices=3, axis="random", label_keys="label"),
-    ],
-)
-def test_compressed_volumes_give_the_same_crops_with_the_same_affine(records, tmp_path, crop):
-    """By regions (of the first two) and whole (of slabs)."""
-    prepare = Preprocessing([*preprocessing(intensity="unit").transforms, CopyItemsd("image", names="label")])
-    plain, packed = (
-        PatchDataset(records, prepare, crop, patches_per_image=3, cache=cache, cache_dir=tmp_path)
-        for cache in ("disk", "compressed")
-    )
-    by_region = isinstance(crop, RandAcceptedCropd)
-    assert [isinstance(packed.source(0)[key], BlockedVolume) for key in ("image", "label")] == [by_region] * 2
-    for index in range(9):
-        wanted, found = (one.random_transform.set_random_state(index)(one.source(index)) for one in (plain, packed))
-        assert wanted.keys() == found.keys()
-        for key in ("image", "label"):
-            assert torch.equal(found[key], wanted[key])
-            assert torch.equal(found[key].affine, wanted[key].affine)
-        assert torch.equal(torch.as_tensor(found.get("corners", 0)), torch.as_tensor(wanted.get("corners", 0)))
-
-
-class NeedsWhole(RandAcceptedCropd):
-    """A crop of somebody's own, which takes more of a volume than a region."""
-
-    def __call__(self, data):
-        return super().__call__({**data, "image": data["image"] / data["image"].max()})
-
-
-class Scale:
-    """A step that MONAI takes for a random one, as it is no `Transform`."""
-
-    def __call__(self, item):
-        return {**item, "image": item["image"] * 0.5}
-
-
-@pytest.mark.parametrize("kind", [RandAcceptedCropd, NeedsWhole])
-@pytest.mark.parametrize("last", [None, Scale()])
-def test_what_else_reads_a_compressed_volume_has_it_whole(records, tmp_path, kind, last):
-    """Classes derived from a crop, steps after those that are cached, and keys that the crop does not cut."""
-    steps = [*preprocessing(intensity="unit").transforms, CopyItemsd("image", names="atlas")]
-    prepare = Preprocessing(steps if last is None else [*steps, last])
-    add = Lambdad("atlas", lambda volume: volume.mean()[None])
-    plain, packed = (
-        PatchDataset(
-            records, prepare, kind("image", (8, 9, 6), "any"), add, patches_per_image=2, cache=cache,
-            cache_dir=tmp_path, keys=("image", "atlas"),
-        )
-        for cache in ("none", "compressed")
-    )  # fmt: skip
-    for index in range(6):
-        same(packed[index], plain[index])
-
-
-def test_samples_leave_the_cached_volumes_as_they_were(records, tmp_path):
-    for cache in ("memory", "disk", "compressed"):
-        dataset = cubes(records, cache, cache_dir=tmp_path)
-        before = dataset.volumes[0]["image"].clone()
-        sample = dataset[0]
-        sample["target"].zero_()  # cubes own their memory
-        assert torch.equal(dataset.volumes[0]["image"], before)
-
-
-def test_settings_of_the_cache_are_checked(records):
-    for cache in ("disk", "compressed"):
-        with pytest.raises(ValueError, match=f"cache_dir.*{cache}"):
-            cubes(records, cache)
-    with pytest.raises(ValueError, match="'ram'"):
-        cubes(records, "ram")
 
 
 # ---- prepared cubes

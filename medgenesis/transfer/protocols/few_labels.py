@@ -35,6 +35,7 @@ from medgenesis.transfer.protocols.comparison_table import (
 )
 from medgenesis.transfer.protocols.frozen_dice import dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
+from medgenesis.transfer.protocols.labelled_draws import drawn_records
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
@@ -46,8 +47,6 @@ CASES = ("labelled patients", "steps", "start", "seed", "test record", "class", 
 PLACE = "no image"  # where the labelled label maps have a structure, whatever the image shows
 NORM_BATCHES = 16  # batch norm's statistics are estimated again: a short training is else judged by those of its start
 _OWN = ("steps", "seed", "init", "finetune_epochs")  # what the comparison itself sets
-_TRIES = 20
-_FIRSTS = 0  # seed of the order in which the draws begin with a patient each
 _TRAINING = ("runs/finetune/last.pt", "runs/finetune/best.pt")  # what a stopped run goes on from
 
 
@@ -130,7 +129,7 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     training, test = (usable_records(datalist, part, overrides.get("on_error")) for part in ("training", "test"))
     check_disjoint({"training": training, "test": test})
     known = len(set(map(patient_of, training)))
-    chosen = _drawn(datalist, training, counts, seeds)
+    chosen = drawn_records(datalist, training, counts, seeds)
     labelled = {count: [frozenset(map(patient_of, chosen[count, seed])) for seed in seeds] for count in counts}
     sets = {count: len(set(own)) for count, own in labelled.items()}
     for count in counts:
@@ -186,43 +185,6 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
     page = write_comparison_report(folder, said, tables, note, means, places, seeds)
     logger.info("written: %s, %s, %s", folder / "table.md", folder / "cases.csv", page)
     return text
-
-
-def _drawn(
-    datalist: str | Path, training: Sequence[dict], counts: Sequence[int], seeds: Sequence[int]
-) -> dict[tuple[int, int], list[dict]]:
-    """The records that are learnt from, of each number of patients and seed: of one seed fewer are among more.
-
-    The first patient of a seed is another one than that of the next, so that draws of one patient differ as long as
-    there are enough. Others are drawn again, some times, where an earlier seed has the same patients.
-    """
-    owners = [patient_of(record) for record in training]
-    known = list(dict.fromkeys(owners))
-    if max(counts) > len(known):
-        raise ValueError(
-            f"{datalist}: must have the {max(counts)} labelled patients asked for; found {len(known)} in the training "
-            "section. Ask for fewer, or add labelled patients."
-        )
-    orders = _orders(known, counts, seeds)
-    chosen = {}
-    for count, seed in itertools.product(counts, seeds):
-        drawn = {one: place for place, one in enumerate(orders[seed][:count])}
-        own = [record for record, owner in zip(training, owners, strict=True) if owner in drawn]
-        chosen[count, seed] = sorted(own, key=lambda record, drawn=drawn: drawn[patient_of(record)])
-    return chosen
-
-
-def _orders(known: Sequence[str], counts: Sequence[int], seeds: Sequence[int]) -> dict[int, list[str]]:
-    """The order in which each seed takes the patients, so that sets of the asked sizes differ if they can."""
-    firsts, orders, before = np.random.default_rng(_FIRSTS).permutation(known), {}, set()
-    for seed in seeds:
-        first, generator = str(firsts[seed % len(known)]), np.random.default_rng(seed)
-        others = [one for one in known if one != first]
-        tries = [[first, *map(str, generator.permutation(others))] for _ in range(_TRIES)]
-        sets = [{frozenset(order[:count]) for count in counts if count < len(known)} for order in tries]
-        best = min(range(_TRIES), key=lambda i, sets=sets: len(sets[i] & before))
-        orders[seed], before = tries[best], before | sets[best]
-    return orders
 
 
 def _once(

@@ -4,7 +4,6 @@ import csv
 import itertools
 import json
 import os
-import re
 import signal
 import unittest.mock
 from contextlib import suppress
@@ -14,55 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from monai.bundle import ConfigParser, ConfigWorkflow
+from helpers.comparison import STARTS, cells_of, survey
 
 from medgenesis.errors import DatalistError, OutputError, VolumeError
-from medgenesis.transfer import compare_few_labels
-from medgenesis.transfer.protocols import few_labels, last_dice, last_weights
-from medgenesis.transfer.protocols.label_survey import LabelSurvey
+from medgenesis.transfer.protocols import few_labels, last_weights
 from medgenesis.weights import with_settings
-
-STARTS = ("pre-trained", "scratch")
-
-
-def survey(configs, draws, test, *_, frozen):
-    """A stand-in: 0.25, whatever is labelled."""
-    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=frozen)
-
-
-@pytest.fixture
-def comparison(tmp_path, monkeypatch):
-    """A comparison whose fine-tuning draws Dice values, and the list of the runs that were asked for."""
-    records = [{"image": f"{i}.nii.gz", "label": f"{i}_seg.nii.gz"} for i in range(9)]
-    for record in records:
-        for name in record.values():
-            (tmp_path / name).touch()
-    (tmp_path / "list.json").write_text(json.dumps({"training": records[:5], "test": records[5:]}))
-    (tmp_path / "finetune.yaml").write_text("width: 2\n")
-    (tmp_path / "pretrained.pt").write_bytes(b"weights")
-    asked = []
-
-    def stand_in(configs, training, test, folder, *, init, seed, iterations, overrides):
-        asked.append((init, seed, [record["image"] for record in training]))
-        dice = np.random.default_rng([len(init), seed, len(training)]).random((len(test), 2))
-        dice[0, 1] = np.nan  # a class that this patient lacks
-        return dice
-
-    def frozen(configs, training, test, folder, *, init, seed, overrides):
-        return stand_in(configs, training, test, folder, init=init, seed=seed, iterations=0, overrides=overrides) / 2
-
-    monkeypatch.setattr(few_labels, "dice_after_finetuning", stand_in)
-    monkeypatch.setattr(few_labels, "dice_of_frozen", frozen)
-    monkeypatch.setattr(few_labels, "survey_labels", survey)
-
-    def compare(**settings):
-        settings = {"counts": (2, 4), "seeds": (0, 1), "iterations": 10, "frozen": False, **settings}
-        inits = dict(zip(STARTS, (str(tmp_path / "pretrained.pt"), "scratch"), strict=True))
-        return compare_few_labels([tmp_path / "finetune.yaml"], tmp_path / "list.json", inits, tmp_path, **settings)
-
-    return compare, asked
 
 
 def test_finished_runs_are_repeated_only_where_something_has_changed(comparison, tmp_path):
@@ -167,10 +122,6 @@ def test_starts_learn_from_the_same_patients_and_fewer_are_among_more(comparison
     assert chosen[0, 4] != chosen[1, 4]
 
 
-def cells_of(text):
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-
-
 def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_path):
     compare, _ = comparison
     cells = cells_of(compare(iterations=(10, 20)))
@@ -253,71 +204,6 @@ def test_a_number_typed_twice_counts_once(comparison):
     assert compare(counts=(2, 2), seeds=(0, 1, 0), iterations=(10, 10)) == once and len(asked) == 4
 
 
-def test_draws_begin_with_other_patients_and_fewer_are_among_more():
-    training = [{"image": f"p{i}_t{visit}.nii", "patient": f"p{i}"} for i in range(8) for visit in range(2)]
-    drawn = few_labels._drawn("list.json", training, [1, 3, 8], range(16))
-    patients = {key: [record["patient"] for record in records] for key, records in drawn.items()}
-    for start in (0, 5, 8):
-        assert len({frozenset(patients[1, seed]) for seed in range(start, start + 8)}) == 8
-    for seed in range(16):
-        assert patients[1, seed] == patients[3, seed][:2] and patients[3, seed] == patients[8, seed][:6]
-        assert len(set(patients[3, seed])) == 3 and set(patients[8, seed]) == {f"p{i}" for i in range(8)}
-    assert len({tuple(patients[8, seed]) for seed in range(0, 16, 8)}) == 2  # the others are drawn by the seed
-    few, more = (few_labels._drawn("list.json", training[:10], [2], range(count)) for count in (5, 9))
-    assert len({frozenset(record["patient"] for record in records) for records in few.values()}) == 5  # of 10 there are
-    assert all(more[key] == records for key, records in few.items())  # --seeds 9 goes on
-
-
-def test_draws_of_the_same_patients_are_one_set_without_verdict_or_interval(comparison, tmp_path, caplog):
-    """Of five patients five are one set, whatever the seed."""
-    compare, _ = comparison
-    text = compare(counts=(2, 5), seeds=range(5), frozen=True)
-    first, *_ = text.splitlines()
-    assert "no verdict (fewer than five sets of labelled patients) in " in first and "helps" not in first
-    why = "no verdict: 1 set of labelled patients, five are needed"
-    rows = {(cell[0], cell[2]): cell[3:] for cell in cells_of(text) if len(cell) == 8}
-    with (tmp_path / "cases.csv").open(newline="") as file:
-        cases = list(csv.DictReader(file))
-    means = {}
-    for start in STARTS:
-        dice = {}
-        for row in cases:
-            if (row["labelled patients"], row["steps"], row["start"]) == ("5", "10", start) and row["dice"] != "nan":
-                dice.setdefault((row["seed"], row["test record"]), []).append(float(row["dice"]))
-        means[start] = np.mean([np.mean(values) for values in dice.values()])
-    ours, scratch = rows["5", "pre-trained"], rows["5", "scratch"]
-    gain = means["pre-trained"] - means["scratch"]
-    assert [float(ours[0]), float(scratch[0])] == pytest.approx([means[start] for start in STARTS], abs=1e-3)
-    assert float(ours[1]) == pytest.approx(gain, abs=1e-3) and ours[2:] == ["–", f"{int(gain > 0)}/1", why]
-    (said,) = [line for line in text.splitlines() if line.startswith("- pre-trained, 5 labelled patients, 10 steps")]
-    assert f": {why} (" in said and said.endswith(" Give more labelled patients, or --labels 2.")
-    assert "[" not in said and all("[" not in cell for line in cells_of(text) if line[0] == "5" for cell in line[2:])
-    assert "With 5 labelled patients the 5 draws are 1 set of labelled patients" in text
-    page = (tmp_path / "report.html").read_text()
-    assert why in page and "the 5 draws are 1 set of labelled patients" in page
-    assert "5 labelled patients: no verdict will be given, 1 set of labelled patients" in caplog.text
-
-
-def test_a_gain_over_copies_of_one_draw_does_not_help(comparison, monkeypatch, tmp_path):
-    compare, _ = comparison
-
-    def always_better(configs, training, test, folder, *, init, seed, iterations, overrides):
-        rng = np.random.default_rng([seed, len(training)])
-        return np.clip(rng.normal(0.5 + 0.3 * (init != "scratch"), 0.01, (len(test), 2)), 0, 1)
-
-    monkeypatch.setattr(few_labels, "dice_after_finetuning", always_better)
-    records = json.loads((tmp_path / "list.json").read_text())
-    records["test"].append({"image": "9.nii.gz", "label": "9_seg.nii.gz"})  # the fifth test patient
-    for name in records["test"][-1].values():
-        (tmp_path / name).touch()
-    (tmp_path / "list.json").write_text(json.dumps(records))
-    text = compare(counts=(4, 5), seeds=range(20), iterations=10)
-    assert "helps in 1 of 2" in text and "no verdict (fewer than five sets of labelled patients) in 1 of 2" in text
-    assert "- pre-trained, 4 labelled patients, 10 steps: helps (" in text
-    (sets,) = re.findall(r"With 4 labelled patients the 20 draws are (\d) sets of labelled patients", text)
-    assert int(sets) == 5  # there are no more of four among five
-
-
 def test_more_labels_than_records_are_refused(comparison):
     compare, asked = comparison
     with pytest.raises(ValueError, match="6 labelled patients asked for; found 5"):
@@ -397,75 +283,3 @@ def test_what_would_follow_the_answered_records_is_refused(tmp_path, setting):
     with pytest.raises(ValueError, match="must not follow a validation"):
         last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments, overrides=setting)
     last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments)
-
-
-def test_dice_is_measured_on_the_images_own_grid(tmp_path):
-    """Whatever the spacing that the network learns from, label maps stay as they were drawn."""
-    values = np.zeros((12, 10, 8), np.uint8)
-    values[3:9, 3:8, 2:6] = 1
-    for name in ("image", "label"):
-        nib.save(nib.Nifti1Image(values, np.diag([2.0, 2.0, 3.0, 1.0])), tmp_path / f"{name}.nii.gz")
-    prepare = {"_target_": "medgenesis.data.preprocessing", "label_keys": ["label"], "intensity": None}
-    parser = ConfigParser(
-        {
-            "preprocessing": {**prepare, "spacing_mm": [4.0, 4.0, 4.0]},
-            "validate": {"preprocessing": "@preprocessing", "postprocessing": "@train#postprocessing"},
-            "train": {"postprocessing": {"_target_": "monai.transforms.AsDiscreted", "keys": "pred", "threshold": 0.5}},
-        }
-    )
-    last_dice._measure_on_own_grid(parser)
-    paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
-    item = parser.get_parsed_content("validate#preprocessing")(paths)
-    item = parser.get_parsed_content("validate#postprocessing")({**item, "pred": item["image"].clone()})
-    assert item["pred"].shape == item["label"].shape == (1, 12, 10, 8)
-    assert float(item["label"].sum()) == values.sum()
-    learnt = parser.get_parsed_content("preprocessing")(paths)
-    assert learnt["label"].shape != item["label"].shape
-
-
-class Unrun(ConfigWorkflow):
-    """A workflow whose training and validation are stand-ins; `latest` is the one that was made last."""
-
-    latest = None
-
-    def initialize(self):
-        type(self).latest = self
-
-    def run(self):
-        self.found = {part: self.parser.get_parsed_content(f"{part}#dataset").data for part in ("train", "validate")}
-
-    class evaluator:
-        run = staticmethod(lambda: None)
-        add_event_handler = staticmethod(lambda *_: None)
-
-        class state:
-            metric_details = {"val_mean_dice": torch.zeros(1, 1)}
-
-
-CODE = "__import__('pathlib').Path({file!r}).touch()"
-KEYS = st.sampled_from(["patient", "_target_", "_disabled_", "_mode_", "a#b", "a::b", "@width", "%width", "$x"])
-
-
-def hostile_values(file):
-    code = CODE.format(file=file)
-    words = ["$" + code, "@width", "%width", "%train", "@##width", "$@width", "pathlib.Path.touch", "os.getcwd", "a"]
-    words = st.sampled_from(words) | st.text(max_size=5)
-    return st.recursive(words, lambda part: st.lists(part, max_size=2) | st.dictionaries(KEYS, part, max_size=2))
-
-
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_what_a_record_holds_is_never_parsed_as_configuration(tmp_path, monkeypatch, data):
-    monkeypatch.setattr(last_weights, "ConfigWorkflow", Unrun)
-    monkeypatch.setattr(last_dice, "SegmentationCases", unittest.mock.Mock())
-    dataset = "{_target_: monai.data.Dataset, data: []}"
-    config = f"preprocessing: {{}}\nvolumes_per_batch: 2\ntrain: {{dataset: {dataset}}}\n"
-    config += f"validate: {{dataset: {dataset}, preprocessing: '@preprocessing', postprocessing: null}}\n"
-    (tmp_path / "finetune.yaml").write_text(config)
-    records = st.dictionaries(KEYS, hostile_values(str(tmp_path / "ran")), max_size=3)
-    training, test = data.draw(st.lists(records, min_size=1, max_size=2)), [data.draw(records)]
-    last_dice.dice_after_finetuning(
-        [tmp_path / "finetune.yaml"], training, test, tmp_path, init="scratch", seed=0, iterations=1
-    )
-    assert list(Unrun.latest.found["train"]) == training and list(Unrun.latest.found["validate"]) == test
-    assert not (tmp_path / "ran").exists()
