@@ -137,11 +137,11 @@ def apply_where(
     if len(cubes) == 0:
         return batch
     least = _LEAST_AT_ONCE * len(batch) // batch.numel()
-    chunks = np.array_split(cubes, -(-len(cubes) // max(1, least, -(-len(batch) // _PARTS))))
-    if len(chunks) == 1 and len(cubes) == len(active):
+    count = -(-len(cubes) // max(1, least, -(-len(batch) // _PARTS)))
+    if count == 1 and len(cubes) == len(active):
         return part.apply(batch, params)
     changed = None if len(cubes) == len(active) else batch.clone() if batch is source else batch
-    for some in chunks:
+    for some in np.array_split(cubes, count):
         run = some[-1] - some[0] + 1 == len(some)
         where = slice(int(some[0]), int(some[-1]) + 1) if run else torch.from_numpy(some).to(batch.device)
         made = part.apply(batch[where], params.select(some))
