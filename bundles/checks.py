@@ -17,7 +17,8 @@ def check_settings(settings: Settings) -> None:
     """Refuse a setting of the config being read that nothing uses, whose value no task can run with, or that
     names weights that are not there; warn where train.yaml is not what finetune.yaml is.
 
-    Called first by the configs' `initialize`.
+    Called first by the configs' `initialize`, also by that of an overlay. The config's own `checks`, if it has some,
+    are evaluated last.
 
     Args:
         settings: of the bundle, as from `settings`.
@@ -34,6 +35,8 @@ def check_settings(settings: Settings) -> None:
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)
+        if "checks" in reading.parser.get():
+            reading.parser.get_parsed_content("checks")
 
 
 def check_values() -> None:
