@@ -103,6 +103,20 @@ def write_weights(names):
             torch.save(with_settings({"w": torch.zeros(1)}, {}), name)
 
 
+def test_a_model_that_a_command_takes_is_fine_tuned_before_it():
+    """`models/model.pt` of a bundle's copy: by a command above it on the page."""
+    model, taken = "/models/model.pt", 0
+    for path in FILES:
+        tuned = set()
+        for bundle, words in commands_of(path):
+            if words[:2] == ["medgenesis", "run"]:
+                starts = [after for option, after in pairwise(words) if option in STARTS and after.endswith(model)]
+                assert {(bundle, one.removesuffix(model)) for one in starts} <= tuned, (path.name, words)
+                taken += len(starts)
+                tuned |= {(bundle, words[2])} if words[3:4] == ["finetune"] else set()
+    assert taken
+
+
 @pytest.mark.parametrize(
     "bundle, span",
     [pytest.param(*one, id=f"{path.stem}-{one[1]}") for path in FILES for one in TABLES[path][1]],
