@@ -83,6 +83,9 @@ def test_weights_of_our_own_experiments_are_found_by_name(tmp_path):
 def test_what_cannot_be(tmp_path):
     with pytest.raises(CheckpointError, match="--weights: must be a file"):
         prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=tmp_path / "none.pt")
+    name = experiment_names()[0]
+    with pytest.raises(CheckpointError, match=f"--weights: .*; found '{name[:-1]}', no such file. Nearest: {name}[,.]"):
+        prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=name[:-1])
     for names in (["liver", "Liver "], ["background"], [""]):
         with pytest.raises(DatalistError, match="--labels: must be"):
             prepare(tmp_path, bundles.path(BUNDLE), names, weights="scratch")
