@@ -20,7 +20,7 @@ def auc_interval(
 
     Args:
         truth: 0 or 1 of each record, (N,).
-        scores: higher where 1 is likelier, (N,).
+        scores: higher where 1 is likelier, (N,), none of them NaN.
         patients: whose each record is, (N,); None: each of another.
         draws: of the bootstrap; those that lack 0 or 1 are left out.
         seed: of the draws.
@@ -28,10 +28,15 @@ def auc_interval(
     Returns:
         AUC, lower and upper end; NaN where `truth` has one value alone, or (the ends) where no draw has both.
 
+    Raises:
+        ValueError: a score that is NaN, another truth than 0 and 1, or arguments of different lengths.
+
     References:
         Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007).
     """
-    truth, scores = np.asarray(truth).astype(bool), np.asarray(scores, dtype=np.float64)
+    truth, scores = np.asarray(truth), np.asarray(scores, dtype=np.float64)
+    _check(truth, scores, patients)
+    truth = truth.astype(bool)
     order = np.argsort(scores, kind="stable")
     truth, scores = truth[order], scores[order]
     if truth.all() or not truth.any():
@@ -83,6 +88,23 @@ def auc_table(
         numbers = (None if np.isnan(one) else one for one in figures)
         rows.append(dict(zip(AUC_COLUMNS, (index, len(own), int(own.sum()), *numbers), strict=True)))
     return rows
+
+
+def _check(truth: np.ndarray, scores: np.ndarray, patients: Sequence[object] | None) -> None:
+    shapes = [truth.shape, scores.shape, *([] if patients is None else [(len(patients),)])]
+    if truth.ndim != 1 or len(set(shapes)) > 1:
+        raise ValueError(
+            f"truth, scores, patients: must have one value a record each; found {', '.join(map(str, shapes))}. Give as "
+            "many."
+        )
+    other = truth[~np.isin(truth, (0, 1))]
+    if len(other):
+        raise ValueError(f"truth: must be 0 or 1; found {other[0]}. Judge each class by itself.")
+    if np.isnan(scores).any():  # else sorted as the highest
+        raise ValueError(
+            f"scores: answers must be finite; found nan in record {int(np.isnan(scores).argmax()) + 1}. Check the "
+            "weights and the image, or leave it out."
+        )
 
 
 def _auc(truth: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> float:

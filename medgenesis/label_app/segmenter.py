@@ -18,6 +18,7 @@ from medgenesis.label_app.choice import flip_disagreement
 from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.methods.supervised import plain
 from medgenesis.networks import guidance_maps
 from medgenesis.weights import load_pretrained, settings_of
 
@@ -94,8 +95,8 @@ class Segmenter:
 
     def flip_disagreement(self, image: str | Path) -> float:
         """How much of the answer changes when the study is shown mirrored: see `choice.flip_disagreement`."""
-        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"].as_tensor()
-        return flip_disagreement(lambda one: self.inferer(one.to(self.device), self.network), volume)
+        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"]
+        return flip_disagreement(lambda one: self._scores(one, volume), volume.as_tensor())
 
     def _applied(self, image: str | Path, clicks: Clicks | None = None) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))
@@ -103,8 +104,12 @@ class Segmenter:
         if clicks:
             volume = torch.cat([volume, self._guidance(data["image"], image, clicks)])
         with torch.no_grad():
-            found = self.inferer(volume[None].to(self.device), self.network)[0]
+            found = self._scores(volume[None], data["image"])[0]
         return {**data, "pred": MetaTensor(found.cpu(), meta=data["image"].meta)}
+
+    def _scores(self, volumes: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:
+        """The answer to volumes (B, C, *spatial) with the affine of a prepared image, which slabs by `step_mm` need."""
+        return plain(self.inferer(MetaTensor(volumes, meta=prepared.meta).to(self.device), self.network))
 
     def _guidance(self, prepared: MetaTensor, image: str | Path, clicks: Clicks) -> torch.Tensor:
         """Maps of the clicks on the grid that the network sees."""

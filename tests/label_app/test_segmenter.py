@@ -9,7 +9,7 @@ from medgenesis import bundles
 from medgenesis.errors import VolumeError
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.networks import UNet3D
+from medgenesis.networks import UNet3D, UNet25D
 from medgenesis.weights.settings import with_settings
 
 TRAINED = {"width": 4, "cube_size": [16, 16, 16], "norm": "batch", "num_classes": 3, "intensity": "ct"}
@@ -67,3 +67,23 @@ def test_a_click_reaches_the_network_where_it_lies_in_the_body(tmp_path, axes, s
     assert np.allclose(segmenter.probabilities(tmp_path / "scan.nii.gz"), 1 / 3, atol=1e-5)
     with pytest.raises(VolumeError, match="clicks: must lie in the image"):
         segmenter.probabilities(tmp_path / "scan.nii.gz", {1: [image.shape]})
+
+
+def test_slabs_in_millimetres_see_the_spacing_of_the_study(tmp_path):
+    """4 mm are two slices of 2 mm: the answer is that of every second slice beside each."""
+    network = UNet25D("resnet18_w8", 3, out_channels=2).eval()
+    kept = {"intensity": "ct", "spacing_mm": None, "size": 32, "slices": 3, "axis": 2, "step_mm": 4.0}
+    kept |= {"backbone": "resnet18_w8", "input_normalisation": "none", "num_classes": 2, "multi_label": False}
+    torch.save(with_settings(network.state_dict(), kept), tmp_path / "model.pt")
+    scan = (np.random.default_rng(0).random((32, 32, 6)) * 1000 - 500).astype(np.int16)
+    nib.save(nib.Nifti1Image(scan, np.diag([-1, -1, 2, 1])), tmp_path / "scan.nii.gz")
+    app = AppSettings("caid_cxr", str(bundles.path("caid_cxr")), ["lungs"], "scratch", ["slabs"], {})
+    segmenter = Segmenter(app, tmp_path / "model.pt")
+    found = segmenter.probabilities(tmp_path / "scan.nii.gz")
+    grey = torch.from_numpy((scan.astype(np.float32) + 1000) / 2000)
+    for z in range(6):
+        slab = grey[..., np.clip([z - 2, z, z + 2], 0, 5)].permute(2, 1, 0)[None]
+        with torch.no_grad():
+            expected = segmenter.network(slab).softmax(1)[0].transpose(1, 2)
+        torch.testing.assert_close(found[..., z].as_tensor(), expected, atol=1e-4, rtol=0)
+    assert 0 <= segmenter.flip_disagreement(tmp_path / "scan.nii.gz") <= 1
