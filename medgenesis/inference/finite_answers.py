@@ -1,5 +1,6 @@
 """Answers of a network must be finite: NaN would be sorted as the best score, and be the argmax as the first class."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,9 +38,9 @@ class CheckAnswersd(MapTransform):
 def check_answers(answers: Tensor | np.ndarray, name: str) -> None:
     """Raise VolumeError, with the name of the image, where one of its answers is NaN or infinite."""
     values = torch.as_tensor(answers)
-    finite = values.isfinite()
-    if not finite.all():
+    least, most = map(float, values.aminmax()) if values.numel() else (0.0, 0.0)  # no copy: scores are gigabytes
+    if not (math.isfinite(least) and math.isfinite(most)):
         raise VolumeError(
-            f"{name}: answers must be finite; found {float(values[~finite][0])}. Check the weights and the image, or "
-            "leave it out."
+            f"{name}: answers must be finite; found {least if math.isfinite(most) else most}. Check the weights and "
+            "the image, or leave it out."
         )
