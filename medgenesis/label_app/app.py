@@ -25,6 +25,8 @@ from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
 from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.plain_names import plain_tag
+from medgenesis.label_app.plain_sessions import PlainSessions
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
@@ -86,6 +88,8 @@ class LabelApp(MONAILabelApp):
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """A study by its ID. MONAI Label would take a file of that name, where the server was started, in its place."""
+        if request.get("save_label"):
+            plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))  # before anything is computed
         study, store = request.get("image"), datastore or self.datastore()
         if not isinstance(study, str) or Path(study).is_absolute() or not Path(study).exists():
             return super().infer(request, datastore)
@@ -95,6 +99,10 @@ class LabelApp(MONAILabelApp):
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
             found["label"] = store.save_label(study, found["file"], tag, said)
         return found
+
+    def _load_sessions(self, load: bool = False) -> PlainSessions | None:
+        own = server_settings
+        return PlainSessions(own.MONAI_LABEL_SESSION_PATH, own.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundle's segmentation, the draft, clicks and scribbles."""

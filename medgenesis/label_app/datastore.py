@@ -16,6 +16,7 @@ from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import as_stored, check_label, said_names
+from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.shown_series import display_file, uid_of
 from medgenesis.label_app.studies import NAMES, SHOWN
@@ -100,9 +101,10 @@ class StudyFolder(WholeList):
 
         Raises:
             ImageNotFoundException: no such study.
-            VolumeError: a final label that no training could use.
+            VolumeError: a final label that no training could use; or the tag is no plain name.
             OutputError: it cannot be written.
         """
+        tag = plain_tag(label_tag)
         image_id = self.name_of(image_id) or image_id
         study = self._datastore.objects.get(image_id)
         if study is None:
@@ -112,7 +114,6 @@ class StudyFolder(WholeList):
             raise VolumeError(
                 f"label: must be {', '.join(_LABELS)}; found {Path(label_filename).name}. Save it as NIfTI or NRRD."
             )
-        tag = label_tag.value if isinstance(label_tag, DefaultLabelTag) else label_tag
         image, info = self.get_image_uri(image_id), {**(label_info or {})}
         with as_stored(image, label_filename) as label:
             if tag == DefaultLabelTag.FINAL.value:
@@ -142,13 +143,19 @@ class StudyFolder(WholeList):
         """Take a study that a viewer sends.
 
         Raises:
-            VolumeError: its name is taken, or it cannot be read.
+            VolumeError: its name is taken or none, or it cannot be read.
         """
         name = Path(image_id or split_suffix(Path(image_filename).name)[0]).name
-        if name in self._datastore.objects:
+        if not name.strip("."):
+            raise VolumeError(f"image: must have a name; found {image_id!r}. Name it.")
+        if name in self._datastore.objects or self._is_taken(name):
             raise VolumeError(f"image: must have a new name; found {name!r}, a study of the server. Rename it.")
         VolumeReader().read(image_filename)
         return super().add_image(name, image_filename, image_info)
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether a file is there that the list lacks: a link to a scan that is away for once leads to its place."""
+        return any(split_suffix(path.name)[0] == name for path in Path(self._datastore.image_path()).iterdir())
 
     def remove_image(self, image_id: str) -> None:
         """Refused: the file may be the only one that its owner has."""
