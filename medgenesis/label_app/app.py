@@ -81,6 +81,13 @@ class LabelApp(MONAILabelApp):
         frames = bool(server_settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME)
         return DicomWebStudies(client_of(address), self.settings.classes, search, dicomweb_cache(self.app_dir), frames)
 
+    def on_init_complete(self) -> None:
+        """Name the trainings that are not shown, when the server starts."""
+        for name, labels in self.history.passed_over().items():
+            own = ", ".join(self.settings.labels)
+            logger.warning("training %s is passed over: it is of %s, not of %s; --labels chooses", name, labels, own)
+        super().on_init_complete()
+
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The next study, with what OHIF opens it by."""
         found = super().next_sample(request)

@@ -37,9 +37,11 @@ class Models:
         """
         weights = self.history.current()
         if weights is None:
+            others = "".join(f"; training {one} is of {own}" for one, own in self.history.passed_over().items())
             raise CheckpointError(
                 f"{self.settings.name}: must be trained before it segments; found no model of "
-                f"{', '.join(self.settings.labels)} yet. Draw and save labels of two to five studies, then train."
+                f"{', '.join(self.settings.labels)} yet{others}. Draw and save labels of two to five studies, then "
+                f"train{', or start with the --labels of a training' if others else ''}."
             )
         with self._lock:
             key = (str(weights), weights.stat().st_mtime_ns, device)
