@@ -1,6 +1,7 @@
 """MONAI Label's folder of studies, which refuses labels that no training could use, while the viewer can still tell."""
 
 import json
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from medgenesis.label_app.studies import NAMES, SHOWN
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import file_fingerprint
+
+logger = logging.getLogger(__name__)
 
 _LABELS = (*SHOWN, ".seg.nrrd")
 
@@ -47,6 +50,7 @@ class StudyFolder(WholeList):
         turned: str | Path | None = None,
     ) -> None:
         self.classes, self.modality = classes, modality
+        self._away: set[str] = set()
         self.turned = Path(turned or Path(path).parent / "ohif")
         super().__init__(str(path), extensions=[f"*{suffix}" for suffix in SHOWN], auto_reload=auto_reload)
 
@@ -65,6 +69,19 @@ class StudyFolder(WholeList):
         if name is None:
             return super().get_image_uri(image_id)
         return str(display_file(super().get_image_uri(name), name, self.turned))
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Studies without a final label, to be drawn next: those whose file is there, the others are named once."""
+        there = []
+        for name in super().get_unlabeled_images(label_tag, labels):
+            file = self.get_image_uri(name)
+            if Path(file).is_file():
+                there.append(name)
+                self._away.discard(name)
+            elif name not in self._away:
+                logger.warning("%s: passed over, for its file is not there (%s)", name, file)
+                self._away.add(name)
+        return there
 
     def saved(self) -> Iterator[Saved]:
         """The final labels, with the names that were said when each was saved."""
