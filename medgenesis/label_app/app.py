@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from monailabel.config import settings as server_settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -106,6 +107,12 @@ class LabelApp(MONAILabelApp):
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
             found["label"] = store.save_label(study, found["file"], tag, said)
         return found
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """All studies, or some; without CUDA by the processor, where MONAI Label would share them among no devices."""
+        plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))
+        own = {} if torch.cuda.is_available() else {"multi_gpu": False, "device": "cpu"}
+        return super().batch_infer({**request, **own}, datastore)
 
     def _load_sessions(self, load: bool = False) -> PlainSessions | None:
         own = server_settings
