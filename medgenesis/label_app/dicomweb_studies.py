@@ -231,7 +231,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             segments = read_dicom_seg(stored, image)
             with replacing(path) as beside:
                 sitk.WriteImage(segments, str(beside))
-        info = [{"name": said, "idx": value} for value, said in segment_names(stored).items()]
+        info = [{"name": said, "idx": value} for value, said in segment_names(stored).items() if said]
         return image, str(path), {"label_info": info, "ts": int(one.when.timestamp())}
 
     def _newest(self) -> dict[str, _Segments]:
