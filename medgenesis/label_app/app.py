@@ -20,12 +20,13 @@ from monailabel.tasks.activelearning.random import Random
 from medgenesis import __version__
 from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.devices import device_of
 from medgenesis.label_app.dicomweb import image_info
 from medgenesis.label_app.dicomweb_studies import DicomWebStudies, client_of
 from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
-from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.infer_task import Models, SegmentTask, no_study
 from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.label_app.plain_sessions import PlainSessions
 from medgenesis.label_app.restoration import Restoration
@@ -98,10 +99,14 @@ class LabelApp(MONAILabelApp):
         """A study by its ID. MONAI Label would take a file of that name, where the server was started, in its place."""
         if request.get("save_label"):
             plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))  # before anything is computed
+        request = {**request, "device": device_of(request.get("device"))}
         study, store = request.get("image"), datastore or self.datastore()
-        if not isinstance(study, str) or Path(study).is_absolute() or not Path(study).exists():
-            return super().infer(request, datastore)
-        found = super().infer({**request, "image": store.get_image_uri(study)}, datastore)
+        if not isinstance(study, str) or (Path(study).is_absolute() and Path(study).exists()):
+            return super().infer(request, datastore)  # sent along, not the server's
+        file = store.get_image_uri(study)
+        if not Path(file).is_file():
+            raise no_study(study)
+        found = super().infer({**request, "image": file}, datastore)
         if request.get("save_label") and found["file"]:
             said = {"model": request.get("model"), "params": found["params"]}
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)

@@ -19,6 +19,7 @@ from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import as_stored, check_label, said_names
 from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.label_app.results import FLAT
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.label_app.shown_series import display_file, uid_of
 from medgenesis.label_app.studies import NAMES, SHOWN
 from medgenesis.label_app.whole_list import WholeList
@@ -128,11 +129,10 @@ class StudyFolder(WholeList):
             raise ImageNotFoundException(f"image: must be a study of the server; found {image_id!r}")
         suffix = max((one for one in _LABELS if label_filename.lower().endswith(one)), key=len, default="")
         if not suffix:
-            raise VolumeError(
-                f"label: must be {', '.join(_LABELS)}; found {Path(label_filename).name}. Save it as NIfTI or NRRD."
-            )
+            found = "".join(Path(label_filename).suffixes) or "no suffix"
+            raise VolumeError(f"label: must be {', '.join(_LABELS)}; found {found}. Save it as NIfTI or NRRD.")
         image, info = self.get_image_uri(image_id), {**(label_info or {})}
-        with as_stored(image, label_filename) as label:
+        with as_stored(image, label_filename, f"label of {image_id}") as label:
             if tag == DefaultLabelTag.FINAL.value:
                 check_label(image, label, self.classes, info.get("label_info"))
             suffix = label.suffix if label.suffix in FLAT else suffix
@@ -167,7 +167,8 @@ class StudyFolder(WholeList):
             raise VolumeError(f"image: must have a name; found {image_id!r}. Name it.")
         if name in self._datastore.objects or self._is_taken(name):
             raise VolumeError(f"image: must have a new name; found {name!r}, a study of the server. Rename it.")
-        VolumeReader().read(image_filename)
+        with errors_call(name, image_filename):
+            VolumeReader().read(image_filename)
         return super().add_image(name, image_filename, image_info)
 
     def _is_taken(self, name: str) -> bool:

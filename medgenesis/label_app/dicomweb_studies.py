@@ -32,6 +32,7 @@ from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
 from medgenesis.label_app.plain_names import plain_tag
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.label_app.studies import FETCHING, convert_series
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing
@@ -182,7 +183,8 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         image, info = self.get_image_uri(image_id), {**(label_info or {})}
         if tag != DefaultLabelTag.FINAL.value:
             return LocalDatastore.save_label(self, image_id, label_filename, tag, info)
-        values = check_label(image, label_filename, self.classes, info.get("label_info"))
+        with errors_call(f"label of {image_id}", label_filename):
+            values = check_label(image, label_filename, self.classes, info.get("label_info"))
         with tempfile.TemporaryDirectory() as folder:
             drawn = write_renumbered(label_filename, Path(folder) / "drawn", values)
             named = {name: value for name, value in self.classes.items() if value in values.values()}

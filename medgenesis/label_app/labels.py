@@ -21,6 +21,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import LoadVolumed
 from medgenesis.label_app.results import FLAT
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.storage.atomic import replacing
 
 
@@ -117,18 +118,26 @@ def write_flat(label: str | Path, target: str | Path) -> Path:
 
 
 @contextmanager
-def as_stored(image: str | Path, label: str | Path) -> Generator[Path, None, None]:
+def as_stored(image: str | Path, label: str | Path, said: str) -> Generator[Path, None, None]:
     """The label map of a study as its kind is stored: of a flat image as PNG, which is removed at the end.
+
+    Args:
+        image: file of the study.
+        label: file that was sent.
+        said: how errors call it.
 
     Raises:
         VolumeError: as `write_flat`.
     """
     label = Path(label)
     if split_suffix(Path(image).name)[1].lower() not in FLAT or label.suffix.lower() in FLAT:
-        yield label
+        with errors_call(said, label):
+            yield label
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield write_flat(label, Path(folder) / f"{split_suffix(label.name)[0]}.png")
+        flat = Path(folder) / f"{split_suffix(label.name)[0]}.png"
+        with errors_call(said, flat, label):
+            yield write_flat(label, flat)
 
 
 def said_names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:
