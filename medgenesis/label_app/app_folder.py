@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import check_writable
@@ -53,7 +54,7 @@ def prepare(
     weights = check_weights("--weights", weights or bundle / "models" / "pretrained.pt")
     trained = labels_of(model) if model is not None else None
     names = list(labels or trained or _labels_of_metadata(bundle))
-    if trained is not None and trained != names:
+    if trained is not None and order_of(names, trained) is None:
         logger.warning("%s: segments %s, so that it is left aside", model, ", ".join(trained))
         trained = None
     made = AppSettings(

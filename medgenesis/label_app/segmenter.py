@@ -14,7 +14,9 @@ from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.label_app.app_folder import labels_of
 from medgenesis.label_app.choice import flip_disagreement
+from medgenesis.label_app.class_order import InOrder, order_of
 from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
@@ -36,6 +38,8 @@ def _of_the_training(settings: AppSettings, weights: str | Path) -> dict[str, st
 
 class Segmenter:
     """The network of some weights, with the preparation and the sliding windows of `inference.yaml`.
+
+    Answers have the values of the app, whatever order its labels had in the training.
 
     Args:
         settings: of the app: bundle, overlays.
@@ -61,9 +65,12 @@ class Segmenter:
         self.preprocessing, self.inferer = parts["preprocessing"], parts["inferer"]
         self.device = torch.device(parts["device"])
         self.finish: Compose = parts["postprocessing"]
+        self.order = list(range(1 + len(settings.labels)))  # for each value of the app that of the network
         if network is None:
             network = parts["network"]
             load_pretrained(network, weights, skip_head="never")
+            self.order = order_of(settings.labels, labels_of(weights)) or self.order
+            network = network if self.order == sorted(self.order) else InOrder(network, self.order)
         self.network = network.to(self.device).eval()
 
     def label_map(self, image: str | Path) -> MetaTensor:
@@ -116,7 +123,10 @@ class Segmenter:
         stored = LoadVolumed(("image",))({"image": str(image)})["image"]
         places_of(clicks, stored.shape[1:])  # in the image, or an error
         change = np.linalg.inv(np.asarray(prepared.affine)) @ np.asarray(stored.affine)
-        turned = {value: [(change @ [*place, 1])[:-1].tolist() for place in places] for value, places in clicks.items()}
+        turned = {
+            self.order[value]: [(change @ [*place, 1])[:-1].tolist() for place in places]
+            for value, places in clicks.items()
+        }
         return guidance_maps(turned, int(getattr(self.network, "guidance", 0)), prepared.shape[1:], "cpu").to(
             prepared.dtype
         )
