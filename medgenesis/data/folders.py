@@ -163,7 +163,7 @@ class _Folder:
     separate: bool
     pattern: str | None
     scans: list[Scan] = field(default_factory=list)
-    label_of: dict[Scan, str] = field(default_factory=dict)
+    label_of: dict[Scan, str | list[str]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
 
     @property
@@ -216,9 +216,17 @@ class _Folder:
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)
-        found = self._joined(find_scans(self.labels, left_out))
+        found = find_scans(self.labels, left_out)
         left_out.say()
+        if not self._are_cases_of_nnunet(found):
+            found = self._joined(found)
         self.label_of = pair_labels(self.scans, found, self.images, self.labels)
+
+    def _are_cases_of_nnunet(self, labels: list[Scan]) -> bool:
+        """Whether numbers in these names are the cases' (`amos_0001`): label maps of nnU-Net have no channel."""
+        if self.task is None or not self.task.nnunet or all(label.name.endswith("_0000") for label in labels):
+            return False
+        return self.labels in (self.task.labels, *(part.labels for part in self.task.others))
 
     def _joined(self, scans: list[Scan]) -> list[Scan]:
         return join_channels(scans, self.task is not None and self.task.nnunet, self.separate)

@@ -4,13 +4,15 @@ import json
 import os
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import hypothesis.strategies as st
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from medgenesis.data import load_datalist, make_datalist, write_datalist
+from medgenesis.data import choose_labels, load_datalist, make_datalist, preprocessing, write_datalist
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 
@@ -68,6 +70,41 @@ def test_labels_are_paired_by_name(tmp_path):
     assert pairs == {"a_0000.nii.gz": "a.nii.gz", "b_0000.nii.gz": "b.nrrd", "deep/c.mha": "deep/c.nii"}
     assert datalist["label_merge"] == {"1": [10, 11, 12]}
     assert datalist["labels"] == {"0": "background", "1": "lungs"}
+
+
+def test_label_maps_of_several_files_are_read_as_layers(tmp_path):
+    """Three structures, a file each: all are learnt, by the numbers of their files."""
+    grid = np.zeros((6, 6, 6), np.int16)
+    for case in range(3):
+        for kind, layer in (("img", None), ("lab", 0), ("lab", 1), ("lab", 2)):
+            array = grid.copy()
+            if layer is not None:
+                array[2 * layer, case:] = 1
+            path = tmp_path / kind / f"case{case}_{layer or 0:04d}.nii.gz"
+            path.parent.mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    datalist = make_datalist(tmp_path / "img", tmp_path / "lab", splits=(1, 0, 0))
+    write_datalist(datalist, tmp_path / "l.json")
+    records = load_datalist(tmp_path / "l.json")
+    assert choose_labels({"training": records}).voxels.keys() == {0, 1, 2, 3}
+    for case, record in enumerate(records):
+        wanted = grid.copy()
+        for layer in range(3):
+            wanted[2 * layer, case:] = layer + 1
+        prepared = preprocessing(label_keys=["label"], orientation="RAS", intensity=None)(record)["label"]
+        assert np.array_equal(prepared[0].numpy(), wanted)
+
+
+def test_cases_of_nnunet_that_end_in_four_digits_have_label_maps_of_their_own(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "file_ending": ".nii.gz"}))
+    _touch(tmp_path / "imagesTr", *(f"amos_000{i}_0000.nii.gz" for i in range(4)))
+    _touch(tmp_path / "labelsTr", *(f"amos_000{i}.nii.gz" for i in range(4)))
+    records = _records(make_datalist(tmp_path, splits=(1, 0, 0)))
+    pairs = {
+        record["image"].replace("imagesTr", "labelsTr").replace("_0000.nii", ".nii"): record["label"]
+        for record in records
+    }
+    assert len(pairs) == 4 and all(image == label for image, label in pairs.items())
 
 
 def test_labels_may_lie_within_the_images(tmp_path):

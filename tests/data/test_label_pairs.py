@@ -63,3 +63,9 @@ def test_an_image_is_not_its_own_label_map():
 
 def test_an_accent_is_one_letter_or_two():
     assert _pairs(["Jos\u00e9.nii"], ["Jose\u0301_seg.nii"]) == {"Jos\u00e9.nii": "Jose\u0301_seg.nii"}
+
+
+def test_files_of_one_case_are_its_layers():
+    layers = tuple(Path("L", f"a_000{i}.nii") for i in range(3))
+    pairs = pair_labels(_scans("I", "a.nii"), [Scan("a", layers, case="a")], "I", "L")
+    assert list(pairs.values()) == [[str(layer) for layer in layers]]
