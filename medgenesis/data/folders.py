@@ -109,7 +109,7 @@ def make_datalist(
         for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
     check_disjoint(datalist)
-    say_summary(datalist)
+    say_summary(datalist, {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans})
     return datalist
 
 
@@ -211,8 +211,11 @@ class _Folder:
 
     def patient(self, scan: Scan) -> PatientKey:
         by_name = scan.patient is None or self.pattern is not None
-        name = without_class(self.part.prefix + (scan.case or scan.name), self.classes)
-        return patient_key(name, self.pattern) if by_name else scan.patient
+        return patient_key(self.named(scan), self.pattern) if by_name else scan.patient
+
+    def named(self, scan: Scan) -> str:
+        """The path that tells the patient."""
+        return without_class(self.part.prefix + (scan.case or scan.name), self.classes)
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)

@@ -4,7 +4,6 @@ import json
 import os
 import uuid
 from collections import Counter
-from pathlib import Path
 
 import hypothesis.strategies as st
 import nibabel as nib
