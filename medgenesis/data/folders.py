@@ -10,7 +10,7 @@ from medgenesis.data.channel_files import join_channels
 from medgenesis.data.folder_classes import class_names, class_of, without_class
 from medgenesis.data.given_sections import Part, nested_parts, say_given, section_folders, sections_of
 from medgenesis.data.intensity import check_preset
-from medgenesis.data.label_pairs import is_named_as_label, pair_labels
+from medgenesis.data.label_pairs import ends_as_label, is_named_as_label, pair_labels
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.left_out import LeftOut
 from medgenesis.data.list_summary import say_summary
@@ -189,7 +189,10 @@ class _Folder:
             logger.warning("%s: %d scans of this name, each a record of one patient", name, len(found))
         if self.labels is not None:
             self._read_labels()
-        masks = [scan.name for scan in self.scans if is_named_as_label(scan.name)]
+        looks_so = (
+            is_named_as_label if self.labels is None else ends_as_label
+        )  # who gives label maps has named the rest
+        masks = [scan.name for scan in self.scans if looks_so(scan.name)]
         if masks and len(masks) < len(self.scans):
             logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])
         if (

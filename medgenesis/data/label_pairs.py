@@ -16,7 +16,18 @@ _ADDED = re.compile(
 )
 
 
+_CALLED = re.compile(r"gt|(?:seg|segmentation|mask|label)s?(?:[-_. ].*|\d+)?", re.IGNORECASE)  # segmentation-0
+_FOLDER = re.compile(r"segmentations|masks|labels(?:t[rs])?", re.IGNORECASE)
+
+
 def is_named_as_label(name: str) -> bool:
+    """Whether a path ends as those of label maps do (`_seg`, `_mask`, `_gt`), or its file or folder is called so:
+    `segmentation`, `segmentation-0`, `segmentations/aorta`."""
+    *folders, file = name.split("/")
+    return ends_as_label(name) or bool(_CALLED.fullmatch(file)) or any(map(_FOLDER.fullmatch, folders))
+
+
+def ends_as_label(name: str) -> bool:
     """Whether a name ends as label maps do: `_seg`, `_mask`, `_gt`."""
     return bool(_ADDED.search(name))
 

@@ -238,6 +238,24 @@ def test_doubts_are_said(tmp_path, caplog):
     assert "10 patients' names are hard to tell apart, as patient0_first, patient0_second" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "image, mask",
+    [
+        ("case_{:05}/imaging.nii.gz", "case_{:05}/segmentation.nii.gz"),
+        ("volume-{}.nii", "segmentation-{}.nii"),
+        ("s{:04}/ct.nii.gz", "s{:04}/segmentations/aorta.nii.gz"),
+        ("P{}.nii", "P{}_seg.nii"),
+    ],
+)
+def test_masks_among_the_scans_are_said(tmp_path, caplog, image, mask):
+    images = _touch(tmp_path / "x", *(name.format(i) for i in range(4) for name in (image, mask)))
+    make_datalist(images, splits=(1, 0, 0))
+    assert "4 named as label maps are listed as scans" in caplog.text
+    caplog.clear()
+    make_datalist(images, only=image.split("/")[-1].replace("{}", "*").replace("P*", "P?"), splits=(1, 0, 0))
+    assert "named as label maps" not in caplog.text
+
+
 def test_what_is_left_out_is_named(tmp_path, caplog, write_series):
     images = _touch(tmp_path / "x", "a.nii", "b.mgz", "notes.txt", "c.mhd", "c.raw", "d_seg.nii")
     (images / "gone.nii").symlink_to("nowhere")
