@@ -80,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Path | None:
     """Make or join a list, and return its path; or check two, or tell which published data sets there are."""
-    from medgenesis.data.datalists import join_datalists, read_datalist, with_channels, write_datalist
+    from medgenesis.data.datalists import read_datalist, with_channels, write_datalist
+    from medgenesis.data.joined_lists import join_datalists
     from medgenesis.data.unseen import check_unseen
     from medgenesis.datasets import DATASETS
 

@@ -5,17 +5,12 @@ from medgenesis.data.classes import check_classes, check_findings, judged_findin
 from medgenesis.data.crop import Crop
 from medgenesis.data.crop_criteria import CROP_CRITERIA, AnyCriterion, CropCriterion, ForegroundCriterion, LungCriterion
 from medgenesis.data.crops import RandAcceptedCropd, acceptance
-from medgenesis.data.datalists import (
-    datalist_header,
-    join_datalists,
-    load_datalist,
-    read_datalist,
-    write_datalist,
-)
+from medgenesis.data.datalists import datalist_header, load_datalist, read_datalist, write_datalist
 from medgenesis.data.disk_cache import MappedDataset
 from medgenesis.data.folders import make_datalist
 from medgenesis.data.image_channels import CheckChannelsd, channels_of
 from medgenesis.data.intensity import ScaleIntensityPresetd
+from medgenesis.data.joined_lists import join_datalists
 from medgenesis.data.label_choice import ChosenLabels, choose_labels
 from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd

@@ -1,8 +1,7 @@
-"""Datalists in the Decathlon style: JSON that names the scans of each section, read, checked, written and joined."""
+"""Datalists in the Decathlon style: JSON that names the scans of each section, read, checked and written."""
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 from medgenesis.data.json_files import read_json_object
 from medgenesis.data.list_warnings import warn_of_list
 from medgenesis.data.records import check_record, file_exists, files_of, relative_record, with_channel_files
-from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED, check_disjoint
-from medgenesis.data.unseen import key_kinds
+from medgenesis.data.splits import ALL_SECTIONS, UNLABELED
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
 
@@ -129,50 +127,6 @@ def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
         if section in written:
             written[section] = [relative_record(record, folder) for record in written[section]]
     write_text(path, json.dumps(written, indent=1) + "\n")
-
-
-def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "joined") -> dict[str, Any]:
-    """One list of several, from which the data sets are drawn in proportion to their weights, whatever their sizes.
-
-    A record's weight becomes, within its section, the list's weight times the record's share of its list, scaled so
-    that the mean weight is 1. Of the headers, what all lists agree on is kept.
-
-    Args:
-        weighted: path and weight (above 0) of each list.
-        name: of the new list.
-
-    Raises:
-        DatalistError: a weight that is not above 0, or a patient in two sections of the result.
-    """
-    weights = [weight for _, weight in weighted]
-    if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
-        raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
-    lists = [with_channels(read_datalist(path)) for path, _ in weighted]
-    header = {key: value for key, value in lists[0].items() if key not in ALL_SECTIONS}
-    agreed = {key: value for key, value in header.items() if all(other.get(key) == value for other in lists)}
-    joined: dict[str, Any] = {**agreed, "name": name}
-    kinds = sorted(set().union(*(key_kinds(one) for one in lists)))
-    if len(kinds) > 1:
-        joined["patient_keys"] = kinds
-        logger.warning(
-            "the lists name patients in different ways (%s): one who is in two of them is not noticed", ", ".join(kinds)
-        )
-    for section in ALL_SECTIONS:
-        parts = [(one.get(section, []), weight) for one, weight in zip(lists, weights, strict=True)]
-        if section in SECTIONS or any(records for records, _ in parts):
-            joined[section] = _mixed(parts)
-    check_disjoint(joined)
-    return joined
-
-
-def _mixed(parts: list[tuple[list[dict], float]]) -> list[dict]:
-    parts = [(records, weight) for records, weight in parts if records]
-    mean = sum(weight for _, weight in parts) / max(1, sum(len(records) for records, _ in parts))
-    mixed = []
-    for records, weight in parts:
-        total = sum(record.get("weight", 1.0) for record in records)
-        mixed += [{**record, "weight": weight * record.get("weight", 1.0) / total / mean} for record in records]
-    return mixed
 
 
 def _as_list(records: Any, path: Path, section: str) -> list:

@@ -10,7 +10,7 @@ from medgenesis.data.channel_files import join_channels
 from medgenesis.data.folder_classes import class_names, class_of, without_class
 from medgenesis.data.given_sections import Part, nested_parts, say_given, section_folders, sections_of
 from medgenesis.data.intensity import check_preset
-from medgenesis.data.label_pairs import is_named_as_label, pair_labels
+from medgenesis.data.label_pairs import ends_as_label, is_named_as_label, pair_labels
 from medgenesis.data.labels import parse_label_merge
 from medgenesis.data.left_out import LeftOut
 from medgenesis.data.list_summary import say_summary
@@ -109,7 +109,7 @@ def make_datalist(
         for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
     check_disjoint(datalist)
-    say_summary(datalist)
+    say_summary(datalist, {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans})
     return datalist
 
 
@@ -163,7 +163,7 @@ class _Folder:
     separate: bool
     pattern: str | None
     scans: list[Scan] = field(default_factory=list)
-    label_of: dict[Scan, str] = field(default_factory=dict)
+    label_of: dict[Scan, str | list[str]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
 
     @property
@@ -189,7 +189,10 @@ class _Folder:
             logger.warning("%s: %d scans of this name, each a record of one patient", name, len(found))
         if self.labels is not None:
             self._read_labels()
-        masks = [scan.name for scan in self.scans if is_named_as_label(scan.name)]
+        looks_so = (
+            is_named_as_label if self.labels is None else ends_as_label
+        )  # who gives label maps has named the rest
+        masks = [scan.name for scan in self.scans if looks_so(scan.name)]
         if masks and len(masks) < len(self.scans):
             logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])
         if (
@@ -211,14 +214,25 @@ class _Folder:
 
     def patient(self, scan: Scan) -> PatientKey:
         by_name = scan.patient is None or self.pattern is not None
-        name = without_class(self.part.prefix + (scan.case or scan.name), self.classes)
-        return patient_key(name, self.pattern) if by_name else scan.patient
+        return patient_key(self.named(scan), self.pattern) if by_name else scan.patient
+
+    def named(self, scan: Scan) -> str:
+        """The path that tells the patient."""
+        return without_class(self.part.prefix + (scan.case or scan.name), self.classes)
 
     def _read_labels(self) -> None:
         left_out = LeftOut(self.labels)
-        found = self._joined(find_scans(self.labels, left_out))
+        found = find_scans(self.labels, left_out)
         left_out.say()
+        if not self._are_cases_of_nnunet(found):
+            found = self._joined(found)
         self.label_of = pair_labels(self.scans, found, self.images, self.labels)
+
+    def _are_cases_of_nnunet(self, labels: list[Scan]) -> bool:
+        """Whether numbers in these names are the cases' (`amos_0001`): label maps of nnU-Net have no channel."""
+        if self.task is None or not self.task.nnunet or all(label.name.endswith("_0000") for label in labels):
+            return False
+        return self.labels in (self.task.labels, *(part.labels for part in self.task.others))
 
     def _joined(self, scans: list[Scan]) -> list[Scan]:
         return join_channels(scans, self.task is not None and self.task.nnunet, self.separate)

@@ -16,13 +16,24 @@ _ADDED = re.compile(
 )
 
 
+_CALLED = re.compile(r"gt|(?:seg|segmentation|mask|label)s?(?:[-_. ].*|\d+)?", re.IGNORECASE)  # segmentation-0
+_FOLDER = re.compile(r"segmentations|masks|labels(?:t[rs])?", re.IGNORECASE)
+
+
 def is_named_as_label(name: str) -> bool:
+    """Whether a path ends as those of label maps do (`_seg`, `_mask`, `_gt`), or its file or folder is called so:
+    `segmentation`, `segmentation-0`, `segmentations/aorta`."""
+    *folders, file = name.split("/")
+    return ends_as_label(name) or bool(_CALLED.fullmatch(file)) or any(map(_FOLDER.fullmatch, folders))
+
+
+def ends_as_label(name: str) -> bool:
     """Whether a name ends as label maps do: `_seg`, `_mask`, `_gt`."""
     return bool(_ADDED.search(name))
 
 
-def pair_labels(scans: Sequence[Scan], labels: Sequence[Scan], images_dir, labels_dir) -> dict[Scan, str]:
-    """Paths of the label maps of those scans that have one.
+def pair_labels(scans: Sequence[Scan], labels: Sequence[Scan], images_dir, labels_dir) -> dict[Scan, str | list[str]]:
+    """Paths of the label maps of those scans that have one: a list where `CASE_0000`, `CASE_0001` … are its layers.
 
     Both have the same path below their folders, suffix and channel (`_0000`) taken off, or the label map's name has
     `_seg`, `_mask`, `_gt` or the like besides; where that finds nothing, the same file name in whatever folder.
@@ -36,7 +47,7 @@ def pair_labels(scans: Sequence[Scan], labels: Sequence[Scan], images_dir, label
     Raises:
         DatalistError: a label map without image, or several for one; no label map at all, or the images themselves.
     """
-    pairs: dict[Scan, str] = {}
+    pairs: dict[Scan, str | list[str]] = {}
     images = {file.resolve() for scan in scans for file in scan.files}
     unused = {label for label in labels if images.isdisjoint(file.resolve() for file in label.files)}
     if labels and not unused:
@@ -55,7 +66,7 @@ def pair_labels(scans: Sequence[Scan], labels: Sequence[Scan], images_dir, label
         for name, candidates in by_key.items():
             for scan, label in _matches(rest.get(name, []), candidates, labels_dir):
                 if _plausible(scan, label):
-                    pairs[scan] = str(label.files[0])
+                    pairs[scan] = label.image
                     unused.discard(label)
     if unused:
         listed = ", ".join(sorted(label.name for label in unused)[:3])

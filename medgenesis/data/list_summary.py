@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.patients import doubtful, is_name
+from medgenesis.data.patient_doubts import doubtful, repeated_below, unclear_visits
+from medgenesis.data.patients import PatientKey, is_name
 from medgenesis.data.splits import ALL_SECTIONS
 
 logger = logging.getLogger(__name__)
@@ -13,11 +14,12 @@ logger = logging.getLogger(__name__)
 _EXAMPLES = 3
 
 
-def say_summary(datalist: Mapping[str, Any]) -> None:
+def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -> None:
     """Log it; doubts are warnings.
 
     Args:
         datalist: as from `make_datalist`, with `patient_keys`.
+        key_of: path of each scan below the images, suffix taken off -> its patient's key.
     """
     sections = {name: datalist[name] for name in ALL_SECTIONS if name in datalist}
     records = [record for found in sections.values() for record in found]
@@ -43,6 +45,20 @@ def say_summary(datalist: Mapping[str, Any]) -> None:
             "%d patients' names are hard to tell apart, as %s: each counts as another patient; if they are not, give a "
             "--patient-pattern",
             *(len(doubts), ", ".join(doubts[:_EXAMPLES])),
+        )
+    by_folder = {path: key for path, (key, kind) in key_of.items() if kind == "folder name"}
+    if below := repeated_below(by_folder):
+        logger.warning(
+            "%d folders are taken for patients, as %s, but the same patients' names stand below them: if they are "
+            "visits or sites, give a --patient-pattern",
+            *(len(below), ", ".join(below[:_EXAMPLES])),
+        )
+    by_convention = {path: key for path, (key, kind) in key_of.items() if kind in ("folder name", "file name")}
+    if visits := unclear_visits(by_convention):
+        logger.warning(
+            "%d folders are taken for visits, as %s, and what is below them for patients: if they are patients, give a "
+            "--patient-pattern",
+            *(len(visits), ", ".join(visits[:_EXAMPLES])),
         )
     if len(example) == 1 and len(records) > 1:
         logger.warning("all %d records are of one patient: if not, give a --patient-pattern", len(records))

@@ -2,8 +2,6 @@
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from medgenesis.errors import DatalistError
@@ -11,23 +9,40 @@ from medgenesis.errors import DatalistError
 _XRAY = re.compile(r"(?:^|/)(\d{8})_\d{3}$")  # ChestX-ray14, whose folders are no patients
 _BIDS = re.compile(r"(?:^|/)(sub-[^_/]+)")
 UID = re.compile(r"\d+(\.\d+){4,}")
-_CONTRAST = r"t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|flair|pd|pdw|adc|dwi|swi|bold|ct|cta|cbct|pet|mr|mri|us|4d"
-_TIME = (
-    r"(?:frame|t|tp|time|timepoint|ses|session|visit|week|month|day|year|phase|fu|followup|follow-up|bl|baseline)"
-    r"[-_]?\d*|pre|post|pre-?rt|mid-?rt|post-?rt|insp|exp|inhale|exhale|ed|es|left|right"
+CONTRAST = r"t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|flair|pd|pdw|adc|dwi|swi|bold|ct|cta|cbct|pet|mr|mri|us|4d"
+TIME = (
+    r"(?:frame|t|tp|time|timepoint|ses|session|visit|week|month|day|year|phase|fu|followup|follow-up|follow_up|bl|"
+    r"baseline)[-_]?\d*|pre|post|pre-?rt|mid-?rt|post-?rt|insp|exp|inhale|exhale|ed|es|left|right"
 )
-_ADDED = re.compile(rf"(?<=.)[-_. ](?:{_CONTRAST}|{_TIME})$", re.IGNORECASE)  # behind the patient in a name
-_VISIT = re.compile(  # likewise, but behind a number alone: `scan` of `scan_v2` would tell no patients apart
-    r"(?<=\d)[-_. ](?:v\d{1,2}|(?:19|20)\d{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01]))$", re.IGNORECASE
+HASH = r"(?<![A-Za-z0-9])(?=\d*[A-Fa-f])(?=[A-Fa-f]*\d)[0-9A-Fa-f]{8,}(?![A-Za-z0-9])"
+CODE = r"(?<![A-Za-z0-9])(?:[A-Za-z]\d){3,}(?![A-Za-z0-9])"  # A0S9V9
+_ADDED = re.compile(rf"(?<=.)[-_. ](?:{CONTRAST}|{TIME})$", re.IGNORECASE)  # behind the patient in a name
+_MONTH, _DAY, _YEAR = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])", r"(?:19|20)\d{2}"
+_DATE = (  # 20190531, 2019-05-31; 03-23-2003, of TCIA with a description behind it; 23.03.2003
+    rf"{_YEAR}(?P<iso>[-_.]?){_MONTH}(?P=iso){_DAY}|{_MONTH}(?P<us>[-_.]){_DAY}(?P=us){_YEAR}(?:-[A-Za-z].*)?|"
+    rf"{_DAY}(?P<eu>[-_.]){_MONTH}(?P=eu){_YEAR}"
 )
-_PREFIX = re.compile(  # LIDC-IDRI-0001_R_1; BraTS-GLI-00000-001; TCGA-02-0003-01; OAS30001_MR_d0129
-    r"^(?:(.+?)_R_\d+|(BraTS-[A-Za-z]+-\d{5})-\d{3}|(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})[-_.].*|(OAS\d+(?:_\d{4})?)_(?:MR|CT|PET).*)$"
+_VISIT = re.compile(  # likewise, but behind a number or hash alone: `scan` of `scan_v2` would tell no patients apart
+    rf"(?:(?<=\d)|(?<=[0-9A-Fa-f]{{8}}))[-_. ](?:v\d{{1,2}}|{_DATE})$", re.IGNORECASE
+)
+_PREFIX = re.compile(  # LIDC-IDRI-0001_R_1; BraTS-GLI-00000-001; TCGA-02-0003-01; OAS30001_MR_d0129; ADNI_002_S_0295_MR
+    r"^(?:(.+?)_R_\d+|(BraTS-[A-Za-z]+-\d{5})-\d{3}|(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})[-_.].*|"
+    r"(OAS\d+(?:_\d{4})?)_(?:MR|CT|PET).*|((?:ADNI_)?\d{3}_S_\d{4,5})[-_.].*)$"
 )
 _CONTAINER = re.compile(  # folders that are named by what they hold, not by a patient
     rf"(?:images?|labels?|scans?|volumes?|data|raw|rawdata|sourcedata|derivatives|train|training|val|valid|validation|"
-    rf"test|testing|(?:images|labels)t[rs]|images_\d+|images?val|nii|nifti|dicom|dcm|png|{_CONTRAST}|{_TIME})",
+    rf"test|testing|(?:images|labels)t[rs]|images_\d+|images?val|nii|nifti|dicom|dcm|png|{CONTRAST}|{TIME}|"
+    rf"\d{{1,3}}[-_ ]?(?:months?|weeks?|years?|days?))",
     re.IGNORECASE,
 )
+VISIT_FOLDER = re.compile(r"[vm][-_]?\d{1,3}|\d{1,3}[-_ ]?(?:m|mo|y|yr|w|wk|d)", re.IGNORECASE)
+"""V00, m06, 12m: visits where a patient's name stands below, else patients (volunteer V01)."""
+_NO_PATIENT = re.compile(  # numbered all the same
+    rf"(?:slices?|img|im|image|scan|series|ser|se|seq|run|acq|echo|vol|volume|file|dcm|frame|view|{CONTRAST})"
+    r"(?:[-_. ]?\d.*|[-_. ].*)",
+    re.IGNORECASE,
+)
+_VARIES = re.compile(rf"(?<=TCGA-)[A-Z0-9]{{2}}-[A-Z0-9]{{4}}|{HASH}|{CODE}|\d+")
 
 
 class PatientKey(NamedTuple):
@@ -48,9 +63,9 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
 
     With a pattern: its first group, or all that it matches. Without: `sub-XX` of BIDS wherever it stands; what
     ChestX-ray14 begins its file names with (`00001280_004`); else the first folder that is not named by what it holds
-    (`imagesTr`, `derivatives`, `ses-1`); else the file name. Of both what conventions add is taken off: time points
-    (`_frame01`, `_t0`, `_ses-2`; behind a number `_v2`, `_20190531`), contrasts (`_flair`), the nodules of
-    `LIDC-IDRI-0001_R_1`.
+    (`imagesTr`, `derivatives`, `ses-1`; `V00`, `m06` where a patient's name is below); else the file name. Of both what
+    conventions add is taken off: time points (`_frame01`, `_t0`, `_ses-2`; behind a number or hash `_v2`, `_20190531`,
+    `_03-23-2003`), contrasts (`_flair`), the nodules of `LIDC-IDRI-0001_R_1`.
 
     Raises:
         DatalistError: the pattern is malformed, or not found in the path.
@@ -62,13 +77,35 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
         return PatientKey(bids.group(1), "sub- of BIDS")
     if xray := _XRAY.search(relative):
         return PatientKey(xray.group(1), "file name")
-    *folders, name = relative.split("/")
-    folder = next((folder for folder in folders if not _CONTAINER.fullmatch(folder)), None)
-    part = name if folder is None else folder
+    _, part, below = split_at_patient(relative)
     key = part if UID.fullmatch(part) else _without_additions(part)  # a UID may end as a date does
     if UID.fullmatch(key):
         return PatientKey(key, "UID")
-    return PatientKey(key, "file name" if folder is None else "folder name")
+    return PatientKey(key, "folder name" if below else "file name")
+
+
+def split_at_patient(relative: str) -> tuple[list[str], str, list[str]]:
+    """The folders above the part of a path that names the patient by the conventions, that part, and what is below."""
+    parts = relative.split("/")
+    last = len(parts) - 1
+    own = [i for i in range(last) if not _CONTAINER.fullmatch(parts[i])] + [last]
+    place = own[0]
+    if place < last and VISIT_FOLDER.fullmatch(parts[place]):
+        place = next((i for i in own[1:] if names_patient(parts[i])), place)
+    return parts[:place], parts[place], parts[place + 1 :]
+
+
+def names_patient(part: str) -> bool:
+    """Whether a folder or file is called as patients are: `P001`, `9000000`; not `DESS`, `img001`, `003`."""
+    key = _without_additions(part)
+    if any(kind.fullmatch(key) for kind in (_CONTAINER, VISIT_FOLDER, _NO_PATIENT)) or re.fullmatch(_DATE, key):
+        return False
+    return bool(re.fullmatch(r"[1-9]\d{3,}|(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*(?<=\d\d)", key))
+
+
+def is_container(part: str) -> bool:
+    """Whether a folder or file is named by what it holds, not by a patient."""
+    return bool(_CONTAINER.fullmatch(part))
 
 
 def alike(key: str) -> str:
@@ -83,33 +120,8 @@ def is_name(kind: str) -> bool:
 
 
 def form(key: str) -> str:
-    """How a key is built: `liver_#` of `liver_12`; of keys without numbers "words"."""
-    return re.sub(r"\d+", "#", key.casefold()) if re.search(r"\d", key) else "words"
-
-
-def doubtful(keys: Iterable[str]) -> list[str]:
-    """Keys that may be of one patient although they differ: `P1` and `p01`; `p1` and `p1_b`; `p1_first`, `p1_second`,
-    `p2_first` …; `p1a`, `p1b`, `p2a` …; `p1_first`, `p1_second` among `p2`, `p3` …"""
-    keys = sorted(set(keys))
-    spelt: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        spelt[alike(key)].append(key)
-    if twice := [members for members in spelt.values() if len(members) > 1]:
-        return sum(twice, [])
-    by_start: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        if match := re.fullmatch(r"(.*\d.*)[-_. ][^-_. ]{1,12}|(.*\d)[A-Za-z]", key):
-            by_start[match.group(1) or match.group(2)].append(key)
-    known = set(keys)
-    extended = [one for start, members in by_start.items() if start in known for one in (start, *members)]
-    if extended:
-        return extended
-    grouped = {start: members for start, members in by_start.items() if 2 <= len(members) <= 8}
-    inside = {one for members in grouped.values() for one in members}
-    if len(grouped) > 1 and 2 * len(inside) > len(keys):
-        return sorted(inside)
-    whole = {form(key) for key in keys if key not in inside}  # what precedes the suffix is a key like others
-    return [one for start, members in grouped.items() if form(start) in whole for one in members]
+    """How a key is built: `liver_#` of `liver_12`, hashes and codes a number each; of keys without numbers "words"."""
+    return _VARIES.sub("#", key).casefold() if re.search(r"\d", key) else "words"
 
 
 def _without_additions(name: str) -> str:

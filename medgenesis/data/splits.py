@@ -98,12 +98,13 @@ def _cut(order: list[str], fractions: Sequence[float], of_what: str) -> dict[str
     return dict(zip(order, sections, strict=True))
 
 
-def check_disjoint(datalist: Mapping, other: Mapping | None = None) -> None:
+def check_disjoint(datalist: Mapping, other: Mapping | None = None, *, by_likeness: bool = False) -> None:
     """Refuse a patient (or a file) in two sections of a list, or in a pre-training and in another list's test section.
 
     Args:
         datalist: as from `read_datalist`; with `other` given, the list of the pre-training.
         other: the list whose test section must be unseen: nothing of it may be in `datalist`'s training or validation.
+        by_likeness: sections of one list are compared as lists are, `P01` is `p1`: it is made of several.
 
     Raises:
         DatalistError: how many there are, and the first of them.
@@ -112,7 +113,8 @@ def check_disjoint(datalist: Mapping, other: Mapping | None = None) -> None:
     for one in found:
         for first, second in itertools.combinations((UNLABELED, *SECTIONS), 2):
             if (first, second) != (UNLABELED, "training"):  # they may share patients
-                _refuse_shared(one[first], one[second], f"{first} and {second}")
+                pair = [_compared(one[which]) if by_likeness else one[which] for which in (first, second)]
+                _refuse_shared(*pair, f"{first} and {second}")
     seen, tested = set().union(*(found[0][section] for section in SEEN)), found[1]["test"]
     _refuse_shared(_compared(seen), _compared(tested), "the pre-training and the test section of the other list")
 

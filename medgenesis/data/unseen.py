@@ -23,7 +23,8 @@ def check_unseen(pretraining: Mapping[str, Any], tested: Mapping[str, Any], name
         By which keys they were compared, with an example of each list.
 
     Raises:
-        DatalistError: shared patients or files; no test section; keys of different kinds or forms.
+        DatalistError: shared patients or files; no test section; keys of another kind, or of a form that no seen
+            one has.
     """
     check_disjoint(pretraining, tested)
     if not tested.get("test"):
@@ -47,10 +48,13 @@ def check_unseen(pretraining: Mapping[str, Any], tested: Mapping[str, Any], name
             "check: the patients of both lists must be named alike; cannot be told: the keys of the two lists are of "
             f"different kinds; found ({'; '.join(shown)}). {remedy}"
         )
-    if groups == {"names"} and not set(map(form, seen)) & set(map(form, test)):
+    known = set(map(form, seen))
+    strange = sorted(key for key in test if form(key) not in known)
+    if groups == {"names"} and strange:
         raise DatalistError(
-            "check: the patients of both lists must be named alike; cannot be told: the names are of different forms; "
-            f"found ({'; '.join(shown)}). {remedy}"
+            "check: the patients of both lists must be named alike; cannot be told: the names are of different forms, "
+            f"{len(strange)} of {len(test)} test patients have none that the other list has, as "
+            f"{', '.join(strange[:3])}; found ({'; '.join(shown)}). {remedy}"
         )
     return "; ".join(shown)
 

@@ -1,4 +1,4 @@
-"""Datalists read, checked, written and joined."""
+"""Datalists read, checked and written."""
 
 import errno
 import json
@@ -112,33 +112,6 @@ def test_a_list_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"d.json: cannot be written \(No space left on device\)") as raised:
         write_datalist({"training": []}, tmp_path / "d.json")
     assert str(raised.value).count("cannot be written") == 1
-
-
-def test_data_sets_are_drawn_by_their_weights_whatever_their_sizes(tmp_path):
-    small = _write(tmp_path / "a.json", training=[{"image": f"a{i}"} for i in range(3)], validation=[{"image": "av"}])
-    large = _write(
-        tmp_path / "b/b.json",
-        training=[{"image": f"b{i}", "patient": f"b{i}", "weight": 1 + i % 2} for i in range(10)],
-        modality="MR",
-    )
-    joined = join_datalists([(small, 3.0), (large, 1.0)], name="mix")
-    weights = {Path(record["image"]).name: record["weight"] for record in joined["training"]}
-    total = sum(weights.values())
-    assert total == pytest.approx(13)  # mean 1
-    assert sum(weights[f"a{i}"] for i in range(3)) / total == pytest.approx(0.75)
-    assert weights["b1"] == pytest.approx(2 * weights["b0"])  # a list's own weights stay in proportion
-    assert joined["validation"][0]["weight"] == 1 and joined["test"] == []
-    assert joined["name"] == "mix" and "modality" not in joined
-    assert joined["training"][-1]["image"] == str(tmp_path / "b/b9")
-
-
-def test_joining_refuses_leaks_and_bad_weights(tmp_path):
-    one = _write(tmp_path / "a.json", training=[{"image": "x", "patient": "p"}])
-    other = _write(tmp_path / "b.json", test=[{"image": "y", "patient": "p"}])
-    with pytest.raises(DatalistError, match="training and test"):
-        join_datalists([(one, 1), (other, 1)])
-    with pytest.raises(DatalistError, match="one above 0"):
-        join_datalists([(one, 0)])
 
 
 def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, caplog):

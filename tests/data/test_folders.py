@@ -58,37 +58,6 @@ def test_series_of_one_patient_stay_together(write_series, tmp_path):
     assert sizes == {2} and all(len(datalist[section]) == 2 for section in ("training", "validation", "test"))
 
 
-def test_labels_are_paired_by_name(tmp_path):
-    images = _touch(tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz", "deep/c.mha")
-    labels = _touch(tmp_path / "labelsTr", "a.nii.gz", "b.nrrd", "deep/c.nii")
-    datalist = make_datalist(images, labels, splits=(1, 0, 0), label_merge={"1": "10-12"}, label_names={"1": "lungs"})
-    pairs = {
-        record["image"].split("imagesTr/")[1]: record["label"].split("labelsTr/")[1] for record in _records(datalist)
-    }
-    assert pairs == {"a_0000.nii.gz": "a.nii.gz", "b_0000.nii.gz": "b.nrrd", "deep/c.mha": "deep/c.nii"}
-    assert datalist["label_merge"] == {"1": [10, 11, 12]}
-    assert datalist["labels"] == {"0": "background", "1": "lungs"}
-
-
-def test_labels_may_lie_within_the_images(tmp_path):
-    images = _touch(tmp_path / "data", "a.nii", "masks/a.nii")
-    (record,) = make_datalist(images, images / "masks", splits=(1, 0, 0))["training"]
-    assert record["image"].endswith("data/a.nii") and record["label"].endswith("masks/a.nii")
-
-
-@pytest.mark.parametrize(
-    "image_names, label_names, what",
-    [
-        (["a.nii", "b.nii", "c.nii"], [], r"must hold label map\(s\) .*none for 3 image\(s\), the first a, b, c"),
-        (["a.nii"], ["a.nii", "z.nii"], r"must hold image\(s\) .*none for 1 label map\(s\), the first z"),
-    ],
-)
-def test_what_has_no_partner(tmp_path, image_names, label_names, what):
-    images, labels = _touch(tmp_path / "i", *image_names), _touch(tmp_path / "l", "notes.txt", *label_names)
-    with pytest.raises(DatalistError, match=what):
-        make_datalist(images, labels, splits=(1, 0, 0))
-
-
 def test_empty_and_absent_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatalistError, match="empty: must hold .*found no scan in it"):

@@ -47,7 +47,6 @@ def test_names_that_do_not():
     for image, label in (("a/ct.nii", "b/ct.nii"), ("a.nii", "b.nii")):
         with pytest.raises(DatalistError, match=f"found none for 1 label map.*{label[0]}"):
             _pairs([image], [label])
-    assert is_named_as_label("x_seg") and not is_named_as_label("segment_1")
 
 
 def test_channels_that_stay_apart_share_their_label():
@@ -63,3 +62,34 @@ def test_an_image_is_not_its_own_label_map():
 
 def test_an_accent_is_one_letter_or_two():
     assert _pairs(["Jos\u00e9.nii"], ["Jose\u0301_seg.nii"]) == {"Jos\u00e9.nii": "Jose\u0301_seg.nii"}
+
+
+def test_files_of_one_case_are_its_layers():
+    layers = tuple(Path("L", f"a_000{i}.nii") for i in range(3))
+    pairs = pair_labels(_scans("I", "a.nii"), [Scan("a", layers, case="a")], "I", "L")
+    assert list(pairs.values()) == [[str(layer) for layer in layers]]
+
+
+@pytest.mark.parametrize(
+    "name, is_so",
+    [
+        ("x_seg", True),
+        ("case_00000/segmentation", True),
+        ("segmentation-0", True),
+        ("mask_P001", True),
+        ("Label12", True),
+        ("P001/GT", True),
+        ("s0001/segmentations/aorta", True),
+        ("masks/P001", True),
+        ("labelsTr/liver_1", True),
+        ("segment_1", False),
+        ("volume-0", False),
+        ("case_00000/imaging", False),
+        ("masked/P001", False),
+        ("labelled_P001", False),
+        ("gt_12", False),
+        ("label_free/t1", False),
+    ],
+)
+def test_what_is_called_as_label_maps_are(name, is_so):
+    assert is_named_as_label(name) == is_so

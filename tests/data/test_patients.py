@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from medgenesis.data.patients import alike, doubtful, form, patient_key, patient_of
+from medgenesis.data.patients import alike, form, patient_key, patient_of
 from medgenesis.errors import DatalistError
 
 
@@ -36,6 +36,22 @@ from medgenesis.errors import DatalistError
         ("liver_20191331", None, "liver_20191331"),
         ("S03_20191331", None, "S03_20191331"),
         ("S03_2019-0531", None, "S03_2019-0531"),
+        ("000_03-23-2003", None, "000"),
+        ("000_23.03.2003", None, "000"),
+        ("000_13-23-2003", None, "000_13-23-2003"),
+        ("scan_03-23-2003", None, "scan_03-23-2003"),
+        ("fdg_0011f3deaf_03-23-2003-NA-PET-CT", None, "fdg_0011f3deaf"),
+        ("psma_95b833d65be26d9f_2018-04-16", None, "psma_95b833d65be26d9f"),
+        ("ADNI_002_S_0295_MR_MPRAGE_br_raw_20060418193713091_1_S13408_I13722", None, "ADNI_002_S_0295"),
+        ("V00/9000000/DESS", None, "9000000"),
+        ("00m/0.C.2/9000099/20050915/x", None, "9000099"),
+        ("m12/P007_t1", None, "P007"),
+        ("12months/003/t1", None, "003"),
+        ("timepoint_2/P007/t1", None, "P007"),
+        ("V01/t1", None, "V01"),
+        ("V01/anat/DESS", None, "V01"),
+        ("M07/img001", None, "M07"),
+        ("M07/M07_t1", None, "M07"),
         ("BraTS-GLI-00005-001-t1n", None, "BraTS-GLI-00005"),
         ("TCGA-02-0003_2001.01.01_t1", None, "TCGA-02-0003"),
         ("OAS30001_MR_d0129", None, "OAS30001"),
@@ -74,29 +90,11 @@ def test_the_kind_of_key_is_said():
     assert patient_key("p1", r"p\d").kind == r"pattern p\d"
 
 
-def test_names_that_may_be_of_one_patient():
-    assert doubtful(["p1", "p1_b", "p2"]) == ["p1", "p1_b"]
-    pairs = [f"patient{i}_{which}" for i in range(3) for which in ("first", "second")]
-    assert doubtful(pairs) == pairs
-    few = [f"S{i:02}" for i in range(20)]
-    for first, second in ("m00", "m12"), ("a", "b"), ("scan1", "scan2"), ("2019", "2020"):
-        assert doubtful([*few, f"S30_{first}", f"S30_{second}"]) == [f"S30_{first}", f"S30_{second}"]
-    assert not doubtful([*few, "S30_m12", "T1_m12", "T1_m24"])  # no other key is built as T1
-    assert not doubtful(f"BraTS20_Training_{i:03}" for i in range(30))
-    assert not doubtful(f"LIDC-IDRI-{i:04}" for i in range(30))
-
-
 def test_names_across_lists():
     assert alike("Liver_001") == alike("liver_1") != alike("liver_10")
     assert form("Liver_001") == form("liver_12") != form("case_12") and form("anna") == form("otto")
-
-
-def test_keys_that_differ_in_their_spelling_alone_are_doubtful():
-    assert doubtful(["PAT0", "pat0", "pat1"]) == ["PAT0", "pat0"]
-    assert doubtful(["p1", "p01", "p2"]) == ["p01", "p1"]
-    letters = [f"pt{number}{letter}" for number in range(3) for letter in "ab"]
-    assert doubtful(letters) == letters
-    assert not doubtful(f"pt{number}a" for number in range(9))
+    assert form("psma_95b833d65be26d9f") == form("psma_00aa11bb22cc33dd") == "psma_#"
+    assert form("TCGA-02-0003") == form("TCGA-CH-5753") and form("A0S9V9") == form("C3T1W8") == "#"
 
 
 def test_an_accent_is_one_letter_or_two():

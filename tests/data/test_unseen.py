@@ -49,3 +49,11 @@ def test_it_can_be_told():
     assert told == "A: folder name, such as liver_1, liver_3; B: file name, such as liver_2"
     with pytest.raises(DatalistError, match="B: must have a test section"):
         _check(_list("file name", "p1"), _list("file name", "p2"))
+
+
+def test_every_form_of_the_test_must_be_among_the_seen_ones():
+    """One shared form tells nothing of the patients who are named in another."""
+    seen = _list("file name", "liver_1", "liver_3", "psma_95b833d65be26d9f")
+    _check(seen, _list("file name", "liver_2", "psma_0011aabbccddeeff", section="test"))
+    with pytest.raises(DatalistError, match="cannot be told.* 2 of 3 test patients .*, as anna, case_7; found"):
+        _check(seen, _list("file name", "liver_2", "case_7", "anna", section="test"))
