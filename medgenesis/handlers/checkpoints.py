@@ -94,9 +94,7 @@ class Checkpoints:
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
             return
-        if (
-            engine.state.iteration % engine.state.epoch_length == 0
-        ):  # the epoch's end, validation for example, is still to come
+        if engine.at_epoch_end:  # what ends it, validation for example, is still to come
             return
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")
@@ -154,7 +152,7 @@ class Checkpoints:
         """What is left where the last checkpoint is damaged: the best one holds the whole state of its epoch."""
         best = self.folder / "best.pt"
         try:
-            epoch = read_checkpoint(best)["iteration"] // engine.state.epoch_length
+            epoch = -(-read_checkpoint(best)["iteration"] // engine.state.epoch_length)  # the last may be a part of one
         except (CheckpointError, KeyError, TypeError):
             return "Remove it to begin anew"
         return f"Copy {best} over it to go on from epoch {epoch}, with the same result"

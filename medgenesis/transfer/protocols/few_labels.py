@@ -78,8 +78,7 @@ def compare_few_labels(
         folder: receives `cases.csv`, `table.md`, `report.html` and the runs.
         counts: numbers of labelled patients.
         seeds: of the draws; fewer than five different sets of labelled patients give no verdict.
-        iterations: optimizer steps of each run, rounded up to whole passes over its labelled scans; several: each a
-            training of its own.
+        iterations: optimizer steps of each run; several: each a training of its own.
         frozen: whether each start also answers without fine-tuning, see `dice_of_frozen`; a network whose maps are not
             known has no such rows, and a sentence says so.
         overrides: settings of the configs, by id; `norm_batches` is 16 unless it is given.

@@ -34,7 +34,7 @@ def dice_after_finetuning(
         folder: takes the place of the bundle's root in what the run writes.
         init: checkpoint, or "scratch".
         seed: of the head's weights, the order and the augmentation.
-        iterations: optimizer steps at least, rounded up to whole epochs; None: the epochs of the configs.
+        iterations: optimizer steps; None: the epochs of the configs.
         overrides: further settings of the configs, by id.
 
     Returns:
