@@ -23,6 +23,7 @@ from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sente
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
 from medgenesis.transfer.protocols.comparison_table import (
     LEAST,
+    MORE_TEST_PATIENTS,
     by_labelled_set,
     by_patient,
     findings,
@@ -32,6 +33,7 @@ from medgenesis.transfer.protocols.comparison_table import (
     remedy,
     sentences,
     table,
+    tested_patients,
 )
 from medgenesis.transfer.protocols.frozen_dice import dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
@@ -144,6 +146,10 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
         "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
     }
     survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides}, frozen=frozen)
+    tested = {patient_of(record) for record, counts in zip(test, survey.counted, strict=True) if counts}
+    if len(tested) < LEAST:
+        said = f"{tested_patients(len(tested))} with any of the classes"
+        logger.warning("%s: no verdict will be given, five are needed. %s", said, MORE_TEST_PATIENTS)
     overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
     lost = frozen and not survey.has_levels
     if lost:
@@ -226,8 +232,8 @@ def _note(runs: Sequence[np.ndarray], patients: int, sets: Mapping[int, int]) ->
 
 
 def _cases(dice: Mapping[tuple[int, int, str], list[np.ndarray]], seeds: Sequence[int]) -> Iterator[list]:
-    """A row a case; patients are numbered in the datalist's order, not named."""
+    """A row a case; records are numbered in the datalist's order from 1, as in the runs' tables, and not named."""
     for (count, length, name), runs in dice.items():
         for seed, run in zip(seeds, runs, strict=True):
-            for case, classes in enumerate(run):
+            for case, classes in enumerate(run, 1):
                 yield from ([count, length, name, seed, case, label + 1, d] for label, d in enumerate(classes))

@@ -33,11 +33,13 @@ class LabelSurvey:
         place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
         has_levels: whether it is known where the network has its maps, see
             `medgenesis.networks.voxel_probe.has_levels`; False where that was not asked.
+        counted: of each test record, whether it has any of the classes; else it has no Dice.
     """
 
     num_classes: int
     place_dice: dict[Any, np.ndarray]
     has_levels: bool
+    counted: Sequence[bool]
 
 
 def survey_labels(
@@ -85,19 +87,23 @@ def survey_labels(
             )
     if len({one.ndim for one in maps.values()}) > 1:
         logger.warning("images and volumes are mixed: the answer without an image is left out")
-        return LabelSurvey(number, {name: np.full((len(test), number - 1), np.nan) for name in draws}, levels)
+        unknown = {name: np.full((len(test), number - 1), np.nan) for name in draws}
+        return LabelSurvey(number, unknown, levels, [bool(_label_map(read, record).any()) for record in test])
     sides = [max(one.shape[axis] for one in maps.values()) for axis in range(next(iter(maps.values())).ndim)]
     values = range(number)
     answers = {
         name: place_answer([maps[_key(record)] for record in records], sides, values) for name, records in draws.items()
     }
     dice: dict[Any, list[list[float]]] = {name: [] for name in draws}
+    counted = []
     for record in track(test, "label maps of the test section"):
-        truth = _at_most(_label_map(read, record), SIDE)
+        whole = _label_map(read, record)
+        truth = _at_most(whole, SIDE)
+        counted.append(bool(whole.any()))
         for name, answer in answers.items():
             seen = _resampled(answer, truth.shape) if truth.ndim == answer.ndim else None
             dice[name].append([_dice(seen, truth, value) for value in values[1:]])
-    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels)
+    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels, counted)
 
 
 def _key(record: Mapping[str, Any]) -> str:
