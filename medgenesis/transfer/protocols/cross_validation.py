@@ -24,6 +24,7 @@ from medgenesis.transfer.protocols.classified import predictions_after_classifyi
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
+from medgenesis.weights import warn_of_seen
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
 
     records = [record for section in ("training", "validation") for record in read(section)]
     parts = patient_folds(records, folds, seed)
+    warn_of_seen(init, datalist, ("training", "validation"))
     header = datalist_header(datalist)
     measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
     also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}

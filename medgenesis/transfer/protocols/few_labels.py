@@ -41,7 +41,7 @@ from medgenesis.transfer.protocols.labelled_draws import drawn_records
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
-from medgenesis.weights import settings_of
+from medgenesis.weights import settings_of, warn_of_seen
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,8 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
             said = f"{labelled_patients(count)}: no verdict will be given"
             logger.warning("%s, %s; five are needed. %s", said, labelled_sets(sets[count]), remedy(count, known))
     trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
+    for init in trained:
+        warn_of_seen(init, datalist, ("test",))
     alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
     header = datalist_header(datalist)
     also = {  # what runs take from files that are named alone

@@ -144,7 +144,8 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
             assert float(line[3].split(" ")[0]) == pytest.approx(means[start], abs=2e-3)
         (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), "pre-trained"]]
         assert float(line[4].split(" ")[0]) == pytest.approx(means["pre-trained"] - means["scratch"], abs=2e-3)
-        assert line[-1] == "no verdict: 2 sets of labelled patients, five are needed" and line[5] == "–"
+        assert line[-1] == "no verdict: 2 sets of labelled patients and 4 test patients, five are needed"
+        assert line[5] == "–"
     assert [cell for cell in cells if len(cell) == 2][-2:] == [
         ["2", "0.250 [0.250, 0.250]"],
         ["4", "0.250 [0.250, 0.250]"],
