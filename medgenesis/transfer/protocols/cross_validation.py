@@ -61,7 +61,7 @@ def cross_validate(
         overrides: settings of the configs, by id.
 
     Returns:
-        The summary in Markdown, with 95 % intervals of a bootstrap over patients.
+        The summary in Markdown, with 95 % intervals over patients.
 
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
@@ -100,7 +100,7 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
     else:
         parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in configs]))
         multi_label = bool(overrides.get("multi_label", parser.get("multi_label", False)))
-        text = _pool_predictions(folder, numbers, patients, seed, multi_label)
+        text = _pool_predictions(folder, numbers, patients, multi_label)
     page = write_run_report(folder, f"Cross-validation, {folds} folds")
     logger.info("written: %s, %s", folder / TASKS[task], page)
     return text
@@ -144,12 +144,10 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
         name = f"{row['class']} {row['name']}".strip()
         measure = f"{row['measure']} {row['unit']}".strip()
         lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
-    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(patients.values()))} patients."])
+    return "\n".join([*lines, "", f"95 % intervals over {len(set(patients.values()))} patients."])
 
 
-def _pool_predictions(
-    folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int, multi_label: bool
-) -> str:
+def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], multi_label: bool) -> str:
     """The answers of all folds in one table; the AUC of each class over all, and its mean over folds."""
     rows = []
     for fold, own in enumerate(numbers):
@@ -160,19 +158,17 @@ def _pool_predictions(
     words = [[int(one) for one in row["truth"].split()] for row in rows]
     truth = np.array([in_columns(one, found.shape[1], multi_label=multi_label) for one in words])
     owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
-    table = auc_table(truth, found, owners, multi_label=multi_label, seed=seed)
+    table = auc_table(truth, found, owners, multi_label=multi_label)
     lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
     for row in table:
         index = row["class"]
-        each = [
-            auc_interval(truth[parts == fold, index], found[parts == fold, index], draws=0)[0] for fold in set(parts)
-        ]
+        each = [auc_interval(truth[parts == fold, index], found[parts == fold, index])[0] for fold in set(parts)]
         each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
         row["mean_of_folds"] = float(np.mean(each)) if each else None
         cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})
         lines.append(f"| {index} | {row['records']} | {cell} | {mean} |")
     write_table(folder / "auc.csv", table, (*AUC_COLUMNS, "mean_of_folds"), decimals=".5f")
-    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(owners))} patients."])
+    return "\n".join([*lines, "", f"95 % intervals over {len(set(owners))} patients."])
 
 
 def _cell(row: Mapping[str, Any]) -> str:

@@ -140,7 +140,7 @@ def write_answers(folder, truths, scores):
 def pooled(folder, truths, scores, multi_label):
     numbers = write_answers(folder, truths, scores)
     patients = {i: str(i) for own in numbers for i in own}
-    text = cross_validation._pool_predictions(folder, numbers, patients, 0, multi_label)
+    text = cross_validation._pool_predictions(folder, numbers, patients, multi_label)
     return text, read_table(folder / "auc.csv")
 
 
