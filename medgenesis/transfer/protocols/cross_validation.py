@@ -21,6 +21,7 @@ from medgenesis.storage.run_folder import hold_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
+from medgenesis.transfer.protocols.folds_with_labels import check_folds, have_foreground
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
@@ -65,7 +66,7 @@ def cross_validate(
 
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
-        DatalistError: fewer patients than folds.
+        DatalistError: fewer patients than folds; a fold whose other folds have no label map with any of the classes.
         KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole cross-validation.
     """
     if task not in TASKS:
@@ -84,6 +85,8 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
     records = [record for section in ("training", "validation") for record in read(section)]
     parts = patient_folds(records, folds, seed)
     warn_of_seen(init, datalist, ("training", "validation"))
+    if task == "finetune":
+        check_folds(parts, have_foreground(configs, records, folder, overrides), folds)
     header = datalist_header(datalist)
     measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
     also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
@@ -144,7 +147,11 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
         name = f"{row['class']} {row['name']}".strip()
         measure = f"{row['measure']} {row['unit']}".strip()
         lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
-    return "\n".join([*lines, "", f"95 % intervals over {len(set(patients.values()))} patients."])
+    counted = {row["case"] for row in rows if row["dice"]}
+    note = f"95 % intervals over {len({patients[case] for case in counted})} patients."
+    if len(counted) < len(drawn):
+        note += f" {len(drawn) - len(counted)} cases have none of the classes, and are not counted."
+    return "\n".join([*lines, "", note])
 
 
 def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], multi_label: bool) -> str:

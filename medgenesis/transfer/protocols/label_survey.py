@@ -16,6 +16,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.losses import hard_dice
 from medgenesis.networks.voxel_probe import has_levels
 from medgenesis.progress import track
+from medgenesis.transfer.protocols.last_dice import answer_empty_ones_too
 from medgenesis.transfer.protocols.last_weights import prepare_training
 from medgenesis.transfer.protocols.place_answer import place_answer
 
@@ -61,7 +62,7 @@ def survey_labels(
         overrides: further settings of the configs, by id.
 
     Raises:
-        DatalistError: a draw without any voxel of a class.
+        DatalistError: a draw, or all of the test section, without any voxel of a class.
 
     Notes:
         The answer without an image is made and judged on grids of at most 64 voxels a side (nearest voxels), so that
@@ -71,6 +72,7 @@ def survey_labels(
     root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
     settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
     workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
+    answer_empty_ones_too(workflow.parser)
     parsed = workflow.parser.get_parsed_content
     number, labels, levels = parsed("num_classes"), parsed("labels"), frozen and has_levels(parsed("network_def"))
     read = preprocessing((), "label", intensity=None, label_merge=labels.merge, num_classes=number)
@@ -103,6 +105,11 @@ def survey_labels(
         for name, answer in answers.items():
             seen = _resampled(answer, truth.shape) if truth.ndim == answer.ndim else None
             dice[name].append([_dice(seen, truth, value) for value in values[1:]])
+    if not any(counted):
+        raise DatalistError(
+            f"test: some label map must have a voxel of a class; found none in {len(test)}, so that nothing can be "
+            "compared. Move labelled records there."
+        )
     return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels, counted)
 
 
