@@ -8,7 +8,7 @@ to write weights to: `medgenesis bundle models_genesis_ct my_model` copies a bun
 
 from medgenesis.bundles.begin import begin_run
 from medgenesis.bundles.catalog import copy, names, path
-from medgenesis.bundles.checks import check_settings, check_values
+from medgenesis.bundles.checks import check_settings, check_starts, check_values
 from medgenesis.bundles.demo_weights import weights_or_demo
 from medgenesis.bundles.hub import download
 from medgenesis.bundles.planned import can_be_planned, copy_planned
@@ -20,6 +20,7 @@ __all__ = [
     "begin_run",
     "can_be_planned",
     "check_settings",
+    "check_starts",
     "check_values",
     "chosen",
     "copy",

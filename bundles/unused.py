@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
-# read by MONAI and MONAI Label by their names; the others come with --tracking
-_KEPT = ("_meta_", "imports", "displayable_configs", "detector", *TRACKING)
+# read by MONAI, MONAI Label and `check_settings` by their names; the others come with --tracking
+_KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRACKING)
 
 
 def refuse_unused_settings(reading: Reading, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """Several processes of one training: how they meet, wait for each other, and end where one does not answer."""
 
+import itertools
 import os
 import socket
 import time
@@ -16,6 +17,7 @@ T = TypeVar("T")
 
 _limits = {"timeout_minutes": timedelta(minutes=30), "reading_hours": timedelta(hours=24)}
 _NOTICED = "medgenesis rank {} noticed"  # key of the store that all processes see
+_calls = itertools.count()  # of `once_a_node`, as many in every process
 _A_WHILE = 5.0  # seconds
 _TALK = ("gloo", "nccl", "Timed out", "Connection closed", "Connection reset", "Socket", "monitoredBarrier")
 
@@ -82,7 +84,26 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def once_a_node(work: Callable[[], T], share: Callable[[int, int], Any] | None = None) -> T:
+class Flag:
+    """A flag that one process raises and all see, without waiting for each other: a `threading.Event` of processes.
+
+    Args:
+        name: the same in all processes, and of one use.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = f"medgenesis {name}"
+
+    def set(self) -> None:
+        """Raise it; it stays."""
+        dist.distributed_c10d._get_default_store().set(self._key, "")
+
+    def is_set(self) -> bool:
+        """Whether a process has raised it."""
+        return dist.distributed_c10d._get_default_store().check([self._key])
+
+
+def once_a_node(work: Callable[[], T], share: Callable[[int, int, Flag], Any] | None = None) -> T:
     """What `work` returns, done by the first process of each machine while the others wait, `reading_hours` at most.
 
     Every process must call it. They wait on a gloo group of their own, not on the backend of the training, whose
@@ -92,13 +113,15 @@ def once_a_node(work: Callable[[], T], share: Callable[[int, int], Any] | None =
     Args:
         work: its result must be picklable, and small: all processes receive it.
         share: with the number of a machine and how many there are, what it does beforehand for all of them, in a folder
-            that they share; all have ended before any begins `work`. With one machine, nothing.
+            that they share; all have ended before any begins `work`. With one machine, nothing. A flag is that of this
+            call: by it one machine tells the others to end.
 
     Raises:
         Exception: what `work` raises, in every process of every machine, so that none waits for one that has stopped.
     """
     if not several_processes():
         return work()
+    stop = Flag(f"stop {next(_calls)}")
     group = dist.new_group(backend="gloo", timeout=_limits["reading_hours"])
     try:
         host = socket.gethostname()
@@ -107,7 +130,7 @@ def once_a_node(work: Callable[[], T], share: Callable[[int, int], Any] | None =
         first, machines = hosts.index(host), list(dict.fromkeys(hosts))
         works = dist.get_rank() == first
         if share is not None and len(machines) > 1:
-            begun = _outcome(lambda: share(machines.index(host), len(machines))) if works else None
+            begun = _outcome(lambda: share(machines.index(host), len(machines), stop)) if works else None
             _raise_any(_all_of(begun, group))
         outcomes = _all_of(_outcome(work) if works else None, group)
     finally:

@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from medgenesis import distributed
-from medgenesis.distributed import once_a_node, several_processes, waiting
+from medgenesis.distributed import Flag, once_a_node, several_processes, waiting
 from medgenesis.errors import TrainingError
 
 BLOCKED = """
@@ -34,6 +34,15 @@ def test_without_a_group_the_work_is_just_done():
     assert once_a_node(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         once_a_node(lambda: 1 / 0)
+
+
+def test_a_flag_is_seen_by_its_name_alone(monkeypatch):
+    store = dist.HashStore()
+    monkeypatch.setattr(dist.distributed_c10d, "_get_default_store", lambda: store)
+    one, same, other = Flag("stop 0"), Flag("stop 0"), Flag("stop 1")
+    assert not one.is_set() and not same.is_set()
+    one.set()
+    assert one.is_set() and same.is_set() and not other.is_set()
 
 
 def test_under_slurm_ignite_sees_the_rank_that_torchrun_gave(monkeypatch):

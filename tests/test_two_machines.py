@@ -58,3 +58,11 @@ def test_both_machines_have_the_cubes_of_one(run, cache):
 def test_a_bad_volume_stops_both(run):
     for result in run[1]:
         assert result["error"].startswith("VolumeError") and "bad.npy" in result["error"]
+
+
+def test_at_a_bad_volume_the_other_machine_ends_its_share(run):
+    """The first of six is bad: machine 0 reads it alone, machine 1 the first of its three; both read it again."""
+    folder, results, _ = run
+    for rank, share in enumerate(["bad.npy", GOOD[0]]):
+        assert results[rank]["stopped"].startswith("VolumeError")
+        assert (folder / f"machine{rank}" / "read_stopped").read_text().split() == [share, "bad.npy"]

@@ -25,7 +25,7 @@ class RandRegionPromptd(Reseeded, MapTransform):
     three quarters of the region is taken without its affine map.
 
     Args:
-        keys: the volume (C, *spatial), scaled to [0, 1]; the query takes its place.
+        keys: the volume (C, *spatial), scaled to [0, 1]; the query takes its place, of its dtype, as has the prompt.
         target_key: where the region in the query goes, float (1, *spatial), 0 or 1.
         prompt_key: where the prompt goes.
         mask_key: where the region in the prompt goes.
@@ -133,4 +133,4 @@ class RandRegionPromptd(Reseeded, MapTransform):
         marked = affine(mask, mode="nearest", padding_mode="zeros", randomize=False)
         if marked.sum() < 0.25 * mask.sum():  # it has left the view
             moved, marked = volume, mask
-        return curve(moved.clamp(0, 1)), marked
+        return curve(moved.clamp(0, 1)).to(volume.dtype), marked

@@ -52,11 +52,12 @@ class RandSlab(RandVolumeTransform):
         slices: how many, an odd number.
         axis: spatial axis that they lie across (0, 1 or 2), or "random", any of the three.
         step: slices from each to the next.
-        step_mm: mm from each to the next instead, rounded to whole slices, at least one; it needs the affine.
+        step_mm: mm from each to the next instead, rounded to whole slices, at least one; it needs the affine, so a
+            volume must be a MetaTensor.
 
     Raises:
-        VolumeError: (on call) not (1, X, Y, Z) or (1, X, Y), empty, not floating point, not finite in the slab, or
-            another volume than the parameters were drawn for.
+        VolumeError: (on call) not (1, X, Y, Z) or (1, X, Y), empty, not floating point, not finite in the slab,
+            without an affine where `step_mm` needs it, or another volume than the parameters were drawn for.
 
     Notes:
         In a volume with too few slices the first and the last one are repeated. A MetaTensor's affine is that of the
@@ -79,22 +80,28 @@ class RandSlab(RandVolumeTransform):
             )
         self.axis, self.step_mm = axis, step_mm
 
-    def sample(
-        self, rng: Generator, shape: tuple[int, ...], spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
-    ) -> SlabParams:
-        """Draw for one volume of shape (1, 1, X, Y, Z) and this voxel size."""
+    def sample(self, rng: Generator, shape: tuple[int, ...], spacing_mm: Sequence[float] | None = None) -> SlabParams:
+        """Draw for one volume of shape (1, 1, X, Y, Z) and this voxel size (None: not known)."""
         sides = tuple(shape[2:])
         axis = int(rng.random() * 3) if self.axis == "random" else self.axis
         axis = 2 if sides[2] == 1 else axis
-        step = self.step_across(axis, spacing_mm)
+        flat = sides[2] == 1  # all slices of its slab are the same, however far apart
+        step = self.step_across(axis, (1.0,) * 3 if flat and spacing_mm is None else spacing_mm)
         half = self.slices // 2
         room = min(half * step, (sides[axis] - 1) // 2)
         middle = room + int(rng.random() * (sides[axis] - 2 * room))
         return SlabParams(axis, middle + step * np.arange(-half, half + 1)[None], sides)
 
-    def step_across(self, axis: int, spacing_mm: Sequence[float]) -> int:
-        """Slices from each to the next across an axis of a volume of this voxel size."""
-        return self.step if self.step_mm is None else max(1, round(self.step_mm / float(spacing_mm[axis])))
+    def step_across(self, axis: int, spacing_mm: Sequence[float] | None) -> int:
+        """Slices from each to the next across an axis of a volume of this voxel size (None: not known)."""
+        if self.step_mm is None:
+            return self.step
+        if spacing_mm is None:
+            raise VolumeError(
+                f"step_mm: must go with an affine, which says how thick slices are; found {self.step_mm} for a volume "
+                "without. Give a MetaTensor, or `step` in slices."
+            )
+        return max(1, round(self.step_mm / float(spacing_mm[axis])))
 
     def apply(self, volume: torch.Tensor, params: SlabParams) -> torch.Tensor:
         """The kernel: (1, 1, X, Y, Z) -> (1, k, H, W)."""
@@ -107,7 +114,7 @@ class RandSlab(RandVolumeTransform):
         if not batch.is_floating_point():
             check_batch(batch, "C", None)
         if randomize:
-            spacing = volume.pixdim if isinstance(volume, MetaTensor) else (1.0,) * 3
+            spacing = img.pixdim if isinstance(img, MetaTensor) else None
             self.params = self.sample(self.R, tuple(batch.shape), spacing)
         elif self.params is None:
             raise nothing_drawn(self)

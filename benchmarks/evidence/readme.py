@@ -2,21 +2,23 @@
 
 from pathlib import Path
 
-from benchmarks.evidence import level_tables, tables
+from benchmarks.evidence import tables
 from benchmarks.evidence.found import read_found
+from benchmarks.evidence.in_short import short_table
 from benchmarks.evidence.protocol import PLANS
+from benchmarks.evidence.rates import read_choices
 from benchmarks.evidence.rows import FOLDER
 from medgenesis.report import markdown_table
 from medgenesis.storage import write_text
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- evidence: python -m benchmarks.evidence tabulate -->", "<!-- end of evidence -->"
-_LEVELS = (
-    "Secondary: the same with a **head on the maps of all levels**, begun at random or as a linear classifier fitted "
-    "first (as the overlay `few_labels` does); it helps where it is above scratch with the usual head, and with this "
-    "one begun either way. All sets, also those where it does not: [the evidence](docs/evidence.md)."
+_SHORT = (
+    "Secondary, every set: the pre-trained way of fine-tuning and the way of scratch that were best on **validation** "
+    "patients, compared on the test patients (`_levels`, `_probed`: a head on the maps of all levels, begun at random, "
+    "or as a linear classifier fitted first, as the overlay `few_labels` does; intervals not corrected). The page says "
+    "of each method and set whether it helps, harms, or shows no difference."
 )
-_SHOWN_LEVELS = ("steps", "weights", "head begins", "Dice (draws of all)", "minus scratch", "in words")
 _SHOWN = ("steps", "method", "Dice (draws of all)", "minus scratch", "in words")
 
 
@@ -37,9 +39,10 @@ def write_readme(rows: Path = FOLDER, readme: Path = README) -> Path:
 
 
 def lines(rows: Path = FOLDER) -> str:
-    """Each method at each number of steps against scratch with as many; and with a head on all levels."""
+    """Each method at each number of steps against scratch with as many; and of every set what is best."""
     primary = next(name for name, plan in PLANS.items() if plan.primary)
-    found = next((one for one in read_found(rows) if one.dataset == primary), None)
+    every = read_found(rows)
+    found = next((one for one in every if one.dataset == primary), None)
     if found is None:
         return "No result is there yet."
     parts = [
@@ -47,9 +50,9 @@ def lines(rows: Path = FOLDER) -> str:
         "methods; mean Dice of the test patients with 95 % intervals over draws and patients:",
         _columns(tables.scratch_table(found), _SHOWN),
     ]
-    levels = level_tables.levels_table(found)
-    if len(levels) > 1:
-        parts += [_LEVELS, _columns(levels, _SHOWN_LEVELS)]
+    short = short_table(every, read_choices(rows / "choices"))
+    if len(short) > 1:
+        parts += [_SHORT, markdown_table(short)]
     return "\n\n".join(parts)
 
 

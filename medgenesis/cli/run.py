@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> str | int | None:
         )
     words = runner_words(bundle, args.task, args.overlays, args.set, args.gpus)
     if args.dry_run:
-        _check_stages(words)
+        _check(words)
         return _line(words, args.gpus)
     logger.info("%s\n", _line(words, args.gpus))
     return _run_several(words, args.gpus, args.quiet) if args.gpus else _run_here(words)
@@ -167,21 +167,39 @@ def _in_stages(settings: dict[str, "Setting"], pairs: dict[str, str]) -> bool:
     return bool(stages) and not alone
 
 
-def _check_stages(words: Sequence[str]) -> None:
-    """Refuse what a stage of the run could not be trained with; of a run without stages nothing is asked."""
-    if _STAGED not in words:
-        return
-    from fire.parser import DefaultParseValue
+def _check(words: Sequence[str]) -> None:
+    """Refuse what a stage of the run could not be trained with, and weights that are typed and not there.
 
-    from medgenesis.engines import StagedWorkflow
+    Weights that are not typed, as those that an earlier task leaves in the bundle, need not be there yet.
+    """
+    from medgenesis.bundles.checks import STARTS
 
     rest, given = iter(words[1:]), {}
     for word in rest:
         id, equals, value = word.removeprefix("--").partition("=")
-        given[id] = DefaultParseValue(value if equals else next(rest))
+        given[id] = value if equals else next(rest)
+    typed = [id for id in given if id in (*STARTS, "weights")]
+    if _STAGED not in words and not typed:
+        return
+    from fire.parser import DefaultParseValue
+    from monai.bundle import ConfigWorkflow
+
+    from medgenesis.engines import StagedWorkflow
+
+    logging.getLogger("monai.bundle.workflows").addFilter(_is_not_of_logging)
     of_runner = ("workflow_name", "workflow_type", "tracking", "logging_file")
-    settings = {id: value for id, value in given.items() if id not in of_runner}
-    StagedWorkflow(workflow_type="train", logging_file=False, **settings).check()
+    settings = {id: DefaultParseValue(value) for id, value in given.items() if id not in of_runner}
+    settings |= {"workflow_type": "train", "logging_file": False}
+    if _STAGED in words:
+        StagedWorkflow(**settings).check()
+    if typed:
+        asked = {"init_id": "asked", "asked": f"$medgenesis.bundles.check_starts(@settings, {typed})"}
+        ConfigWorkflow(**{**settings, **asked}).initialize()
+
+
+def _is_not_of_logging(record: logging.LogRecord) -> bool:
+    """Whether a line of MONAI's is another than that it sets up no logging, which a dry run is not to do."""
+    return "Logging file is set to False" not in record.getMessage()
 
 
 def _line(words: Sequence[str], gpus: int | None) -> str:

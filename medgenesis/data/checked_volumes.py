@@ -13,7 +13,7 @@ from monai.data import Dataset
 from medgenesis.data.cache import cached_volumes
 from medgenesis.data.screening import check_share, find_usable
 from medgenesis.data.volume_check import VolumeCheck
-from medgenesis.distributed import once_a_node, several_processes
+from medgenesis.distributed import Flag, once_a_node, several_processes
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ def checked_volumes(
         remember = None if cache == "memory" else cache_dir
         return find_usable(records, made[0], check, cache_dir=remember, **screening), folder
 
-    def read_share(machine: int, machines: int) -> None:
+    def read_share(machine: int, machines: int, stop: Flag) -> None:
         volumes = cached_volumes(records, preprocessing, cache, cache_dir)
         options = {name: value for name, value in screening.items() if name in ("on_error", "num_workers")}
-        check_share(records, volumes, check, machine, machines, cache_dir, **options)
+        check_share(records, volumes, check, machine, machines, cache_dir, stop, **options)
 
     usable, folder = once_a_node(read, read_share if cache != "memory" and cache_dir is not None else None)
     volumes = made[0] if made else cached_volumes(records, preprocessing, "disk" if shared else cache, folder)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from medgenesis.errors import VolumeError
@@ -29,6 +30,7 @@ class CheckVolumed(MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         for key in self.key_iterator(data):
+            _check_placed(data[key])
             _check_finite(data[key])
             _check_affine(data[key])
         return dict(data)
@@ -55,6 +57,8 @@ class CheckLabeld(MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         for key in self.key_iterator(data):
+            _check_placed(data[key])
+            _check_placed(data[self.image_key])
             check_whole_numbers(data[key])
             _check_same_grid(data[self.image_key], data[key])
         return dict(data)
@@ -87,6 +91,14 @@ class CheckClassesd(MapTransform):
                     f"{most}. Group them by `label_merge`, or change `num_classes`."
                 )
         return dict(data)
+
+
+def _check_placed(volume: Any) -> None:
+    if not isinstance(volume, MetaTensor):
+        raise VolumeError(
+            f"volume: must be a MetaTensor, whose affine says where it lies; found a {type(volume).__name__}. "
+            "Read files by LoadVolumed, or give MetaTensor(volume, affine=…)."
+        )
 
 
 def _check_finite(volume: torch.Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialPad
+from monai.utils import convert_to_tensor
 
 from medgenesis.data.blocks import BlockedVolume, crop_region
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
@@ -43,7 +44,7 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     Raises:
         ValueError: a setting out of its range.
-        VolumeError: when called, for a volume smaller than the cube.
+        VolumeError: when called, for a volume smaller than the cube, or without an affine where `size_mm` needs it.
 
     Notes:
         Only the candidates' voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
@@ -81,6 +82,7 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
+        item |= {key: _as_tensor(item[key]) for key in (*self.keys, *self.label_keys)}
         volume = item[self.keys[0]]
         region = self._region(volume)
         self.randomize(volume)
@@ -126,9 +128,12 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
             )
         if self.size_mm is None:
             return tuple(np.broadcast_to(self.size, rank).tolist())
-        placed = isinstance(volume, (MetaTensor, BlockedVolume))
-        spacing = volume.pixdim.numpy() if placed else np.ones(rank)
-        voxels = np.rint(np.broadcast_to(self.size_mm, rank) / spacing[:rank]).astype(int)
+        if not isinstance(volume, (MetaTensor, BlockedVolume)):
+            raise VolumeError(
+                f"size_mm: must go with an affine, which says how large voxels are; found {self.size_mm} for a volume "
+                "without. Give a MetaTensor, or `size` alone."
+            )
+        voxels = np.rint(np.broadcast_to(self.size_mm, rank) / volume.pixdim.numpy()[:rank]).astype(int)
         return tuple(np.maximum(voxels, 1).tolist())
 
     def _inside(self, volume: torch.Tensor) -> tuple[int, ...]:
@@ -231,8 +236,13 @@ def acceptance(
     return sum(_candidate(volume, size, criterion, rng, borders)[1] == 0 for _ in range(draws)) / draws
 
 
+def _as_tensor(volume: Any) -> Any:
+    """A NumPy array as a tensor of the same memory; tensors and blocks as they are."""
+    return convert_to_tensor(volume, track_meta=False) if isinstance(volume, np.ndarray) else volume
+
+
 def _plain(volume: torch.Tensor | BlockedVolume) -> torch.Tensor | BlockedVolume:
-    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    return volume.as_tensor() if isinstance(volume, MetaTensor) else _as_tensor(volume)
 
 
 def _candidate(volume, size, criterion, rng, borders) -> tuple[tuple[int, ...], float]:

@@ -10,6 +10,7 @@ from monai.transforms import MapTransform
 
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io.naming import volume_name
+from medgenesis.transforms.base import as_volume
 
 WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
@@ -35,7 +36,7 @@ class ScaleIntensityPresetd(MapTransform):
     mix modalities; it is used up.
 
     Args:
-        keys: keys of the volumes, (C, *spatial).
+        keys: keys of the volumes, (C, *spatial); of NumPy arrays MetaTensors are made.
         preset: one of the above.
         a_min: lower end of the `custom` window, in the volume's unit.
         a_max: upper end of the `custom` window.
@@ -88,7 +89,8 @@ class ScaleIntensityPresetd(MapTransform):
             options = preset_options(own)
             return ScaleIntensityPresetd(self.keys, **options, allow_missing_keys=self.allow_missing_keys)(scaled)
         for key in self.key_iterator(scaled):
-            scaled[key] = self._scale(scaled[key])
+            volume = scaled[key]
+            scaled[key] = self._scale(as_volume(volume) if isinstance(volume, np.ndarray) else volume)
         return scaled
 
     def _scale(self, volume: torch.Tensor) -> torch.Tensor:

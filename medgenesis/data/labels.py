@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from medgenesis.errors import DatalistError
+from medgenesis.transforms.base import as_volume
 
 _GREATEST = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
 
@@ -17,7 +19,7 @@ class MergeLabelsd(MapTransform):
     """Give each group of label values one value; values in no group become background (0).
 
     Args:
-        keys: keys of the label maps.
+        keys: keys of the label maps; of NumPy arrays MetaTensors are made.
         merge: target value -> source values, as a list or as text: `{1: [10, 11, 12]}`, `{1: "10-14,20"}`.
         allow_missing_keys: pass over keys that a record lacks.
 
@@ -34,7 +36,8 @@ class MergeLabelsd(MapTransform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         merged = dict(data)
         for key in self.key_iterator(merged):
-            merged[key] = self._merged(merged[key])
+            label = merged[key]
+            merged[key] = self._merged(as_volume(label) if isinstance(label, np.ndarray) else label)
         return merged
 
     def _merged(self, label: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from medgenesis.data.handing_over import unpacked
 from medgenesis.data.reading import read_in_order
 from medgenesis.data.remembered import RememberedChecks
 from medgenesis.data.volume_check import Reading, Readings, VolumeCheck
+from medgenesis.distributed import Flag
 from medgenesis.errors import VolumeError
 from medgenesis.progress import track
 from medgenesis.storage.tables import write_table
@@ -113,13 +115,15 @@ def check_share(
     share: int,
     shares: int,
     cache_dir: str | Path,
+    stop: Flag | Event,
     on_error: str = "stop",
     num_workers: int = 0,
 ) -> None:
     """Read and remember every `shares`-th volume from number `share` on, so that `find_usable` need not.
 
     Others may read the other shares at the same time, into the same folder. What is wrong with a volume is left to
-    `find_usable`, which reads it again; "stop" ends this share there. Arguments as in `screen_volumes`.
+    `find_usable`, which reads it again; "stop" ends this share there, and raises the flag `stop`, which ends those of
+    the others at their next volume. Arguments as in `screen_volumes`.
     """
     remembered = RememberedChecks(cache_dir, volumes.transform, check, share=f"{share + 1}_of_{shares}")
     if remembered.path is None:  # `find_usable` would read them again
@@ -132,6 +136,8 @@ def check_share(
                 if reading.error is None and reading.refused is None:
                     remembered.add(remembered.key(i, records[i]), reading.row)
                 elif on_error == "stop":
+                    stop.set()
+                if stop.is_set():
                     return
     finally:
         remembered.save()

@@ -18,7 +18,8 @@ def rate_schedule(
         kind: "cosine", to 0 at the end; "plateau", halved after `patience` validations without a gain of the key
             metric of more than 1e-4 (Keras' way, with which the published networks were fine-tuned); "constant".
         epochs: of the whole training.
-        warmup_epochs: epochs in which the rate rises linearly: the first has 1 / (warmup_epochs + 1) of it.
+        warmup_epochs: epochs in which a factor, that multiplies what `kind` gives, rises linearly to 1: the first has
+            1 / (warmup_epochs + 1) of it. With "cosine" the rate therefore stays below that of the optimizer.
         patience: of "plateau".
 
     Returns:

@@ -69,7 +69,8 @@ class PretextTrainer(Trainer):
     Notes:
         `state.output` is a list of one dictionary, what the method gave for the batch: the form from which MONAI's
         handlers (`MLFlowHandler`, `from_engine(["loss"], first=True)`) take a loss. `iteration` counts batches, as in
-        Ignite, not optimizer steps. A run that is continued with another learning
+        Ignite, not optimizer steps. `learning_rate` is the one (of the first group) that the latest optimizer step
+        used; the optimizer may have that of the next step already. A run that is continued with another learning
         rate goes on with it from there, and says so. MONAI's `CheckpointLoader` among the handlers makes it a new run,
         which starts from these weights (MONAI Label): `begins_anew`.
     """
@@ -103,6 +104,7 @@ class PretextTrainer(Trainer):
         self.wrap()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         note_initial_rates(optimizer)
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
         self.accumulation_steps, self.clip_norm, self.seed = accumulation_steps, clip_norm, seed
         super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False, event_names=[PretextEvents])
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
@@ -255,6 +257,7 @@ class PretextTrainer(Trainer):
         return min(self.accumulation_steps, self.state.epoch_length - first)
 
     def _optimizer_step(self) -> None:
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])  # schedules go on before anything is logged
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.method.parameters(), self.clip_norm)

@@ -25,7 +25,7 @@ class StagedWorkflow(ConfigWorkflow):
         stages: # in pretrain.yaml: a name and the settings that differ
           level_0: {level: 0}
           level_2: {level: 2}
-        checks: [$…] # optional: what is evaluated with the settings of every stage before the first is trained
+        checks: [$…] # optional: what is evaluated with the settings of every stage that is left, before any is trained
         previous: null # the last.pt of the stage before, for `medgenesis.methods.initialise_from_stage`
 
         python -m monai.bundle run --workflow_name medgenesis.engines.StagedWorkflow --config_file pretrain.yaml …
@@ -81,10 +81,8 @@ class StagedWorkflow(ConfigWorkflow):
         """Run the stages that are not finished."""
         say_cause_last()
         self.check()
-        self.parser.parse(reset=True)
-        folder = Path(self.parser.get_parsed_content("output_dir"))
-        # a config holds more than its results follow from, its number of workers for example: finished stages are kept
-        steps = Steps(folder, {name: Step((f"{name}/last.pt",)) for name in self.stages}, changed="keep")
+        steps = self._steps()
+        folder = steps.folder
         _check_order(steps)
         # of the whole run, as each stage has a folder of its own; the last one's stay
         shared = {"models": self.parser.get_parsed_content("models")} if "models" in self.parser else {}
@@ -103,16 +101,26 @@ class StagedWorkflow(ConfigWorkflow):
         return []
 
     def check(self) -> None:
-        """Evaluate the config's `checks` with the settings of each stage, if it has some; nothing is trained.
+        """Evaluate the config's `checks`, if it has some, with the settings of each stage that is not finished.
 
-        A later stage's impossible setting is else known when those before it have been trained.
+        Nothing is trained. A later stage's impossible setting is else known when those before it have been trained.
         """
-        for settings in self.stages.values() if "checks" in self.config else ():
+        if "checks" not in self.config:
+            return
+        steps = self._steps()
+        for settings in (self.stages[name] for name in self.stages if not steps.finished(name)):
             self.parser.set(deepcopy(self.config))
             self.parser.update(deepcopy(settings))
             self.parser.parse(reset=True)
             self.parser.get_parsed_content("checks")
         self.parser.set(deepcopy(self.config))
+
+    def _steps(self) -> Steps:
+        """The stages in the run's folder; the parser must hold the config as it is without them."""
+        self.parser.parse(reset=True)
+        folder = Path(self.parser.get_parsed_content("output_dir"))
+        # a config holds more than its results follow from, its number of workers for example: finished stages are kept
+        return Steps(folder, {name: Step((f"{name}/last.pt",)) for name in self.stages}, changed="keep")
 
     def _run_stage(self, steps: Steps, name: str, config: Mapping[str, Any]) -> None:
         last = steps.folder / name / "last.pt"

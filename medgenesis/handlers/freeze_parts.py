@@ -22,7 +22,8 @@ class FreezeParts:
         epochs: of each frozen part ("encoder", "decoder", "head"), or "all".
 
     Raises:
-        ValueError: an unknown part or number; (when training starts) a part that the network has not, or none left.
+        ValueError: an unknown part or number; (on attaching) a method that is no `Supervised`; (when training starts) a
+            part that the network has not, or none left.
     """
 
     def __init__(self, epochs: Mapping[str, int | str]) -> None:
@@ -40,6 +41,11 @@ class FreezeParts:
         self.epochs = dict(epochs)
 
     def attach(self, engine: Engine) -> None:
+        if not hasattr(engine.method, "freeze"):
+            raise ValueError(
+                f"freeze: must be of a training with labels, by Supervised; found {type(engine.method).__name__}. "
+                "Leave it out: a pretext method trains all of its network."
+            )
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -15,6 +15,8 @@ from medgenesis.storage.tables import read_table, write_table
 class MetricsCSV:
     """Write epoch, iteration, metrics, learning rate, seconds and cubes/s of every epoch to `path`.
 
+    The learning rate is that of the epoch's last optimizer step.
+
     Columns of the validation are empty where there was none in an epoch.
 
     A resumed run keeps the lines of the epochs that its checkpoint has, and drops later ones, which it repeats.
@@ -60,7 +62,7 @@ class MetricsCSV:
         row |= {name: float(value) for name, value in engine.state.metrics.items()}
         found = validation_of_epoch(engine, self.validator)
         row |= {f"val_{name.removeprefix('val_')}": value for name, value in found.items()}
-        row["learning_rate"] = float(engine.optimizer.param_groups[0]["lr"])
+        row["learning_rate"] = engine.learning_rate
         cubes = samples_seen(engine, engine.state.iteration - self._first)
         row |= {"seconds": seconds, "cubes_per_second": cubes / max(seconds, 1e-9)}
         self.rows.append(row)

@@ -46,7 +46,7 @@ class TensorBoard:
         step = engine.state.iteration
         for name, value in engine.state.metrics.items():
             self._writer.add_scalar(f"train/{name}", value, step)
-        self._writer.add_scalar("learning_rate", engine.optimizer.param_groups[0]["lr"], step)
+        self._writer.add_scalar("learning_rate", engine.learning_rate, step)
         for name, value in validation_of_epoch(engine, self.validator).items():
             self._writer.add_scalar(f"validation/{name}", value, step)
         if self.validator is not None:

@@ -95,7 +95,7 @@ class ValidatedSteps:
 
     def _check(self, engine: Engine) -> None:
         step = engine.state.iteration
-        row = {"step": step, "loss": self._sum / self._count, "rate": float(engine.optimizer.param_groups[0]["lr"])}
+        row = {"step": step, "loss": self._sum / self._count, "rate": engine.learning_rate}
         self._sum, self._count = 0.0, 0
         if self.judge is not None:
             row["score"] = score = float(self.judge())

@@ -68,7 +68,7 @@ class WeightsAndBiases:
         if self._run is None:
             return
         figures = {f"train/{name}": value for name, value in engine.state.metrics.items()}
-        figures["learning_rate"] = engine.optimizer.param_groups[0]["lr"]
+        figures["learning_rate"] = engine.learning_rate
         validation = validation_of_epoch(engine, self.validator)
         figures |= {f"validation/{name}": value for name, value in validation.items()}
         self._run.log({**figures, "epoch": engine.state.epoch}, step=engine.state.iteration)

@@ -4,6 +4,7 @@ from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedded_shards import check_shard
 from medgenesis.inference.embedding import embed_volume, embed_volumes
+from medgenesis.inference.finite_answers import CheckAnswersd
 from medgenesis.inference.label_map_inferer import LabelMapInferer
 from medgenesis.inference.labels_on_own_grid import LabelsOnOwnGridd
 from medgenesis.inference.own_grid import OnOwnGridd
@@ -16,6 +17,7 @@ from medgenesis.inference.written_for import claim_tables
 from medgenesis.networks.voxel_probe import FeatureLevels, VoxelProbe, fit_voxel_probe
 
 __all__ = [
+    "CheckAnswersd",
     "FeatureLevels",
     "LabelMapInferer",
     "LabelsOnOwnGridd",

@@ -23,17 +23,22 @@ def auc_interval(
 
     Args:
         truth: 0 or 1 of each record, (N,).
-        scores: higher where 1 is likelier, (N,).
+        scores: higher where 1 is likelier, (N,), none of them NaN.
         patients: whose each record is, (N,); None: each of another.
 
     Returns:
         AUC, lower and upper end; NaN where `truth` has one value alone, or (the ends) where there is one patient.
 
+    Raises:
+        ValueError: a score that is NaN, another truth than 0 and 1, or arguments of different lengths.
+
     References:
         Newcombe: Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2,
         Statistics in Medicine 25 (2006), method 5; Kish: Survey Sampling (1965).
     """
-    truth, scores = np.asarray(truth).astype(bool), np.asarray(scores, dtype=np.float64)
+    truth, scores = np.asarray(truth), np.asarray(scores, dtype=np.float64)
+    _check(truth, scores, patients)
+    truth = truth.astype(bool)
     order = np.argsort(scores, kind="stable")
     truth, scores = truth[order], scores[order]
     if truth.all() or not truth.any():
@@ -97,6 +102,23 @@ def _end(auc: float, bound: float, ones: float, zeros: float) -> float:
         error = np.sqrt(value * (1 - value) * spread / (ones * zeros))
         near, far = (near, value) if abs(auc - value) > _QUANTILE * error else (value, far)
     return float((near + far) / 2)
+
+
+def _check(truth: np.ndarray, scores: np.ndarray, patients: Sequence[object] | None) -> None:
+    shapes = [truth.shape, scores.shape, *([] if patients is None else [(len(patients),)])]
+    if truth.ndim != 1 or len(set(shapes)) > 1:
+        raise ValueError(
+            f"truth, scores, patients: must have one value a record each; found {', '.join(map(str, shapes))}. Give as "
+            "many."
+        )
+    other = truth[~np.isin(truth, (0, 1))]
+    if len(other):
+        raise ValueError(f"truth: must be 0 or 1; found {other[0]}. Judge each class by itself.")
+    if np.isnan(scores).any():  # else sorted as the highest
+        raise ValueError(
+            f"scores: answers must be finite; found nan in record {int(np.isnan(scores).argmax()) + 1}. Check the "
+            "weights and the image, or leave it out."
+        )
 
 
 def _auc(truth: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> float:

@@ -12,8 +12,9 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.inference.auc import AUC_COLUMNS, auc_table, in_columns
+from medgenesis.inference.finite_answers import check_answers
 from medgenesis.inference.written_for import claim_tables
-from medgenesis.io.naming import names_for
+from medgenesis.io.naming import names_for, volume_name
 from medgenesis.report import write_run_report
 from medgenesis.storage.tables import write_table
 
@@ -47,6 +48,9 @@ def classify_volumes(
 
     Returns:
         Probabilities (images, classes).
+
+    Raises:
+        VolumeError: an answer that is not finite; nothing is written.
     """
     folder, device = Path(output_dir), next(network.parameters()).device
     known_names = names_for(volumes)
@@ -55,6 +59,7 @@ def classify_volumes(
         for number, item in enumerate(volumes, 1):
             logits = torch.as_tensor(inferer(item["image"][None].to(device), network))[0].float()
             answers.append((logits.sigmoid() if multi_label else logits.softmax(0)).cpu().numpy())
+            check_answers(answers[-1], volume_name(item["image"]))
             names.append(known_names.of(item))
             known = item.get("classes" if multi_label else "class")
             truths.append(None if known is None else np.asarray(known).astype(int))

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from medgenesis.data.shards import Shard, parse_shard
 from medgenesis.inference.embedded_shards import embed_part, joined_parts
+from medgenesis.inference.finite_answers import check_answers
 from medgenesis.inference.written_for import claim_tables
-from medgenesis.io.naming import names_for
+from medgenesis.io.naming import names_for, volume_name
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.storage.tables import write_table
 
@@ -38,6 +39,9 @@ def embed_volume(
             that makes one vector of many, `SlabInferer`, for a network of slabs.
         batch_size: windows at a time.
         pool: from what the encoder returns to vectors (B, channels).
+
+    Raises:
+        VolumeError: a vector that is not finite.
     """
     device = next(network.parameters()).device
     encoder = network_parts(network).encoder
@@ -50,7 +54,9 @@ def embed_volume(
             for start in range(0, len(windows), batch_size):
                 batch = torch.cat(windows[start : start + batch_size]).to(device)
                 vectors.append(pool(encoder(torch.as_tensor(batch))))
-    return torch.cat(vectors).mean(dim=0).float().cpu().numpy()
+    vector = torch.cat(vectors).mean(dim=0).float().cpu().numpy()
+    check_answers(vector, volume_name(volume))
+    return vector
 
 
 def embed_volumes(
@@ -75,7 +81,7 @@ def embed_volumes(
         The vectors, (volumes, channels); of a part none, (0, 0).
 
     Raises:
-        ValueError, DatalistError, VolumeError: as `embed_part` and `joined_parts`.
+        ValueError, DatalistError, VolumeError: as `embed_part`, `joined_parts` and `embed_volume`.
     """
     wanted, folder, known = parse_shard(shard), Path(path).parent, names_for(volumes)
     if isinstance(wanted, Shard):

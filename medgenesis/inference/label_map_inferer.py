@@ -11,6 +11,9 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type, ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 
+from medgenesis.inference.finite_answers import check_answers
+from medgenesis.io.naming import volume_name
+
 
 class LabelMapInferer(Inferer):
     """The class of each voxel, the argmax of what MONAI's `SlidingWindowInferer` answers, in a part of its memory.
@@ -33,6 +36,7 @@ class LabelMapInferer(Inferer):
 
     Raises:
         ValueError: an overlap out of its range; (on call) a network that answers on another grid.
+        VolumeError: (on call) scores that are not finite.
     """
 
     def __init__(
@@ -58,12 +62,15 @@ class LabelMapInferer(Inferer):
             plain = F.pad(
                 plain, [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
             )
-        labels = self._labels(plain, roi, lambda windows: network(windows, *args, **kwargs))
+        names = [volume_name(one) for one in inputs]
+        labels = self._labels(plain, names, roi, lambda windows: network(windows, *args, **kwargs))
         inside = [slice(low, low + side) for low, side in zip(before, shape, strict=True)]
         labels = labels[(slice(None), slice(None), *inside)]
         return convert_to_dst_type(labels, inputs, dtype=labels.dtype)[0] if isinstance(inputs, MetaTensor) else labels
 
-    def _labels(self, volumes: Tensor, roi: tuple[int, ...], network: Callable[[Tensor], Tensor]) -> Tensor:
+    def _labels(
+        self, volumes: Tensor, names: Sequence[str], roi: tuple[int, ...], network: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """(B, C, *spatial), at least as large as a window -> (B, 1, *spatial)."""
         places = dense_patch_slices(volumes.shape[2:], roi, self._steps(volumes.shape[2:], roi))
         weight = compute_importance_map(roi, self.mode, self.sigma_scale, volumes.device, dtype=volumes.dtype)
@@ -77,6 +84,7 @@ class LabelMapInferer(Inferer):
                     f"network: must answer on the grid of its window, {tuple(roi)}; found {tuple(scores.shape[2:])}. "
                     "Use MONAI's SlidingWindowInferer."
                 )
+            check_answers(scores, ", ".join(dict.fromkeys(names[b] for b, _ in batch)))
             scores *= weight
             if rows is None:
                 kind = torch.uint8 if scores.shape[1] <= 256 else torch.int32

@@ -10,6 +10,8 @@ from monai.transforms import Compose, Invertd, InvertibleTransform, MapTransform
 
 from medgenesis.data.nnunet.preprocessing import OrderAxesd
 from medgenesis.data.orientation import ReorientVolumesd
+from medgenesis.inference.finite_answers import check_answers
+from medgenesis.io.naming import volume_name
 
 
 class LabelsOnOwnGridd(MapTransform):
@@ -27,6 +29,7 @@ class LabelsOnOwnGridd(MapTransform):
 
     Raises:
         ValueError: (on call) labels, where the preprocessing resamples: scores are to be resampled before the argmax.
+        VolumeError: (on call) scores that are not finite.
     """
 
     def __init__(self, keys: KeysCollection, transform: Compose, image_key: str = "image", classes: int = 2) -> None:
@@ -41,7 +44,9 @@ class LabelsOnOwnGridd(MapTransform):
         for key in self.key_iterator(found):
             answer = found[key]
             labels = answer if not answer.is_floating_point() else None
-            if labels is not None and self.resamples:
+            if labels is None:
+                check_answers(answer, volume_name(found[self.image_key]))
+            elif self.resamples:
                 raise ValueError(
                     "pred: must be scores where images are resampled (spacing_mm); found labels. Take MONAI's "
                     "SlidingWindowInferer, or spacing_mm None."

@@ -36,6 +36,7 @@ class SlabInferer(Inferer):
     Raises:
         ValueError: a setting that `RandSlab` refuses, a random axis, or no slice at a time; (on call) inputs of another
             shape.
+        VolumeError: (on call) `step_mm` of a volume without an affine.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SlabInferer(Inferer):
 
     def _infer(self, volume: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """(1, X, Y, Z) or (1, X, Y) -> (C, X, Y, Z) or (C, X, Y), or (C,)."""
-        spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else [1.0] * 3
+        spacing = volume.pixdim.tolist() if isinstance(volume, MetaTensor) else None
         plain = volume.as_tensor()[0] if isinstance(volume, MetaTensor) else volume[0]
         solid = plain if plain.ndim == 3 else plain[..., None]
         axis = 2 if solid.shape[2] == 1 else self.axis

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from monailabel.config import settings as server_settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -19,12 +20,15 @@ from monailabel.tasks.activelearning.random import Random
 from medgenesis import __version__
 from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
+from medgenesis.label_app.devices import device_of
 from medgenesis.label_app.dicomweb import image_info
 from medgenesis.label_app.dicomweb_studies import DicomWebStudies, client_of
 from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History
-from medgenesis.label_app.infer_task import Models, SegmentTask
+from medgenesis.label_app.infer_task import Models, SegmentTask, no_study
+from medgenesis.label_app.plain_names import plain_tag
+from medgenesis.label_app.plain_sessions import PlainSessions
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
 from medgenesis.label_app.settings import AppSettings
@@ -79,6 +83,13 @@ class LabelApp(MONAILabelApp):
         frames = bool(server_settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME)
         return DicomWebStudies(client_of(address), self.settings.classes, search, dicomweb_cache(self.app_dir), frames)
 
+    def on_init_complete(self) -> None:
+        """Name the trainings that are not shown, when the server starts."""
+        for name, labels in self.history.passed_over().items():
+            own = ", ".join(self.settings.labels)
+            logger.warning("training %s is passed over: it is of %s, not of %s; --labels chooses", name, labels, own)
+        super().on_init_complete()
+
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The next study, with what OHIF opens it by."""
         found = super().next_sample(request)
@@ -86,15 +97,31 @@ class LabelApp(MONAILabelApp):
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """A study by its ID. MONAI Label would take a file of that name, where the server was started, in its place."""
+        if request.get("save_label"):
+            plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))  # before anything is computed
+        request = {**request, "device": device_of(request.get("device"))}
         study, store = request.get("image"), datastore or self.datastore()
-        if not isinstance(study, str) or Path(study).is_absolute() or not Path(study).exists():
-            return super().infer(request, datastore)
-        found = super().infer({**request, "image": store.get_image_uri(study)}, datastore)
+        if not isinstance(study, str) or (Path(study).is_absolute() and Path(study).exists()):
+            return super().infer(request, datastore)  # sent along, not the server's
+        file = store.get_image_uri(study)
+        if not Path(file).is_file():
+            raise no_study(study)
+        found = super().infer({**request, "image": file}, datastore)
         if request.get("save_label") and found["file"]:
             said = {"model": request.get("model"), "params": found["params"]}
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
             found["label"] = store.save_label(study, found["file"], tag, said)
         return found
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """All studies, or some; without CUDA by the processor, where MONAI Label would share them among no devices."""
+        plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))
+        own = {} if torch.cuda.is_available() else {"multi_gpu": False, "device": "cpu"}
+        return super().batch_infer({**request, **own}, datastore)
+
+    def _load_sessions(self, load: bool = False) -> PlainSessions | None:
+        own = server_settings
+        return PlainSessions(own.MONAI_LABEL_SESSION_PATH, own.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundle's segmentation, the draft, clicks and scribbles."""

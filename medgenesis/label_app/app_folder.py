@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import CheckpointError
+from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import check_writable
 from medgenesis.weights import settings_of
-from medgenesis.weights.experiments import located
+from medgenesis.weights.named import check_weights
 
 # what MONAI Label looks for in the folder of an app
 _MAIN = "from medgenesis.label_app.app import LabelApp  # noqa: F401 - written by `medgenesis label-app`\n"
@@ -38,29 +38,23 @@ def prepare(
         labels: names of the structures; None: those of `model`, else of the bundle's metadata.
         name: of the model; None: the bundle's folder.
         weights: self-supervised weights to begin a training with, the name of some that come with medgenesis, or
-            "scratch".
+            "scratch"; None: models/pretrained.pt of the bundle.
         model: weights of an earlier fine-tuning, shown until there is a better one; left aside where its labels are
             others.
         overlays: of the bundle.
         settings: of its configs.
 
     Raises:
-        CheckpointError: weights that are not there.
+        CheckpointError: weights that are not there; the nearest names are given.
         DatalistError: names of labels that cannot be told apart.
         OutputError: the folder cannot be written.
     """
     app, bundle = Path(app).absolute(), Path(bundle).absolute()
     check_writable(app)
-    weights = located(weights)
-    if weights is None or (str(weights) != "scratch" and not Path(weights).is_file()):
-        raise CheckpointError(
-            f"--weights: must be a file of self-supervised weights, or scratch; found no file "
-            f"{weights or bundle / 'models' / 'pretrained.pt'}. Pre-train first (`medgenesis run {bundle.name} "
-            "pretrain`), name published weights, or begin without: --weights scratch."
-        )
+    weights = check_weights("--weights", weights or bundle / "models" / "pretrained.pt")
     trained = labels_of(model) if model is not None else None
     names = list(labels or trained or _labels_of_metadata(bundle))
-    if trained is not None and trained != names:
+    if trained is not None and order_of(names, trained) is None:
         logger.warning("%s: segments %s, so that it is left aside", model, ", ".join(trained))
         trained = None
     made = AppSettings(

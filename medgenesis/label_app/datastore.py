@@ -1,6 +1,7 @@
 """MONAI Label's folder of studies, which refuses labels that no training could use, while the viewer can still tell."""
 
 import json
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,16 @@ from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import as_stored, check_label, said_names
+from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.label_app.results import FLAT
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.label_app.shown_series import display_file, uid_of
 from medgenesis.label_app.studies import NAMES, SHOWN
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import file_fingerprint
+
+logger = logging.getLogger(__name__)
 
 _LABELS = (*SHOWN, ".seg.nrrd")
 
@@ -46,6 +51,7 @@ class StudyFolder(WholeList):
         turned: str | Path | None = None,
     ) -> None:
         self.classes, self.modality = classes, modality
+        self._away: set[str] = set()
         self.turned = Path(turned or Path(path).parent / "ohif")
         super().__init__(str(path), extensions=[f"*{suffix}" for suffix in SHOWN], auto_reload=auto_reload)
 
@@ -64,6 +70,19 @@ class StudyFolder(WholeList):
         if name is None:
             return super().get_image_uri(image_id)
         return str(display_file(super().get_image_uri(name), name, self.turned))
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Studies without a final label, to be drawn next: those whose file is there, the others are named once."""
+        there = []
+        for name in super().get_unlabeled_images(label_tag, labels):
+            file = self.get_image_uri(name)
+            if Path(file).is_file():
+                there.append(name)
+                self._away.discard(name)
+            elif name not in self._away:
+                logger.warning("%s: passed over, for its file is not there (%s)", name, file)
+                self._away.add(name)
+        return there
 
     def saved(self) -> Iterator[Saved]:
         """The final labels, with the names that were said when each was saved."""
@@ -100,21 +119,20 @@ class StudyFolder(WholeList):
 
         Raises:
             ImageNotFoundException: no such study.
-            VolumeError: a final label that no training could use.
+            VolumeError: a final label that no training could use; or the tag is no plain name.
             OutputError: it cannot be written.
         """
+        tag = plain_tag(label_tag)
         image_id = self.name_of(image_id) or image_id
         study = self._datastore.objects.get(image_id)
         if study is None:
             raise ImageNotFoundException(f"image: must be a study of the server; found {image_id!r}")
         suffix = max((one for one in _LABELS if label_filename.lower().endswith(one)), key=len, default="")
         if not suffix:
-            raise VolumeError(
-                f"label: must be {', '.join(_LABELS)}; found {Path(label_filename).name}. Save it as NIfTI or NRRD."
-            )
-        tag = label_tag.value if isinstance(label_tag, DefaultLabelTag) else label_tag
+            found = "".join(Path(label_filename).suffixes) or "no suffix"
+            raise VolumeError(f"label: must be {', '.join(_LABELS)}; found {found}. Save it as NIfTI or NRRD.")
         image, info = self.get_image_uri(image_id), {**(label_info or {})}
-        with as_stored(image, label_filename) as label:
+        with as_stored(image, label_filename, f"label of {image_id}") as label:
             if tag == DefaultLabelTag.FINAL.value:
                 check_label(image, label, self.classes, info.get("label_info"))
             suffix = label.suffix if label.suffix in FLAT else suffix
@@ -142,13 +160,20 @@ class StudyFolder(WholeList):
         """Take a study that a viewer sends.
 
         Raises:
-            VolumeError: its name is taken, or it cannot be read.
+            VolumeError: its name is taken or none, or it cannot be read.
         """
         name = Path(image_id or split_suffix(Path(image_filename).name)[0]).name
-        if name in self._datastore.objects:
+        if not name.strip("."):
+            raise VolumeError(f"image: must have a name; found {image_id!r}. Name it.")
+        if name in self._datastore.objects or self._is_taken(name):
             raise VolumeError(f"image: must have a new name; found {name!r}, a study of the server. Rename it.")
-        VolumeReader().read(image_filename)
+        with errors_call(name, image_filename):
+            VolumeReader().read(image_filename)
         return super().add_image(name, image_filename, image_info)
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether a file is there that the list lacks: a link to a scan that is away for once leads to its place."""
+        return any(split_suffix(path.name)[0] == name for path in Path(self._datastore.image_path()).iterdir())
 
     def remove_image(self, image_id: str) -> None:
         """Refused: the file may be the only one that its owner has."""

@@ -31,6 +31,8 @@ from medgenesis.errors import OutputError, VolumeError
 from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_dicom_seg
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
+from medgenesis.label_app.plain_names import plain_tag
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.label_app.studies import FETCHING, convert_series
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing
@@ -94,9 +96,9 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             VolumeError: it is no volume. OSError: the server cannot be reached, or does not send it whole.
         """
         path = Path(self._datastore.image_path()) / f"{image_id}.nii.gz"
+        if (image_id not in self._datastore.objects or not path.is_file()) and image_id not in self.list_images():
+            raise ImageNotFoundException(f"image: must be a series of the server; found {image_id!r}")
         if not path.is_file():
-            if image_id not in self.list_images():
-                raise ImageNotFoundException(f"image: must be a series of the server; found {image_id!r}")
             convert_series(self._fetched(image_id), path)
         if image_id not in self._datastore.objects:
             info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
@@ -145,8 +147,9 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         Raises:
             LabelNotFoundException: there is none.
         """
-        if label_tag != DefaultLabelTag.FINAL:
-            return LocalDatastore.get_label_uri(self, label_id, label_tag)
+        tag = plain_tag(label_tag)
+        if tag != DefaultLabelTag.FINAL.value:
+            return LocalDatastore.get_label_uri(self, label_id, tag)
         segments = self._newest().get(image_id or label_id)
         if segments is None:
             raise LabelNotFoundException(f"label: must be of a labelled series; found {label_id!r}")
@@ -173,14 +176,15 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
 
         Raises:
             ImageNotFoundException: no such series.
-            VolumeError: a final label that no training could use.
+            VolumeError: a final label that no training could use; or the tag is no plain name.
             OutputError: the server does not take it.
         """
+        tag = plain_tag(label_tag)
         image, info = self.get_image_uri(image_id), {**(label_info or {})}
-        tag = label_tag.value if isinstance(label_tag, DefaultLabelTag) else label_tag
         if tag != DefaultLabelTag.FINAL.value:
             return LocalDatastore.save_label(self, image_id, label_filename, tag, info)
-        values = check_label(image, label_filename, self.classes, info.get("label_info"))
+        with errors_call(f"label of {image_id}", label_filename):
+            values = check_label(image, label_filename, self.classes, info.get("label_info"))
         with tempfile.TemporaryDirectory() as folder:
             drawn = write_renumbered(label_filename, Path(folder) / "drawn", values)
             named = {name: value for name, value in self.classes.items() if value in values.values()}
@@ -198,6 +202,18 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
                 f"{image_id}: segments must be stored on the server; found that it refused them. Ask its owner."
             )
         return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label that is not final: those are the server's.
+
+        Raises:
+            VolumeError: a final one, or the tag is none. LabelNotFoundException: there is none.
+        """
+        if plain_tag(label_tag) == DefaultLabelTag.FINAL.value:
+            raise VolumeError(
+                f"label: must be removed on the DICOMweb server itself; found {label_id!r}. Remove its DICOM SEG there."
+            )
+        super().remove_label(label_id, label_tag)
 
     def saved(self) -> Iterator[Saved]:
         """The newest segments of each series, with their names and the time of their saving."""
@@ -217,7 +233,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             segments = read_dicom_seg(stored, image)
             with replacing(path) as beside:
                 sitk.WriteImage(segments, str(beside))
-        info = [{"name": said, "idx": value} for value, said in segment_names(stored).items()]
+        info = [{"name": said, "idx": value} for value, said in segment_names(stored).items() if said]
         return image, str(path), {"label_info": info, "ts": int(one.when.timestamp())}
 
     def _newest(self) -> dict[str, _Segments]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from medgenesis.errors import OutputError
 from medgenesis.label_app.app_folder import labels_of
+from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import make_folder, write_text
 from medgenesis.storage.run_folder import LOCK, hold_folder, release_folder
@@ -26,12 +27,12 @@ class History:
 
     Args:
         app: the app's folder.
-        settings: of the app; models with other labels are passed over.
+        settings: of the app; models with other labels are passed over, the order of the labels is no matter.
     """
 
     def __init__(self, app: str | Path, settings: AppSettings) -> None:
         self.folder, self.settings = Path(app) / "trainings", settings
-        self._known: dict[tuple[str, int], bool] = {}
+        self._known: dict[tuple[str, int], list[str] | None] = {}
 
     def trainings(self) -> list[Path]:
         """Their folders, the earliest first."""
@@ -55,13 +56,19 @@ class History:
             for folder in reversed(self.trainings())
             if (folder / MODEL).is_file()
             and not self.result(folder).get("worse")
-            and self._fits(folder / MODEL)
+            and order_of(self.settings.labels, self._labels(folder / MODEL)) is not None
             and not _runs(folder)
         ]
         shown = next(filter(self.result, usable), next(iter(usable), None))
         if shown is not None:
             return shown / MODEL
         return None if self.settings.model is None else Path(self.settings.model)
+
+    def passed_over(self) -> dict[str, str]:
+        """Trainings whose models have other labels: name of the folder -> these labels, in words."""
+        models = {folder.name: folder / MODEL for folder in self.trainings() if (folder / MODEL).is_file()}
+        labels = {name: self._labels(model) or ["what its file does not say"] for name, model in models.items()}
+        return {name: ", ".join(own) for name, own in labels.items() if order_of(self.settings.labels, own) is None}
 
     def note(self, folder: Path, names: Iterable[str]) -> None:
         """Keep which studies a training learns from."""
@@ -86,10 +93,10 @@ class History:
         """Keep what a training has found."""
         write_text(folder / RESULT, json.dumps(result, indent=1))
 
-    def _fits(self, weights: Path) -> bool:
+    def _labels(self, weights: Path) -> list[str] | None:
         key = str(weights), weights.stat().st_mtime_ns
         if key not in self._known:
-            self._known[key] = labels_of(weights) == list(self.settings.labels)
+            self._known[key] = labels_of(weights)
         return self._known[key]
 
 

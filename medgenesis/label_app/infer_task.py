@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import CheckpointError, VolumeError
+from medgenesis.label_app.devices import device_of
 from medgenesis.label_app.dicom_seg import DICOM_SEG, series_files, write_dicom_seg
 from medgenesis.label_app.history import History
 from medgenesis.label_app.results import described, extension_of, write_result
@@ -34,17 +35,21 @@ class Models:
 
         Raises:
             CheckpointError: nothing was trained so far.
+            ValueError: there is no such device.
         """
+        device = device_of(device)
         weights = self.history.current()
         if weights is None:
+            others = "".join(f"; training {one} is of {own}" for one, own in self.history.passed_over().items())
             raise CheckpointError(
                 f"{self.settings.name}: must be trained before it segments; found no model of "
-                f"{', '.join(self.settings.labels)} yet. Draw and save labels of two to five studies, then train."
+                f"{', '.join(self.settings.labels)} yet{others}. Draw and save labels of two to five studies, then "
+                f"train{', or start with the --labels of a training' if others else ''}."
             )
         with self._lock:
             key = (str(weights), weights.stat().st_mtime_ns, device)
             if self._loaded is None or self._loaded[0] != key:
-                options = {"device": f"$torch.device({device!r})"} if device in ("cpu", "cuda") else None
+                options = {"device": f"$torch.device({device!r})"} if device else None
                 self._loaded = key, Segmenter(self.settings, weights, options)
                 logger.info("segmenting with %s", weights)
             return self._loaded[1]
@@ -122,8 +127,13 @@ def study_of(request: Mapping[str, Any]) -> str:
     """
     image = request.get("image")
     if not image or not Path(str(image)).exists():
-        raise VolumeError(
-            f"image: must be a study of the server; found {image or 'another name'!r}. Ask for the next sample, or add "
-            "the file to the folder of the studies and start the app again."
-        )
+        raise no_study(image)
     return str(image)
+
+
+def no_study(asked: Any) -> VolumeError:
+    """What is said of a study that is none of the server's."""
+    return VolumeError(
+        f"image: must be a study of the server; found {asked!r}. Ask for the next sample, or add the file to the "
+        "folder of the studies and start the app again."
+    )

@@ -21,6 +21,7 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import LoadVolumed
 from medgenesis.label_app.results import FLAT
+from medgenesis.label_app.sent_files import errors_call
 from medgenesis.storage.atomic import replacing
 
 
@@ -33,20 +34,21 @@ def check_label(
         image: file of the study.
         label: file of the label map.
         classes: name -> value in the app.
-        label_info: `[{"name": "liver", "idx": 1}, …]` as viewers send it; None: values are those of the app.
+        label_info: `[{"name": "liver", "idx": 1}, …]` as viewers send it (or `id`); None: values are those of the app.
 
     Returns:
         Stored value -> value in the app, of the values that occur.
 
     Raises:
-        VolumeError: unreadable, on another grid, without foreground, or with a value that has no name in the app.
+        VolumeError: unreadable, on another grid, without foreground, or with a value that has no name in the app; or
+            names that cannot be read.
     """
+    named = said_names(label_info)
     prepared = preprocessing(label_keys=["label"], intensity=None)({"image": str(image), "label": str(label)})
     values = [int(value) for value in np.unique(prepared["label"].numpy(force=True)) if value]
     if not values:
         raise VolumeError(f"{label}: a label map must have foreground; found none. Draw before you save.")
     own = {name.strip().casefold(): value for name, value in classes.items()}
-    named = said_names(label_info)
     found = {value: own.get(named[value].strip().casefold()) if value in named else None for value in values}
     if not named:
         found = {value: value if value in classes.values() else None for value in values}
@@ -116,24 +118,76 @@ def write_flat(label: str | Path, target: str | Path) -> Path:
 
 
 @contextmanager
-def as_stored(image: str | Path, label: str | Path) -> Generator[Path, None, None]:
+def as_stored(image: str | Path, label: str | Path, said: str) -> Generator[Path, None, None]:
     """The label map of a study as its kind is stored: of a flat image as PNG, which is removed at the end.
+
+    Args:
+        image: file of the study.
+        label: file that was sent.
+        said: how errors call it.
 
     Raises:
         VolumeError: as `write_flat`.
     """
     label = Path(label)
     if split_suffix(Path(image).name)[1].lower() not in FLAT or label.suffix.lower() in FLAT:
-        yield label
+        with errors_call(said, label):
+            yield label
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield write_flat(label, Path(folder) / f"{split_suffix(label.name)[0]}.png")
+        flat = Path(folder) / f"{split_suffix(label.name)[0]}.png"
+        with errors_call(said, flat, label):
+            yield write_flat(label, flat)
 
 
 def said_names(label_info: Sequence[Mapping[str, Any]] | None) -> dict[int, str]:
-    """Stored value -> name, as far as a viewer has said names."""
-    return {
-        int(one["idx"]): str(one["name"])
-        for one in label_info or ()
-        if isinstance(one, Mapping) and str(one.get("idx", "")).isdecimal() and one.get("name")
-    }
+    """Stored value -> name, where a viewer has said names.
+
+    Args:
+        label_info: `[{"name": "liver", "idx": 1}, …]`, the value as `idx` or as `id`; None or empty: nothing is said.
+
+    Raises:
+        VolumeError: something else, an entry without a name or a value for example: a name that is passed over would be
+            learnt as another structure.
+    """
+    found = {}
+    for one in entries_of(label_info):
+        if not one.get("name"):
+            raise _unreadable(one)
+        found[number_of(one)] = str(one["name"])
+    return found
+
+
+def entries_of(label_info: Any) -> list[Mapping[str, Any]]:
+    """The entries as a viewer sends them.
+
+    Raises:
+        VolumeError: it is no list of mappings.
+    """
+    if not label_info:
+        return []
+    if isinstance(label_info, str) or not isinstance(label_info, Sequence):
+        raise _unreadable(label_info)
+    for one in label_info:
+        if not isinstance(one, Mapping):
+            raise _unreadable(one)
+    return list(label_info)
+
+
+def number_of(entry: Mapping[str, Any]) -> int:
+    """The value of an entry, `idx` before `id`.
+
+    Raises:
+        VolumeError: it has none.
+    """
+    value = entry.get("idx", entry.get("id"))
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise _unreadable(entry)
+    return int(value)
+
+
+def _unreadable(found: Any) -> VolumeError:
+    return VolumeError(
+        f'label_info: must be [{{"name": "liver", "idx": 1}}, …], each with name and value; found {str(found)[:80]}. '
+        "Send it so, or leave it out where the values are those of the app."
+    )

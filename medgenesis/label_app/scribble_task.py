@@ -52,7 +52,7 @@ class ScribbleTask(InferTask):
             raise VolumeError(
                 "scribbles: must come with the request; found none. Scribble in the structure and beside it."
             )
-        with as_stored(image, scribbles) as drawn:
+        with as_stored(image, scribbles, "scribbles") as drawn:
             pair = {"image": image, "label": str(drawn)}
             preprocessing(label_keys=["label"], intensity=None)(pair)  # one grid, or an error
             loaded = LoadVolumed(("image", "label"), label_keys=("label",))(pair)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from medgenesis.errors import VolumeError
+from medgenesis.label_app.labels import entries_of, number_of
 
 BACKGROUND, FOREGROUND = "background_scribbles", "foreground_scribbles"
 LAMBDA, SIGMA = (
@@ -25,15 +26,15 @@ def scribble_values(label_info: Sequence[Mapping[str, Any]] | None, number: int)
     """Values of background and foreground scribbles, as viewers say them, else those behind the labels.
 
     Args:
-        label_info: `[{"name": "background_scribbles", "id": 3}, …]`.
+        label_info: `[{"name": "background_scribbles", "id": 3}, …]`, the value as `id` or as `idx`.
         number: of labels in the app.
+
+    Raises:
+        VolumeError: it cannot be read, or scribbles are named without a value.
     """
-    said = {str(one.get("name")): one.get("id") for one in label_info or () if isinstance(one, Mapping)}
-    values = said.get(BACKGROUND), said.get(FOREGROUND)
-    first, second = (
-        own if value is None else int(value) for value, own in zip(values, (number + 1, number + 2), strict=True)
-    )
-    return first, second
+    named = (one for one in entries_of(label_info) if one.get("name") in (BACKGROUND, FOREGROUND))
+    said = {one["name"]: number_of(one) for one in named}
+    return said.get(BACKGROUND, number + 1), said.get(FOREGROUND, number + 2)
 
 
 def refine(

@@ -14,10 +14,13 @@ from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
 from medgenesis.io.volume_reader import LoadVolumed
+from medgenesis.label_app.app_folder import labels_of
 from medgenesis.label_app.choice import flip_disagreement
+from medgenesis.label_app.class_order import InOrder, order_of
 from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
+from medgenesis.methods.supervised import plain
 from medgenesis.networks import guidance_maps
 from medgenesis.weights import load_pretrained, settings_of
 
@@ -35,6 +38,8 @@ def _of_the_training(settings: AppSettings, weights: str | Path) -> dict[str, st
 
 class Segmenter:
     """The network of some weights, with the preparation and the sliding windows of `inference.yaml`.
+
+    Answers have the values of the app, whatever order its labels had in the training.
 
     Args:
         settings: of the app: bundle, overlays.
@@ -60,9 +65,12 @@ class Segmenter:
         self.preprocessing, self.inferer = parts["preprocessing"], parts["inferer"]
         self.device = torch.device(parts["device"])
         self.finish: Compose = parts["postprocessing"]
+        self.order = list(range(1 + len(settings.labels)))  # for each value of the app that of the network
         if network is None:
             network = parts["network"]
             load_pretrained(network, weights, skip_head="never")
+            self.order = order_of(settings.labels, labels_of(weights)) or self.order
+            network = network if self.order == sorted(self.order) else InOrder(network, self.order)
         self.network = network.to(self.device).eval()
 
     def label_map(self, image: str | Path) -> MetaTensor:
@@ -94,8 +102,8 @@ class Segmenter:
 
     def flip_disagreement(self, image: str | Path) -> float:
         """How much of the answer changes when the study is shown mirrored: see `choice.flip_disagreement`."""
-        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"].as_tensor()
-        return flip_disagreement(lambda one: self.inferer(one.to(self.device), self.network), volume)
+        volume = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))["image"]
+        return flip_disagreement(lambda one: self._scores(one, volume), volume.as_tensor())
 
     def _applied(self, image: str | Path, clicks: Clicks | None = None) -> dict[str, Any]:
         data = next(iter(StreamedDataset([{"image": str(image)}], self.preprocessing)))
@@ -103,15 +111,22 @@ class Segmenter:
         if clicks:
             volume = torch.cat([volume, self._guidance(data["image"], image, clicks)])
         with torch.no_grad():
-            found = self.inferer(volume[None].to(self.device), self.network)[0]
+            found = self._scores(volume[None], data["image"])[0]
         return {**data, "pred": MetaTensor(found.cpu(), meta=data["image"].meta)}
+
+    def _scores(self, volumes: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:
+        """The answer to volumes (B, C, *spatial) with the affine of a prepared image, which slabs by `step_mm` need."""
+        return plain(self.inferer(MetaTensor(volumes, meta=prepared.meta).to(self.device), self.network))
 
     def _guidance(self, prepared: MetaTensor, image: str | Path, clicks: Clicks) -> torch.Tensor:
         """Maps of the clicks on the grid that the network sees."""
         stored = LoadVolumed(("image",))({"image": str(image)})["image"]
         places_of(clicks, stored.shape[1:])  # in the image, or an error
         change = np.linalg.inv(np.asarray(prepared.affine)) @ np.asarray(stored.affine)
-        turned = {value: [(change @ [*place, 1])[:-1].tolist() for place in places] for value, places in clicks.items()}
+        turned = {
+            self.order[value]: [(change @ [*place, 1])[:-1].tolist() for place in places]
+            for value, places in clicks.items()
+        }
         return guidance_maps(turned, int(getattr(self.network, "guidance", 0)), prepared.shape[1:], "cpu").to(
             prepared.dtype
         )

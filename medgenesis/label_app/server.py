@@ -1,6 +1,10 @@
-"""MONAI Label's server, whose errors reach the viewer as a sentence: status 422, not "Internal Server Error"."""
+"""MONAI Label's server, whose errors reach the viewer as a sentence: status 422, not "Internal Server Error".
+
+What another web page in the same browser asks for is refused, and archives are unpacked into their own folder alone.
+"""
 
 import logging
+import tarfile
 from typing import Any
 from urllib.parse import quote
 
@@ -11,13 +15,14 @@ from monailabel.app import app
 from monailabel.config import settings
 from monailabel.endpoints.ohif import get_ohif
 from monailabel.endpoints.user.auth import RBAC
-from monailabel.interfaces.exception import MONAILabelException
+from monailabel.interfaces.exception import LabelNotFoundException, MONAILabelException
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 from medgenesis.label_app import dicomweb
+from medgenesis.label_app.own_pages import OwnPagesAlone
 from medgenesis.label_app.studies import is_address
 
-UNUSABLE, UNEXPECTED = 422, 500
+NOT_FOUND, UNUSABLE, UNEXPECTED = 404, 422, 500
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +31,8 @@ async def say_cause(request: Request, error: Exception) -> JSONResponse:
     """What a user can act on, as `detail`; of an unexpected error its kind too."""
     cause: Any = cause_of(error)
     if isinstance(cause, MONAILabelException):
-        return JSONResponse({"detail": cause.msg}, UNUSABLE)
+        absent = isinstance(cause, LabelNotFoundException)
+        return JSONResponse({"detail": cause.msg}, NOT_FOUND if absent else UNUSABLE)
     if isinstance(cause, (*DOMAIN_ERRORS, ValueError, OSError)):
         logger.warning("%s", cause)
         return JSONResponse({"detail": str(cause)}, UNUSABLE)
@@ -54,9 +60,13 @@ app.router.routes[:0] = viewer.routes if remote else [*viewer.routes, *dicomweb.
 
 # MONAI Label lets pages of any origin ask, so any page in the browser of whoever runs it; its own setting for this ends
 # its start with an error (0.8.5). Its viewer, OHIF, is a page of this server.
+own = [f"http://{host}:{settings.MONAI_LABEL_SERVER_PORT}" for host in ("127.0.0.1", "localhost")]
 for middleware in app.user_middleware:
     if middleware.cls is CORSMiddleware:
-        port = settings.MONAI_LABEL_SERVER_PORT
-        middleware.kwargs["allow_origins"] = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
+        middleware.kwargs["allow_origins"] = own
+app.add_middleware(OwnPagesAlone, allowed=own)  # CORS keeps answers from a page; what it has sent is done all the same
+
+if hasattr(tarfile, "data_filter"):  # a session may be sent as an archive, whose names could lead anywhere
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 __all__ = ["app", "open_ohif", "say_cause"]

@@ -30,7 +30,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
         port: where viewers look for it.
 
     Raises:
-        ValueError: MONAI Label is not installed.
+        ValueError: MONAI Label is not installed, or the port is none.
         OutputError: the port is in use.
     """
     check_installed()
@@ -89,8 +89,11 @@ def check_port(host: str, port: int) -> None:
     """Find out that a port is free.
 
     Raises:
-        OutputError: it is not, or the host is none of this computer's.
+        ValueError: it is no port.
+        OutputError: it is not free, or the host is none of this computer's.
     """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port: must be 1 to 65535; found {port}. Choose another, 8000 for example.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.scoring import ScoringMethod
@@ -42,7 +43,8 @@ class ByFeatures(Strategy):
 
 
 class StudyScore(ScoringMethod):
-    """A number for each study without a label, kept with the study until what it was computed with is another.
+    """A number for each study without a label, kept with the study until what it was computed with, or the study's
+    file, is another.
 
     A score has a `name`, `made_with` (what decides it; None: it cannot be computed yet) and `score_of` a file.
     """
@@ -69,19 +71,29 @@ class StudyScore(ScoringMethod):
             return {}
         for name in datastore.get_unlabeled_images():
             kept = datastore.get_image_info(name).get(self.name) or {}
-            if kept.get("made_with") != made_with:
-                if most is not None and new >= most:
-                    continue
-                new += 1
-                try:
-                    value = self.score_of(datastore.get_image_uri(name))
-                except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:
-                    logger.warning("no score: %s", cause_of(error))
-                    continue
-                kept = {"made_with": made_with, "score": value}
-                datastore.update_image_info(name, {self.name: kept})
+            full = most is not None and new >= most
+            if full and kept.get("made_with") != made_with:  # not fetched for nothing
+                continue
+            try:
+                image = datastore.get_image_uri(name)
+                file = _state(image)
+                if (kept.get("made_with"), kept.get("file")) != (made_with, file):
+                    if full:
+                        continue
+                    new += 1
+                    kept = {"made_with": made_with, "file": file, "score": self.score_of(image)}
+                    datastore.update_image_info(name, {self.name: kept})
+            except (*DOMAIN_ERRORS, OSError, RuntimeError) as error:
+                logger.warning("no score: %s", cause_of(error))
+                continue
             scores[name] = kept["score"]
         return scores
+
+
+def _state(image: str) -> list[int]:
+    """Another one whenever a file is replaced: size and time of change."""
+    found = Path(image).stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 class FlipDisagreement(StudyScore):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from pydicom import Dataset
 
 from medgenesis.data.label_pairs import is_named_as_label
 from medgenesis.data.left_out import LeftOut
@@ -45,8 +46,8 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
 
     A file is linked to (copied, where the system has no links). A DICOM series, and what has no place in one file
     (MetaImage headers, NumPy arrays), is converted to NIfTI, a DICOM radiograph to PNG, once: it is converted again
-    when its files are newer. Both are called by a hash of their identifiers; `series.csv` in `folder` tells which
-    SeriesInstanceUID it is.
+    when its files are newer. DICOM is called by a hash of its identifiers; `series.csv` in `folder` tells which
+    SeriesInstanceUID it is. `studies.csv` lists the files whose studies are called otherwise.
 
     Args:
         studies: the user's folder, at any depth; `labels` in it (of another MONAI Label) is passed over.
@@ -93,12 +94,24 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
         (folder / name).unlink(missing_ok=True)
     absent = {name: source for name, source in before.items() if _drawn(folder, split_suffix(name)[0])}
     _note_sources(folder, absent | sources)  # a label stays its scan's
+    named = {name: scan.files[0].relative_to(studies).as_posix() for scan, name, _ in targets if scan.is_file}
+    _note_renamed({name: named[name] for name in shown if name in named}, folder / "studies.csv")
     if series:
         write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
         logger.info(
             "%d DICOM series were converted for the viewers, as listed in %s", len(series), folder / "series.csv"
         )
     return sorted(shown)
+
+
+def _note_renamed(files: dict[str, str], table: Path) -> None:
+    """List the studies that are called otherwise than their file, below the user's folder."""
+    renamed = [(name, file) for name, file in sorted(files.items()) if name != split_suffix(file)[0]]
+    if not renamed:
+        table.unlink(missing_ok=True)
+        return
+    write_table(table, renamed, ("study", "file"))
+    logger.info("%d studies are called otherwise than their files, as listed in %s", len(renamed), table)
 
 
 def _is_study(scan: Scan, left_out: LeftOut) -> bool:
@@ -184,11 +197,17 @@ def _show(scan: Scan, name: str, target: Path, series: list) -> None:
     if not scan.is_file:
         headers = [read_header(source)] if radiograph else folder_files(source).images
         headers = [header for header in headers if radiograph or scan.series in (None, series_of(header))]
-        series.append([name, str(headers[0].get("SeriesNumber", "")), str(headers[0].get("SeriesInstanceUID", ""))])
+        series.append([name, _said(headers[0], "SeriesNumber"), _said(headers[0], "SeriesInstanceUID")])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
     if not target.is_file() or target.stat().st_mtime < newest:
         convert = convert_radiograph if radiograph else partial(convert_series, series=scan.series)
         convert(source, target)
+
+
+def _said(header: Dataset, tag: str) -> str:
+    """What a header says; "" where it is silent, or the element is empty."""
+    value = header.get(tag)
+    return "" if value is None else str(value)
 
 
 def _link(source: Path, target: Path) -> None:

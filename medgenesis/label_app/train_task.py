@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from medgenesis.data.datalists import write_datalist
 from medgenesis.errors import DatalistError
+from medgenesis.label_app.app_folder import labels_of
+from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.config_parts import fine_tuning_parts
 from medgenesis.label_app.history import MODEL, History
 from medgenesis.label_app.labelled import Labelled, labelled_studies, split_labelled
@@ -59,7 +62,7 @@ class FineTuneTask(TrainTask):
         epochs, share, start = self._asked(request)
         previous = self.history.current()
         folder = self.history.begin()
-        weights = self._weights(start, previous)
+        start, weights = self._begun_with(start, previous)
         steps = fine_tuning_parts(self.settings, weights, ("preprocessing",))["preprocessing"]
         labelled, left_out = labelled_studies(datastore, self.settings.classes, folder / "labels", steps)
         for name, why in left_out.items():
@@ -99,13 +102,22 @@ class FineTuneTask(TrainTask):
             )
         return epochs, share, start
 
-    def _weights(self, start: str, previous: Path | None) -> str:
+    def _begun_with(self, start: str, previous: Path | None) -> tuple[str, str]:
+        """What a training really begins with, in the words of the options, and the weights."""
         if start == "last" and previous is not None:
-            return str(previous)
-        return "scratch" if start == "scratch" else self.settings.weights
+            return start, str(previous)
+        weights = "scratch" if start == "scratch" else self.settings.weights
+        begun = "scratch" if weights == "scratch" else "self-supervised"
+        if start != begun:
+            why = "there is no model yet" if start == "last" else "the app has no self-supervised weights"
+            logger.warning("start: %s was asked for, and %s: the training begins with %s", start, why, begun)
+        return begun, weights
 
     def _run(self, folder: Path, training: list, validation: list, epochs: int, weights: str) -> None:
-        names = {"0": "background", **{str(value): name for name, value in self.settings.classes.items()}}
+        order = order_of(self.settings.labels, labels_of(weights)) or [0, *self.settings.classes.values()]
+        numbers = dict(zip(self.settings.labels, order[1:], strict=True))  # of the model that the training goes on from
+        names = {"0": "background", **{str(value): name for name, value in sorted(numbers.items(), key=itemgetter(1))}}
+        merge = {value: [self.settings.classes[name]] for name, value in numbers.items()}
         sections = {"training": training, "validation": validation}
         records = {name: [one.record for one in studies] for name, studies in sections.items()}
         write_datalist({"name": self.settings.name, "labels": names, **records}, folder / "datalist.json")
@@ -121,7 +133,7 @@ class FineTuneTask(TrainTask):
                 "cache_dir": str(folder / "cache"),
                 "datalist": str(folder / "datalist.json"),
                 "init": weights,
-                "label_merge": {},
+                "label_merge": {} if order == sorted(order) else merge,
                 "num_classes": len(names),
                 "finetune_epochs": epochs,
                 "val_interval": max(1, epochs // 10),

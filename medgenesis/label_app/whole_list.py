@@ -7,12 +7,17 @@ from typing import Any
 
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.exception import LabelNotFoundException
 
+from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.storage.atomic import write_text
 
 
 class WholeList(LocalDatastore):
-    """A store whose list is replaced, not overwritten; a process that watches it reads the new one."""
+    """A store whose list is replaced, not overwritten; a process that watches it reads the new one.
+
+    What a viewer says of a label is looked for under a plain tag alone (`plain_tag`).
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,3 +33,30 @@ class WholeList(LocalDatastore):
             content = self._datastore.model_dump(exclude={"base_path"})
             write_text(self._datastore_config_path, json.dumps(content, indent=2, default=str))
             self._config_ts = Path(self._datastore_config_path).stat().st_mtime
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """The file of a label; "" where there is none."""
+        return super().get_label_uri(label_id, plain_tag(label_tag))
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """What was said of a label."""
+        return super().get_label_info(label_id, plain_tag(label_tag))
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Say more of a label."""
+        super().update_label_info(label_id, plain_tag(label_tag), info)
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove the file of a label; of a link, that was put there by hand, the link alone.
+
+        Raises:
+            VolumeError: the tag is none.
+            LabelNotFoundException: there is no such label.
+        """
+        tag = plain_tag(label_tag)
+        label = self._datastore.label(label_id, tag)
+        if label is None:
+            raise LabelNotFoundException(f"label: must be one of the server; found {label_id!r} with the tag {tag!r}")
+        (Path(self._datastore.label_path(tag)) / self._filename(label_id, label.ext)).unlink(missing_ok=True)
+        if not self._auto_reload:
+            self.refresh()

@@ -14,6 +14,14 @@ def hard_dice(one: Mask, other: Mask) -> float | None:
     Args:
         one: True inside, of any shape.
         other: likewise, of the same shape.
+
+    Raises:
+        ValueError: other shapes.
     """
+    if one.shape != other.shape:
+        raise ValueError(
+            f"one, other: must have the same shape; found {tuple(one.shape)} and {tuple(other.shape)}. Bring both onto "
+            "one grid."
+        )
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else None

@@ -29,11 +29,15 @@ def segmentation_loss(
         voxels: of each class in the training section.
 
     Raises:
-        ValueError: another name, weights of another number or negative, or "dice" with weights.
+        ValueError: another name, fewer than 2 classes, weights of another number or negative, or "dice" with weights.
     """
     if isinstance(name, nn.Module):
         return name
     _check_name(name, SEGMENTATION)
+    if num_classes < 2:  # the softmax of one class is 1, whatever the network answers
+        raise ValueError(
+            f"num_classes: must be at least 2; found {num_classes}. Give 2 for one structure: background included."
+        )
     weights = class_weight_tensor(class_weights, num_classes, voxels)
     if name == "dice":
         if weights is not None:
@@ -82,7 +86,7 @@ def classification_loss(
                     "class_weights: must be null with loss=focal of findings; found some. Use cross_entropy."
                 )
             return FocalLoss(include_background=True)
-        return nn.BCEWithLogitsLoss(pos_weight=weights)
+        return _EntropyOfFindings(pos_weight=weights)
     counts = Counter(record["class"] for record in records if "class" in record)
     weights = class_weight_tensor(class_weights, num_classes, counts)
     if name == "focal":
@@ -127,6 +131,13 @@ def class_weight_tensor(weights: Weights, num_classes: int, counts: Mapping[int,
             "Give one a class, background included."
         )
     return torch.tensor(numbers, dtype=torch.float32)
+
+
+class _EntropyOfFindings(nn.BCEWithLogitsLoss):
+    """PyTorch's, also of findings in whole numbers."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return super().forward(logits, target if target.is_floating_point() else target.to(logits.dtype))
 
 
 class _FocalOfClasses(nn.Module):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_restored
 from medgenesis.methods.bottleneck import record_bottleneck_features
 from medgenesis.methods.discriminators.contract import Discriminator
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
@@ -87,7 +88,8 @@ class CAiD(PretextMethod):
             return {**output, "loss": self.id_weight * discrimination}
         with record_bottleneck_features(self.network) as maps:
             restored = self._restored(batch["image"])
-        context = _squared_error(restored, batch["target"])
+        check_restored(restored, batch["target"])
+        context = F.mse_loss(restored, batch["target"])
         output, discrimination = self._discriminated(maps, batch, encoder)
         loss = self.id_weight * discrimination + self.context_weight * context
         return {**output, "loss": loss, "context": context.detach(), "restored": restored.detach()}
@@ -127,15 +129,6 @@ def _gives_logits(network: nn.Module) -> bool:
             f"network: must end in logits or a sigmoid; found a {type(last).__name__}. Use activation=None."
         )
     return True
-
-
-def _squared_error(restored: Tensor, target: Tensor) -> Tensor:
-    if restored.shape != target.shape:  # else broadcasting would compare each slice with the one that is restored
-        raise ValueError(
-            f"target: must have the shape of what is restored, {tuple(restored.shape)}; found {tuple(target.shape)}. "
-            "Give the middle slice, or a network with as many out_channels."
-        )
-    return F.mse_loss(restored, target)
 
 
 def check_caid_size(size: int, mode: str) -> None:

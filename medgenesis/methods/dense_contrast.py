@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_features
 
 
 class DenseContrast(PretextMethod):
@@ -27,7 +28,8 @@ class DenseContrast(PretextMethod):
         returns: "loss"; "matched", share of drawn voxels whose nearest is the right one.
 
     Raises:
-        ValueError: a setting out of its range; (on call) cubes without overlap.
+        ValueError: a setting out of its range; (on call) cubes without overlap, a network that gives no
+            features of each voxel.
 
     References:
         O Pinheiro et al., Unsupervised learning of dense visual representations, NeurIPS 2020 (arXiv 2011.05499).
@@ -58,8 +60,10 @@ class DenseContrast(PretextMethod):
                 f"{absent[0]}: must be in the batch; found {', '.join(batch)}. Make pairs by RandTwoCubesd, and let "
                 "the data set keep its keys."
             )
-        answers = self.network(torch.cat([batch["image"], batch["other"]])).float()
-        first, second = F.normalize(answers, dim=1).chunk(2)
+        images = torch.cat([batch["image"], batch["other"]])
+        answers = self.network(images)
+        check_features(answers, images)
+        first, second = F.normalize(answers.float(), dim=1).chunk(2)
         here, there = self._places(batch["offset"].cpu(), tuple(batch["image"].shape[2:]))
         queries, keys = _at(first, here), _at(second, there)
         cosines = queries @ keys.T / self.temperature

@@ -8,6 +8,7 @@ from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_restored
 
 
 class MaskedAutoencoder(PretextMethod):
@@ -29,8 +30,8 @@ class MaskedAutoencoder(PretextMethod):
             the network gives for all voxels, though only the hidden ones count.
 
     Raises:
-        ValueError: `normalise` with a sigmoid or softmax at the network's end; (on call) a batch without a mask, or
-            blocks that do not divide its sides.
+        ValueError: `normalise` with a sigmoid or softmax at the network's end; (on call) a batch without a mask,
+            blocks that do not divide its sides, or a target of another shape than what is restored.
 
     References:
         He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022 (arXiv 2111.06377), section 3; the
@@ -64,6 +65,7 @@ class MaskedAutoencoder(PretextMethod):
         target, mask = batch["target"], batch["mask"].bool()
         mean, spread = (0.0, 1.0) if self.normalise is None else block_statistics(target, self.normalise)
         answer = self._answer(batch["image"], mask)
+        check_restored(answer, target)
         squares = F.mse_loss(answer, (target - mean) / spread, reduction="none")
         restoration = (squares * mask).sum() / (mask.sum() * target.shape[1]).clamp(min=1)
         restored = answer.detach() * spread + mean

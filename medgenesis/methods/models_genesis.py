@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_restored
 
 
 class ModelsGenesis(PretextMethod):
@@ -20,6 +21,9 @@ class ModelsGenesis(PretextMethod):
         batch: `image` (corrupted) and `target` (original), both (B, C, *spatial), as `RandGenesisd` makes them.
         returns: "loss" and "restoration", scalars; "restored" (B, C, *spatial), detached, for images and guards.
 
+    Raises:
+        ValueError: (on call) a target of another shape than what is restored.
+
     References:
         Zhou et al., Models Genesis, Medical Image Analysis 2021 (arXiv 2004.07882), section 3.
     """
@@ -33,6 +37,7 @@ class ModelsGenesis(PretextMethod):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         restored = self.network(batch["image"])
+        check_restored(restored, batch["target"])
         restoration = self.restoration_loss(restored, batch["target"])
         return {"loss": restoration, "restoration": restoration.detach(), "restored": restored.detach()}
 

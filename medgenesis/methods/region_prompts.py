@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_features
 from medgenesis.methods.prototypes import prototype_logits, prototypes
 
 
@@ -31,6 +32,10 @@ class RegionPrompts(PretextMethod):
             `RandRegionPromptd` makes them.
         returns: "loss"; "dice" (soft Dice of the region, mean over the samples); "found" (B, 1, *spatial), detached:
             the probability of the region, for images.
+
+    Raises:
+        ValueError: a setting out of its range; (on call) a batch that lacks a key, a network that gives no features
+            of each voxel.
 
     References:
         Ouyang et al., Self-supervision with superpixels, ECCV 2020 (arXiv 2007.09886): superpixels as pseudo labels,
@@ -60,8 +65,10 @@ class RegionPrompts(PretextMethod):
                 f"{absent[0]}: must be in the batch; found {', '.join(batch)}. Mark regions by RandRegionPromptd, and "
                 "let the data set keep its keys."
             )
-        answers = self.network(torch.cat([batch["prompt"], batch["image"]])).float()
-        prompts, queries = F.normalize(answers, dim=1).chunk(2)
+        images = torch.cat([batch["prompt"], batch["image"]])
+        answers = self.network(images)
+        check_features(answers, images)
+        prompts, queries = F.normalize(answers.float(), dim=1).chunk(2)
         logits = torch.stack(
             [
                 prototype_logits(query, self._banks(prompt, mask[0]), self.scale)

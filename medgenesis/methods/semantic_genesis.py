@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgenesis.engines.method import PretextMethod
+from medgenesis.methods.answer_shape import check_restored
 from medgenesis.methods.self_classification import self_classification
 
 
@@ -26,8 +27,8 @@ class SemanticGenesis(PretextMethod):
             "restored" (B, C, *spatial), detached. Without a decoder neither "restoration" nor "restored".
 
     Raises:
-        ValueError: a network without `restores`; (on call) a batch without `class`, or with classes that the network
-            has not.
+        ValueError: a network without `restores`; (on call) a batch without `class`, with classes that the network has
+            not, or with a target of another shape than what is restored.
 
     References:
         Haghighi et al., Semantic Genesis, MICCAI 2020 (arXiv 2007.06959), section 2.
@@ -57,6 +58,7 @@ class SemanticGenesis(PretextMethod):
         output = {"loss": classification, "classification": classification.detach(), "accuracy": accuracy}
         if restored is None:
             return output
+        check_restored(restored, batch["target"])
         restoration = F.mse_loss(restored, batch["target"])
         loss = self.restoration_weight * restoration + self.classification_weight * classification
         return {**output, "loss": loss, "restoration": restoration.detach(), "restored": restored.detach()}

@@ -22,6 +22,9 @@ def guidance_maps(
     Returns:
         (num_classes, *spatial), zero where nothing is clicked.
 
+    Raises:
+        ValueError: a class that there is not, or a click that has not one number an axis.
+
     References:
         Sakinis et al., arXiv 1903.08205, 2019; Diaz-Pinto et al., DeepEdit, arXiv 2305.10655, 2022: one map a class.
     """
@@ -29,6 +32,11 @@ def guidance_maps(
     axes = [torch.arange(side, device=device, dtype=maps.dtype) for side in shape]
     for value, places in clicks.items():
         for place in places:
+            if not 0 <= value < num_classes or len(place) != len(axes):
+                raise ValueError(
+                    f"clicks: must be of classes 0 to {num_classes - 1}, each of {len(axes)} numbers; found "
+                    f"{list(place)} of class {value}. Give the classes of the network and the voxels of its image."
+                )
             found = maps.new_ones(())
             for axis, at in zip(axes, place, strict=True):
                 found = found[..., None] * torch.exp(-((axis - float(at)) ** 2) / (2 * SIGMA**2))

@@ -148,7 +148,8 @@ def network_parts(network: nn.Module, *, encoder: str | None = None, head: str |
 
     Known are ``UNet3D`` and ``UNet25D`` (any network with modules ``encoder`` and ``head``), ``ResNet25D``, which is an
     encoder alone, and MONAI's DynUNet, SegResNet and SwinUNETR. Of another network say it, by dotted names:
-    ``network_parts(net, encoder="vit", head="out")``.
+    ``network_parts(net, encoder="vit", head="out")``; or let it have properties ``encoder`` and ``head`` that
+    return its modules, which serves every function that asks here.
     """
     return NetworkParts(network, encoder, head)
 
@@ -176,5 +177,6 @@ def _submodule(network: nn.Module, part: str, name: str | None) -> nn.Module:
         children = ", ".join(child for child, _ in network.named_children())
         raise ValueError(
             f"{part}: must be the dotted name of a module of {type(network).__name__}; found no {name or part!r} among "
-            f"{children}. Say where it is, for instance {part}={next(network.named_children())[0]!r}."
+            f"{children}. Give {part}={next(network.named_children())[0]!r}, for instance, where that is an argument; "
+            f"elsewhere let the network have a property `{part}` that returns the module."
         ) from error

@@ -112,13 +112,14 @@ def load_pretrained(
         fresh = tuple(key for key in own if key in fresh or (key in lacking and key not in found))
     name = "medgenesis" if layout is None else layout.name
     report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
-    if partial and report.matched:
+    fits = any(not key.endswith("num_batches_tracked") for key in report.matched)  # counters fit every network
+    if partial and fits:
         logger.warning("%s: loaded in part, %.0f %% of the network's values. %s", source, 100 * report.share, report)
         found, fresh = {key: found[key] for key in report.matched}, tuple(set(own) - set(report.matched))
     elif partial:
         raise CheckpointError(
-            f"{type(network).__name__}: must have a key and its shape in common with the file; found none. {report} "
-            "Give the weights of a network like it."
+            f"{type(network).__name__}: must have a key and its shape in common with the file; found none of weights. "
+            f"{report} Give the weights of a network like it."
         )
     elif not report.complete:
         raise CheckpointError(

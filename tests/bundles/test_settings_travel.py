@@ -2,12 +2,14 @@
 
 import json
 import logging
+import re
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
+from medgenesis import bundles
 from medgenesis.weights import settings_of
 
 TYPED = {"width": 2, "cube_size": [16, 16, 16], "spacing_mm": 1.5, "intensity": "mri_percentile"}
@@ -52,6 +54,19 @@ def test_the_file_says_what_it_was_made_with(trained):
         assert found.items() >= {**TYPED, "in_channels": 4, **more}.items(), name
     state = torch.load(trained.root / "models" / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values()), "a plain state dict for MONAI"
+
+
+def test_the_line_without_pretraining_changes_the_weights_alone(trained, monkeypatch):
+    """Of the header of `finetune.yaml`, which is the same for volumes and slabs."""
+    folders = (trained.root, bundles.path("caid_cxr"))
+    texts = [(folder / "configs" / "finetune.yaml").read_text() for folder in folders]
+    (words,) = {re.search("^#   … (.*?) +the same without pre-training", text, re.MULTILINE)[1] for text in texts}
+    pairs = words.split()
+    options = {name.removeprefix("--"): value for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+    monkeypatch.chdir(trained.root)
+    begun, scratch = (trained.workflow("finetune", **given).parser.get_parsed_content for given in ({}, options))
+    assert begun("kept") == scratch("kept") and begun("width") == TYPED["width"]
+    assert options["init"] == "scratch" and begun("models") != scratch("models")
 
 
 def test_inference_needs_nothing_typed(trained, modalities, tmp_path):

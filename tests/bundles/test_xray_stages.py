@@ -78,6 +78,15 @@ def test_a_later_stage_s_settings_are_refused_before_the_first_is_trained(caid, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("overlays", [(), ("multi_gpu",)])
+def test_a_run_without_stages_is_checked_before_it_begins(adam, caid, tmp_path, overlays):
+    given = {"output_dir": str(tmp_path / "run"), "datalist": "absent.json"}
+    found = [cause(caid, "pretrain", *overlays, size=64, **given)]
+    found.append(cause(adam, "pretrain", *overlays, **{"views#grid": "round"}, **given))
+    assert str(found[0]).startswith("size: must divide by 32") and str(found[1]).startswith("grid: ")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("size", [0, 33, 80, 81, 96, 97, 224, 250])
 def test_the_size_that_is_named_instead_fits_views_and_network_of_both_stages(size):
     try:

@@ -84,7 +84,7 @@ def test_findings_by_area_under_the_curve(trained, caplog):
     assert "findings [3] have no AUC" in caplog.text
     assert weights_of(trained.root / "models" / "classifier.pt")["head.1.weight"].shape == (4, 512)
     assert 0 <= workflow.evaluator.state.metrics["val_auc"] <= 1
-    assert workflow.parser.get_parsed_content("loss_function").__class__.__name__ == "BCEWithLogitsLoss"
+    assert workflow.parser.get_parsed_content("loss_function").__class__.__name__ == "_EntropyOfFindings"
     trained.run("predict", kind=None, section="validation", output_dir=str(trained.root / "new"))
     for name in ("predictions.csv", "auc.csv"):
         assert (trained.root / "new" / name).read_text() == (trained.root / "runs" / "classify" / name).read_text()

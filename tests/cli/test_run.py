@@ -1,5 +1,6 @@
 """`medgenesis run`: the command that it stands for, what it lists and refuses, and where it writes."""
 
+import logging
 import os
 import shlex
 import sys
@@ -142,6 +143,39 @@ def test_dry_run_checks_the_settings_of_every_stage(words, wanted, capsys, here)
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("medgenesis run: ") and wanted in said
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "models_genesis_ct pretrain --init experiment-hippocampus-mr-models-genesi",
+        "caid_cxr pretrain --init none.pt",
+        "caid_cxr finetune --init scratch --settings_from none.pt",
+        "models_genesis_ct inference --weights none.pt",
+    ],
+)
+def test_dry_run_refuses_absent_weights_as_the_run_does(words, capsys, here):
+    said = []
+    for more in (["--logging_file", "False"], ["--dry-run"]):
+        assert cli.main(["run", *words.split(), *more]) == 2
+        said.append(capsys.readouterr().err.splitlines()[-1])
+    assert said[0] == said[1] and "must be a file with weights" in said[0]
+    assert not list(here.iterdir())
+
+
+def test_dry_run_asks_for_no_weights_that_are_not_typed_or_are_written(command, here):
+    assert "init" not in command("models_genesis_ct", "finetune")
+    assert command("models_genesis_ct", "pretrain", "--weights", "new.pt")["weights"] == "new.pt"
+
+
+def test_dry_run_has_no_line_of_monai_s(command, here, caplog):
+    of_monai = logging.getLogger("monai.bundle.workflows")  # which hands nothing on
+    of_monai.addHandler(caplog.handler)
+    try:
+        command("caid_cxr", "pretrain")
+    finally:
+        of_monai.removeHandler(caplog.handler)
+    assert not [one for one in caplog.records if one.name == of_monai.name]
 
 
 def test_help_lists_bundles_tasks_and_settings(capsys):

@@ -90,3 +90,13 @@ def test_labels_that_are_no_class(values):
     with pytest.raises(VolumeError, match=rf"l.nii: labels must be from 0 to 2; found {values[0]} to {values[1]}"):
         CheckClassesd("label", 3)({"label": label})
     assert CheckClassesd("label", 3)({"label": label.clamp(0, 2)})
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])
+def test_what_has_no_place_in_space(kind):
+    bare, image = kind(np.ones((1, 4, 5, 6), np.float32)), _volume("i.nii")
+    for given in ({"image": bare}, {"image": image, "label": bare}):
+        with pytest.raises(VolumeError, match=r"volume: must be a MetaTensor.*found a (Tensor|ndarray)\. Read"):
+            _check(**given)
+    with pytest.raises(VolumeError, match="volume: must be a MetaTensor"):
+        CheckLabeld("label")({"image": bare, "label": image})

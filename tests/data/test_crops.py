@@ -199,3 +199,24 @@ def test_accepted_cubes_of_the_real_chest_are_lung(real_data):
 def test_cube_and_volume_of_different_rank_are_named():
     with pytest.raises(VolumeError, match="as many spatial axes as the cube has sides, 3; found 2"):
         RandAcceptedCropd("image", (8, 8, 8), "any")({"image": torch.rand(1, 16, 16)})
+
+
+@pytest.mark.parametrize("criterion", ["any", "foreground", "lung"])
+def test_numpy_arrays_are_cut_as_tensors(criterion):
+    volume = np.random.default_rng(0).random((1, 20, 20, 20), dtype=np.float32)
+    cubes = []
+    for given in (volume, torch.from_numpy(volume)):
+        crop = RandAcceptedCropd("image", 8, criterion, label_keys="label").set_random_state(0)
+        cubes.append(crop({"image": given, "label": given > 0.5}))
+        assert crop.acceptance(given, 4, np.random.RandomState(0)) == (0 if criterion == "lung" else 1)
+        inside = tuple(slice(start, start + 8) for start in crop.start)
+        np.testing.assert_array_equal(cubes[-1]["image"], volume[(slice(None), *inside)])
+    for one, other in zip(cubes[0].values(), cubes[1].values(), strict=True):
+        assert type(one) is type(other) and np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])
+def test_millimetres_of_a_volume_without_an_affine(kind):
+    crop = RandAcceptedCropd("image", 8, "any", size_mm=16)
+    with pytest.raises(VolumeError, match="size_mm: must go with an affine.*found 16 for a volume without"):
+        crop({"image": kind(np.zeros((1, 20, 20, 20), np.float32))})

@@ -186,3 +186,11 @@ def test_an_offset_is_told_by_the_shares_of_what_is_no_padding(values):
     below, dense = sum(value < -50 for value in rest), sum(value > 700 for value in rest)
     count = max(len(rest), 1)
     assert _has_offset(volume, float(values.min())) == (below < 0.02 * count and dense > 0.05 * count)
+
+
+@pytest.mark.parametrize(("preset", "most"), [("unit", 1), ("xray", 255), ("mri_percentile", 900)])
+def test_numpy_arrays_become_what_tensors_become(preset, most):
+    values = (np.random.default_rng(0).random((1, 9, 8, 7)) * most).astype(np.float32)
+    found = ScaleIntensityPresetd("image", preset)({"image": values})["image"]
+    expected = ScaleIntensityPresetd("image", preset)({"image": MetaTensor(torch.from_numpy(values))})["image"]
+    assert isinstance(found, torch.Tensor) and torch.equal(torch.as_tensor(found), torch.as_tensor(expected))

@@ -29,3 +29,10 @@ def test_malformed(merge):
 def test_one_source_in_two_groups():
     with pytest.raises(DatalistError, match="found label 11 in two groups"):
         parse_label_merge({1: "10-12", 2: [11]})
+
+
+def test_numpy_arrays_are_merged():
+    label = np.array([[0, 3, 10, 14, 15, 20]], np.int16)
+    found = MergeLabelsd("label", {1: "10-14,20", 2: [3]})({"label": label})["label"]
+    assert isinstance(found, torch.Tensor) and found.dtype == torch.int16
+    assert found.tolist() == [[0, 2, 1, 1, 0, 1]]

@@ -1,41 +1,31 @@
-"""The pass over all volumes before training: stop or skip, the report, a cache that it fills."""
+"""The pass over all volumes before training: stop or skip, the report, a cache that it fills, processes, memory."""
 
 import csv
 import json
 import logging
 import mmap
-import os
 import resource
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
+from helpers.good_and_bad import CUT, good_and_bad
 from helpers.reads import counting, read_files
 from monai.transforms import Compose, RandomizableTransform
 
-from medgenesis.data import ForegroundCriterion, RandAcceptedCropd, load_usable, preprocessing, screen_volumes
+from medgenesis.data import RandAcceptedCropd, load_usable, preprocessing, screen_volumes
 from medgenesis.data.cache import cached_volumes
+from medgenesis.data.screening import check_share
+from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.transforms import RandGenesisd
 
 
 @pytest.fixture
 def records(write_nifti):
-    rng = np.random.default_rng(0)
-    good = (rng.normal(size=(12, 12, 12)) * 300).astype(np.float32)
-    air = np.full((12, 12, 12), -1000, np.float32)
-    air[:2, :2, :2] = 0
-    half_air = good.copy()
-    half_air[6:] = -1024
-    holes = good.copy()
-    holes[0] = np.nan
-    volumes = {"good": good, "half": half_air, "air": air, "nan": holes, "z": good / 300, "thin": good[..., :3]}
-    records = {name: {"image": write_nifti(f"{name}.nii", volume)} for name, volume in volumes.items()}
-    return {**records, "absent": {"image": "/nowhere/absent.nii"}}
-
-
-CUT = RandAcceptedCropd("image", (6, 6, 6), ForegroundCriterion(min_fraction=0.6))
+    return good_and_bad(write_nifti)
 
 
 def test_bad_volumes_are_skipped_counted_and_named(records, tmp_path, caplog):
@@ -214,101 +204,20 @@ def test_a_stop_is_at_the_first_bad_volume_of_the_list(records, tmp_path, worker
     assert len(list(csv.DictReader((tmp_path / "r.csv").open()))) == 3
 
 
-# ---- what is remembered
-
-
-def passes(records, tmp_path, cache="none", workers=0, **settings):
-    """Files read by one start, and the usable ones."""
-    log = tmp_path / "log"
-    log.unlink(missing_ok=True)
-    prepare = counting(log, intensity=settings.pop("intensity", "ct"))
-    volumes = cached_volumes(records, prepare, cache, tmp_path / "cache")
-    settings = {"crop": CUT, "on_error": "skip", "num_workers": workers, "trials": [RandGenesisd("image")], **settings}
-    good = screen_volumes(records, volumes=volumes, cache_dir=tmp_path / "cache", **settings)
-    return read_files(log), [Path(record["image"]).name for record in good]
-
-
-@pytest.mark.usefixtures("one_thread", "four_cores")
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("cache", ["none", "disk"])
-def test_a_second_start_reads_what_is_new_changed_or_bad(records, tmp_path, cache, workers):
-    given = [records[name] for name in ("good", "half", "nan")]
-    read, good = passes(given, tmp_path, cache, workers)
-    assert sorted(read) == ["good.nii", "half.nii", "nan.nii"] and good == ["good.nii", "half.nii"]
-    assert passes(given, tmp_path, cache, workers) == (["nan.nii"], good)
-    os.utime(given[1]["image"], ns=(0, 0))
-    read, good = passes([*given, records["air"]], tmp_path, cache, workers)
-    assert sorted(read) == ["air.nii", "half.nii", "nan.nii"] and good == ["good.nii", "half.nii"]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"seed": 1},
-        {"draws": 51},
-        {"crop": None},
-        {"crop": RandAcceptedCropd("image", (6, 6, 5), "foreground")},
-        {"trials": []},
-        {"trials": [RandGenesisd("image", preset="semantic")]},
-        {"intensity": "mri_percentile"},
-    ],
-)
-def test_other_settings_check_anew(records, tmp_path, other):
-    given = [records["good"]]
-    assert passes(given, tmp_path)[0] == ["good.nii"]
-    assert passes(given, tmp_path)[0] == []
-    assert passes(given, tmp_path, **other)[0] == ["good.nii"]
-
-
-def test_a_crop_in_use_is_known_again(records, tmp_path):
-    """Training and validation share one crop, whose random state moves on."""
-    given, crop = [records["good"]], RandAcceptedCropd("image", 6, "foreground")
-    trials = [Compose([crop, RandGenesisd("image")])]
-    assert passes(given, tmp_path, crop=crop, trials=trials)[0] == ["good.nii"]
-    crop.set_random_state(5)
-    assert passes(given, tmp_path, crop=crop, trials=trials)[0] == []
-
-
-def test_a_volume_that_left_the_cache_is_read_again(records, tmp_path):
-    given = [records["good"], records["half"]]
-    passes(given, tmp_path, "disk")
-    next((tmp_path / "cache").glob("*.pt")).unlink()
-    assert len(passes(given, tmp_path, "disk")[0]) == 1
-
-
-def test_the_report_is_the_same_from_memory_of_the_check(records, tmp_path):
-    given = [records["good"], records["half"], records["nan"]]
-    texts = []
-    for _ in range(2):
-        passes(given, tmp_path, "disk", report=tmp_path / "r.csv")
-        texts.append((tmp_path / "r.csv").read_text())
-    assert texts[0] == texts[1]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]"])
-def test_unreadable_results_are_made_anew(records, tmp_path, text, caplog):
-    passes([records["good"]], tmp_path)
-    (path,) = (tmp_path / "cache").glob("*.json")
-    assert "good.nii" not in path.read_text()  # names may be patients'
-    path.write_text(text)
-    assert passes([records["good"]], tmp_path)[0] == ["good.nii"] and path.name in caplog.text
-    assert passes([records["good"]], tmp_path)[0] == []
-
-
-def test_settings_without_a_pickle_are_not_remembered(records, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    for _ in range(2):
-        assert passes([records["good"]], tmp_path, trials=[Trial()])[0] == ["good.nii"]
-    assert "not remembered" in caplog.text
-
-
-class Trial(RandomizableTransform):
-    def __init__(self):
-        super().__init__()
-        self.function = lambda item: item
-
-    def __call__(self, item):
-        return self.function(item)
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_share_ends_where_another_has_found_a_bad_volume(records, tmp_path, on_error):
+    """Of two shares in turn, the first begins with the bad volume."""
+    given, stop = [records[name] for name in ("nan", "good", "half", "z", "half", "half")], Event()
+    read = []
+    for share in range(2):
+        log = tmp_path / f"share{share}"
+        volumes = cached_volumes(given, counting(log), "none", None)
+        check_share(given, volumes, VolumeCheck(CUT), share, 2, tmp_path, stop, on_error=on_error)
+        read.append(read_files(log))
+    whole = [["nan.nii", "half.nii", "half.nii"], ["good.nii", "z.nii", "half.nii"]]
+    assert read == (whole if on_error == "skip" else [one[:1] for one in whole]) and stop.is_set() == (
+        on_error == "stop"
+    )
 
 
 # ---- memory

@@ -4,9 +4,11 @@ import contextlib
 import re
 import shlex
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from medgenesis import bundles
@@ -14,10 +16,12 @@ from medgenesis.cli import COMMANDS, build_parser, main
 from medgenesis.cli.configs import checked_id, merged_settings
 from medgenesis.cli.configs.folder import packaged_bundle
 from medgenesis.cli.configs.values import checked_value
+from medgenesis.weights import with_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = sorted(bundles.names())
+STARTS = ("--init", "--weights", "--settings_from", "--after")
 COPIES = ("my_model", "my_slabs", "my_fold", "my_swin", "my_openmind")
 
 
@@ -75,7 +79,8 @@ def test_the_pages_hold_commands():
 
 
 @pytest.mark.parametrize("bundle, words", LINES)
-def test_the_command_is_understood(bundle, words, copies, capsys):
+def test_the_command_is_understood(bundle, words, copies, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     if "monai.bundle" in words:
         options = [word.removeprefix("--") for word in words[words.index("monai.bundle") :] if word.startswith("--")]
         names = re.findall(r"configs/(\w+)\.yaml", " ".join(words))
@@ -83,10 +88,33 @@ def test_the_command_is_understood(bundle, words, copies, capsys):
         assert names and set(options) - {"config_file", "workflow_name", "datalist"} <= known
     elif words[1] == "run" and words[-1] != "--help":
         ours = [str(copies[bundle]) if word in COPIES else word for word in words[1:]]
+        write_weights(after for option, after in pairwise(words) if option in STARTS)
         assert main([*ours, "--dry-run"]) == 0, capsys.readouterr().err
         assert "monai.bundle" in capsys.readouterr().out
     elif words[1] not in ("run", "--version"):
         build_parser().parse_args(words[1:])
+
+
+def write_weights(names):
+    """Files of these names, as the commands before this one, or a download, leave them."""
+    for name in names:
+        if name.endswith((".pt", ".pth", ".h5", ".tar", "FILE")):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(with_settings({"w": torch.zeros(1)}, {}), name)
+
+
+def test_a_model_that_a_command_takes_is_fine_tuned_before_it():
+    """`models/model.pt` of a bundle's copy: by a command above it on the page."""
+    model, taken = "/models/model.pt", 0
+    for path in FILES:
+        tuned = set()
+        for bundle, words in commands_of(path):
+            if words[:2] == ["medgenesis", "run"]:
+                starts = [after for option, after in pairwise(words) if option in STARTS and after.endswith(model)]
+                assert {(bundle, one.removesuffix(model)) for one in starts} <= tuned, (path.name, words)
+                taken += len(starts)
+                tuned |= {(bundle, words[2])} if words[3:4] == ["finetune"] else set()
+    assert taken
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,19 @@ def test_a_finished_run_is_left_and_changes_are_said(whole, records, caplog):
     assert dates == {path: path.stat().st_mtime_ns for path in whole.rglob("*.*")}
 
 
+@pytest.mark.parametrize("finished", [(), STAGES[:1], STAGES[:2], STAGES])
+def test_checks_are_of_the_stages_that_are_left(tmp_path, finished):
+    for stage in finished:
+        save_checkpoint({}, tmp_path / stage / "last.pt")
+    noted = {stage: {"settings": {}, "finished": True} for stage in finished}
+    (tmp_path / "steps.json").write_text(json.dumps(noted))
+    checks = [f"$open('{tmp_path}/judged', 'a').write(str(@level))"]
+    StagedWorkflow(config_file=str(CONFIG), output_dir=str(tmp_path), checks=checks).check()
+    judged = tmp_path / "judged"
+    left = [stage[-1] for stage in STAGES if stage not in finished]
+    assert (judged.read_text() if judged.exists() else "") == "".join(left)
+
+
 def test_a_stage_on_what_is_gone_is_refused(records, tmp_path):
     for stage in ("level_2", "level_4"):
         save_checkpoint({}, tmp_path / stage / "last.pt")

@@ -131,12 +131,17 @@ def test_the_readme_says_what_the_rows_say(tmp_path):
     assert text.startswith("before\n\n") and text.endswith(f"{readme.END}\n\nafter\n") and "old" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("| 50 | models_genesis")]
     assert "+0.100 [+0.100, +0.100]" in line and line.endswith("| not yet: 4 of 20 draws |")
-    assert "all levels" not in text
-    for method, level in (("scratch_probed", 0.3), ("models_genesis_probed", 0.7)):
+    assert "**validation**" not in text
+    for method, level, chosen in (("scratch", 0.5, 0.4), ("models_genesis_probed", 0.7, 0.9)):
         write_rows(rows, method, "finetuned", 1, 50, level, draws=range(20))
+        row = {"dataset": "hippocampus", "method": method, "readout": "finetuned", "labels": 1, "steps": 50}
+        write_table(
+            rows / "choices" / f"hippocampus-{method}-finetuned-k1-50.csv",
+            [{**row, "value": 0.001, "dice": chosen, "chosen": True}],
+        )
     lines = readme.lines(rows).splitlines()
-    assert any("**head on the maps of all levels**" in line for line in lines)
-    assert any(line.startswith("| 50 | models_genesis | as readout |") and "(4 of 20 draws)" in line for line in lines)
+    (line,) = [line for line in lines if line.startswith("| hippocampus | 50 | models_genesis_probed |")]
+    assert any("**validation**" in line for line in lines) and "+0.200 [+0.200, +0.200]" in line
     (tmp_path / "without.md").write_text("no marks")
     with pytest.raises(ValueError, match="must have the lines"):
         readme.write_readme(rows, tmp_path / "without.md")

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from helpers.toy import toy_trainer
 from ignite.engine import Events
 from ignite.metrics import Average
 from monai.data import DataLoader
@@ -143,3 +144,8 @@ def test_the_epochs_of_freezing_are_said(tmp_path, data, caplog):
     caplog.set_level(logging.INFO)
     build(tmp_path / "run", data, epochs=2, freeze={"encoder": "all", "decoder": 1}).run()
     assert "epoch 1: frozen: decoder, encoder" in caplog.text and "epoch 2: frozen: encoder;" in caplog.text
+
+
+def test_a_pretext_method_has_no_part_to_freeze(tmp_path):
+    with pytest.raises(ValueError, match=r"freeze: must be of a training with labels.*found ModelsGenesis"):
+        toy_trainer(tmp_path, extra=[FreezeParts({"encoder": 1})])

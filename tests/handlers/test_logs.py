@@ -11,7 +11,8 @@ from helpers.toy import Late, toy_trainer, validator_of
 from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from medgenesis.handlers import MetricsCSV, PretextHandlers, Progress, TensorBoard
+from medgenesis.engines import PretextTrainer
+from medgenesis.handlers import MetricsCSV, PretextHandlers, Progress, TensorBoard, ValidatedSteps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,18 +21,22 @@ class Watch:
     """What a run had at the end of each epoch, and each batch's loss."""
 
     def __init__(self):
-        self.epochs, self.losses = [], {}
+        self.epochs, self.losses, self.rates = [], {}, {}
 
     def attach(self, engine):
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self.begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration)
+
+    def begin(self, engine):
+        self.rates[engine.state.iteration] = engine.optimizer.param_groups[0]["lr"]
 
     def iteration(self, engine):
         self.losses[engine.state.iteration] = engine.state.output[0]["loss"].item()
 
     def epoch(self, engine):
         validator = validator_of(engine)
-        rate = engine.optimizer.param_groups[0]["lr"]
+        rate = self.rates[engine.state.iteration]
         self.epochs.append((engine.state.iteration, dict(engine.state.metrics), dict(validator.state.metrics), rate))
 
 
@@ -69,6 +74,37 @@ def test_the_table_holds_what_the_run_had(tmp_path):
         assert float(row["val_loss"]) == pytest.approx(validation["loss"], rel=1e-5)
         assert float(row["learning_rate"]) == pytest.approx(rate, rel=1e-5)
         assert float(row["cubes_per_second"]) > 0
+
+
+def test_the_rate_is_that_of_the_epoch_and_not_of_the_next(tmp_path):
+    """Of a schedule of epochs, also in a run that was stopped between them and within one."""
+    folder = tmp_path / "run"
+
+    def run(epochs, extra=()):
+        toy = toy_trainer(tmp_path / "toy", scheduled=False)
+        scheduler = torch.optim.lr_scheduler.StepLR(toy.optimizer, 1, 0.1)
+        handlers = [*extra, PretextHandlers(folder, validator_of(toy), scheduler, save_every=1)]
+        trainer = PretextTrainer("cpu", epochs, toy.data_loader, toy.method, toy.optimizer, scheduler, handlers)
+        trainer.run()
+
+    run(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(4, [StopAfter(11)])
+    run(4)
+    rates = [0.05, 0.005, 0.0005, 0.00005]
+    assert [float(row["learning_rate"]) for row in table(folder / "metrics.csv")] == pytest.approx(rates)
+    assert scalars(folder / "tensorboard", "learning_rate") == pytest.approx(
+        dict(zip((7, 14, 21, 28), rates, strict=True))
+    )
+
+
+def test_validated_steps_tell_the_rate_of_their_step(tmp_path):
+    toy = toy_trainer(tmp_path / "toy", scheduled=False)
+    scheduler = torch.optim.lr_scheduler.StepLR(toy.optimizer, 1, 0.5)
+    handlers = [ValidatedSteps(tmp_path, 5, every=2)]
+    PretextTrainer("cpu", 9, toy.data_loader, toy.method, toy.optimizer, scheduler, handlers).run()
+    rows = {int(row["step"]): float(row["rate"]) for row in table(tmp_path / "curve.csv")}
+    assert rows == pytest.approx({step: 0.05 * 0.5 ** (step - 1) for step in (2, 4, 5)})
 
 
 def test_a_resumed_run_drops_the_lines_that_it_repeats(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from medgenesis.data import preprocessing
+from medgenesis.errors import VolumeError
 from medgenesis.inference import SlabInferer
 from medgenesis.transforms import RandSlab
 
@@ -160,3 +161,8 @@ def test_label_maps_lie_on_the_grid_of_the_scan_and_of_the_xray(tmp_path):
     np.testing.assert_array_equal(found[0][0].numpy(), scan > 0.5)
     np.testing.assert_allclose(found[0].affine, axes, atol=1e-6)
     np.testing.assert_array_equal(found[1][0].numpy().T, xray / 255 > 0.5)
+
+
+def test_millimetres_of_a_volume_without_an_affine(network):
+    with pytest.raises(VolumeError, match="step_mm: must go with an affine"):
+        SlabInferer(3, 2, step_mm=5.0)(torch.from_numpy(VOLUME)[None, None], network)

@@ -74,6 +74,14 @@ def test_an_earlier_model_counts_with_its_own_labels_alone(tmp_path, caplog):
     assert other.model is None and "segments spleen, so that it is left aside" in caplog.text
 
 
+def test_an_earlier_model_counts_whatever_the_order_of_its_labels(tmp_path):
+    model = _model(tmp_path / "model.pt", {1: "spleen", 2: "liver"})
+    own = prepare(tmp_path / "a", bundles.path(BUNDLE), ["liver", "Spleen"], weights="scratch", model=model)
+    assert own.model == str(model) and own.labels == ["liver", "Spleen"]
+    more = prepare(tmp_path / "a", bundles.path(BUNDLE), ["liver", "Spleen", "lungs"], weights="scratch", model=model)
+    assert more.model is None
+
+
 def test_weights_of_our_own_experiments_are_found_by_name(tmp_path):
     name = experiment_names()[0]
     made = prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=name)
@@ -83,6 +91,9 @@ def test_weights_of_our_own_experiments_are_found_by_name(tmp_path):
 def test_what_cannot_be(tmp_path):
     with pytest.raises(CheckpointError, match="--weights: must be a file"):
         prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=tmp_path / "none.pt")
+    name = experiment_names()[0]
+    with pytest.raises(CheckpointError, match=f"--weights: .*; found '{name[:-1]}', no such file. Nearest: {name}[,.]"):
+        prepare(tmp_path, bundles.path(BUNDLE), ["liver"], weights=name[:-1])
     for names in (["liver", "Liver "], ["background"], [""]):
         with pytest.raises(DatalistError, match="--labels: must be"):
             prepare(tmp_path, bundles.path(BUNDLE), names, weights="scratch")

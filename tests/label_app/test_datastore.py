@@ -147,3 +147,31 @@ def test_a_full_disk_leaves_the_list_of_studies(tmp_path, monkeypatch):
     monkeypatch.undo()
     store.update_image_info("a", {"strange": 2})
     assert StudyFolder(tmp_path / "studies", CLASSES).get_image_info("a")["strange"] == 2
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_is_refused_is_called_by_its_study(tmp_path, flat):
+    (tmp_path / "studies").mkdir()
+    if flat:
+        Image.fromarray(np.zeros((4, 3), np.uint8)).save(tmp_path / "studies" / "scan.png")
+    else:
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 1), np.int16), np.eye(4)), tmp_path / "studies" / "scan.nii.gz")
+    store = StudyFolder(tmp_path / "studies", {"liver": 1})
+    (tmp_path / "sent").mkdir()
+    wrong = {
+        "must have foreground": np.zeros((3, 4, 1)),
+        "labels must be of 1 ": np.full((3, 4, 1), 7),
+        "must lie on the grid": np.ones((3, 5, 1)),
+    }
+    wrong |= {"must be of one slice": np.ones((3, 4, 2))} if flat else {}
+    for said, values in wrong.items():
+        sent = _save(tmp_path / "sent" / "tmpx1y2.nii.gz", values)
+        with pytest.raises(VolumeError, match=f"^label of scan: .*{said}") as found:
+            store.save_label("scan", sent, "final", {})
+        assert "tmpx1y2" not in str(found.value)
+    for name, text in (("tmpx1y2.nii.gz", b"no image"), ("tmpx1y2.txt", b"")):
+        (tmp_path / "sent" / name).write_bytes(text)
+        for call in (store.save_label, lambda *sent: store.add_image("new", sent[1], {})):
+            with pytest.raises(VolumeError) as found:
+                call("scan", str(tmp_path / "sent" / name), "final", {})
+            assert "tmpx1y2" not in str(found.value)

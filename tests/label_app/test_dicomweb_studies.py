@@ -224,3 +224,21 @@ def test_nothing_of_the_patient_is_kept_beside_the_images(store, tmp_path):
         assert "secret-17" not in path.read_text() and "Doe" not in path.read_text()
     assert "PatientID" not in json.dumps(store.get_image_info(SERIES[0]))
     assert str(dcmread(next((tmp_path / "cache").rglob("*.dcm"))).PatientID) == "secret-17"  # the slices as they are
+
+
+def test_ids_and_tags_are_no_paths(store, tmp_path):
+    image = store.get_image_uri(SERIES[0])
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    for name in (str(tmp_path / "drawn"), "../../drawn"):
+        with pytest.raises(ImageNotFoundException, match="image: must be a series of the server"):
+            store.get_image_uri(name)
+    for tag in ("..", str(tmp_path)):
+        for call in (store.remove_label, store.get_label_uri, lambda name, tag: store.save_label(name, drawn, tag, {})):
+            with pytest.raises(VolumeError, match="tag: must be a plain name"):
+                call(SERIES[0], tag)
+    store.save_label(SERIES[0], drawn, "original", {})
+    store.remove_label(SERIES[0], "original")
+    store.save_label(SERIES[0], drawn, "final", {})
+    with pytest.raises(VolumeError, match="label: must be removed on the DICOMweb server itself"):
+        store.remove_label(SERIES[0], "final")
+    assert Path(image).is_file() and Path(drawn).is_file() and store.get_labeled_images() == [SERIES[0]]

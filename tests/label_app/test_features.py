@@ -2,7 +2,6 @@
 
 import nibabel as nib
 import numpy as np
-import pytest
 
 from medgenesis import bundles
 from medgenesis.errors import VolumeError
@@ -33,34 +32,3 @@ def test_only_what_cannot_be_read_is_not_tried_again(tmp_path):
     assert features.of(["away", "broken"], file_of) == {}
     assert list(features.of(["away", "broken"], file_of)) == ["away"]
     assert asked == ["away", "broken", "away"]
-
-
-def test_a_study_that_does_not_come_has_no_score():
-    pytest.importorskip("monailabel", reason="needs MONAI Label, in an environment of its own: make label-env")
-    from medgenesis.label_app.strategies import StudyScore
-
-    class Store:
-        def get_unlabeled_images(self):
-            return ["a", "b"]
-
-        def get_image_info(self, name):
-            return {}
-
-        def update_image_info(self, name, info):
-            pass
-
-        def get_image_uri(self, name):
-            if name == "a":
-                raise ConnectionError("no connection")
-            return name
-
-    class Length(StudyScore):
-        name = "length"
-
-        def made_with(self):
-            return "x"
-
-        def score_of(self, image):
-            return float(len(image))
-
-    assert Length("length")({}, Store()) == {"b": 1.0}

@@ -90,3 +90,13 @@ def test_studies_that_were_judged_by_stay_so(tmp_path_factory, counts, share):
         assert sorted(one.name for one in training + validation) == sorted(one.name for one in studies)
         assert training  # never all of them
         before = names
+
+
+def test_the_order_of_the_labels_is_no_matter_and_others_are_named(tmp_path):
+    history = History(tmp_path, SETTINGS)
+    first = _trained(history, ("Liver", "lungs"))
+    assert history.current() == first / "model.pt" and history.passed_over() == {}
+    _trained(history, ("lungs", "liver", "spleen"))
+    _trained(history, ())
+    assert history.current() == first / "model.pt"
+    assert history.passed_over() == {"0002": "lungs, liver, spleen", "0003": "what its file does not say"}

@@ -42,7 +42,34 @@ def test_segments_are_known_by_their_names_whatever_their_order(image, order, pr
 def test_without_names_values_are_those_of_the_app(image):
     path, _ = _label(image, [0, 3, 1])
     assert check_label(image, path, CLASSES, None) == {1: 1, 3: 3}
-    assert check_label(image, path, CLASSES, [{"client_id": "x"}]) == {1: 1, 3: 3}
+    assert check_label(image, path, CLASSES, []) == {1: 1, 3: 3}
+
+
+@pytest.mark.parametrize("key", ["idx", "id"])
+def test_the_value_of_a_name_has_either_key(image, key):
+    path, _ = _label(image, [0, 1, 2])
+    assert check_label(image, path, CLASSES, [{"name": "spleen", key: 1}, {"name": "lungs", key: "2"}]) == {1: 3, 2: 1}
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        "rubbish",
+        {"liver": 1},
+        7,
+        ["liver"],
+        [{"client_id": "x"}],
+        [{"name": "lungs", "idx": 1}, {"name": "liver"}],
+        [{"name": "lungs", "idx": 1}, {"idx": 3}],
+        [{"name": "lungs", "idx": "one"}],
+        [{"name": "lungs", "value": 1}],
+        [{"name": "lungs", "idx": True}],
+    ],
+)
+def test_names_that_cannot_be_read_are_refused(image, info):
+    path, _ = _label(image, [0, 1, 3])
+    with pytest.raises(VolumeError, match=r"label_info: must be \[.*found .*\. Send it so"):
+        check_label(image, path, CLASSES, info)
 
 
 @pytest.mark.parametrize(

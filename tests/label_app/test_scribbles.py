@@ -72,3 +72,7 @@ def test_values_of_the_scribbles():
     assert scribble_values(None, 2) == (3, 4)
     said = [{"name": "background_scribbles", "id": 7}, {"name": "foreground_scribbles", "id": 9}, {"name": "liver"}]
     assert scribble_values(said, 2) == (7, 9)
+    assert scribble_values([{"name": "foreground_scribbles", "idx": 9}], 2) == (3, 9)
+    for wrong in ("rubbish", {"background_scribbles": 7}, [{"name": "background_scribbles"}], ["background_scribbles"]):
+        with pytest.raises(VolumeError, match="label_info: must be"):
+            scribble_values(wrong, 2)

@@ -24,8 +24,10 @@ DEMO = str(bundles.path("models_genesis_ct") / "models" / "phantom_demo_pretrain
     [
         (["--studies", "empty", *SCRATCH], "found no study"),
         (["--studies", "nowhere", *SCRATCH], "--studies: must be a folder"),
-        (["--studies", "studies"], "--weights: must be a file of self-supervised weights"),
+        (["--studies", "studies"], "--weights: must be a file with weights, scratch, or a name"),
         (["--studies", "studies", *SCRATCH, "--port", "taken"], "--port: must be free"),
+        (["--studies", "studies", *SCRATCH, "--port", "99999"], "--port: must be 1 to 65535; found 99999."),
+        (["--studies", "studies", *SCRATCH, "--port", "0"], "--port: must be 1 to 65535; found 0."),
         (["--studies", "studies", *SCRATCH, "--overlay", "slabs"], "slabs"),
         (
             ["--studies", "studies", *SCRATCH, "--labels", "lungs", "Lungs"],

@@ -1,5 +1,6 @@
 """Studies that viewers can open: links under plain names, DICOM series converted once, nothing written beside them."""
 
+import csv
 import os
 
 import nibabel as nib
@@ -10,6 +11,11 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app import studies
 from medgenesis.label_app.studies import gather_studies
+
+
+def _listed(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return [tuple(row) for row in csv.reader(file)]
 
 
 def _positions(count):
@@ -54,6 +60,34 @@ def test_a_series_is_converted_once_and_its_name_says_no_patient(tmp_path, write
     os.utime(folder / "0", (made / 1e9 + 5, made / 1e9 + 5))
     gather_studies(tmp_path / "in", tmp_path / "out")
     assert target.stat().st_mtime_ns > made
+
+
+def test_studies_that_are_called_otherwise_are_listed(tmp_path, write_nifti, write_series):
+    for name in ("A B", "a b", "a_b", "deep/er x/scan", "plain", "x"):
+        write_nifti(f"in/{name}.nii.gz", _volume())
+    write_nifti("in/x.nii", _volume())
+    write_series("in/DOE^JANE", np.ones((4, 3, 5), int), _positions(4))
+    names = gather_studies(tmp_path / "in", tmp_path / "out")
+    listed = dict(_listed(tmp_path / "out" / "studies.csv"))
+    assert listed.pop("study") == "file"
+    renamed = {"A B.nii.gz", "a b.nii.gz", "a_b.nii.gz", "deep/er x/scan.nii.gz"}
+    assert len(listed) == 5 and set(listed.values()) - renamed <= {"x.nii", "x.nii.gz"}
+    assert "DOE" not in (tmp_path / "out" / "studies.csv").read_text()
+    for name, file in listed.items():
+        (link,) = (
+            path for path in (tmp_path / "out").iterdir() if path.is_symlink() and path.name.split(".")[0] == name
+        )
+        assert link.resolve() == (tmp_path / "in" / file).resolve() and name in names
+    (tmp_path / "other").mkdir()
+    np.save(tmp_path / "other" / "y.npy", np.zeros((3, 4, 5), np.float32))
+    gather_studies(tmp_path / "other", tmp_path / "out")
+    assert not (tmp_path / "out" / "studies.csv").exists()
+
+
+def test_a_series_without_a_number_has_none_in_the_list(tmp_path, write_series):
+    write_series("in/s", np.ones((4, 3, 5), int), _positions(4), SeriesInstanceUID="1.2.3", SeriesNumber=None)
+    (name,) = gather_studies(tmp_path / "in", tmp_path / "out")
+    assert _listed(tmp_path / "out" / "series.csv")[1] == (name, "", "1.2.3")
 
 
 def test_two_series_of_a_folder_are_two_studies(tmp_path, write_series):

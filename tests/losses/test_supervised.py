@@ -93,3 +93,20 @@ def test_a_loss_of_one_s_own_and_wrong_words():
     for wrong in ([1], [1, -1], "auto"):
         with pytest.raises(ValueError, match="class_weights: must be null, balanced, or 2"):
             segmentation_loss("dice_ce", 2, wrong)
+
+
+@pytest.mark.parametrize("name", ["dice_ce", "dice_focal", "dice"])
+def test_one_class_is_none(name):
+    """Its softmax is 1 everywhere: a perfect answer and its opposite have one loss."""
+    with pytest.raises(ValueError, match=r"num_classes: must be at least 2; found 1. Give 2 .* background included"):
+        segmentation_loss(name, 1)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_findings_may_be_whole_numbers(name):
+    loss, logits = classification_loss(name, 3, multi_label=True), torch.tensor([[0.5, -1, 2], [1, 0, -2]])
+    findings = torch.tensor([[0, 1, 0], [1, 0, 0]])
+    right = torch.where(findings == 1, logits.sigmoid(), 1 - logits.sigmoid())
+    focus = (1 - right) ** 2 if name == "focal" else 1
+    assert loss(logits, findings).item() == pytest.approx((-right.log() * focus).mean().item())
+    assert loss(logits, findings) == loss(logits, findings.float())

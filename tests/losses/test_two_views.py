@@ -71,3 +71,8 @@ def test_negative_cosine_has_no_gradient_to_the_target():
     prediction, target = (tensor.requires_grad_() for tensor in embeddings())
     negative_cosine(prediction, target).backward()
     assert prediction.grad.abs().max() > 0 and target.grad is None
+
+
+def test_negative_cosine_of_other_shapes():
+    with pytest.raises(ValueError, match=r"target: must have the shape .* \(4, 3\); found \(1, 3\)"):
+        negative_cosine(torch.rand(4, 3), torch.rand(1, 3))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -151,3 +152,11 @@ def test_on_a_real_backbone(name):
     assert [k for k in method.state_dict() if k.startswith("network.")] == [
         f"network.{k}" for k in ResNet25D(name).state_dict()
     ]
+
+
+def test_a_method_can_be_pickled():
+    torch.manual_seed(0)
+    method = Adam(ResNet25D("resnet18_w8"), dim=8, queue_size=8).eval()
+    again = pickle.loads(pickle.dumps(method))
+    batch = {name: torch.rand(4, 3, 32, 32) for name in ("image", "key")}
+    assert torch.equal(again(batch)["loss"], method(batch)["loss"])

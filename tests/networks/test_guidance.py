@@ -50,3 +50,9 @@ def test_no_maps_are_empty_maps(pad_to_multiple):
 def test_another_number_of_channels_is_refused(guidance):
     with pytest.raises(RuntimeError, match="channels"):
         UNet3D(2, 3, width=2, guidance=guidance)(torch.rand(2, 3, 16, 8, 8))
+
+
+@pytest.mark.parametrize("clicks", [{3: [[1, 1, 1]]}, {-1: [[1, 1, 1]]}, {1: [[1, 1]]}])
+def test_clicks_that_fit_no_class_or_image(clicks):
+    with pytest.raises(ValueError, match=r"clicks: must be of classes 0 to 2, each of 3 numbers; found \[1, 1"):
+        guidance_maps(clicks, 3, (4, 4, 4), "cpu")

@@ -5,6 +5,9 @@ import torch
 from monai.networks.nets import UNETR, DynUNet, FlexibleUNet, SegResNet, SwinUNETR
 from torch import nn
 
+from medgenesis.engines import parameter_groups
+from medgenesis.inference import embed_volume
+from medgenesis.methods import ModelsGenesis, TransVW
 from medgenesis.networks import EncoderClassifier, UNet3D, network_parts
 
 NETWORKS = {
@@ -127,3 +130,44 @@ def test_deep_supervision_is_refused():
     network = DynUNet(3, 1, 2, [3] * 4, [1, 2, 2, 2], [2, 2, 2], filters=[4, 8, 16, 20], deep_supervision=True)
     with pytest.raises(ValueError, match="deep_supervision=True. Set it to False"):
         _ = network_parts(network).head
+
+
+class _Wrapped(nn.Module):
+    """A network whose encoder is called otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.model, self.last = nn.Conv3d(1, 2, 1), nn.Conv3d(2, 1, 1)
+        self.model.out_channels = 2
+
+    def forward(self, image):
+        return self.last(self.model(image))
+
+
+class _Said(_Wrapped):
+    """The same, which follows the remedy of the error."""
+
+    @property
+    def encoder(self):
+        return self.model
+
+    @property
+    def head(self):
+        return self.last
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda net: embed_volume(net, torch.rand(1, 4, 4, 4), (4, 4, 4)),
+        lambda net: TransVW(ModelsGenesis(net), 2)(
+            {"image": torch.rand(2, 1, 4, 4, 4), "target": torch.rand(2, 1, 4, 4, 4), "class": torch.tensor([0, 1])}
+        ),
+        lambda net: parameter_groups(net, 0.1, {"encoder": 0.1}),
+    ],
+)
+def test_where_no_argument_says_the_encoder_a_property_does(asks):
+    with pytest.raises(ValueError, match=r"Give encoder='model'.*have a property `encoder` that returns the module"):
+        asks(_Wrapped())
+    asks(_Said())
+    assert _Said().state_dict().keys() == _Wrapped().state_dict().keys()

@@ -88,3 +88,12 @@ def test_what_is_refused():
         RandRegionPromptd(scale=1.5)
     with pytest.raises(IntensityRangeError, match="must lie in value_range"):
         RandRegionPromptd()({"image": torch.full((1, 8, 8, 8), 300.0)})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_the_dtype_stays(dtype):
+    volume = torch.rand(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = [RandRegionPromptd().set_random_state(1)({"image": one})["image"] for one in (volume.to(dtype), volume)]
+    assert [one.dtype for one in found] == [dtype, torch.float32]
+    assert torch.allclose(found[0].float(), found[1], atol=2e-3)
+    assert RandRegionPromptd().set_random_state(1)({"image": volume.to(dtype)})["prompt"].dtype == dtype

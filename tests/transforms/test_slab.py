@@ -199,3 +199,11 @@ def test_impossible_settings_are_named(settings, words):
         RandSlab(**settings)
     with pytest.raises(ValueError, match=words):
         RandSlabd("image", **settings)
+
+
+def test_a_step_in_mm_needs_to_know_how_thick_slices_are():
+    for given in (np.asarray(volume(9, 9, 9)), torch.as_tensor(volume(9, 9, 9))):
+        with pytest.raises(VolumeError, match="step_mm: must go with an affine.*found 3 for a volume without"):
+            RandSlab(3, 2, step_mm=3)(given)
+    assert RandSlab(3, 1, step_mm=3)(volume(9, 9, 1)).shape == (3, 9, 9)  # an image has one slice alone
+    assert RandSlab(3, 1, step_mm=3)(volume(9, 9, 1)[..., 0]).shape == (3, 9, 9)

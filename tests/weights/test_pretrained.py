@@ -281,3 +281,12 @@ def test_channels_for_clicks_leave_the_answer_as_it_was(theirs, ours):
     assert torch.allclose(target(image), source(image), atol=1e-5)
     expected = source(torch.cat([image, maps], 1)) if theirs == ours else source(image)
     assert torch.allclose(target(torch.cat([image, maps], 1)), expected, atol=1e-5)
+
+
+def test_partial_of_counters_alone_is_nothing():
+    """Batch norm's counters have one shape in every network."""
+    target = UNet3D(width=2)
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    with pytest.raises(CheckpointError, match="in common with the file; found none of weights"):
+        load_pretrained(target, UNet3D(in_channels=2, out_channels=2, width=3).state_dict(), partial=True)
+    assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())

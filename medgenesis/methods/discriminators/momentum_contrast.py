@@ -97,10 +97,9 @@ class MomentumContrast(Discriminator):
         self.queue = KeyQueue(dim, queue_size)
         self.register_buffer("updates", torch.tensor(0))  # of the key branch
         self.register_buffer("batches", torch.tensor(0))  # of training, in this stage
-        self.temperature, self.split_batch = temperature, split_batch
+        self.momentum, self.temperature, self.split_batch = momentum, temperature, split_batch
         self.prune_above, self.prune_after = prune_above, prune_after
         self.parts = ("positive", "negative") if prune_above is None else ("pruned", "positive", "negative")
-        self._average = get_ema_multi_avg_fn(momentum)
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the queue or the split does not fit; called before training.
@@ -150,7 +149,7 @@ class MomentumContrast(Discriminator):
                 mine.load_state_dict(theirs.state_dict())
         else:
             mine, theirs = ([p.detach() for pair in pairs for p in pair[side].parameters()] for side in (0, 1))
-            self._average(mine, theirs, None)
+            get_ema_multi_avg_fn(self.momentum)(mine, theirs, None)
         self.updates += 1
 
     @torch.no_grad()

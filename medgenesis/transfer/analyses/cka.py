@@ -34,10 +34,18 @@ def linear_cka(one: np.ndarray, other: np.ndarray, *, debiased: bool = False) ->
     Returns:
         NaN where a set is constant, or has too few images.
 
+    Raises:
+        ValueError: sets of different numbers of images, or other than tables.
+
     References:
         Kornblith et al., Similarity of neural network representations revisited, ICML 2019 (arXiv 1905.00414).
         Song et al., Feature selection via dependence maximization, JMLR 13 (2012): the unbiased estimate.
     """
+    if one.ndim != 2 or other.ndim != 2 or len(one) != len(other):
+        raise ValueError(
+            f"one, other: must be (images, features) of the same images; found {one.shape} and {other.shape}. Give a "
+            "row an image."
+        )
     cross, first, second = (_hsic(*pair, debiased) for pair in ((one, other), (one, one), (other, other)))
     return float(cross / np.sqrt(first * second)) if first > 0 and second > 0 else float("nan")
 

@@ -78,3 +78,10 @@ def test_separability_is_of_all_pairs():
     assert separability(np.ones((3, 4)))["mean"] == 0
     with pytest.raises(ValueError, match="vectors: must be of two images"):
         separability(vectors[:1])
+
+
+@pytest.mark.parametrize("shape", [(41, 5), (40,)])
+@pytest.mark.parametrize("debiased", [False, True])
+def test_features_of_other_images(shape, debiased):
+    with pytest.raises(ValueError, match=r"one, other: must be .* found \(40, 3\) and"):
+        linear_cka(np.zeros((40, 3)), np.zeros(shape), debiased=debiased)
