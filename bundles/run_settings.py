@@ -30,7 +30,9 @@ _FREE = {
     *("probe", "probe_datalist", "probe_label_merge", "initialize", "run", "finalize", "datalist", "patterns"),
     *("records", "timeout_minutes", "reading_hours"),
 }
-_FREE_WITHIN = {"handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "lr", "made_with", "deferred"}
+_FREE_WITHIN = {
+    *("handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "steps", "lr", "made_with", "deferred"),
+}
 
 
 def made_with() -> dict[str, Any]:

@@ -4,6 +4,7 @@ Sub-packages are imported on first use, so ``import medgenesis`` costs next to n
 """
 
 import importlib
+import logging
 from types import ModuleType
 
 from medgenesis import renamed
@@ -18,6 +19,10 @@ _SUBPACKAGES = (
 __all__ = ["__version__", *_SUBPACKAGES]
 
 renamed.install()
+# MONAI warns of it at every workflow, on a handler of its own; whoever passes logging_file=False knows
+logging.getLogger("monai.bundle.workflows").addFilter(
+    lambda record: not record.getMessage().startswith("Logging file is set to False")
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[400],
         metavar="N",
-        help="optimizer steps of each run, up to whole passes (default 400); several: each a training of its own",
+        help="optimizer steps of each run (default 400); several: each a training of its own",
     )
     parser.add_argument(
         "--frozen",

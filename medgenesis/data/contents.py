@@ -16,9 +16,8 @@ def contents_of(dataset: Any) -> str | None:
     Names of files count from the folder that all have in common, and with their sizes; so a folder that was moved or
     copied is the same, and one with other files of the same names is not. The order counts, as samples follow it.
     """
-    known = getattr(dataset, "__dict__", {})
-    records = known.get("items", known.get("data"))
-    if not isinstance(records, Sequence) or not records or not all(isinstance(one, Mapping) for one in records):
+    records = records_of(dataset)
+    if not records:
         return None
     paths = [path for record in records for key in _FILES for path in _paths(record.get(key))]
     common = os.path.commonpath([Path(path).parent for path in paths]) if paths else ""
@@ -31,6 +30,14 @@ def contents_of(dataset: Any) -> str | None:
 
     content = fingerprint([{key: plain(key, value) for key, value in record.items()} for record in records])
     return f"{len(records)} records, content {content[:8]}"
+
+
+def records_of(dataset: Any) -> Sequence[Mapping[str, Any]]:
+    """What the samples of a data set are made of; none where it does not say (`items`, `data`)."""
+    known = getattr(dataset, "__dict__", {})
+    records = known.get("items", known.get("data"))
+    told = isinstance(records, Sequence) and all(isinstance(one, Mapping) and "image" in one for one in records)
+    return records if told else ()
 
 
 def _paths(value: Any) -> list[str]:

@@ -54,6 +54,10 @@ class ChosenLabels:
         """The classes that the list names or the merge makes, with their names ("": none)."""
         return {**dict.fromkeys(self.merge or (), ""), **self.names}
 
+    def of(self, records: Sequence[dict]) -> list[frozenset[int]]:
+        """The classes of each record's map, without the background; none of one that could not be read."""
+        return [self.classes_of.get(_key(record), frozenset()) - {0} for record in records]
+
     def check_left(self, **sections: Sequence[dict]) -> None:
         """Raise DatalistError where the records that are left of a section, as some were skipped, lack foreground."""
         for section, records in sections.items():
@@ -70,6 +74,7 @@ def choose_labels(
     cache_dir: str | Path | None = None,
     num_workers: int = 0,
     on_error: str = "stop",
+    may_be_empty: Sequence[str] = (),
 ) -> ChosenLabels:
     """Look through the label maps, once, and decide what is learnt from them.
 
@@ -85,6 +90,7 @@ def choose_labels(
         cache_dir: folder that remembers what was found, so that each map is read once.
         num_workers: processes that read.
         on_error: "skip" passes over maps that cannot be read; whoever reads the volumes says so.
+        may_be_empty: sections whose maps may have no foreground, because they are answered whatever they show.
 
     Raises:
         DatalistError: the merge matches no label of the first section; a section's maps have no foreground, or, without
@@ -106,7 +112,7 @@ def choose_labels(
     if target is not None:
         _compare(first, counts[first], target)
     for section, found in classes.items():
-        if found and not any(found[value] for value in found if value):
+        if section not in may_be_empty and found and not any(found[value] for value in found if value):
             raise _no_foreground(section)
     names = label_names(header.get("labels"), merge)
     if merge is None:

@@ -52,7 +52,7 @@ def rate_schedule(
 
 
 def epochs_for(epochs: int, steps: int | None, batches: int, accumulation_steps: int = 1) -> int:
-    """The number of epochs: `epochs`, or as many as `steps` optimizer steps need, rounded up to whole ones.
+    """The number of epochs: `epochs`, or as many as `steps` optimizer steps begin (of the last perhaps a part).
 
     Args:
         epochs: where `steps` is None.
@@ -60,9 +60,16 @@ def epochs_for(epochs: int, steps: int | None, batches: int, accumulation_steps:
         batches: of an epoch.
         accumulation_steps: batches of a step; an epoch's last group may be smaller.
     """
-    if steps is None:
-        return epochs
+    return epochs if steps is None else -(-iterations_for(steps, batches, accumulation_steps) // batches)
+
+
+def iterations_for(steps: int, batches: int, accumulation_steps: int = 1) -> int:
+    """The batch that ends the last of `steps` optimizer steps, counted over all epochs; arguments as of `epochs_for`.
+
+    Raises:
+        ValueError: fewer than 1 step.
+    """
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, or null; found {steps}. Give more, or leave it out.")
-    an_epoch = -(-batches // accumulation_steps)
-    return -(-steps // an_epoch)
+    whole, left = divmod(steps, -(-batches // accumulation_steps))
+    return whole * batches + left * accumulation_steps

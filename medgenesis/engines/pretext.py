@@ -19,6 +19,7 @@ from medgenesis.data.volume_check import with_file
 from medgenesis.distributed import waiting
 from medgenesis.engines.batches import ready, weights_in_channels_last
 from medgenesis.engines.continuing import CONFIGURATION, LISTS, check_same_run
+from medgenesis.engines.epoch_rates import iterations_for
 from medgenesis.engines.loaders import check_loader, position_sampler
 from medgenesis.engines.method import PretextMethod, check_method
 from medgenesis.engines.schedules import hold_rates, initial_rates, load_schedule, note_initial_rates
@@ -52,6 +53,8 @@ class PretextTrainer(Trainer):
         amp: automatic mixed precision, on a CUDA device (float16 with loss scaling).
         accumulation_steps: batches whose gradients are averaged for one optimizer step; an epoch's last group may be
             smaller.
+        steps: optimizer steps in all, restarts included, unless `max_epochs` end before: the last of them ends training
+            and completes its epoch, in the middle of one too; None: `max_epochs` alone.
         clip_norm: largest norm of the gradient, or None.
         channels_last: keep slabs, volumes and weights in channels-last memory order (faster convolutions).
         seed: of what the network itself draws (dropout), reset at every iteration from (seed, iteration, rank), so
@@ -84,6 +87,7 @@ class PretextTrainer(Trainer):
         *,
         amp: bool = False,
         accumulation_steps: int = 1,
+        steps: int | None = None,
         clip_norm: float | None = None,
         channels_last: bool = False,
         seed: int = 0,
@@ -107,8 +111,11 @@ class PretextTrainer(Trainer):
         self.made_with, self.validation_list = made_with, None  # the second is set by the handler that validates
         self.begins_anew = any(isinstance(handler, CheckpointLoader) for handler in train_handlers or ())
         self.state.interrupted = 0  # the number of a signal, set by the handler that ends the run for it
+        batches = len(train_data_loader)
+        self.last_iteration = None if steps is None else iterations_for(steps, batches, accumulation_steps)
         self._sums: dict[str, Tensor] = {}  # of this epoch so far: "loss", the parts, and "batches"
         self.add_event_handler(Events.EPOCH_STARTED, position_sampler)
+        self.add_event_handler(Events.ITERATION_COMPLETED, _end_after_last_step)
         self.add_event_handler(Events.EPOCH_COMPLETED, _average_epoch)
         for handler in train_handlers or ():
             handler.attach(self)
@@ -138,7 +145,12 @@ class PretextTrainer(Trainer):
     def at_step(self) -> bool:
         """Whether the batch just seen ended with an optimizer step (no gradients are pending)."""
         position = (self.state.iteration - 1) % self.state.epoch_length + 1
-        return position % self.accumulation_steps == 0 or position == self.state.epoch_length
+        return position % self.accumulation_steps == 0 or self.at_epoch_end
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the batch just seen is its epoch's last one."""
+        return self.state.iteration % self.state.epoch_length == 0 or self.state.iteration == self.last_iteration
 
     def files_of_batch(self) -> list[str]:
         """The files that the samples of the present batch are made of, each once; of a data set of ours, else none."""
@@ -212,6 +224,8 @@ class PretextTrainer(Trainer):
             logger.warning("learning rate: %s from here on; it was %s", _listed(rates), _listed(earlier))
         self.state.iteration = checkpoint["iteration"]
         self.state.epoch = self.state.iteration // self.state.epoch_length
+        if self.last_iteration is not None and self.state.iteration >= self.last_iteration:  # all steps are done
+            self.state.epoch = max(self.state.epoch, self.state.max_epochs)
         self.state.metrics.update(checkpoint.get("metrics", {}))  # some stand for several epochs
         device = self.state.device
         self._sums = {k: torch.tensor(v, dtype=torch.float64, device=device) for k, v in checkpoint["sums"].items()}
@@ -254,6 +268,11 @@ class PretextTrainer(Trainer):
 
 def _listed(rates: Sequence[float]) -> str:
     return ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
+
+
+def _end_after_last_step(trainer: PretextTrainer) -> None:
+    if trainer.state.iteration == trainer.last_iteration and trainer.state.iteration % trainer.state.epoch_length:
+        trainer.terminate_epoch()  # which is completed all the same: validated, saved
 
 
 def _average_epoch(trainer: PretextTrainer) -> None:

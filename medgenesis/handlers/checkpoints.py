@@ -22,6 +22,7 @@ from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.weights import with_settings
 from medgenesis.weights.origin import origin_of
+from medgenesis.weights.seen import note_seen, seen_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Checkpoints:
 
     SIGTERM, and Ctrl-C: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the
     trainer exits with status 143, or 130. During validation it is noticed when that has ended. A second Ctrl-C stops at
-    once. Only rank 0 writes. Files are written beside, then renamed.
+    once. Only rank 0 writes. Files are written beside, then renamed. Fingerprints of the images that
+    were trained on are kept among the weights (`medgenesis.weights.seen`).
 
     Raises:
         OutputError: a folder cannot be written, or another run is at work in it.
@@ -86,6 +88,8 @@ class Checkpoints:
             self._resume(engine, last)
         elif self.export is not None and engine.state.rank == 0:
             keep_earlier(self.export, self.folder / "earlier")
+        if engine.state.rank == 0:  # who writes
+            note_seen(engine.method.network, engine.data_loader.dataset)
         self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
             self._process = os.getpid()
@@ -94,9 +98,7 @@ class Checkpoints:
     def iteration_completed(self, engine: Engine) -> None:
         if not engine.at_step:  # gradients are pending: they are in no checkpoint
             return
-        if (
-            engine.state.iteration % engine.state.epoch_length == 0
-        ):  # the epoch's end, validation for example, is still to come
+        if engine.at_epoch_end:  # what ends it, validation for example, is still to come
             return
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")
@@ -109,7 +111,7 @@ class Checkpoints:
             self._save(engine, "best.pt")
             if self.export is not None and engine.state.rank == 0:
                 state = engine.method.network.state_dict()
-                save_checkpoint(with_settings(state, self.settings, origin_of(engine.method)), self.export)
+                save_checkpoint(with_settings(state, *self._told(engine)), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
         if self._agreed_to_stop(engine):
             self._stop(engine)
@@ -154,7 +156,7 @@ class Checkpoints:
         """What is left where the last checkpoint is damaged: the best one holds the whole state of its epoch."""
         best = self.folder / "best.pt"
         try:
-            epoch = read_checkpoint(best)["iteration"] // engine.state.epoch_length
+            epoch = -(-read_checkpoint(best)["iteration"] // engine.state.epoch_length)  # the last may be a part of one
         except (CheckpointError, KeyError, TypeError):
             return "Remove it to begin anew"
         return f"Copy {best} over it to go on from epoch {epoch}, with the same result"
@@ -163,11 +165,15 @@ class Checkpoints:
         if engine.state.rank != 0:
             return
         checkpoint = engine.checkpoint()
-        checkpoint["method"] = with_settings(checkpoint["method"], self.settings, origin_of(engine.method))
+        checkpoint["method"] = with_settings(checkpoint["method"], *self._told(engine))
         if self.validator is not None:
             checkpoint["best_loss"] = float(self.validator.state.best_metric)  # an AUC is NumPy's, which torch refuses
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch
         save_checkpoint(checkpoint, self.folder / name)
+
+    def _told(self, engine: Engine) -> tuple[Any, ...]:
+        """What is kept among the weights."""
+        return self.settings, origin_of(engine.method), seen_of(engine.method)
 
     def _stop(self, engine: Engine) -> None:
         name = signal.Signals(engine.state.interrupted).name

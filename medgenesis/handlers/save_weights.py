@@ -10,6 +10,7 @@ from torch import nn
 from medgenesis.storage.checkpoint import save_checkpoint
 from medgenesis.weights import with_settings
 from medgenesis.weights.origin import origin_of
+from medgenesis.weights.seen import seen_of
 
 
 class SaveWeights:
@@ -37,4 +38,5 @@ class SaveWeights:
         if getattr(engine.state, "interrupted", 0):  # a training that is to be continued
             return
         if engine.state.rank == 0:
-            save_checkpoint(with_settings(self.network.state_dict(), self.settings, origin_of(self.network)), self.path)
+            told = self.settings, origin_of(self.network), seen_of(self.network)
+            save_checkpoint(with_settings(self.network.state_dict(), *told), self.path)

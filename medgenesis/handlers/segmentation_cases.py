@@ -41,7 +41,7 @@ class SegmentationCases:
     class, with Dice, the surface Dice (share of both surfaces that lies near the other), the 95th percentile of the
     Hausdorff distance and the mean surface distance both ways (mm, of 2D images pixels), the volumes found and of the
     reference (mL); a cell is empty where a class is absent from one of the two. `summary.csv`: the mean of each measure
-    and class with a 95 % interval of a bootstrap over patients (`patient` of the records; else each case is one).
+    and class with a 95 % interval over patients (`patient` of the records; else each case is one).
 
     Args:
         folder: receives `cases.csv`, `summary.csv`, `cases/*.png` (the worst), `cases/worst_*.nii.gz` (the worst

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+_QUANTILE = 1.959963985  # of the normal distribution, for 95 %
 AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high")
 
 
@@ -12,27 +13,28 @@ def auc_interval(
     truth: Sequence[int] | np.ndarray,
     scores: Sequence[float] | np.ndarray,
     patients: Sequence[object] | None = None,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> tuple[float, float, float]:
-    """AUC and its 95 % percentile-bootstrap interval, patients drawn with replacement.
+    """AUC and its 95 % interval, Newcombe's score interval with patients in the place of records.
+
+    It holds also for few patients and an AUC of 1, where a bootstrap (or DeLong's variance) sees no spread at all: of 5
+    and 5 patients and a true AUC of 0.95 their intervals hold it in half of all cases. A class counts as many patients
+    as Kish's effective number of them, fewer where some have most of the records; so the images of a patient are no
+    more evidence than one; where they differ as those of several would, the interval is too wide, not too narrow.
 
     Args:
         truth: 0 or 1 of each record, (N,).
         scores: higher where 1 is likelier, (N,), none of them NaN.
         patients: whose each record is, (N,); None: each of another.
-        draws: of the bootstrap; those that lack 0 or 1 are left out.
-        seed: of the draws.
 
     Returns:
-        AUC, lower and upper end; NaN where `truth` has one value alone, or (the ends) where no draw has both.
+        AUC, lower and upper end; NaN where `truth` has one value alone, or (the ends) where there is one patient.
 
     Raises:
         ValueError: a score that is NaN, another truth than 0 and 1, or arguments of different lengths.
 
     References:
-        Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007).
+        Newcombe: Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2,
+        Statistics in Medicine 25 (2006), method 5; Kish: Survey Sampling (1965).
     """
     truth, scores = np.asarray(truth), np.asarray(scores, dtype=np.float64)
     _check(truth, scores, patients)
@@ -46,15 +48,11 @@ def auc_interval(
         np.arange(len(truth)) if patients is None else np.unique([str(p) for p in patients], return_inverse=True)[1]
     )
     groups = groups[order]
-    count = int(groups.max()) + 1
-    generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        weights = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
-        found.append(_auc(truth, weights, starts))
-    drawn = np.array(found)[np.isfinite(found)]
-    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-    return _auc(truth, np.ones(len(truth)), starts), float(low), float(high)
+    auc = _auc(truth, np.ones(len(truth)), starts)
+    if groups.max() == 0:
+        return auc, float("nan"), float("nan")
+    numbers = _effective(groups[truth]), _effective(groups[~truth])
+    return auc, _end(auc, 0.0, *numbers), _end(auc, 1.0, *numbers)
 
 
 def in_columns(truth: Sequence[int] | np.ndarray | int, classes: int, *, multi_label: bool) -> np.ndarray:
@@ -70,7 +68,7 @@ def in_columns(truth: Sequence[int] | np.ndarray | int, classes: int, *, multi_l
 
 
 def auc_table(
-    truth: np.ndarray, scores: np.ndarray, patients: Sequence[object], *, multi_label: bool, seed: int = 0
+    truth: np.ndarray, scores: np.ndarray, patients: Sequence[object], *, multi_label: bool
 ) -> list[dict[str, Any]]:
     """A row of `auc.csv` for each class; of two that exclude each other the second alone, for both have the same.
 
@@ -79,15 +77,31 @@ def auc_table(
         scores: likewise, higher where 1 is likelier.
         patients: whose each record is, (N,).
         multi_label: the classes are findings, of which several may be present.
-        seed: of the bootstrap.
     """
     classes, rows = scores.shape[1], []
     for index in range(1 if not multi_label and classes == 2 else 0, classes):
         own = truth[:, index]
-        figures = auc_interval(own, scores[:, index], patients, seed=seed)
+        figures = auc_interval(own, scores[:, index], patients)
         numbers = (None if np.isnan(one) else one for one in figures)
         rows.append(dict(zip(AUC_COLUMNS, (index, len(own), int(own.sum()), *numbers), strict=True)))
     return rows
+
+
+def _effective(groups: np.ndarray) -> float:
+    """Kish's number of groups: how many of equal size would tell as much."""
+    sizes = np.bincount(groups).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def _end(auc: float, bound: float, ones: float, zeros: float) -> float:
+    """The value between `auc` and the bound at which it would be 1.96 standard errors away, by bisection."""
+    near, far, more = auc, bound, (ones + zeros) / 2 - 1
+    for _ in range(60):
+        value = (near + far) / 2
+        spread = 1 + more * (1 - value) / (2 - value) + more * value / (1 + value)
+        error = np.sqrt(value * (1 - value) * spread / (ones * zeros))
+        near, far = (near, value) if abs(auc - value) > _QUANTILE * error else (value, far)
+    return float((near + far) / 2)
 
 
 def _check(truth: np.ndarray, scores: np.ndarray, patients: Sequence[object] | None) -> None:

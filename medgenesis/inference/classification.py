@@ -30,13 +30,12 @@ def classify_volumes(
     *,
     multi_label: bool = False,
     title: str = "Classification",
-    seed: int = 0,
 ) -> np.ndarray:
     """Classify every image of a data set, and write `predictions.csv`, `auc.csv` and `report.html`.
 
     `predictions.csv` has a row an image: its number, its name (`OutputNames`), the known class or findings, a
     probability a class, and where the class is known how far the answer is from it (`error`, 0 to 1). `auc.csv` has for
-    each class the AUC of the records whose class is known, with the 95 % interval of a bootstrap over patients.
+    each class the AUC of the records whose class is known, with a 95 % interval over patients.
 
     Args:
         network: (B, C, *spatial) -> logits (B, classes); used in evaluation mode, on the device of its weights.
@@ -46,7 +45,6 @@ def classify_volumes(
         output_dir: receives the files; those there that are of other images are kept in its folder `earlier`.
         multi_label: the classes are findings, of which several may be present.
         title: heading of the report.
-        seed: of the bootstrap.
 
     Returns:
         Probabilities (images, classes).
@@ -78,7 +76,7 @@ def classify_volumes(
     answered = (folder / "predictions.csv").exists()  # else the report is of the training that has just ended
     claim_tables(folder, ("predictions.csv", "auc.csv", "report.html"), known_names, keep=answered)
     write_table(folder / "predictions.csv", rows, decimals=".6f")
-    _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label, seed)
+    _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label)
     page = write_run_report(folder, title)
     logger.info("%d images, %d classes", *probabilities.shape)
     logger.info("written: %s, %s, %s", folder / "predictions.csv", folder / "auc.csv", page)
@@ -89,13 +87,11 @@ def _in_words(truth: np.ndarray | None) -> str:
     return "" if truth is None else " ".join(map(str, np.atleast_1d(truth)))
 
 
-def _write_auc(
-    path: Path, probabilities: np.ndarray, onehot: list, patients: list[str], multi: bool, seed: int
-) -> None:
+def _write_auc(path: Path, probabilities: np.ndarray, onehot: list, patients: list[str], multi: bool) -> None:
     """Of the records whose class is known."""
     known = [i for i, one in enumerate(onehot) if one is not None]
     truth = np.array([onehot[i] for i in known], dtype=int).reshape(len(known), probabilities.shape[1])
-    rows = auc_table(truth, probabilities[known], [patients[i] for i in known], multi_label=multi, seed=seed)
+    rows = auc_table(truth, probabilities[known], [patients[i] for i in known], multi_label=multi)
     for row in rows:
         if row["auc"] is not None:
             logger.info("class %d: AUC %.3f [%s], %d records", row["class"], row["auc"], _ends(row), row["records"])

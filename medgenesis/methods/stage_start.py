@@ -13,6 +13,7 @@ from medgenesis.weights.catalog import published
 from medgenesis.weights.load import check_finite
 from medgenesis.weights.momentum_stage import is_momentum_stage, momentum_stage_keys
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
+from medgenesis.weights.seen import kept_seen, set_seen
 
 _DISCRIMINATION, _QUEUE, _COUNT = "discrimination.", "discrimination.queue.", "discrimination.batches"
 
@@ -84,6 +85,7 @@ def initialise_from_stage(
         origin = kept_origin(content)
     if origin is not None:
         set_origin(method, origin)
+    set_seen(method, kept_seen(content))
     return method
 
 

@@ -1,22 +1,35 @@
 """Means with an interval that knows that a patient's cases are alike."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
+_BOUNDS = dict(zip(MEASURES, ((0.0, 1.0), (0.0, 1.0), (0.0, math.inf), (0.0, math.inf)), strict=True))
 SUMMARY_COLUMNS = ("class", "name", "measure", "unit", "cases", "patients", "mean", "low", "high")
 
 
 def mean_interval(
-    values: Sequence[float], patients: Sequence[object] | None = None, *, draws: int = 2000, seed: int = 0
+    values: Sequence[float],
+    patients: Sequence[object] | None = None,
+    *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    draws: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float, float]:
-    """The mean over cases and its 95 % percentile-bootstrap interval, patients drawn with replacement.
+    """The mean over cases and its 95 % interval, for patients vary.
+
+    The standard error is that of a bootstrap in which patients are drawn with replacement, times sqrt(n / (n - 1)), and
+    the ends are those of Student's t with n - 1 degrees of freedom, of n patients, as in `report.paired.difference`:
+    percentiles of few patients are too narrow (they hold the mean for 2, 3 and 5 patients in 50, 75 and 84 % of cases).
 
     Args:
         values: of each case, (N,).
         patients: whose each case is, (N,); None: each of another.
+        bounds: least and greatest value that there can be; ends beyond are cut off there.
         draws: of the bootstrap.
         seed: of the draws.
 
@@ -38,8 +51,9 @@ def mean_interval(
         return float(numbers.mean()), float("nan"), float("nan")
     drawn = np.random.default_rng(seed).integers(len(cases), size=(draws, len(cases)))
     means = sums[drawn].sum(axis=1) / cases[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(numbers.mean()), float(low), float(high)
+    count, mean = len(cases), float(numbers.mean())
+    half = float(stats.t.ppf(0.975, count - 1) * means.std() * np.sqrt(count / (count - 1)))
+    return mean, max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
 def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, object], seed: int = 0) -> list[dict]:
@@ -62,7 +76,8 @@ def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, ob
     for (index, name, measure), by_case in sorted(found.items(), key=_order):
         values = [float(np.mean(own)) for own in by_case.values()]
         owners = [patients.get(case, case) for case in by_case]
-        mean, low, high = (None if np.isnan(one) else one for one in mean_interval(values, owners, seed=seed))
+        figures = mean_interval(values, owners, bounds=_BOUNDS[measure], seed=seed)
+        mean, low, high = (None if np.isnan(one) else one for one in figures)
         length = unit if measure in MEASURES[2:] else ""
         numbers = (len(values), len(set(map(str, owners))), mean, low, high)
         summary.append(dict(zip(SUMMARY_COLUMNS, (index, name, measure, length, *numbers), strict=True)))

@@ -155,7 +155,7 @@ def _classes(report: Report, folder: Path) -> None:
     rows = [
         (row["class"], int(row["records"]), int(row["with"]), _interval(row)) for row in read_table(folder / "auc.csv")
     ]
-    caption = "Area under the ROC curve [95 % interval: bootstrap over patients]"
+    caption = "Area under the ROC curve [95 % interval over patients]"
     report.table(("class", "records", "of the class", "AUC"), rows, caption)
     rows = read_table(folder / "predictions.csv") if (folder / "predictions.csv").is_file() else []
     wrong = sorted((row for row in rows if row.get("error")), key=lambda row: -float(row["error"]))[:_LISTED]
@@ -179,12 +179,15 @@ def _summary(report: Report, path: Path) -> None:
     report.table(
         ("class", *measured_in(next((row["unit"] for row in rows if row["unit"]), "mm"))[: len(MEASURES)]),
         [(name, *(found.get(measure) for measure in MEASURES)) for name, found in cells.items()],
-        f"Mean [95 % interval: bootstrap over {most} patients]; all: the mean of a case's classes (summary.csv)",
+        f"Mean [95 % interval over {most} patients]; all: the mean of a case's classes (summary.csv)",
     )
 
 
 def _interval(row: Row) -> str | None:
-    return f"{float(row['auc']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["auc"] else None
+    if not row["auc"]:
+        return None
+    ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] else ""
+    return f"{float(row['auc']):.3f}{ends}"
 
 
 def _curves(report: Report, path: Path) -> None:

@@ -189,7 +189,8 @@ def _searches(matches: LandmarkMatches, patients: np.ndarray, radius: float | No
     known = np.isfinite(matches.distances)
     values = matches.distances[known] if radius is None else matches.distances[known] <= radius
     owners = np.broadcast_to(patients[:, None, None], known.shape)[known]
-    return dict(zip(("value", "low", "high"), mean_interval(values, owners.tolist()), strict=True))
+    bounds = (0, np.inf) if radius is None else (0, 1)
+    return dict(zip(("value", "low", "high"), mean_interval(values, owners.tolist(), bounds=bounds), strict=True))
 
 
 def _locality(embedder: Any, images: Mapping[str, Tensor], table: Landmarks, place: Path) -> Figures:

@@ -36,7 +36,11 @@ def ask_propagation(
     patients = study_set.patients[rows]
     figures = {
         name: dict(
-            zip(("value", "low", "high"), mean_interval(values, patients.tolist(), seed=settings.seed), strict=True)
+            zip(
+                ("value", "low", "high"),
+                mean_interval(values, patients.tolist(), bounds=(0, 1), seed=settings.seed),
+                strict=True,
+            )
         )
         for name, values in by_case.items()
     }

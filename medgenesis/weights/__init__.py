@@ -10,6 +10,7 @@ from medgenesis.weights.layouts.swin_unetr import swin_settings
 from medgenesis.weights.load import LoadedWeights, load_published
 from medgenesis.weights.pretrained import initialise, load_pretrained
 from medgenesis.weights.report import WeightsReport
+from medgenesis.weights.seen import warn_of_seen
 from medgenesis.weights.settings import ModelSettings, settings_of, with_settings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "backbone_keys",
     "dynunet_settings",
     "swin_settings",
+    "warn_of_seen",
     "unet25d_to_smp",
     "with_settings",
     "ynet3d_settings",

@@ -8,6 +8,7 @@ import numpy as np
 
 SETTINGS = "medgenesis settings"  # what the network was trained with
 ORIGIN = "medgenesis origin"  # which published weights it began with, and their terms
+SEEN = "medgenesis seen images"  # fingerprints of all images that it was trained on
 FRESH = "medgenesis newly initialised"  # keys that the file lacks by intention: nothing has been learnt there
 
 

@@ -23,6 +23,7 @@ from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
+from medgenesis.weights.seen import kept_seen, set_seen
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ def load_pretrained(
     restores = layout is not None or (known is not None and "num_classes" not in known)
     note_newly_initialised(network, own if restores else fresh)
     set_origin(network, kept_origin(content) or _published(weights, layout, entries))
+    set_seen(network, kept_seen(content))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
     if layout is not None and layout.settings(found).get("norm") == "batch_always":

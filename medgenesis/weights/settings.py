@@ -6,7 +6,7 @@ MONAI Label for example, finds an ordinary state dict, and the file alone is the
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import read_weights_file, tensors_of
 from medgenesis.weights.experiments import located
-from medgenesis.weights.kept import ORIGIN, SETTINGS, keep, kept
+from medgenesis.weights.kept import ORIGIN, SEEN, SETTINGS, keep, kept
 from medgenesis.weights.layouts.layout import Layout, StateDict
 from medgenesis.weights.load import find_layout
 from medgenesis.weights.pretrained import SCRATCH
@@ -36,7 +36,10 @@ class ModelSettings(dict[str, Any]):
 
 
 def with_settings(
-    state_dict: Mapping[str, Any], settings: Mapping[str, Any] | None, origin: Mapping[str, Any] | None = None
+    state_dict: Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    origin: Mapping[str, Any] | None = None,
+    seen: Sequence[str] | None = None,
 ) -> Mapping[str, Any]:
     """A state dict that holds what its network was trained with; None: as it is.
 
@@ -44,11 +47,12 @@ def with_settings(
         state_dict: of the network.
         settings: numbers, words, None, and lists and mappings of them.
         origin: of the published weights that it began with (`medgenesis.weights.origin`), which have terms.
+        seen: fingerprints of the images that it was trained on (`medgenesis.weights.seen`).
 
     Raises:
         TypeError: another value.
     """
-    return keep(keep(state_dict, SETTINGS, settings), ORIGIN, origin)
+    return keep(keep(keep(state_dict, SETTINGS, settings), ORIGIN, origin), SEEN, seen)
 
 
 def settings_of(init: str | os.PathLike | None) -> ModelSettings:

@@ -101,6 +101,14 @@ def test_what_cannot_be_learnt_or_judged_stops_at_the_start(records, training, v
         choose_labels({"training": records(training), "validation": records(validation)}, merge)
 
 
+def test_what_is_answered_anyway_may_be_empty(records):
+    sections = {"training": records([[1], [0]]), "validation": records([[], []])}
+    found = choose_labels(sections, may_be_empty=["validation"])
+    assert found.num_classes == 2 and found.of(sections["training"]) == [{1}, set()]
+    with pytest.raises(DatalistError, match="training: label maps must have foreground"):
+        choose_labels({"training": sections["validation"]})
+
+
 def test_records_that_are_left_need_foreground(records):
     full, empty, unread = *records([[1], [0]]), {"image": "a", "label": "unread.nii.gz"}
     found = choose_labels({"training": [full, empty]}, {1: 1})

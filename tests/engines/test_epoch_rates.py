@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgenesis.engines import epochs_for, rate_schedule
+from medgenesis.engines.epoch_rates import iterations_for
 from medgenesis.engines.schedules import load_schedule
 
 
@@ -74,9 +75,19 @@ def test_constant_is_none_and_words_are_checked():
         rate_schedule(optimizer(), "plateau", epochs=3, warmup_epochs=1)
 
 
-def test_steps_are_rounded_up_to_epochs():
+def test_steps_begin_so_many_epochs():
     assert epochs_for(7, None, 5) == 7
     assert [epochs_for(7, steps, 5) for steps in (1, 5, 6, 10, 11)] == [1, 1, 2, 2, 3]
     assert epochs_for(7, 4, 5, accumulation_steps=2) == 2  # three steps an epoch
     with pytest.raises(ValueError, match="steps: must be at least 1"):
         epochs_for(7, 0, 5)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3, 9])
+def test_the_batch_of_a_step_is_the_one_of_a_slow_count(accumulation):
+    batches, ends = 5, []
+    for batch in range(batches * 4):
+        place = batch % batches + 1
+        if place % accumulation == 0 or place == batches:  # the epoch's last group may be smaller
+            ends.append(batch + 1)
+    assert [iterations_for(step, batches, accumulation) for step in range(1, len(ends) + 1)] == ends

@@ -13,7 +13,9 @@ STARTS = ("pre-trained", "scratch")
 
 def survey(configs, draws, test, *_, frozen):
     """A stand-in: 0.25, whatever is labelled."""
-    return LabelSurvey(3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=frozen)
+    return LabelSurvey(
+        3, {name: np.full((len(test), 1), 0.25) for name in draws}, has_levels=frozen, counted=[True] * len(test)
+    )
 
 
 def made_comparison(tmp_path, monkeypatch):

@@ -14,6 +14,14 @@ from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarit
 
 logger = logging.getLogger(__name__)
 
+_BOUNDS = {
+    "similarity": (-1, 1),
+    "distance": (0, np.inf),
+    "similarity_of_others": (-1, 1),
+    "difference": (-2, 2),
+    "retrieval": (0, 1),
+}  # what each figure can be
+
 
 def view_pairs(records: Sequence[Mapping[str, Any]], most: int = 100, seed: int = 0) -> list[tuple[int, int]]:
     """Rows of two views of one patient: any two images, and where records have a `view` those of different `view`, of
@@ -82,9 +90,9 @@ def multiview(
             "patient has no others: %s",
             *(len(pairs), ", ".join(f"{count} of {name}" for name, count in undefined.items() if count)),
         )
-    return {name: _figure(values, seed) for name, values in measured.items()}
+    return {name: _figure(values, seed, _BOUNDS[name]) for name, values in measured.items()}
 
 
-def _figure(values: np.ndarray, seed: int) -> dict[str, float]:
+def _figure(values: np.ndarray, seed: int, bounds: tuple[float, float]) -> dict[str, float]:
     finite = values[np.isfinite(values)]
-    return dict(zip(("value", "low", "high"), mean_interval(finite, seed=seed), strict=True))
+    return dict(zip(("value", "low", "high"), mean_interval(finite, bounds=bounds, seed=seed), strict=True))

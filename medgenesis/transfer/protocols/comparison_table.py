@@ -12,7 +12,12 @@ from medgenesis.report.paired import Difference, difference, holm, verdict
 
 HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
 LEAST = 5  # sets of labelled patients, test patients: of fewer no verdict; a gain in three is often gone in the next
+MORE_TEST_PATIENTS = (
+    "Give a list with five or more test patients (`medgenesis datalist --splits 0.6 0.1 0.3`, for example), or ask "
+    "`medgenesis crossval` of each start."
+)
 _ABSENT = "–"
+_SETS, _TESTED = "sets of labelled patients", "test patients"
 
 Setting = tuple[int, int]  # labelled patients, steps
 Rows = list[list[str]]
@@ -35,20 +40,18 @@ class Finding:
     p: float
 
     @property
-    def too_few(self) -> str | None:
-        """What there are too few of for a verdict, "sets of labelled patients" or "test patients", or None."""
-        if self.gain.draws < LEAST:
-            return "sets of labelled patients"
-        return "test patients" if self.gain.patients < LEAST else None
+    def too_few(self) -> list[str]:
+        """What there are too few of for a verdict, "sets of labelled patients", "test patients", both or neither."""
+        numbers = {_SETS: self.gain.draws, _TESTED: self.gain.patients}
+        return [what for what, number in numbers.items() if number < LEAST]
 
     @property
     def said(self) -> str:
         """ "helps", "harms", "no difference shown", or why there is no verdict."""
-        if self.gain.draws < LEAST:
-            return f"no verdict: {labelled_sets(self.gain.draws)}, five are needed"
-        if self.gain.patients < LEAST:
-            return f"no verdict: {_many(self.gain.patients, 'test patient')}, five are needed"
-        return verdict(self.gain.mean, self.p)
+        if not self.too_few:
+            return verdict(self.gain.mean, self.p)
+        numbers = {_SETS: labelled_sets(self.gain.draws), _TESTED: tested_patients(self.gain.patients)}
+        return f"no verdict: {' and '.join(numbers[what] for what in self.too_few)}, five are needed"
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def sentences(
         place = trivial[count].mean if count in trivial else np.nan
         if dice[count, steps, one.start].mean() < place:
             line += f"; below the answer that looks at no image ({place:.3f})"
-        line += f". {remedy(count, known)}" if one.too_few == "sets of labelled patients" else "."
+        line += f". {remedy(count, known)}" if _SETS in one.too_few else "."
         lines.append(line)
     return lines
 
@@ -177,9 +180,13 @@ def remedy(count: int, known: int) -> str:
 
 def _whole(dice: Mapping[tuple[int, int, str], np.ndarray], found: Sequence[Finding], baseline: str) -> str:
     """In how many of the settings each verdict was found, and the most that is saved where it helps."""
-    said = Counter(f"no verdict (fewer than five {one.too_few})" if one.too_few else one.said for one in found)
+    said = Counter(
+        f"no verdict (fewer than five {' and '.join(one.too_few)})" if one.too_few else one.said for one in found
+    )
     parts = [f"{words} in {number} of {len(found)}" for words, number in said.most_common()]
     whole = f"Against {baseline}, of all numbers of labels and steps: {', '.join(parts)}."
+    if any(_TESTED in one.too_few for one in found):
+        whole += f" {MORE_TEST_PATIENTS}"
     if not said["helps"]:
         return f"{whole} No labels or steps are shown to be saved."
     for what, unit in enumerate(("Labels", "Steps")):
@@ -202,9 +209,15 @@ def _said_saved(tried: Sequence[Saved], what: int, baseline: str) -> str:
 
 
 def interval(one: Difference, sign: str = "") -> str:
-    """A mean with its interval, to three digits; without one where there is a single draw."""
+    """A mean with its interval, to three digits; without one where there is a single draw.
+
+    Args:
+        one: of Dice.
+        sign: "+" of a difference, which is from -1 to 1; of Dice itself, from 0 to 1, "".
+    """
     form = f"{sign}.3f"
-    return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]")
+    low, high = np.clip((one.low, one.high), -1.0 if sign else 0.0, 1.0)
+    return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{low:{form}}, {high:{form}}]")
 
 
 def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str, what: int) -> Saved | None:
@@ -223,6 +236,11 @@ def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseli
 def labelled_patients(count: int) -> str:
     """So many labelled patients, in words."""
     return _many(count, "labelled patient")
+
+
+def tested_patients(number: int) -> str:
+    """So many test patients, in words."""
+    return _many(number, "test patient")
 
 
 def labelled_sets(number: int) -> str:

@@ -21,9 +21,11 @@ from medgenesis.storage.run_folder import hold_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
+from medgenesis.transfer.protocols.folds_with_labels import check_folds, have_foreground
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
+from medgenesis.weights import warn_of_seen
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +62,11 @@ def cross_validate(
         overrides: settings of the configs, by id.
 
     Returns:
-        The summary in Markdown, with 95 % intervals of a bootstrap over patients.
+        The summary in Markdown, with 95 % intervals over patients.
 
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
-        DatalistError: fewer patients than folds.
+        DatalistError: fewer patients than folds; a fold whose other folds have no label map with any of the classes.
         KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole cross-validation.
     """
     if task not in TASKS:
@@ -82,6 +84,9 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
 
     records = [record for section in ("training", "validation") for record in read(section)]
     parts = patient_folds(records, folds, seed)
+    warn_of_seen(init, datalist, ("training", "validation"))
+    if task == "finetune":
+        check_folds(parts, have_foreground(configs, records, folder, overrides), folds)
     header = datalist_header(datalist)
     measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
     also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
@@ -98,7 +103,7 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
     else:
         parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in configs]))
         multi_label = bool(overrides.get("multi_label", parser.get("multi_label", False)))
-        text = _pool_predictions(folder, numbers, patients, seed, multi_label)
+        text = _pool_predictions(folder, numbers, patients, multi_label)
     page = write_run_report(folder, f"Cross-validation, {folds} folds")
     logger.info("written: %s, %s", folder / TASKS[task], page)
     return text
@@ -142,12 +147,14 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
         name = f"{row['class']} {row['name']}".strip()
         measure = f"{row['measure']} {row['unit']}".strip()
         lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
-    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(patients.values()))} patients."])
+    counted = {row["case"] for row in rows if row["dice"]}
+    note = f"95 % intervals over {len({patients[case] for case in counted})} patients."
+    if len(counted) < len(drawn):
+        note += f" {len(drawn) - len(counted)} cases have none of the classes, and are not counted."
+    return "\n".join([*lines, "", note])
 
 
-def _pool_predictions(
-    folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int, multi_label: bool
-) -> str:
+def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], multi_label: bool) -> str:
     """The answers of all folds in one table; the AUC of each class over all, and its mean over folds."""
     rows = []
     for fold, own in enumerate(numbers):
@@ -158,19 +165,17 @@ def _pool_predictions(
     words = [[int(one) for one in row["truth"].split()] for row in rows]
     truth = np.array([in_columns(one, found.shape[1], multi_label=multi_label) for one in words])
     owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
-    table = auc_table(truth, found, owners, multi_label=multi_label, seed=seed)
+    table = auc_table(truth, found, owners, multi_label=multi_label)
     lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
     for row in table:
         index = row["class"]
-        each = [
-            auc_interval(truth[parts == fold, index], found[parts == fold, index], draws=0)[0] for fold in set(parts)
-        ]
+        each = [auc_interval(truth[parts == fold, index], found[parts == fold, index])[0] for fold in set(parts)]
         each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
         row["mean_of_folds"] = float(np.mean(each)) if each else None
         cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})
         lines.append(f"| {index} | {row['records']} | {cell} | {mean} |")
     write_table(folder / "auc.csv", table, (*AUC_COLUMNS, "mean_of_folds"), decimals=".5f")
-    return "\n".join([*lines, "", f"95 % intervals: bootstrap over {len(set(owners))} patients."])
+    return "\n".join([*lines, "", f"95 % intervals over {len(set(owners))} patients."])
 
 
 def _cell(row: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sente
 from medgenesis.transfer.protocols.comparison_report import run_folder, write_comparison_report
 from medgenesis.transfer.protocols.comparison_table import (
     LEAST,
+    MORE_TEST_PATIENTS,
     by_labelled_set,
     by_patient,
     findings,
@@ -32,6 +33,7 @@ from medgenesis.transfer.protocols.comparison_table import (
     remedy,
     sentences,
     table,
+    tested_patients,
 )
 from medgenesis.transfer.protocols.frozen_dice import dice_of_frozen
 from medgenesis.transfer.protocols.label_survey import survey_labels
@@ -39,7 +41,7 @@ from medgenesis.transfer.protocols.labelled_draws import drawn_records
 from medgenesis.transfer.protocols.last_dice import dice_after_finetuning
 from medgenesis.transfer.protocols.last_weights import usable_records
 from medgenesis.transfer.protocols.run_identity import run_made_with
-from medgenesis.weights import settings_of
+from medgenesis.weights import settings_of, warn_of_seen
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,7 @@ def compare_few_labels(
         folder: receives `cases.csv`, `table.md`, `report.html` and the runs.
         counts: numbers of labelled patients.
         seeds: of the draws; fewer than five different sets of labelled patients give no verdict.
-        iterations: optimizer steps of each run, rounded up to whole passes over its labelled scans; several: each a
-            training of its own.
+        iterations: optimizer steps of each run; several: each a training of its own.
         frozen: whether each start also answers without fine-tuning, see `dice_of_frozen`; a network whose maps are not
             known has no such rows, and a sentence says so.
         overrides: settings of the configs, by id; `norm_batches` is 16 unless it is given.
@@ -137,6 +138,8 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
             said = f"{labelled_patients(count)}: no verdict will be given"
             logger.warning("%s, %s; five are needed. %s", said, labelled_sets(sets[count]), remedy(count, known))
     trained = [str(Path(init).absolute()) for init in inits.values() if init != "scratch"]
+    for init in trained:
+        warn_of_seen(init, datalist, ("test",))
     alike = {"settings_from": trained[0]} if trained else {}  # from scratch: the same network, of the same volumes
     header = datalist_header(datalist)
     also = {  # what runs take from files that are named alone
@@ -145,6 +148,10 @@ def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, froz
         "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")},
     }
     survey = survey_labels(configs, chosen, test, folder, {**alike, **overrides}, frozen=frozen)
+    tested = {patient_of(record) for record, counts in zip(test, survey.counted, strict=True) if counts}
+    if len(tested) < LEAST:
+        said = f"{tested_patients(len(tested))} with any of the classes"
+        logger.warning("%s: no verdict will be given, five are needed. %s", said, MORE_TEST_PATIENTS)
     overrides = {"num_classes": survey.num_classes, **overrides}  # of every run, whatever its draw has
     lost = frozen and not survey.has_levels
     if lost:
@@ -227,8 +234,8 @@ def _note(runs: Sequence[np.ndarray], patients: int, sets: Mapping[int, int]) ->
 
 
 def _cases(dice: Mapping[tuple[int, int, str], list[np.ndarray]], seeds: Sequence[int]) -> Iterator[list]:
-    """A row a case; patients are numbered in the datalist's order, not named."""
+    """A row a case; records are numbered in the datalist's order from 1, as in the runs' tables, and not named."""
     for (count, length, name), runs in dice.items():
         for seed, run in zip(seeds, runs, strict=True):
-            for case, classes in enumerate(run):
+            for case, classes in enumerate(run, 1):
                 yield from ([count, length, name, seed, case, label + 1, d] for label, d in enumerate(classes))

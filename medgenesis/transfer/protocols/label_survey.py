@@ -16,6 +16,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.losses import hard_dice
 from medgenesis.networks.voxel_probe import has_levels
 from medgenesis.progress import track
+from medgenesis.transfer.protocols.last_dice import answer_empty_ones_too
 from medgenesis.transfer.protocols.last_weights import prepare_training
 from medgenesis.transfer.protocols.place_answer import place_answer
 
@@ -33,11 +34,13 @@ class LabelSurvey:
         place_dice: draw -> Dice (records, classes) of `place_answer`; NaN where a class is absent.
         has_levels: whether it is known where the network has its maps, see
             `medgenesis.networks.voxel_probe.has_levels`; False where that was not asked.
+        counted: of each test record, whether it has any of the classes; else it has no Dice.
     """
 
     num_classes: int
     place_dice: dict[Any, np.ndarray]
     has_levels: bool
+    counted: Sequence[bool]
 
 
 def survey_labels(
@@ -59,7 +62,7 @@ def survey_labels(
         overrides: further settings of the configs, by id.
 
     Raises:
-        DatalistError: a draw without any voxel of a class.
+        DatalistError: a draw, or all of the test section, without any voxel of a class.
 
     Notes:
         The answer without an image is made and judged on grids of at most 64 voxels a side (nearest voxels), so that
@@ -69,6 +72,7 @@ def survey_labels(
     root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
     settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
     workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
+    answer_empty_ones_too(workflow.parser)
     parsed = workflow.parser.get_parsed_content
     number, labels, levels = parsed("num_classes"), parsed("labels"), frozen and has_levels(parsed("network_def"))
     read = preprocessing((), "label", intensity=None, label_merge=labels.merge, num_classes=number)
@@ -85,19 +89,28 @@ def survey_labels(
             )
     if len({one.ndim for one in maps.values()}) > 1:
         logger.warning("images and volumes are mixed: the answer without an image is left out")
-        return LabelSurvey(number, {name: np.full((len(test), number - 1), np.nan) for name in draws}, levels)
+        unknown = {name: np.full((len(test), number - 1), np.nan) for name in draws}
+        return LabelSurvey(number, unknown, levels, [bool(_label_map(read, record).any()) for record in test])
     sides = [max(one.shape[axis] for one in maps.values()) for axis in range(next(iter(maps.values())).ndim)]
     values = range(number)
     answers = {
         name: place_answer([maps[_key(record)] for record in records], sides, values) for name, records in draws.items()
     }
     dice: dict[Any, list[list[float]]] = {name: [] for name in draws}
+    counted = []
     for record in track(test, "label maps of the test section"):
-        truth = _at_most(_label_map(read, record), SIDE)
+        whole = _label_map(read, record)
+        truth = _at_most(whole, SIDE)
+        counted.append(bool(whole.any()))
         for name, answer in answers.items():
             seen = _resampled(answer, truth.shape) if truth.ndim == answer.ndim else None
             dice[name].append([_dice(seen, truth, value) for value in values[1:]])
-    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels)
+    if not any(counted):
+        raise DatalistError(
+            f"test: some label map must have a voxel of a class; found none in {len(test)}, so that nothing can be "
+            "compared. Move labelled records there."
+        )
+    return LabelSurvey(number, {name: np.array(found) for name, found in dice.items()}, levels, counted)
 
 
 def _key(record: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def dice_after_finetuning(
         folder: takes the place of the bundle's root in what the run writes.
         init: checkpoint, or "scratch".
         seed: of the head's weights, the order and the augmentation.
-        iterations: optimizer steps at least, rounded up to whole epochs; None: the epochs of the configs.
+        iterations: optimizer steps; None: the epochs of the configs.
         overrides: further settings of the configs, by id.
 
     Returns:
@@ -58,6 +58,7 @@ def own_grid_workflow(configs: Sequence[str | Path], *args: Any, **settings: Any
     """An initialised workflow of `prepare_training` that measures on the images' own grid."""
     workflow = prepare_training(configs, *args, **settings)
     _measure_on_own_grid(workflow.parser)
+    answer_empty_ones_too(workflow.parser)
     workflow.initialize()
     return workflow
 
@@ -70,6 +71,13 @@ def answered_dice(workflow: ConfigWorkflow, folder: str | Path, title: str) -> n
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, end_if_asked)
     evaluator.run()
     return evaluator.state.metric_details["val_mean_dice"].cpu().numpy()
+
+
+def answer_empty_ones_too(parser: ConfigParser) -> None:
+    """Records without any of the classes are answered, and have no Dice: they are no error of a list."""
+    labels = parser.get("labels")
+    if isinstance(labels, dict) and labels.get("_target_") == "medgenesis.data.choose_labels":
+        parser["labels"] = {**labels, "may_be_empty": ["validation"]}
 
 
 def _measure_on_own_grid(parser: ConfigParser) -> None:

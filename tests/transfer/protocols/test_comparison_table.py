@@ -91,6 +91,34 @@ def test_one_test_patient_gives_no_verdict():
     dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, patients=1)
     (one,) = findings(dice, STARTS)
     assert one.said == "no verdict: 1 test patient, five are needed" and np.isnan(one.gain.low)
+    whole, line = sentences(dice, [one], STARTS, {}, 99)
+    assert "no verdict (fewer than five test patients) in 1 of 1. Give a list with five or more test patients" in whole
+    assert "--seeds" not in whole + line  # there are enough draws
+
+
+def test_both_lacks_are_named_with_both_remedies():
+    dice = levels({(1, 10, "ours"): 0.9, (1, 10, "scratch"): 0.1}, draws=3, patients=4)
+    found = findings(dice, STARTS)
+    whole, line = sentences(dice, found, STARTS, {}, 9)
+    assert "(fewer than five sets of labelled patients and test patients) in 1 of 1. Give a list with five" in whole
+    assert "no verdict: 3 sets of labelled patients and 4 test patients, five are needed (" in line
+    assert line.endswith(". More draws give more sets (--seeds).")
+
+
+def test_an_interval_ends_where_dice_does():
+    """Of two sets Student's t has one degree of freedom, and is wide."""
+    dice = {
+        (1, 10, start): np.array([[level] * 5, [level + 0.1] * 5])
+        for start, level in zip(STARTS, (0.9, 0.0), strict=True)
+    }
+    (_, ours, scratch) = table(dice, findings(dice, STARTS), STARTS)
+    assert (
+        ours[3].startswith("0.950 [0.") and ours[3].endswith(", 1.000]") and scratch[3].startswith("0.050 [0.000, 0.")
+    )
+    rng = np.random.default_rng(0)
+    wide = {(1, 10, "ours"): rng.random((2, 5)) ** 9, (1, 10, "scratch"): 1 - rng.random((2, 5)) ** 9}
+    ends = [float(end) for end in table(wide, findings(wide, STARTS), STARTS)[1][4].split("[")[1][:-1].split(", ")]
+    assert ends[0] == -1 and ends[1] <= 1
 
 
 def test_what_is_saved_ends_at_the_first_number_that_is_better():

@@ -57,6 +57,7 @@ def study(tmp_path, monkeypatch):
         ]
         write_table(folder / "predictions.csv", rows)
 
+    monkeypatch.setattr(cross_validation, "have_foreground", lambda configs, records, *_: [True] * len(records))
     monkeypatch.setattr(cross_validation, "dice_after_finetuning", segment)
     monkeypatch.setattr(cross_validation, "predictions_after_classifying", classify)
 
@@ -140,7 +141,7 @@ def write_answers(folder, truths, scores):
 def pooled(folder, truths, scores, multi_label):
     numbers = write_answers(folder, truths, scores)
     patients = {i: str(i) for own in numbers for i in own}
-    text = cross_validation._pool_predictions(folder, numbers, patients, 0, multi_label)
+    text = cross_validation._pool_predictions(folder, numbers, patients, multi_label)
     return text, read_table(folder / "auc.csv")
 
 
@@ -179,6 +180,38 @@ def test_records_that_are_skipped_are_left_out_before_folds_are_made(study, tmp_
     assert sorted(sum(asked, [])) == left
     rows = {int(row["record"]): float(row["p_1"]) for row in read_table(out / "predictions.csv")}
     assert rows == pytest.approx({place: i / 20 for place, i in enumerate(left, 1)})
+
+
+def test_folds_are_checked_before_the_first(study, monkeypatch, caplog):
+    run, asked, _ = study
+    parts = cross_validation.patient_folds(
+        [{"image": "", "patient": str(i % 9), "class": int(i % 9 < 4)} for i in range(12)], 3, 0
+    )
+
+    def only(*folds):
+        found = [part in folds for part in parts]
+        monkeypatch.setattr(cross_validation, "have_foreground", lambda *_: found)
+
+    only(1)
+    held_out = ", ".join(str(i + 1) for i, part in enumerate(parts) if part == 1)
+    with pytest.raises(DatalistError, match=f"found none in the . of fold 1, .*records {held_out} of .*fewer --folds"):
+        run(folds=3)
+    assert not asked
+    only(0, 2)
+    run(folds=3)
+    (said,) = [message for message in caplog.messages if "none of its" in message]
+    assert said.startswith("fold 1: ") and f"(records {held_out} of" in said and len(asked) == 3
+
+
+def test_cases_without_any_class_are_said(study, monkeypatch):
+    run, _, _ = study
+
+    def segment(configs, training, test, folder, **settings):
+        rows = [[i, 1, 0.5 if i > 1 else None, None, None, None, "mm", 1.0, 1.0] for i in range(1, len(test) + 1)]
+        write_table(folder / "cases.csv", rows, CASE_COLUMNS[:-1])
+
+    monkeypatch.setattr(cross_validation, "dice_after_finetuning", segment)
+    assert "3 cases have none of the classes, and are not counted." in run(folds=3)  # the first of each fold
 
 
 def test_another_task_is_refused(study):

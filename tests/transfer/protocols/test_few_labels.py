@@ -128,6 +128,7 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
     with (tmp_path / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 2 * 2 * 4 * 2
+    assert {row["test record"] for row in rows} == set("1234")  # as the runs' tables and pages number them
     for count, steps in itertools.product((2, 4), (10, 20)):
         means = {}
         for start in STARTS:
@@ -143,7 +144,8 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
             assert float(line[3].split(" ")[0]) == pytest.approx(means[start], abs=2e-3)
         (line,) = [cell for cell in cells if cell[:3] == [str(count), str(steps), "pre-trained"]]
         assert float(line[4].split(" ")[0]) == pytest.approx(means["pre-trained"] - means["scratch"], abs=2e-3)
-        assert line[-1] == "no verdict: 2 sets of labelled patients, five are needed" and line[5] == "–"
+        assert line[-1] == "no verdict: 2 sets of labelled patients and 4 test patients, five are needed"
+        assert line[5] == "–"
     assert [cell for cell in cells if len(cell) == 2][-2:] == [
         ["2", "0.250 [0.250, 0.250]"],
         ["4", "0.250 [0.250, 0.250]"],
@@ -181,6 +183,27 @@ def test_a_network_without_known_maps_is_compared_without_frozen_features(compar
     text = compare(frozen=True)
     said = "- Frozen features are left out: where the maps of this network are is not known.\n"
     assert text.replace(said, "") == tuned and said in text and len(asked) == 8
+
+
+@pytest.mark.parametrize("patients, empty, number", [(5, 0, None), (5, 1, 4), (1, 0, 1), (9, 4, None)])
+def test_too_few_test_patients_are_said_before_the_first_run(
+    comparison, tmp_path, monkeypatch, caplog, patients, empty, number
+):
+    """Two records of each; the last patients have none of the classes."""
+    compare, asked = comparison
+    test = [{"image": "7.nii.gz", "label": "7_seg.nii.gz", "patient": f"t{i // 2}"} for i in range(2 * patients)]
+    training = json.loads((tmp_path / "list.json").read_text())["training"]
+    (tmp_path / "list.json").write_text(json.dumps({"training": training, "test": test}))
+    counted = [i // 2 < patients - empty for i in range(2 * patients)]
+    monkeypatch.setattr(few_labels, "survey_labels", lambda *a, **b: replace(survey(*a, **b), counted=counted))
+    monkeypatch.setattr(few_labels, "run_made_with", unittest.mock.Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):  # of the first run
+        compare()
+    said = [message for message in caplog.messages if "test patient" in message and "--splits" in message]
+    assert len(said) == (number is not None) and not asked
+    if said:
+        start = f"{number} test patient{'s' * (number > 1)} with any of the classes: no verdict will be given"
+        assert said[0].startswith(start) and "crossval" in said[0]
 
 
 @pytest.mark.parametrize(

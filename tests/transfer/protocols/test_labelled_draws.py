@@ -32,8 +32,9 @@ def test_draws_of_the_same_patients_are_one_set_without_verdict_or_interval(comp
     compare, _ = comparison
     text = compare(counts=(2, 5), seeds=range(5), frozen=True)
     first, *_ = text.splitlines()
-    assert "no verdict (fewer than five sets of labelled patients) in " in first and "helps" not in first
-    why = "no verdict: 1 set of labelled patients, five are needed"
+    assert "no verdict (fewer than five sets of labelled patients and test patients) in " in first
+    assert "helps" not in first
+    why = "no verdict: 1 set of labelled patients and 4 test patients, five are needed"
     rows = {(cell[0], cell[2]): cell[3:] for cell in cells_of(text) if len(cell) == 8}
     with (tmp_path / "cases.csv").open(newline="") as file:
         cases = list(csv.DictReader(file))

@@ -1,0 +1,62 @@
+"""A look at the label maps of all folds before the first is trained, so that no hours are spent in vain."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medgenesis.errors import DatalistError
+from medgenesis.transfer.protocols.last_weights import prepare_training
+
+logger = logging.getLogger(__name__)
+
+
+def have_foreground(
+    configs: Sequence[str | Path], records: Sequence[dict], folder: str | Path, overrides: Mapping[str, Any]
+) -> list[bool]:
+    """Whether the label map of each record has any of the classes that are learnt.
+
+    Args:
+        configs: the bundle's `finetune.yaml`, and overlays.
+        records: labelled.
+        folder: remembers which labels the maps have.
+        overrides: further settings of the configs, by id.
+    """
+    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
+    settings = {**overrides, "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
+    workflow = prepare_training(configs, records, (), root, init="scratch", seed=0, overrides=settings)
+    return [bool(classes) for classes in workflow.parser.get_parsed_content("labels").of(records)]
+
+
+def check_folds(parts: Sequence[int], foreground: Sequence[bool], folds: int) -> None:
+    """Refuse folds of which one would learn from label maps without foreground; warn of those that judge nothing.
+
+    Args:
+        parts: the fold of each record.
+        foreground: whether its label map has any of the classes.
+        folds: their number.
+
+    Raises:
+        DatalistError: the records of all other folds have none.
+    """
+    held_out = [[i for i, part in enumerate(parts) if part == fold] for fold in range(folds)]
+    judging = [[i for i in own if foreground[i]] for own in held_out]
+    for fold, own in enumerate(judging):
+        if len(own) == sum(foreground):
+            raise DatalistError(
+                "folds: the label maps that each fold learns from must have foreground; found none in the "
+                f"{len(parts) - len(held_out[fold])} of fold {fold}, as all that have some are held out in it (records "
+                f"{_numbers(own)} of training and validation). Use another --seed or fewer --folds, or label scans of "
+                "more patients that have the classes."
+            )
+    for fold, own in enumerate(held_out):
+        if not judging[fold]:
+            logger.warning(
+                "fold %d: none of its %d label maps has any of the classes (records %s of training and validation): it "
+                "is trained and answers, and has no Dice; with fewer --folds each would be judged",
+                *(fold, len(own), _numbers(own)),
+            )
+
+
+def _numbers(places: Sequence[int]) -> str:
+    return ", ".join(str(place + 1) for place in places)
