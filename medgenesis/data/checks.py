@@ -10,6 +10,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from medgenesis.data.labels import GREATEST_LABEL
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
 
@@ -37,7 +38,7 @@ class CheckVolumed(MapTransform):
 
 
 class CheckLabeld(MapTransform):
-    """Refuse label maps on another grid than their image, or with values that are no whole numbers.
+    """Refuse label maps on another grid than their image, or with values that are no whole numbers below 2^24.
 
     Meant for volumes that have been turned to the same axis codes: a label map stored with an axis the other way round
     (as DICOM converters do) is on the same grid.
@@ -121,7 +122,7 @@ def _check_affine(volume: torch.Tensor) -> None:
 
 
 def check_whole_numbers(label: torch.Tensor) -> None:
-    """Raise VolumeError, with the file's name, where a value is no whole number."""
+    """Raise VolumeError, with the file's name, where a value is no whole number, or above `GREATEST_LABEL`."""
     whole = label.round()
     if not torch.equal(label, whole):
         if torch.allclose(label, whole, rtol=0, atol=_ROUNDED):
@@ -134,6 +135,11 @@ def check_whole_numbers(label: torch.Tensor) -> None:
         raise VolumeError(
             f"{volume_name(label)}: label values must be whole numbers; found others, as of probabilities or a scan. "
             "Give the label map, or threshold it."
+        )
+    if label.numel() and float(label.max()) > GREATEST_LABEL:  # 2^24 may have been 2^24 + 1
+        raise VolumeError(
+            f"{volume_name(label)}: labels must be {GREATEST_LABEL} at most, to be told apart as float32; found "
+            f"{float(label.max()):.0f}. Number them anew, from 1."
         )
 
 

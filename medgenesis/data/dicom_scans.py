@@ -74,10 +74,16 @@ def _can_be_read(path: Path, headers: list[pydicom.Dataset], left_out: LeftOut) 
     try:
         sorted_series(path, headers)
     except VolumeError as error:
-        rule, _, found = str(error).removeprefix(f"{path}: ").partition("; found ")
-        left_out.add(path, f"{rule}; found {found}" if len(found) < 60 else rule)
+        left_out.add(path, _reason(str(error).removeprefix(f"{path}: ")))
         return False
     return True
+
+
+def _reason(message: str) -> str:
+    """A reader's message for many files: rule and remedy, and what was found where that is short."""
+    rule, _, rest = message.partition("; found ")
+    found, _, remedy = rest.partition(". ")
+    return f"{rule}; found {found}. {remedy}".rstrip(". ") if len(found) < 60 else f"{rule}. {remedy}".rstrip(". ")
 
 
 def _patient(header: pydicom.Dataset) -> PatientKey | None:

@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from medgenesis.data.hounsfield import check_hounsfield
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io.naming import volume_name
 from medgenesis.transforms.base import as_volume
@@ -16,8 +17,6 @@ WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
 _LEAST_SPAN = 0.025  # of the window: 50 HU for `ct`; a CT of less is z-scored, already scaled, or empty
 _MOST_SATURATED = 0.5
-_LEAST_HU = -1100.0  # air with noise
-_NOISE, _DENSE = -50.0, 700.0  # of air at an offset of 1024; of bone in HU
 
 
 class ScaleIntensityPresetd(MapTransform):
@@ -47,7 +46,7 @@ class ScaleIntensityPresetd(MapTransform):
     Raises:
         ValueError: unknown preset, or a window or percentiles not in ascending order.
         IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
-            than 2.5 % of the window), a CT without a voxel below 0 HU but padding, more than half of the non-zero
+            than 2.5 % of the window), a CT that is not in HU (see `check_hounsfield`), more than half of the non-zero
             voxels above the `mri` window, more than 8 bits for `xray`, or values outside [0, 1] for `unit`.
         VolumeError: a constant volume.
 
@@ -131,12 +130,8 @@ class ScaleIntensityPresetd(MapTransform):
                 f"{found}, they would collapse to nearly one value. If they are z-scored or scaled, give the original "
                 "values, or choose 'unit' for data in [0, 1], 'mri_percentile' for MR, or 'custom' with a_min, a_max."
             )
-        if self.preset == "ct" and (least >= 0 or _has_offset(volume, least)):
-            raise IntensityRangeError(
-                f"{found}, no voxel is below 0 HU, as air, lung and fat are (padding does not count). Leave the file "
-                "out if it is a label map, or subtract the offset that the CT is stored with (often 1024); if it is "
-                "in HU all the same, choose 'custom' with a_min -1000 and a_max 1000."
-            )
+        if self.preset == "ct":
+            check_hounsfield(volume, name, least, most)
         if self.preset == "xray" and (least < low or most > high):
             raise IntensityRangeError(
                 f"{found}, as of an X-ray of more than 8 bits. Give its range by 'custom', with a_min 0 and a_max 4095 "
@@ -159,19 +154,6 @@ def _scaled(volume: torch.Tensor, low: float, high: float) -> torch.Tensor:
     plain = scaled.as_tensor() if isinstance(scaled, MetaTensor) else scaled
     plain.div_(high - low).clamp_(0, 1)
     return scaled
-
-
-def _has_offset(volume: torch.Tensor, least: float) -> bool:
-    """Whether a CT is stored with an offset of about 1024, and only its padding (`least` below 0) lies below 0.
-
-    Padding is the least value, and whatever is less than air can be. Of the rest next to nothing is below 0 then, and
-    soft tissue, most of a body, lies where in HU only dense bone and metal do.
-    """
-    values, padding = volume.numpy(force=True), max(least, _LEAST_HU)
-    below = np.count_nonzero(values <= padding)
-    count = max(values.size - below, 1)
-    few_below = np.count_nonzero(values < _NOISE) - below < 0.02 * count
-    return bool(few_below and np.count_nonzero(values > _DENSE) > 0.05 * count)
 
 
 def preset_options(intensity: str | Mapping[str, Any]) -> dict[str, Any]:

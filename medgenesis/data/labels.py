@@ -12,7 +12,7 @@ from monai.transforms import MapTransform
 from medgenesis.errors import DatalistError
 from medgenesis.transforms.base import as_volume
 
-_GREATEST = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
+GREATEST_LABEL = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
 
 
 class MergeLabelsd(MapTransform):
@@ -70,9 +70,9 @@ def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
     counts = Counter(source for sources in parsed.values() for source in sources)
     if not counts:
         return parsed
-    if max(counts) > _GREATEST or min(*counts, *parsed) < 0:
+    if max(counts) > GREATEST_LABEL or min(*counts, *parsed) < 0:
         raise DatalistError(
-            f"label_merge: labels must be from 0 to {_GREATEST}; found {min(*counts, *parsed)} to {max(counts)}. "
+            f"label_merge: labels must be from 0 to {GREATEST_LABEL}; found {min(*counts, *parsed)} to {max(counts)}. "
             "Number them anew."
         )
     twice = sorted(source for source, count in counts.items() if count > 1)
@@ -90,7 +90,7 @@ def _values(sources: Any) -> list[int]:
         ranges = [[int(end) for end in part.split("-")] for part in sources.split(",")]
         if any(len(ends) > 2 or ends[0] > ends[-1] for ends in ranges):
             raise ValueError(sources)
-        if any(ends[-1] > _GREATEST for ends in ranges):
+        if any(ends[-1] > GREATEST_LABEL for ends in ranges):
             return [ends[-1] for ends in ranges]  # refused by the caller, without two thousand million of them
         return [value for ends in ranges for value in range(ends[0], ends[-1] + 1)]
     if isinstance(sources, Iterable):

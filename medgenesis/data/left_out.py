@@ -22,7 +22,7 @@ class LeftOut:
     def add(self, path: Path, reason: str) -> None:
         """Note one, with why it is left out."""
         name = path.relative_to(self._root) if path.is_relative_to(self._root) else path
-        self._by_reason.setdefault(reason, []).append("." if str(name) == "." else name.as_posix())
+        self._by_reason.setdefault(reason, []).append(self._root.name or "." if str(name) == "." else name.as_posix())
 
     def lines(self) -> list[str]:
         """One sentence a reason: how many, why, the first of them."""

@@ -9,6 +9,11 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Orientation, Orientationd, Resize, Spacingd
 from torch import Tensor
 
+from medgenesis.errors import VolumeError
+from medgenesis.io.naming import volume_name
+
+_LINE = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}  # by which an axis grows
+
 
 def is_flat(volume: Tensor) -> bool:
     """Whether (C, *spatial) is flat."""
@@ -19,6 +24,9 @@ class ReorientVolumesd(Orientationd):
     """MONAI's `Orientationd`; images that are as displayed already (all that are no NIfTI) pass, and keys that lack.
 
     Of a flat image MONAI warns, each time, that it has fewer axes than "LPS" has codes.
+
+    Raises:
+        VolumeError: a flat image that lies in another plane than the first two codes: a sagittal slice, for "LPS".
     """
 
     def __call__(self, data: Mapping[str, Any], lazy: bool | None = None) -> dict[str, Any]:
@@ -31,7 +39,14 @@ class ReorientVolumesd(Orientationd):
 
     def _is_displayed(self, volume: MetaTensor) -> bool:
         axes = nibabel.aff2axcodes(volume.affine.numpy())
-        return is_flat(volume) and axes[:2] == tuple(self.ornt_transform.axcodes[:2])
+        codes = self.ornt_transform.axcodes[:2]
+        if is_flat(volume) and {_LINE.get(axis) for axis in axes[:2]} != {_LINE[code] for code in codes}:
+            raise VolumeError(
+                f"{volume_name(volume)}: a 2D image must lie in the plane of {codes[0]} and {codes[1]}, as an axial "
+                f"slice does; found axes that grow to {axes[0]} and {axes[1]}. Save it as a volume of one slice, or as "
+                "PNG."
+            )
+        return is_flat(volume) and axes[:2] == tuple(codes)
 
 
 class ResampleSpacingd(Spacingd):

@@ -90,11 +90,15 @@ def _slice_values(file: str | Path) -> np.ndarray:
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise VolumeError(f"{file}: must be a whole DICOM file; found no pixels in it, truncated. Copy it again.")
     dataset.file_meta.TransferSyntaxUID = transfer_syntax(dataset)
+    _check_bits(file, dataset)
     slope, intercept = _rescaling(file, dataset)
     try:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own
-        return _by_gdcm(file)
+        values = _by_gdcm(file)
+        if dataset.get("ModalityLUTSequence"):  # which GDCM leaves aside
+            values = _by_table(np.rint((values - intercept) / slope).astype(np.int64), dataset)
+        return values
     except Exception as error:  # pydicom has many for damaged pixels
         raise _damaged(file, error) from error
     stored = own_bits(stored, int(dataset.get("BitsStored") or 0))
@@ -102,7 +106,7 @@ def _slice_values(file: str | Path) -> np.ndarray:
         unsigned = not dataset.get("PixelRepresentation")
         stored = ((1 << int(dataset.BitsStored)) if unsigned else 0) - 1 - stored.astype(np.int64)
     if dataset.get("ModalityLUTSequence"):
-        return apply_modality_lut(stored, dataset).astype(np.float32)
+        return _by_table(stored, dataset)
     return (stored * slope + intercept).astype(np.float32)
 
 
@@ -113,6 +117,20 @@ def own_bits(stored: np.ndarray, bits: int) -> np.ndarray:
     """
     spare = 8 * stored.dtype.itemsize - bits
     return (stored << spare) >> spare if bits and spare > 0 and stored.dtype.kind in "iu" else stored
+
+
+def _check_bits(file: str | Path, dataset: pydicom.Dataset) -> None:
+    """Neither pydicom nor GDCM shifts values that lie in other bits than the lowest: both cut off their upper bits."""
+    lowest = int(dataset.get("BitsStored") or 0) - 1
+    if int(dataset.get("HighBit") or 0) not in (0, lowest):
+        raise VolumeError(
+            f"{file}: HighBit must be BitsStored - 1 = {lowest}; found {dataset.HighBit}, so that values may lack "
+            "their upper bits. Export the series again, or correct HighBit if the values are right as they are."
+        )
+
+
+def _by_table(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    return apply_modality_lut(stored, dataset).astype(np.float32)
 
 
 def _by_gdcm(file: str | Path) -> np.ndarray:

@@ -10,6 +10,7 @@ import pydicom
 import pydicom.uid
 
 from medgenesis.errors import VolumeError
+from medgenesis.io.file_kind import kind_of_file
 
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _TAGS = (
@@ -101,6 +102,12 @@ def read_header(path: Path) -> pydicom.Dataset | None:
     named = path.name.lower().endswith(DICOM_SUFFIXES)
     if begin[128:132] != b"DICM" and not _lacks_preamble(begin):
         if named:
+            kind = kind_of_file(path, begin)
+            if kind.what:
+                raise VolumeError(
+                    f"{path}: must be DICOM, as its name says; found {kind.what}. {kind.advice()}, or take it out of "
+                    "the folder."
+                )
             raise VolumeError(
                 f"{path}: must be DICOM, as its name says; found no DICM mark and no data set. {_REMEDY} Where only "
                 "the mark is lacking, DCMTK's dcmconv writes it."

@@ -103,7 +103,7 @@ def _check_one_grey_frame(name: str | Path, headers: list[pydicom.Dataset]) -> N
     if not all(map(is_one_grey_frame, headers)):
         raise VolumeError(
             f"{name}: must be single-frame grey DICOM; found multi-frame or colour DICOM. Convert it to NIfTI, by "
-            "dcm2niix for example."
+            "dcm2niix for example; frames of ultrasound, and photographs, to PNG."
         )
 
 

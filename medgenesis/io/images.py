@@ -12,7 +12,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.readers import LPS_TO_RAS, make_meta
@@ -30,7 +30,8 @@ class GreyReader(ImageReader):
     """Read PNG, JPEG, BMP or TIFF images as one grey channel (x, y); colour becomes luminance, alpha is dropped.
 
     x is the column and y the row, of the image as it is looked at: turned as EXIF or TIFF say, and bright where white.
-    Values stay as stored: 0 to 255, or to 65535 where the image has 16 bits.
+    Values stay as stored: 0 to 255, or to 65535 where the image has 16 bits; of TIFF also with a sign, of 32 bits, or
+    float32.
 
     Args:
         labels: the image is a label map: the indices of a palette, the numbers of 1, 2 and 4 bits as they are stored;
@@ -50,14 +51,14 @@ class GreyReader(ImageReader):
         """The rows of one image.
 
         Raises:
-            VolumeError: several pages; a label map in colours, as JPEG or with 0 as white; 16-bit values that are no
-                brightness, or of a PNG with colours or alpha.
+            VolumeError: several pages; a pixel type that is not read; a label map in colours, as JPEG or with 0 as
+                white; 16-bit values that are no brightness, or of a PNG with colours or alpha.
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
         kind = _KINDS[path.suffix.lower()]
         content = path.read_bytes()  # of a file, Pillow maps an uncompressed TIFF by the sides it has once turned
-        image = kind(io.BytesIO(content))
+        image = _opened(kind, content, path)
         if (pages := getattr(image, "n_frames", 1)) > 1:
             raise VolumeError(f"{path}: must hold one image; found {pages} pages. Save each by itself.")
         refuse_bomb(path, 4 * image.width * image.height, error=VolumeError)
@@ -76,10 +77,11 @@ class GreyReader(ImageReader):
                 "be turned round. Save it with 0 as black, or as PNG."
             )
         bright = bits if _is_negative(image, path) else None
+        meant = _type_meant(image)
         image = ImageOps.exif_transpose(image)
-        if self.labels:
-            return _numbers(image, bits, path)
-        rows = _grey(image)
+        rows = _numbers(image, bits, path) if self.labels else _grey(image)
+        if meant is not None:
+            return rows.view(meant)
         return rows if bright is None else (1 << bright) - 1 - rows.astype(np.int64)
 
     def channels(self, path: Path) -> int:
@@ -89,6 +91,25 @@ class GreyReader(ImageReader):
     def get_data(self, img: np.ndarray) -> tuple[np.ndarray, dict]:
         """The array (x, y) and MONAI's meta data, on the LPS grid at 1 mm a pixel."""
         return img.T, make_meta(LPS_TO_RAS, img.T.shape)
+
+
+def _opened(kind: type[ImageFile], content: bytes, path: Path) -> ImageFile:
+    try:
+        return kind(io.BytesIO(content))
+    except SyntaxError as error:
+        if "unknown pixel mode" not in str(error):
+            raise
+        raise VolumeError(
+            f"{path}: a TIFF must have a pixel type that is read; found another, as of 64 bits, or of 32 with 0 as "
+            "white. Save it as 8 or 16 bits, or as float32."
+        ) from error
+
+
+def _type_meant(image: ImageFile) -> type | None:
+    """Of a TIFF whose values Pillow takes for those of another type of as many bits; else None."""
+    if not isinstance(image, TiffImageFile):
+        return None
+    return {("L", 2): np.int8, ("I", 1): np.uint32}.get((image.mode, image.tag_v2.get(SAMPLEFORMAT, (1,))[0]))
 
 
 def stored_bits(image: ImageFile, content: bytes) -> int:

@@ -13,6 +13,7 @@ from monai.utils import ensure_tuple
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.readers import LPS_TO_RAS, make_meta
+from medgenesis.io.text_geometry import check_axes, check_units_and_scale, warn_of_no_spacing
 from medgenesis.io.text_headers import TextHeader, read_text_header
 from medgenesis.storage.unpacked_size import refuse_bomb
 
@@ -36,11 +37,15 @@ class SimpleITKReader(ImageReader):
         """The array (x, y, z[, channel]) of one file, and MONAI's meta data, affine in RAS millimetres.
 
         Raises:
-            VolumeError: see `read_text_header`; a damaged stream; fewer or more voxels than the header says.
+            VolumeError: see `read_text_header` and `text_geometry`; a damaged stream; fewer or more voxels than the
+                header says.
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
         header, reader = _information(path)
+        check_units_and_scale(path, header)
+        warn_of_no_spacing(path, header)
+        check_axes(path, _affine(reader, min(reader.GetDimension(), 3)))
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
         dtype = _dtype(reader)
         values = math.prod(shape) * components

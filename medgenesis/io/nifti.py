@@ -51,8 +51,8 @@ class NiftiReader(ImageReader):
         """Read one file.
 
         Raises:
-            VolumeError: shorter or longer than its header says, a geometry that is not finite, a spacing of 0, or more
-                voxels than memory should be taken for.
+            VolumeError: shorter or longer than its header says, a scale or a geometry that is not finite, a spacing of
+                0, or more voxels than memory should be taken for.
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
@@ -81,6 +81,7 @@ def _read_whole(path: Path, stream: IO[bytes]) -> tuple[nibabel.Nifti1Header, np
     shape = stated.get_data_shape()
     end = int(stated.get_data_offset()) + math.prod(shape) * stated.get_data_dtype().itemsize
     refuse_bomb(path, max(end, 4 * math.prod(shape)), error=VolumeError)
+    _check_scale(path, stated)
     stream.seek(0)
     image = kind.from_stream(stream)
     voxels = np.asanyarray(image.dataobj)
@@ -101,6 +102,15 @@ def _kind(stream: IO[bytes]) -> type:
         if 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
         else nibabel.Nifti1Image
     )
+
+
+def _check_scale(path: Path, header: nibabel.Nifti1Header) -> None:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isfinite(slope) and slope != 0 and not math.isfinite(intercept):  # else there is no scale
+        raise VolumeError(
+            f"{path}: scl_inter must be finite; found {intercept} with scl_slope {slope:g}. Write 0, or what was "
+            "meant, into its header: nifti_tool -mod_hdr -mod_field scl_inter 0 -infiles OLD.nii -prefix NEW.nii."
+        )
 
 
 def _check_forms(path: Path, header: nibabel.Nifti1Header) -> None:

@@ -39,7 +39,7 @@ def seen_of(module: nn.Module) -> list[str] | None:
 
 def note_seen(network: nn.Module, dataset: Any) -> None:
     """Add the images of a data set that a network is trained on; of one that does not tell its records nothing."""
-    trained_on = (one for record in records_of(dataset) for one in image_fingerprints(record))
+    trained_on = (one for record in records_of(dataset) if "image" in record for one in image_fingerprints(record))
     set_seen(network, {*(seen_of(network) or ()), *trained_on})
 
 

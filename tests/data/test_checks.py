@@ -84,6 +84,18 @@ def test_a_label_that_only_rounding_makes_whole_is_refused_with_that_remedy(valu
         check_whole_numbers(label)
 
 
+@pytest.mark.parametrize("greatest", [2**24, 2**24 + 1, 2**31 - 1])
+def test_labels_that_float32_does_not_tell_apart(greatest):
+    def label(value):
+        stored = np.array([[[[0, 1, value]]]], np.int64).astype(np.float32)
+        return MetaTensor(torch.from_numpy(stored), affine=AFFINE, meta={"filename_or_obj": "l.nii"})
+
+    image = _volume("i.nii", shape=(1, 1, 1, 3))
+    assert _check(image, label(2**24 - 1))
+    with pytest.raises(VolumeError, match="l.nii: labels must be 16777215 at most, .*; found .*Number them anew"):
+        _check(image, label(greatest))
+
+
 @pytest.mark.parametrize("values", [[0, 3], [-1, 2]])
 def test_labels_that_are_no_class(values):
     label = MetaTensor(torch.tensor([[values]], dtype=torch.float32), meta={"filename_or_obj": "l.nii"})

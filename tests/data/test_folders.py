@@ -197,6 +197,25 @@ def test_what_is_left_out_is_named(tmp_path, caplog, write_series):
     assert "notes.txt" not in caplog.text and "c.raw" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "modality, tags, said",
+    [
+        ("CT", {"NumberOfFrames": 3}, "must be single-frame grey DICOM; found multi-frame .*by dcm2niix.* PNG"),
+        ("MG", {"NumberOfFrames": 3, "ImagePositionPatient": None}, "must be single-frame grey DICOM.*by dcm2niix"),
+        ("US", {"NumberOfFrames": 3, "ImagePositionPatient": None}, "must be single-frame.*ultrasound.*, to PNG"),
+        ("US", {"ImagePositionPatient": None}, "slices must have ImagePositionPatient.*A 2D image: save it as PNG"),
+    ],
+)
+def test_what_to_do_with_dicom_that_is_not_read_is_kept(tmp_path, caplog, write_series, modality, tags, said):
+    """As the reader says it of the file."""
+    folder = write_series("scans", np.zeros((1, 2, 2)), [(0, 0, 0)], Modality=modality, **tags)
+    with pytest.raises(DatalistError, match=rf"found no scan in it; 1 left out \({said}.*\): \w+. Give the folder"):
+        make_datalist(folder)
+    assert caplog.text.count("1 left out") == 1
+    with pytest.raises(VolumeError, match=said):
+        LoadVolumed("image")({"image": str(folder)})
+
+
 def test_names_of_any_bytes_and_configs(tmp_path):
     names = [os.fsdecode(b"M\xfcller"), "$__import__('os')", "%x", "@y"]
     images = _touch(tmp_path / "x", *(f"{name}/a.nii" for name in names))

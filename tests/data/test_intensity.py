@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from monai.transforms import ScaleIntensityRange
 
 from medgenesis.data import ScaleIntensityPresetd
-from medgenesis.data.intensity import _has_offset, _scaled
+from medgenesis.data.intensity import _scaled
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io import LoadVolumed
 
@@ -110,52 +110,6 @@ def test_all_real_scans_fit_their_preset(real_data):
         assert 0 <= result.min() and result.max() <= 1 and result.std() > 0.01
 
 
-def test_label_map_or_offset_ct_is_refused_as_ct():
-    for values in (np.arange(120.0), np.linspace(24, 2024, 50)):
-        volume = torch.as_tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
-        with pytest.raises(IntensityRangeError, match="no voxel is below 0 HU.*label map.*offset"):
-            ScaleIntensityPresetd("image", preset="ct")({"image": volume})
-
-
-def _thorax(seed, air=0.3, lung=0.2, bone=0.05):
-    """HU as a scanner gives them: shares of air, lung, fat, soft tissue and bone, with noise, not below -1024."""
-    shares = [air, lung, 0.1, 0.9 - air - lung - bone, bone]
-    values = np.random.default_rng(seed).choice([-1000.0, -800, -100, 40, 500], 8000, p=shares)
-    noisy = values + np.random.default_rng(seed).normal(0, 20, 8000)
-    return torch.as_tensor(np.maximum(noisy, -1024).astype(np.float32)).reshape(1, 20, 20, 20)
-
-
-@pytest.mark.parametrize("padding", [-2000, -1000, -1024, -3024, -32768, None])
-@pytest.mark.parametrize("offset", [0, 1000, 1024])
-@pytest.mark.parametrize("shares", [{}, {"air": 0, "lung": 0.5}, {"air": 0.1, "lung": 0}, {"air": 0.7, "lung": 0.05}])
-def test_an_offset_is_found_though_padding_is_below_0(padding, offset, shares):
-    volume = _thorax(offset, **shares) + offset
-    volume = volume.clamp_min(0) if offset == 1024 else volume
-    if padding is not None:
-        volume[:, :3] = padding
-    scale = ScaleIntensityPresetd("image", preset="ct")
-    if offset:
-        with pytest.raises(IntensityRangeError, match="no voxel.* is below 0 HU"):
-            scale({"image": volume})
-    else:
-        scale({"image": volume})
-
-
-@pytest.mark.parametrize("values", [(40, 60), (200, 1200)])
-def test_masked_organs_pass_and_masked_bone_needs_a_window_of_its_own(values):
-    """What is not the organ is -1024, the rest above 0: dense bone alone looks as soft tissue at an offset does."""
-    inside = np.random.default_rng(0).triangular(values[0], values[0], values[1], 4000)
-    volume = torch.as_tensor(np.r_[np.full(4000, -1024), inside].astype(np.float32)).reshape(1, 20, 20, 20)
-    scale = ScaleIntensityPresetd("image", preset="ct")
-    if values == (40, 60):
-        scale({"image": volume})
-    else:
-        with pytest.raises(IntensityRangeError, match="no voxel.* is below 0 HU"):
-            scale({"image": volume})
-    options = {"preset": "custom", "a_min": -1000, "a_max": 1000}
-    ScaleIntensityPresetd("image", **options)({"image": volume})
-
-
 def test_custom_window_may_leave_out_what_is_bright():
     """A lung window on a CT that is mostly soft tissue."""
     volume = torch.tensor([-900.0, -300.0, 40.0, 50.0, 60.0]).reshape(1, 5, 1, 1)
@@ -174,18 +128,6 @@ def test_scaling_is_that_of_monai(values, low, width):
     theirs = ScaleIntensityRange(low, low + width, 0.0, 1.0, clip=True)(volume)
     assert torch.equal(ours.as_tensor(), theirs.as_tensor()) and ours.meta == theirs.meta
     assert np.array_equal(volume.numpy()[0], values)  # not in place
-
-
-LEVELS = [-2000.0, -1100.0, -1000.0, -60.0, -50.0, 0.0, 700.0, 900.0]
-
-
-@given(values=arrays(np.float32, 40, elements=st.sampled_from(LEVELS)).filter(lambda values: values.min() < 0))
-def test_an_offset_is_told_by_the_shares_of_what_is_no_padding(values):
-    volume = torch.from_numpy(values)[None]
-    rest = [value for value in values.tolist() if value > values.min() and value > -1100]
-    below, dense = sum(value < -50 for value in rest), sum(value > 700 for value in rest)
-    count = max(len(rest), 1)
-    assert _has_offset(volume, float(values.min())) == (below < 0.02 * count and dense > 0.05 * count)
 
 
 @pytest.mark.parametrize(("preset", "most"), [("unit", 1), ("xray", 255), ("mri_percentile", 900)])

@@ -23,7 +23,7 @@ def records(tmp_path):
     def write(maps):
         written = []
         for number, values in enumerate(maps):
-            array = np.zeros((4, 4, 4), np.int16)
+            array = np.zeros((4, 4, 4), np.int32)
             array.flat[: len(values)] = values
             path = tmp_path / f"label_{number}_{len(list(tmp_path.iterdir()))}.nii.gz"
             nib.save(nib.Nifti1Image(array, np.eye(4)), path)
@@ -131,6 +131,11 @@ def test_unreadable_maps(records, tmp_path):
     assert choose_labels(sections, on_error="skip").num_classes == 2
     with pytest.raises(VolumeError, match="bad.nii.gz"):
         choose_labels(sections)
+
+
+def test_labels_that_float32_does_not_tell_apart_are_refused(records):
+    with pytest.raises(VolumeError, match=r"label_1_1.nii.gz: labels must be 16777215 at most.*; found 16777216"):
+        choose_labels({"training": records([[1, 2], [1, 2**24 + 1]])})
 
 
 def test_negative_labels_need_a_merge(records):

@@ -1,6 +1,7 @@
 """DICOM folders: the volume as GDCM gives it, and everything such a folder can hide."""
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
@@ -167,6 +168,39 @@ def test_bits_beside_the_values_do_not_count(write_series, signed):
     array, _ = _read(write_series("bits", stored, _positions(), **tags))
     np.testing.assert_array_equal(array, values.transpose(2, 1, 0) * 2 - 1000)
     np.testing.assert_array_equal(own_bits(stored.astype("<u2").view("<i2" if signed else "<u2"), 12), values)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_values_in_the_upper_bits_are_refused(write_series, signed):
+    """GDCM does not shift them, and nor does pydicom."""
+    values = np.random.default_rng(0).integers(-2048 if signed else 0, 2048, (4, 3, 5))
+    tags = {"BitsStored": 12, "HighBit": 15, "PixelRepresentation": signed}
+    folder = write_series("upper", (values & 0xFFF) << 4, _positions(), **tags)
+    assert not np.array_equal(_gdcm(folder)[0], values.transpose(2, 1, 0) * 2 - 1000)
+    with pytest.raises(VolumeError, match="HighBit must be BitsStored - 1 = 11; found 15"):
+        _read(folder)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_table_of_values_counts_whoever_decodes(write_series, monkeypatch, inverted):
+    """GDCM leaves it aside."""
+    table = pydicom.Dataset()
+    table.add_new("LUTDescriptor", "US", [1000, 0, 16])
+    table.add_new("LUTData", "US", [7 + 3 * i for i in range(1000)])
+    tags = {"ModalityLUTSequence": pydicom.Sequence([table])}
+    if inverted:
+        tags |= {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 16, "HighBit": 15}
+    stored = _stack()
+    stored = 65535 - stored if inverted else stored
+    folder = write_series("table", stored, _positions(), RescaleSlope=None, RescaleIntercept=None, **tags)
+    expected = 7 + 3 * _stack().transpose(2, 1, 0)
+    np.testing.assert_array_equal(_read(folder)[0], expected)
+
+    def no_decoder(self):
+        raise RuntimeError("no decoder is installed")
+
+    monkeypatch.setattr("pydicom.dataset.Dataset.pixel_array", property(no_decoder))
+    np.testing.assert_array_equal(_read(folder)[0], expected)
 
 
 def test_numbers_of_a_palette_are_colours(write_series):

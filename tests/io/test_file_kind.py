@@ -1,7 +1,13 @@
 """A file is what its suffix says, and a file at all."""
 
+import bz2
+import gzip
+import io
+import lzma
 import os
 import stat
+import tarfile
+import zipfile
 
 import nibabel
 import numpy as np
@@ -62,6 +68,64 @@ def test_another_kind_is_named(tmp_path, suffix, head, what):
     (tmp_path / f"x{suffix}").write_bytes(head)
     with pytest.raises(VolumeError, match=f"x{suffix}: must .*found {what}"):
         load(tmp_path / f"x{suffix}")
+
+
+PAIRS = [
+    (b"<!doctype html><html>404</html>", "a web page. Fetch the file itself"),
+    (b"\n\n <HTML>login</HTML>", "a web page. Fetch"),
+    (b'\xef\xbb\xbf<?xml version="1.0"?><Error><Code>AccessDenied', "an XML document.*Fetch"),
+    (b"/annex/objects/SHA256E-s123--abc.nii.gz\n", "a pointer of git-annex.*git annex get"),
+    (b"../../.git/annex/objects/Xq/0k/MD5E-s1--d/MD5E-s1--d.nii.gz", "a pointer of git-annex"),
+    (b"RIFF\x1a\0\0\0WEBPVP8 " + bytes(20), "a WebP image. Save it as PNG"),
+    (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC.*Save it as PNG"),
+    (b"GIF89a" + bytes(20), "a GIF image. Save it as PNG"),
+    (bz2.compress(b"1" * 400), "a bzip2 stream. Unpack it"),
+    (lzma.compress(b"1" * 400), "an xz stream. Unpack it"),
+]
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "x.jpg", "x.dcm", "x.mha"])
+@pytest.mark.parametrize("head, what", PAIRS)
+def test_what_came_in_place_of_a_file_is_named_with_what_to_do(tmp_path, name, head, what):
+    (tmp_path / name).write_bytes(head)
+    with pytest.raises(VolumeError, match=f"{name}: must be .* says; found {what}") as error:
+        load(tmp_path / name)
+    assert "dcmconv" not in str(error.value) and "Copy it again" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "x.dcm", "x.mha"])
+def test_archives_are_to_be_unpacked(nifti, name):
+    content = (nifti / "x.nii").read_bytes()
+    archive, tar = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("x.nii", content)
+    with tarfile.open(fileobj=tar, mode="w:gz") as file:
+        file.add(nifti / "x.nii")
+    twice = gzip.compress(gzip.compress(content))
+    for packed, what in {
+        archive.getvalue(): "a zip archive", tar.getvalue(): "a gzip stream of a tar archive",
+        twice: "a gzip stream of a gzip stream", gzip.compress(bytes(128) + b"DICM"): "a gzip stream of a DICOM file",
+    }.items():  # fmt: skip
+        (nifti / name).write_bytes(packed)
+        with pytest.raises(VolumeError, match=f"{name}: must .* says; found {what}. Unpack it"):
+            load(nifti / name)
+
+
+def test_arrays_in_a_zip_are_to_be_named(tmp_path):
+    np.savez(tmp_path / "x.npz", ARRAY)
+    (tmp_path / "x.npz").rename(tmp_path / "x.nii.gz")
+    with pytest.raises(VolumeError, match="x.nii.gz: .*found a zip archive.*Name it .npz"):
+        load(tmp_path / "x.nii.gz")
+
+
+def test_other_kinds_that_are_named_as_dicom(nifti):
+    for name, advice in {
+        "x.nii": "a NIfTI. Name it .nii,",
+        "x.nii.gz": "a gzip stream of a NIfTI. Name it .nii.gz,",
+    }.items():
+        (nifti / name).rename(nifti / "x.dcm")
+        with pytest.raises(VolumeError, match=f"x.dcm: must be DICOM, as its name says; found {advice}"):
+            load(nifti / "x.dcm")
 
 
 def test_an_image_of_another_kind_of_image(tmp_path):

@@ -91,14 +91,14 @@ def test_several_pages_are_refused(drawing):
 
 def test_a_radiograph_is_an_image(xray):
     stored = GREY.astype(np.uint16) * 16
-    volume = _prepared(xray("a", stored, BitsStored=12), intensity=None, spacing_mm=2.0)
+    volume = _prepared(xray("a", stored, BitsStored=12, HighBit=11), intensity=None, spacing_mm=2.0)
     assert volume.shape == (1, 48, 36)
     np.testing.assert_array_equal(volume[0].numpy().T, stored)
 
 
 def test_monochrome1_is_turned_bright_for_dense(xray):
     stored = GREY.astype(np.uint16) * 16
-    negative = xray("n", 4095 - stored, BitsStored=12, PhotometricInterpretation="MONOCHROME1")
+    negative = xray("n", 4095 - stored, BitsStored=12, HighBit=11, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(_prepared(negative, intensity=None)[0].numpy().T, stored)
 
 

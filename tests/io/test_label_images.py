@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 
 from medgenesis.data import preprocessing
@@ -145,3 +146,36 @@ def test_one_limit_of_size_not_that_of_pillow(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "y.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     np.testing.assert_array_equal(rows(tmp_path / "y.png"), GREY)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_pixel_types_of_tiff_are_those_of_itk(tmp_path, kind, orientation):
+    most = 2**20 if kind == "float32" else np.iinfo(kind).max
+    values = np.linspace(-most - 1 if kind[0] in "if" else 0, most, 44 * 60).reshape(44, 60).astype(kind)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "x.tif"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "x.tif"))), values)
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    entry = content.index(b"\x12\x01\x03\x00\x01\x00\x00\x00")  # tag 274, one short
+    content[entry + 8] = orientation
+    (tmp_path / "x.tif").write_bytes(content)
+    expected = values if orientation == 1 else np.rot90(values, -1)
+    for labels in (False, True):
+        np.testing.assert_array_equal(rows(tmp_path / "x.tif", labels), expected)
+
+
+def tiff(stored, white_is_0, sample_format):
+    """A TIFF of one strip, whatever the pixel type is."""
+    sides = [(256, stored.shape[1]), (257, stored.shape[0]), (258, 8 * stored.itemsize), (259, 1)]
+    sides += [(262, 0 if white_is_0 else 1), (273, 8), (277, 1), (278, stored.shape[0]), (279, stored.nbytes)]
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*sides, (339, sample_format)])
+    return b"II*\0" + struct.pack("<I", 8 + stored.nbytes) + stored.tobytes() + struct.pack("<H", 10) + tags + bytes(4)
+
+
+@pytest.mark.parametrize("kind, white_is_0, sample_format", [("<f8", False, 3), ("<u4", True, 1), ("<u8", False, 1)])
+def test_pixel_types_that_are_not_read_are_told_as_such(tmp_path, kind, white_is_0, sample_format):
+    (tmp_path / "x.tif").write_bytes(tiff(GREY.astype(kind), white_is_0, sample_format))
+    with pytest.raises(VolumeError, match="x.tif: a TIFF must have a pixel type that is read; found .*Save it as 8 or"):
+        rows(tmp_path / "x.tif")
+    (tmp_path / "x.tif").write_bytes(tiff(GREY.astype("<u4"), False, 1))
+    np.testing.assert_array_equal(rows(tmp_path / "x.tif"), GREY)

@@ -205,3 +205,76 @@ def test_impossible_axes_are_refused_before_itk_sees_them(tmp_path, old, new):
     (tmp_path / name).write_bytes(text.replace(old, new).encode() + ARRAY.tobytes())
     with pytest.raises(VolumeError, match=f"{name}: cannot be read"):
         read(tmp_path / name)
+
+
+def write(path, old, new):
+    """A `.mha` or `.nrrd` of ARRAY, with a line of its header replaced."""
+    meta = META.format(msb=False, data="LOCAL", more="")
+    text = meta if path.suffix == ".mha" else NRRD.format(encoding="raw", endian="little", more="")
+    assert old in text
+    path.write_bytes(text.replace(old, new).encode() + ARRAY.tobytes())
+    return path
+
+
+SPACE = "space: left-posterior-superior\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (0,0,0)\n"
+TYPE = "ElementType"
+
+
+@pytest.mark.parametrize(
+    "name, old, new, rule",
+    [
+        ("x.nrrd", SPACE, SPACE + 'space units: "um" "um" "um"\n', r"in mm \(space units\); found um"),
+        ("x.nrrd", SPACE, SPACE + 'space units: "m" "m" "m"\n', r"in mm \(space units\); found m"),
+        ("x.nrrd", SPACE, 'spacings: 1 2 3\nunits: "mm" "mm" "cm"\n', r"in mm \(units\); found cm"),
+        ("x.nrrd", SPACE, "spacings: 1 2 nan\n", "spacing must be finite; found spacings 1 2 nan"),
+        ("x.nrrd", "(0,0,3)", "(0,0,0)", "axes must span space"),
+        ("x.mha", TYPE, f"DistanceUnits = um\n{TYPE}", r"in mm \(DistanceUnits\); found um"),
+        ("x.mha", TYPE, f"ElementToIntensityFunctionSlope = 2\n{TYPE}", "as they are meant .*Slope = 1.*found 2"),
+        ("x.mha", TYPE, f"ElementToIntensityFunctionOffset = -1024\n{TYPE}", "Offset = 0.*; found -1024"),
+        ("x.mha", "1 0 0 0 1 0 0 0 1", "0 0 0 0 0 0 0 0 0", "axes must span space"),
+        ("x.mha", "1 0 0 0 1 0 0 0 1", "1 0 0 0 1 0 0 1 0", "axes must span space"),
+    ],
+)  # fmt: skip
+def test_units_spacings_and_values_that_itk_passes_over(tmp_path, name, old, new, rule):
+    with pytest.raises(VolumeError, match=f"{name}: its .*{rule}"):
+        read(write(tmp_path / name, old, new))
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("x.nrrd", SPACE, SPACE + 'space units: "mm" "mm" "mm"\nunits: "" "" ""\n'),
+        ("x.nrrd", SPACE, 'spacings: 1 2 3\nunits: "mm" "MM" "???"\n'),
+        ("x.mha", TYPE, f"DistanceUnits = mm\nElementToIntensityFunctionSlope = 1.0\n{TYPE}"),
+        ("x.mha", TYPE, f"DistanceUnits = ?\nElementToIntensityFunctionOffset = 0\n{TYPE}"),
+        ("x.mha", "ElementSpacing", "ElementSize"),
+    ],
+)
+def test_what_is_in_mm_is_read_as_itk_reads_it(tmp_path, name, old, new, recwarn):
+    path = write(tmp_path / name, old, new)
+    array, meta = SimpleITKReader().read(path)
+    expected, expected_meta = from_itk(sitk.ReadImage(str(path)))
+    np.testing.assert_array_equal(array, expected)
+    np.testing.assert_allclose(meta["affine"], expected_meta["affine"])
+    assert not recwarn.list
+
+
+def test_units_and_spacings_of_other_axes_than_those_of_space(tmp_path):
+    """Channels have a spacing of NaN, and time has seconds."""
+    axes = "kinds: {}\nspacings: {}\nunits: {}\nencoding: raw\nendian: little\n\n"
+    sizes = {"vector domain domain domain": ("nan 1 2 3", '"" "mm" "mm" "mm"', "2 9 8 7"),
+             "domain domain domain time": ("1 2 3 nan", '"mm" "mm" "mm" "s"', "9 8 7 2")}  # fmt: skip
+    for kinds, (spacings, units, shape) in sizes.items():
+        header = f"NRRD0004\ntype: short\ndimension: 4\nsizes: {shape}\n" + axes.format(kinds, spacings, units)
+        (tmp_path / "x.nrrd").write_bytes(header.encode() + np.stack([ARRAY, ARRAY]).tobytes())
+        array, meta = SimpleITKReader().read(tmp_path / "x.nrrd")
+        assert array.shape == (9, 8, 7, 2)
+        np.testing.assert_allclose(np.abs(np.diag(meta["affine"])), [1, 2, 3, 1])
+
+
+@pytest.mark.parametrize("name, old", [("x.nrrd", SPACE), ("x.mha", "ElementSpacing = 1 2 3\n")])
+def test_no_spacing_is_warned_of_as_with_a_nifti(tmp_path, name, old):
+    with pytest.warns(UserWarning, match=f"{name}: its header gives no spacing, 1 mm is taken"):
+        array, meta = SimpleITKReader().read(write(tmp_path / name, old, ""))
+    np.testing.assert_array_equal(array, ARRAY.T)
+    np.testing.assert_array_equal(np.abs(np.diag(meta["affine"])), 1)

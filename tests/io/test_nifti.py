@@ -25,6 +25,7 @@ def edited(path, **at):
     places = {f"pixdim{i}": (PIXDIM + 4 * i, "<f") for i in range(8)}
     places |= {"qform_code": (QFORM_CODE, "<h"), "sform_code": (SFORM_CODE, "<h"), "srow_x0": (280, "<f")}
     places |= {"quatern_b": (256, "<f"), "dim1": (42, "<h"), "dim3": (46, "<h"), "vox_offset": (108, "<f")}
+    places |= {"scl_slope": (112, "<f"), "scl_inter": (116, "<f")}
     for name, value in at.items():
         struct.pack_into(places[name][1], content, places[name][0], value)
     path.write_bytes(content)
@@ -155,6 +156,17 @@ def test_a_bomb_is_refused_by_its_header(scan, monkeypatch):
     monkeypatch.setenv("MEDGENESIS_MAX_GIB", "1e-6")
     scan.write_bytes(bytes(zlib.decompress(zlib.compress(scan.read_bytes()))))
     affine_of(scan)  # as large on the disk as in memory
+
+
+@pytest.mark.parametrize("intercept", [float("nan"), float("inf")])
+def test_a_scale_that_is_none_is_for_the_header(scan, intercept):
+    edited(scan, scl_slope=1.0, scl_inter=intercept)
+    with pytest.raises(
+        VolumeError, match=r"scan.nii: scl_inter must be finite; found .* scl_slope 1. .*nifti_tool -mod"
+    ):
+        affine_of(scan)
+    edited(scan, scl_slope=float("nan"), scl_inter=float("nan"))  # no scale, as nibabel writes it
+    affine_of(scan)
 
 
 @pytest.mark.parametrize(
