@@ -186,7 +186,6 @@ def _check(words: Sequence[str]) -> None:
 
     from medgenesis.engines import StagedWorkflow
 
-    logging.getLogger("monai.bundle.workflows").addFilter(_is_not_of_logging)
     of_runner = ("workflow_name", "workflow_type", "tracking", "logging_file")
     settings = {id: DefaultParseValue(value) for id, value in given.items() if id not in of_runner}
     settings |= {"workflow_type": "train", "logging_file": False}
@@ -195,11 +194,6 @@ def _check(words: Sequence[str]) -> None:
     if typed:
         asked = {"init_id": "asked", "asked": f"$medgenesis.bundles.check_starts(@settings, {typed})"}
         ConfigWorkflow(**{**settings, **asked}).initialize()
-
-
-def _is_not_of_logging(record: logging.LogRecord) -> bool:
-    """Whether a line of MONAI's is another than that it sets up no logging, which a dry run is not to do."""
-    return "Logging file is set to False" not in record.getMessage()
 
 
 def _line(words: Sequence[str], gpus: int | None) -> str:

@@ -8,8 +8,8 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform, Resize, SpatialPad
-from monai.utils import convert_to_tensor
 
+from medgenesis.data.arrays import as_tensor
 from medgenesis.data.blocks import BlockedVolume, crop_region
 from medgenesis.data.crop_criteria import CropCriterion, get_criterion
 from medgenesis.errors import VolumeError
@@ -82,7 +82,7 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
-        item |= {key: _as_tensor(item[key]) for key in (*self.keys, *self.label_keys)}
+        item |= {key: as_tensor(item[key]) for key in (*self.keys, *self.label_keys)}
         volume = item[self.keys[0]]
         region = self._region(volume)
         self.randomize(volume)
@@ -236,13 +236,8 @@ def acceptance(
     return sum(_candidate(volume, size, criterion, rng, borders)[1] == 0 for _ in range(draws)) / draws
 
 
-def _as_tensor(volume: Any) -> Any:
-    """A NumPy array as a tensor of the same memory; tensors and blocks as they are."""
-    return convert_to_tensor(volume, track_meta=False) if isinstance(volume, np.ndarray) else volume
-
-
 def _plain(volume: torch.Tensor | BlockedVolume) -> torch.Tensor | BlockedVolume:
-    return volume.as_tensor() if isinstance(volume, MetaTensor) else _as_tensor(volume)
+    return volume.as_tensor() if isinstance(volume, MetaTensor) else as_tensor(volume)
 
 
 def _candidate(volume, size, criterion, rng, borders) -> tuple[tuple[int, ...], float]:

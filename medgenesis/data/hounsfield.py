@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 
 import numpy as np
 import torch
@@ -106,9 +107,11 @@ def _padding(values: np.ndarray, least: float) -> tuple[int, int]:
 
 
 def _sample(volume: torch.Tensor) -> np.ndarray:
-    """Every n-th value."""
-    values = volume.numpy(force=True).reshape(-1)
-    return values[:: -(-values.size // _SAMPLED)]
+    """Every n-th value along each axis (C, *spatial) but the channels'."""
+    values = volume.numpy(force=True)
+    axes = max(1, values.ndim - 1)
+    every = slice(None, None, math.ceil((values.size / _SAMPLED) ** (1 / axes)))
+    return values[(..., *[every] * axes)].ravel()
 
 
 @functools.lru_cache(maxsize=10_000)

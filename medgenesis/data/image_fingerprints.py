@@ -3,10 +3,14 @@
 import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from medgenesis.progress import track
+
 _DIGITS = 16
+_READERS = 8  # threads
 _CHUNK = 1 << 16  # bytes, at each of three places: the beginning alone is often air, alike in all scans of a size
 
 
@@ -25,6 +29,12 @@ def image_fingerprints(record: Mapping[str, Any]) -> list[str]:
         with contextlib.suppress(OSError):  # not there, or not to be read: whoever needs the volume says so
             found.append(_of(Path(name), part))
     return found
+
+
+def all_fingerprints(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """`image_fingerprints` of each record, read by several threads at once: an archive on a server is far away."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        return list(track(readers.map(image_fingerprints, records), "images recognised", total=len(records)))
 
 
 def _of(path: Path, part: str) -> str:

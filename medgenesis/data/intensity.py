@@ -8,10 +8,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from medgenesis.data.arrays import as_tensor
 from medgenesis.data.hounsfield import check_hounsfield
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.io.naming import volume_name
-from medgenesis.transforms.base import as_volume
 
 WINDOWS = {"ct": (-1000.0, 1000.0), "mri": (0.0, 4000.0), "xray": (0.0, 255.0)}
 PRESETS = (*WINDOWS, "mri_percentile", "unit", "custom")
@@ -89,7 +89,7 @@ class ScaleIntensityPresetd(MapTransform):
             return ScaleIntensityPresetd(self.keys, **options, allow_missing_keys=self.allow_missing_keys)(scaled)
         for key in self.key_iterator(scaled):
             volume = scaled[key]
-            scaled[key] = self._scale(as_volume(volume) if isinstance(volume, np.ndarray) else volume)
+            scaled[key] = self._scale(as_tensor(volume))
         return scaled
 
     def _scale(self, volume: torch.Tensor) -> torch.Tensor:

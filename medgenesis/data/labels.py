@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from medgenesis.data.arrays import as_tensor
 from medgenesis.errors import DatalistError
-from medgenesis.transforms.base import as_volume
 
 GREATEST_LABEL = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
 
@@ -37,7 +36,7 @@ class MergeLabelsd(MapTransform):
         merged = dict(data)
         for key in self.key_iterator(merged):
             label = merged[key]
-            merged[key] = self._merged(as_volume(label) if isinstance(label, np.ndarray) else label)
+            merged[key] = self._merged(as_tensor(label))
         return merged
 
     def _merged(self, label: torch.Tensor) -> torch.Tensor:

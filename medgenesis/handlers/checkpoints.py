@@ -22,7 +22,7 @@ from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.weights import with_settings
 from medgenesis.weights.origin import origin_of
-from medgenesis.weights.seen import note_seen, seen_of
+from medgenesis.weights.seen import kept_seen, note_seen, seen_of, set_seen
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +84,16 @@ class Checkpoints:
         if self.validator is not None:
             engine.validation_list = contents_of(self.validator.data_loader.dataset)
         last = self.folder / "last.pt"
+        seen: list[str] = []
         if last.exists() and not engine.begins_anew:
-            self._resume(engine, last)
+            seen = self._resume(engine, last)
         elif self.export is not None and engine.state.rank == 0:
             keep_earlier(self.export, self.folder / "earlier")
         if engine.state.rank == 0:  # who writes
-            note_seen(engine.method.network, engine.data_loader.dataset)
+            if seen:  # of the same list, or it were not continued
+                set_seen(engine.method.network, seen)
+            else:
+                note_seen(engine.method.network, engine.data_loader.dataset)
         self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
             self._process = os.getpid()
@@ -131,7 +135,8 @@ class Checkpoints:
         for number in list(self._previous):
             signal.signal(number, self._previous.pop(number))
 
-    def _resume(self, engine: Engine, last: Path) -> None:
+    def _resume(self, engine: Engine, last: Path) -> list[str]:
+        """Continue; returns the fingerprints of the images that the run has learnt from."""
         if not self.resume:
             raise CheckpointError(
                 f"{last}: must not exist for a new run; found one. Choose another output folder, remove it, or resume."
@@ -151,6 +156,7 @@ class Checkpoints:
             self.validator.state.best_metric = checkpoint["best_loss"]
             self.validator.state.best_metric_epoch = checkpoint["best_epoch"]
         logger.info("continuing from %s: %d iterations done", last, engine.state.iteration)
+        return kept_seen(checkpoint["method"])
 
     def _remedy(self, engine: Engine) -> str:
         """What is left where the last checkpoint is damaged: the best one holds the whole state of its epoch."""

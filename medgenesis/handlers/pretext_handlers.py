@@ -7,12 +7,13 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
-from monai.handlers import LrScheduleHandler, ValidationHandler
+from monai.handlers import ValidationHandler
 
 from medgenesis.engines import PretextEvents
 from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
+from medgenesis.handlers.epoch_schedule import EpochSchedule
 from medgenesis.handlers.frozen_probe import FrozenProbe
 from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.preview import Preview
@@ -62,7 +63,7 @@ class PretextHandlers:
         self.handlers = [
             CollapseGuard(),
             ValidationHandler(validator=validator, interval=1),
-            LrScheduleHandler(lr_scheduler, epoch_level=epoch_level, print_lr=False),
+            EpochSchedule(lr_scheduler, epoch_level=epoch_level, print_lr=False),
             *([] if patience is None else [EarlyStopping(validator, patience)]),
             *([] if probe is None else [probe]),
             Progress(validator),

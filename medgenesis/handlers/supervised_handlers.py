@@ -6,12 +6,12 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
-from monai.handlers import LrScheduleHandler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
+from medgenesis.handlers.epoch_schedule import EpochSchedule
 from medgenesis.handlers.freeze_parts import FreezeParts
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.handlers.probe_first import ProbeFirst
@@ -95,10 +95,10 @@ class SupervisedHandlers:
             if handler is not None:
                 handler.attach(engine)
 
-    def _schedule(self) -> LrScheduleHandler | None:
+    def _schedule(self) -> EpochSchedule | None:
         """What steps a schedule of epochs; a plateau is stepped by the validator."""
         if not isinstance(self.lr_scheduler, ReduceLROnPlateau):
-            return LrScheduleHandler(self.lr_scheduler, print_lr=False)
+            return EpochSchedule(self.lr_scheduler, print_lr=False)
         self.validator.add_event_handler(Events.COMPLETED, self._step_by_metric)
         return None
 

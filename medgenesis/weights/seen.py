@@ -1,16 +1,19 @@
 """Which images a network was trained on: fingerprints among its weights, so that a test on them is noticed."""
 
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from torch import nn
 
 from medgenesis.data.contents import records_of
 from medgenesis.data.datalists import read_datalist, with_channels
-from medgenesis.data.image_fingerprints import image_fingerprints
+from medgenesis.data.image_fingerprints import all_fingerprints
+from medgenesis.distributed import several_processes
 from medgenesis.errors import CheckpointError
 from medgenesis.weights.contents import read_weights_file
 from medgenesis.weights.experiments import located
@@ -39,8 +42,8 @@ def seen_of(module: nn.Module) -> list[str] | None:
 
 def note_seen(network: nn.Module, dataset: Any) -> None:
     """Add the images of a data set that a network is trained on; of one that does not tell its records nothing."""
-    trained_on = (one for record in records_of(dataset) if "image" in record for one in image_fingerprints(record))
-    set_seen(network, {*(seen_of(network) or ()), *trained_on})
+    records = [record for record in records_of(dataset) if "image" in record]
+    set_seen(network, {*(seen_of(network) or ()), *itertools.chain.from_iterable(all_fingerprints(records))})
 
 
 def warn_of_seen(
@@ -60,13 +63,16 @@ def warn_of_seen(
     Returns:
         The files of each section that were trained on, of each image the first.
     """
+    if several_processes() and dist.get_rank():  # the first process says it
+        return {}
     seen = _seen_by(init)
     if not seen or not Path(datalist).is_file():
         return {}
     whole, found = with_channels(read_datalist(datalist)), {}
     for section in sections:
         records = whole.get(section, [])
-        own = [_first_file(record) for record in records if not seen.isdisjoint(image_fingerprints(record))]
+        told = zip(records, all_fingerprints(records), strict=True)
+        own = [_first_file(record) for record, prints in told if not seen.isdisjoint(prints)]
         if own:
             found[section] = own
             logger.warning(

@@ -7,7 +7,15 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from medgenesis.data import AnyCriterion, CropCriterion, LungCriterion, RandAcceptedCropd, acceptance, preprocessing
+from medgenesis.data import (
+    AnyCriterion,
+    CropCriterion,
+    LungCriterion,
+    RandAcceptedCropd,
+    ScaleIntensityPresetd,
+    acceptance,
+    preprocessing,
+)
 from medgenesis.data.crops import border_voxels, draw_cube
 from medgenesis.errors import VolumeError
 
@@ -220,3 +228,11 @@ def test_millimetres_of_a_volume_without_an_affine(kind):
     crop = RandAcceptedCropd("image", 8, "any", size_mm=16)
     with pytest.raises(VolumeError, match="size_mm: must go with an affine.*found 16 for a volume without"):
         crop({"image": kind(np.zeros((1, 20, 20, 20), np.float32))})
+
+
+def test_an_array_that_was_scaled_has_no_spacing_either():
+    scaled = ScaleIntensityPresetd("image", "unit")(
+        {"image": np.zeros((1, 40, 40, 40), np.float32) + np.eye(40, dtype=np.float32)}
+    )
+    with pytest.raises(VolumeError, match="size_mm"):
+        RandAcceptedCropd("image", 32, size_mm=40.0)(scaled)

@@ -2,12 +2,14 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers.toy import rows, same, toy_trainer
 from ignite.engine import Events
 
+from medgenesis.handlers.epoch_schedule import EpochSchedule
 from medgenesis.storage.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,3 +70,13 @@ def test_an_ended_one_goes_on_to_more_steps(tmp_path):
     again = toy_trainer(tmp_path / "own", epochs=3, steps=9)
     again.run()
     same(again.method.state_dict(), longer.method.state_dict())
+
+
+def test_a_schedule_goes_on_after_whole_epochs_alone():
+    """6 steps are an epoch of 4 and half of one, which ends another time where more steps are asked for."""
+    rates = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0), 1, 0.5)
+    schedule, found = EpochSchedule(rates, print_lr=False), []
+    for iteration in (4, 6, 8):
+        schedule(SimpleNamespace(state=SimpleNamespace(iteration=iteration, epoch_length=4)))
+        found.append(rates.get_last_lr()[0])
+    assert found == [0.5, 0.5, 0.25]
