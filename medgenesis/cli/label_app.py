@@ -52,16 +52,17 @@ def run(args: argparse.Namespace) -> str | None:
     configs = bundle.files("finetune", args.overlay)
     app = Path(args.app or Path("label_app") / bundle.name).absolute()
     models = bundle.results / "models"
-    weights = Path(args.weights or models / "pretrained.pt")
-    if args.demo and args.studies is None and args.weights is None and not weights.is_file():
-        weights = Path(bundles.weights_or_demo(bundle.path, "pretrained.pt"))  # of computed scans, as those of the demo
+    weights = args.weights
+    if args.demo and args.studies is None and weights is None and not (models / "pretrained.pt").is_file():
+        weights = bundles.weights_or_demo(bundle.path, "pretrained.pt")  # of computed scans, as those of the demo
     earlier = models / "model.pt"
     made = prepare(
         app,
         bundle.path,
         args.labels,
         name=bundle.name,
-        weights=args.weights if args.weights == "scratch" else weights,
+        weights=weights,
+        results=bundle.results,
         model=earlier if earlier.is_file() else None,
         overlays=args.overlay,
         settings=parsed_settings(args.set, configs),

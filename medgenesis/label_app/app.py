@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
+from medgenesis.errors import VolumeError
 from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.devices import device_of
@@ -31,6 +33,7 @@ from medgenesis.label_app.plain_names import plain_tag
 from medgenesis.label_app.plain_sessions import PlainSessions
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.scribble_task import ScribbleTask
+from medgenesis.label_app.sent_files import lies_in
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.label_app.start import dicomweb_cache
 from medgenesis.label_app.strategies import ByFeatures, ByScore, FlipDisagreement, Strangeness, StudyScore
@@ -101,8 +104,13 @@ class LabelApp(MONAILabelApp):
             plain_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL))  # before anything is computed
         request = {**request, "device": device_of(request.get("device"))}
         study, store = request.get("image"), datastore or self.datastore()
+        drawn = request.get("label")
+        if isinstance(drawn, str) and self._is_foreign(drawn):
+            raise VolumeError(f"label: must be sent along; found {drawn!r}, a file of the server. Draw, and ask again.")
         if not isinstance(study, str) or (Path(study).is_absolute() and Path(study).exists()):
-            return super().infer(request, datastore)  # sent along, not the server's
+            if isinstance(study, str) and self._is_foreign(study):
+                raise no_study(study)
+            return super().infer(request, datastore)  # sent along
         file = store.get_image_uri(study)
         if not Path(file).is_file():
             raise no_study(study)
@@ -112,6 +120,13 @@ class LabelApp(MONAILabelApp):
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
             found["label"] = store.save_label(study, found["file"], tag, said)
         return found
+
+    def _is_foreign(self, file: str) -> bool:
+        """Whether a file of this computer was neither sent, nor is one of the app or its studies."""
+        sessions = server_settings.MONAI_LABEL_SESSION_PATH
+        studies = [] if is_address(self.studies) else [self.studies]
+        own = [tempfile.gettempdir(), *([sessions] if sessions else []), self.app_dir, *studies]
+        return Path(file).exists() and not lies_in(file, own)
 
     def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """All studies, or some; without CUDA by the processor, where MONAI Label would share them among no devices."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medgenesis.errors import CheckpointError
 from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
@@ -26,6 +27,7 @@ def prepare(
     *,
     name: str | None = None,
     weights: str | Path | None = None,
+    results: str | Path | None = None,
     model: str | Path | None = None,
     overlays: list[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -38,7 +40,8 @@ def prepare(
         labels: names of the structures; None: those of `model`, else of the bundle's metadata.
         name: of the model; None: the bundle's folder.
         weights: self-supervised weights to begin a training with, the name of some that come with medgenesis, or
-            "scratch"; None: models/pretrained.pt of the bundle.
+            "scratch"; None: models/pretrained.pt of `results`.
+        results: folder of what the bundle has trained; None: the bundle.
         model: weights of an earlier fine-tuning, shown until there is a better one; left aside where its labels are
             others.
         overlays: of the bundle.
@@ -51,7 +54,14 @@ def prepare(
     """
     app, bundle = Path(app).absolute(), Path(bundle).absolute()
     check_writable(app)
-    weights = check_weights("--weights", weights or bundle / "models" / "pretrained.pt")
+    own = Path(results or bundle) / "models" / "pretrained.pt"
+    if weights is None and not own.is_file():
+        raise CheckpointError(
+            f"--weights: must be a file of self-supervised weights, or scratch; found no file {own}. Pre-train first "
+            f"(`medgenesis run {name or bundle.name} pretrain`), name published weights, or begin without: --weights "
+            "scratch."
+        )
+    weights = check_weights("--weights", weights or own)
     trained = labels_of(model) if model is not None else None
     names = list(labels or trained or _labels_of_metadata(bundle))
     if trained is not None and order_of(names, trained) is None:
@@ -73,9 +83,12 @@ def prepare(
 
 def labels_of(weights: str | Path) -> list[str] | None:
     """Names of what fine-tuned weights segment, background left out; None where the file does not say."""
-    named = settings_of(weights).get("label_names") or {}
-    names = [str(name) for value, name in sorted((int(value), name) for value, name in named.items()) if value]
-    return names or None
+    return in_order(settings_of(weights).get("label_names") or {}) or None
+
+
+def in_order(named: Mapping[Any, Any]) -> list[str]:
+    """Names of the structures by their value, background left out."""
+    return [str(name) for value, name in sorted((int(value), name) for value, name in named.items()) if value]
 
 
 def _labels_of_metadata(bundle: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.errors import OutputError
-from medgenesis.label_app.app_folder import labels_of
+from medgenesis.label_app.app_folder import in_order, labels_of
 from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import make_folder, write_text
@@ -16,6 +16,7 @@ from medgenesis.storage.run_folder import LOCK, hold_folder, release_folder
 RESULT = "result.json"
 LEARNT = "learnt_from.json"
 MODEL = "model.pt"
+DATALIST = "datalist.json"
 
 
 class History:
@@ -96,8 +97,16 @@ class History:
     def _labels(self, weights: Path) -> list[str] | None:
         key = str(weights), weights.stat().st_mtime_ns
         if key not in self._known:
-            self._known[key] = labels_of(weights)
+            self._known[key] = _labels_of_list(weights.parent / DATALIST) or labels_of(weights)
         return self._known[key]
+
+
+def _labels_of_list(path: Path) -> list[str] | None:
+    """Labels in the order of the model, by the list that it learnt from: no weights are loaded for that."""
+    try:
+        return in_order(json.loads(path.read_text(encoding="utf-8"))["labels"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _runs(folder: Path) -> bool:

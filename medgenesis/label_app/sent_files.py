@@ -1,6 +1,6 @@
 """Files that a viewer has sent lie under temporary names, which say nothing to whoever reads an error."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,3 +22,10 @@ def errors_call(said: str, *files: str | Path) -> Generator[None, None, None]:
         for file in files:
             text = text.replace(str(file), said).replace(Path(file).name, said)
         raise type(error)(text) from error
+
+
+def lies_in(path: str | Path, folders: Iterable[str | Path]) -> bool:
+    """Whether a path leads into one of these folders; its last part may be a link, as studies are."""
+    path = Path(path)
+    place = path.parent.resolve() / path.name
+    return ".." not in path.parts and any(place.is_relative_to(Path(folder).resolve()) for folder in folders)

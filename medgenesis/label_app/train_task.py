@@ -15,7 +15,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.label_app.app_folder import labels_of
 from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.config_parts import fine_tuning_parts
-from medgenesis.label_app.history import MODEL, History
+from medgenesis.label_app.history import DATALIST, MODEL, History
 from medgenesis.label_app.labelled import Labelled, labelled_studies, split_labelled
 from medgenesis.label_app.measure import mean_dice
 from medgenesis.label_app.settings import AppSettings
@@ -45,7 +45,8 @@ class FineTuneTask(TrainTask):
 
     def config(self) -> dict[str, Any]:
         """What a viewer may change."""
-        return {"max_epochs": self.epochs, "val_split": 0.2, "start": list(STARTS)}
+        starts = ["scratch", "last"] if self.settings.weights == "scratch" else list(STARTS)  # the first is the default
+        return {"max_epochs": self.epochs, "val_split": 0.2, "start": starts}
 
     def stats(self) -> dict[str, Any]:
         """Of the last training that came to its end."""
@@ -120,7 +121,7 @@ class FineTuneTask(TrainTask):
         merge = {value: [self.settings.classes[name]] for name, value in numbers.items()}
         sections = {"training": training, "validation": validation}
         records = {name: [one.record for one in studies] for name, studies in sections.items()}
-        write_datalist({"name": self.settings.name, "labels": names, **records}, folder / "datalist.json")
+        write_datalist({"name": self.settings.name, "labels": names, **records}, folder / DATALIST)
         workflow = ConfigWorkflow(
             config_file=self.settings.files("finetune"),
             workflow_type="train",
@@ -131,7 +132,7 @@ class FineTuneTask(TrainTask):
                 "bundle_root": str(self.app),
                 "output_dir": str(folder),
                 "cache_dir": str(folder / "cache"),
-                "datalist": str(folder / "datalist.json"),
+                "datalist": str(folder / DATALIST),
                 "init": weights,
                 "label_merge": {} if order == sorted(order) else merge,
                 "num_classes": len(names),

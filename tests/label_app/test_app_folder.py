@@ -102,6 +102,17 @@ def test_what_cannot_be(tmp_path):
         AppSettings.read(tmp_path)
 
 
+def test_without_weights_a_fresh_bundle_is_told_to_pretrain_first(tmp_path):
+    said = (
+        rf"found no file .*pretrained\.pt\. Pre-train first \(`medgenesis run {BUNDLE} pretrain`\).*: --weights scratch"
+    )
+    with pytest.raises(CheckpointError, match=said):
+        prepare(tmp_path / "app", bundles.path(BUNDLE), ["liver"], results=tmp_path)
+    (tmp_path / "models").mkdir()
+    own = _model(tmp_path / "models" / "pretrained.pt", {})
+    assert prepare(tmp_path / "app", bundles.path(BUNDLE), ["liver"], results=tmp_path).weights == str(own)
+
+
 def test_the_start_warns_of_nothing_that_the_user_did_not_set(tmp_path, caplog):
     check_training(prepare(tmp_path, bundles.path(BUNDLE), weights="scratch", overlays=["quick"]))
     assert [one.getMessage() for one in caplog.records if one.name.startswith("medgenesis")] == []

@@ -1,5 +1,6 @@
 """Which model is shown: the latest that ended and was not worse, of these labels; and what trainings are judged by."""
 
+import json
 import subprocess
 import sys
 
@@ -100,3 +101,23 @@ def test_the_order_of_the_labels_is_no_matter_and_others_are_named(tmp_path):
     _trained(history, ())
     assert history.current() == first / "model.pt"
     assert history.passed_over() == {"0002": "lungs, liver, spleen", "0003": "what its file does not say"}
+
+
+def test_labels_are_those_of_the_list_that_a_training_learnt_from(tmp_path):
+    """No weights are loaded: these are none."""
+    history = History(tmp_path, SETTINGS)
+    for names in (["liver", "lungs"], ["lungs", "spleen"]):
+        folder = history.begin()
+        labels = {"0": "background", **{str(value): name for value, name in enumerate(names, start=1)}}
+        (folder / "datalist.json").write_text(json.dumps({"labels": labels}))
+        (folder / "model.pt").write_bytes(b"no weights")
+        release_folder(folder)
+    assert history.passed_over() == {"0002": "lungs, spleen"}
+    assert history.current() == tmp_path / "trainings" / "0001" / "model.pt"
+
+
+def test_of_a_damaged_list_the_model_says_its_labels(tmp_path):
+    history = History(tmp_path, SETTINGS)
+    for text in ("{", "[]", "{}", '{"labels": ["liver"]}', '{"labels": {"x": "liver"}}'):
+        (_trained(history, ("spleen",)) / "datalist.json").write_text(text)
+    assert set(history.passed_over().values()) == {"spleen"} and len(history.passed_over()) == 5

@@ -75,6 +75,34 @@ def test_a_study_is_found_by_its_name_and_its_answer_saved(tmp_path, monkeypatch
     assert kept == ([("scan", str(tmp_path / "answer.nii.gz"), "mine", said)] if saved else [])
 
 
+def test_no_file_of_the_server_but_what_was_sent_and_its_own_is_read(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(MONAILabelApp, "infer", lambda self, request, datastore: asked.append(request["image"]))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr("medgenesis.label_app.app.server_settings.MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
+    files = {name: tmp_path / name / "scan.nii.gz" for name in ("temporary", "sessions", "app", "studies", "others")}
+    for file in files.values():
+        file.parent.mkdir()
+        file.write_bytes(b"")
+    other = str(files.pop("others"))
+    linked = files["studies"].with_name("linked.nii.gz")
+    linked.symlink_to(other)  # as studies are
+    app = LabelApp.__new__(LabelApp)
+    app.app_dir, app.studies, app._datastore = str(tmp_path / "app"), str(tmp_path / "studies"), None
+    own = [*map(str, files.values()), str(linked)]
+    for file in own:
+        app.infer({"model": "draft", "image": file, "label": file})
+    assert asked == own
+    for image in (other, str(tmp_path / "app" / ".." / "others" / "scan.nii.gz"), str(tmp_path / "app" / "..")):
+        with pytest.raises(VolumeError, match="image: must be a study of the server; found"):
+            app.infer({"model": "draft", "image": image})
+    monkeypatch.chdir(tmp_path)
+    for label in (other, "others/scan.nii.gz"):
+        with pytest.raises(VolumeError, match="label: must be sent along; found"):
+            app.infer({"model": "scribbles", "image": own[0], "label": label})
+    assert asked == own
+
+
 def test_without_cuda_the_processor_answers_and_it_is_said(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(None) is None and device_of("cpu") == "cpu" and not caplog.records

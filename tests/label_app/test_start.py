@@ -24,7 +24,7 @@ DEMO = str(bundles.path("models_genesis_ct") / "models" / "phantom_demo_pretrain
     [
         (["--studies", "empty", *SCRATCH], "found no study"),
         (["--studies", "nowhere", *SCRATCH], "--studies: must be a folder"),
-        (["--studies", "studies"], "--weights: must be a file with weights, scratch, or a name"),
+        (["--studies", "studies"], "Pre-train first (`medgenesis run models_genesis_ct pretrain`), name"),
         (["--studies", "studies", *SCRATCH, "--port", "taken"], "--port: must be free"),
         (["--studies", "studies", *SCRATCH, "--port", "99999"], "--port: must be 1 to 65535; found 99999."),
         (["--studies", "studies", *SCRATCH, "--port", "0"], "--port: must be 1 to 65535; found 0."),

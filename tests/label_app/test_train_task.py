@@ -68,4 +68,17 @@ def test_what_a_training_really_began_with_is_kept(tmp_path, caplog):
     run = _trained(tmp_path, ["lungs", "liver"])
     assert run.result["start"] == run.kept["start"] == "scratch"
     assert "start: last was asked for, and there is no model yet: the training begins with scratch" in caplog.text
+    assert History(tmp_path, AppSettings(BUNDLE, "nowhere", ["spleen"])).passed_over() == {"0001": "lungs, liver"}
     assert json.loads((run.model.parent / "datalist.json").read_text())["labels"]["2"] == "liver"
+
+
+def test_starts_are_those_that_there_are(tmp_path, caplog):
+    scratch, own = (
+        FineTuneTask(AppSettings("ours", "nowhere", ["a"], one), tmp_path, None) for one in ("scratch", "w")
+    )
+    assert scratch.config()["start"] == ["scratch", "last"]
+    assert own.config()["start"] == ["self-supervised", "last", "scratch"]
+    for task, begun in ((scratch, ("scratch", "scratch")), (own, ("self-supervised", "w"))):
+        assert task._begun_with(task._asked({})[2], None) == begun and not caplog.records
+    assert scratch._begun_with(scratch._asked({"start": "self-supervised"})[2], None) == ("scratch", "scratch")
+    assert "start: self-supervised was asked for, and the app has no self-supervised weights" in caplog.text
