@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("PRETRAIN.json", "FINETUNE.json"),
         help="check that no test patient of the second was in the first",
     )
+    parser.add_argument("--without-labels", action="store_true", help="with --join: leave the label maps out")
     parser.add_argument("--out", metavar="LIST.json", help="list to write (with --images, --dataset and --join)")
     parser.add_argument("--name", help="name of the list (default: as a dataset.json says, or the folder's)")
     folder = parser.add_argument_group("with --images")
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace) -> Path | None:
     from medgenesis.data.unseen import check_unseen
     from medgenesis.datasets import DATASETS
 
+    if args.without_labels and not args.join:
+        raise ValueError("--without-labels: must be given with --join; found another task. Leave it out.")
     if args.check:
         lists = [with_channels(read_datalist(path)) for path in args.check]
         compared = check_unseen(*lists, names=args.check)
@@ -100,7 +103,8 @@ def run(args: argparse.Namespace) -> Path | None:
         logger.warning("--layout luna16 is now --dataset luna16 %s; the old name goes with medgenesis 0.3", args.images)
         args.dataset, args.images, args.layout = ("luna16", args.images), None, None
     if args.join:
-        datalist = join_datalists([_path_and_weight(text) for text in args.join], name=args.name or "joined")
+        weighted = [_path_and_weight(text) for text in args.join]
+        datalist = join_datalists(weighted, name=args.name or "joined", without_labels=args.without_labels)
     elif args.dataset:
         datalist = _published(args)
     else:

@@ -16,7 +16,9 @@ from medgenesis.errors import DatalistError
 logger = logging.getLogger(__name__)
 
 
-def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "joined") -> dict[str, Any]:
+def join_datalists(
+    weighted: Sequence[tuple[str | Path, float]], name: str = "joined", without_labels: bool = False
+) -> dict[str, Any]:
     """One list of several, from which the data sets are drawn in proportion to their weights, whatever their sizes.
 
     A record's weight becomes, within its section, the list's weight times the record's share of its list, scaled so
@@ -27,6 +29,7 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     Args:
         weighted: path and weight (above 0) of each list.
         name: of the new list.
+        without_labels: leave out `label`, `labels` and `label_merge`, as pre-training needs none.
 
     Raises:
         DatalistError: a weight that is not above 0; classes or findings that no names make the same; label maps of
@@ -36,6 +39,9 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise DatalistError(f"weights: each list to join needs one above 0; found {weights}. Give one number a list.")
     lists = {str(path): with_channels(read_datalist(path)) for path, _ in weighted}
+    if without_labels:
+        logger.info("label maps are left out, with `labels` and `label_merge`")
+        lists = {path: _without_labels(one) for path, one in lists.items()}
     lists, classes = _one_numbering(lists)
     every = [lists[str(path)] for path, _ in weighted]  # one may be given twice
     header = {key: value for key, value in every[0].items() if key not in ALL_SECTIONS}
@@ -53,6 +59,13 @@ def join_datalists(weighted: Sequence[tuple[str | Path, float]], name: str = "jo
             joined[section] = _mixed(parts)
     check_disjoint(joined, by_likeness=True)
     return joined
+
+
+def _without_labels(datalist: dict) -> dict:
+    kept = {key: value for key, value in datalist.items() if key not in ("labels", "label_merge")}
+    for section in filter(kept.__contains__, ALL_SECTIONS):
+        kept[section] = [{key: value for key, value in one.items() if key != "label"} for one in kept[section]]
+    return kept
 
 
 def _one_numbering(lists: Mapping[str, dict]) -> tuple[dict[str, dict], dict[str, Any]]:
@@ -107,7 +120,7 @@ def _label_header(lists: Mapping[str, dict]) -> dict[str, Any]:
         if any(read(one) != read(values[0]) for one in values):
             raise DatalistError(
                 f"{key}: lists with label maps must have the same to be joined; found {_shown(said)}. Make them with "
-                "the same --label-merge and --label-names; for pre-training, without --labels."
+                "the same --label-merge and --label-names; for pre-training, join them --without-labels."
             )
         header |= {key: values[0]} if values and values[0] else {}
     return header

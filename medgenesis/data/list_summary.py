@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgenesis.data.patient_doubts import doubtful, repeated_below, unclear_visits
+from medgenesis.data.patient_doubts import doubtful, repeated_below, visit_folders
 from medgenesis.data.patients import PatientKey, is_name
 from medgenesis.data.splits import ALL_SECTIONS
 
@@ -53,8 +53,8 @@ def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -
             "visits or sites, give a --patient-pattern",
             *(len(below), ", ".join(below[:_EXAMPLES])),
         )
-    by_convention = {path: key for path, (key, kind) in key_of.items() if kind in ("folder name", "file name")}
-    if visits := unclear_visits(by_convention):
+    by_convention = [path for path, (_, kind) in key_of.items() if kind in ("folder name", "file name")]
+    if visits := visit_folders(by_convention):
         logger.warning(
             "%d folders are taken for visits, as %s, and what is below them for patients: if they are patients, give a "
             "--patient-pattern",

@@ -55,20 +55,14 @@ def repeated_below(names: Mapping[str, str]) -> list[str]:
     return _shared(keys_of)
 
 
-def unclear_visits(names: Mapping[str, str]) -> list[str]:
-    """Folders `V01`, `m06` … that are taken for visits, but do not look so: none has a patient of another, or there are
-    more folders than patients.
+def visit_folders(paths: Iterable[str]) -> list[str]:
+    """Folders `V01`, `m06` … that are taken for visits of the patients below, which they may be themselves.
 
     Args:
-        names: path below the images -> key, of those whose key is no pattern's.
+        paths: below the images, of those whose key is no pattern's.
     """
-    folders_of: dict[str, set[str]] = defaultdict(set)
-    for path, key in names.items():
-        folders_of[key].update(folder for folder in split_at_patient(path)[0] if VISIT_FOLDER.fullmatch(folder))
-    folders_of = {key: folders for key, folders in folders_of.items() if folders}
-    folders = sorted(set().union(*folders_of.values()))
-    confirmed = any(len(own) > 1 for own in folders_of.values()) and len(folders) <= len(folders_of)
-    return [] if confirmed else folders
+    folders = {folder for path in paths for folder in split_at_patient(path)[0]}
+    return sorted(filter(VISIT_FOLDER.fullmatch, folders))
 
 
 def _of_one_start(keys: list[str], level: int, known: frozenset[str]) -> list[str]:

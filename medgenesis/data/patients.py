@@ -38,9 +38,15 @@ _CONTAINER = re.compile(  # folders that are named by what they hold, not by a p
 VISIT_FOLDER = re.compile(r"[vm][-_]?\d{1,3}|\d{1,3}[-_ ]?(?:m|mo|y|yr|w|wk|d)", re.IGNORECASE)
 """V00, m06, 12m: visits where a patient's name stands below, else patients (volunteer V01)."""
 _NO_PATIENT = re.compile(  # numbered all the same
-    rf"(?:slices?|img|im|image|scan|series|ser|se|seq|run|acq|echo|vol|volume|file|dcm|frame|view|{CONTRAST})"
+    r"(?:slices?|img|im|images?|scans?|series|ser|se|seq|run|acq|echo|vol|volume|file|dcm|frame|view|"
+    r"lesions?|nodules?|tumou?rs?|mass|polyp|cyst|roi|chest|thorax|abdomen|pelvis|head|ap|pa|lat|lateral|"
+    rf"ax|axial|cor|coronal|sag|sagittal|{CONTRAST})"
     r"(?:[-_. ]?\d.*|[-_. ].*)",
     re.IGNORECASE,
+)
+_DATED = re.compile(rf".*[-_. ](?:{_DATE})")
+_PSEUDONYM = re.compile(  # AB12CD, XK9P2; not P0012, 12AB, S012R3, LUNG1A, P112B, whose numbers are counted
+    r"(?=.*[A-Z]\d)(?=.*\d[A-Z])(?!.*(?<!\d)0\d|[A-Z]{4}|[A-Z]+\d+[A-Z]$)[A-Z0-9]{5,}"
 )
 _VARIES = re.compile(rf"(?<=TCGA-)[A-Z0-9]{{2}}-[A-Z0-9]{{4}}|{HASH}|{CODE}|\d+")
 
@@ -91,7 +97,7 @@ def split_at_patient(relative: str) -> tuple[list[str], str, list[str]]:
     own = [i for i in range(last) if not _CONTAINER.fullmatch(parts[i])] + [last]
     place = own[0]
     if place < last and VISIT_FOLDER.fullmatch(parts[place]):
-        place = next((i for i in own[1:] if names_patient(parts[i])), place)
+        place = next((i for i in own[1:] if _names_patient_of_visit(parts[i])), place)
     return parts[:place], parts[place], parts[place + 1 :]
 
 
@@ -101,6 +107,12 @@ def names_patient(part: str) -> bool:
     if any(kind.fullmatch(key) for kind in (_CONTAINER, VISIT_FOLDER, _NO_PATIENT)) or re.fullmatch(_DATE, key):
         return False
     return bool(re.fullmatch(r"[1-9]\d{3,}|(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*(?<=\d\d)", key))
+
+
+def _names_patient_of_visit(part: str) -> bool:
+    """Likewise, but surely enough below `V01`, which may be a volunteer: not `DESS_01`, `AP_20190531`."""
+    key = _without_additions(part)
+    return names_patient(part) and bool(re.search(r"\d{3}$", key)) and not _DATED.fullmatch(key)
 
 
 def is_container(part: str) -> bool:
@@ -120,8 +132,10 @@ def is_name(kind: str) -> bool:
 
 
 def form(key: str) -> str:
-    """How a key is built: `liver_#` of `liver_12`, hashes and codes a number each; of keys without numbers "words"."""
-    return _VARIES.sub("#", key).casefold() if re.search(r"\d", key) else "words"
+    """How a key is built: `liver_#` of `liver_12`, hashes and codes a number each; of keys without numbers "words"; of
+    those that mix capitals and digits (`AB12CD`) "pseudonym"."""
+    built = _VARIES.sub("#", key).casefold() if re.search(r"\d", key) else "words"
+    return "pseudonym" if built != "#" and _PSEUDONYM.fullmatch(key) else built
 
 
 def _without_additions(name: str) -> str:

@@ -51,6 +51,8 @@ def test_join_and_check(folder, caplog):
     _run("--join", f"{one}:3", one, "--out", folder / "both.json")
     weights = [record["weight"] for record in json.loads((folder / "both.json").read_text())["training"]]
     assert weights[:16] == pytest.approx([1.5] * 16) and weights[16:] == pytest.approx([0.5] * 16)
+    _run("--join", one, one, "--without-labels", "--out", folder / "bare.json")
+    assert not any("label" in record for record in load_datalist(folder / "bare.json"))
     _run("--check", one, one)
     assert "no test patient" in caplog.text
     with pytest.raises(DatalistError, match="pre-training and the test section"):
@@ -102,6 +104,7 @@ def test_scans_may_have_a_preset_of_their_own(folder):
         (["--images", "."], "--out"),
         (["--images", ".", "--out", "x.json", "--label-merge", "lung"], "NUMBER=VALUE"),
         (["--images", "absent", "--out", "x.json"], "absent: must be a folder"),
+        (["--images", ".", "--without-labels", "--out", "x.json"], "--without-labels: must be given with --join"),
         (["--join", "absent.json:2", "--out", "x.json"], "absent.json: must be a datalist"),
     ],
 )

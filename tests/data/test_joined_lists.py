@@ -110,6 +110,18 @@ def test_label_maps_of_two_meanings_are_refused(tmp_path, key, one, other):
     )
 
 
+def test_label_maps_of_two_meanings_are_left_out_for_pretraining(tmp_path, caplog):
+    caplog.set_level("INFO")
+    header = {"label_merge": {"1": [2]}}
+    one = _of_labels(tmp_path / "a.json", labels={"1": "lung"}, **header)
+    other = _of_labels(tmp_path / "b.json", labels={"1": "liver"}, **header)
+    with pytest.raises(DatalistError, match="--without-labels"):
+        _joined(one, other)
+    joined = join_datalists([(one, 1), (other, 1)], without_labels=True)
+    assert not {"labels", "label_merge"} & joined.keys() and "label maps are left out" in caplog.text
+    assert joined["training"] == [{"image": str(tmp_path / f"{name}.nii"), "weight": 1.0} for name in "ab"]
+
+
 def test_label_maps_of_one_meaning_keep_it_beside_scans_without_label(tmp_path):
     one = _of_labels(tmp_path / "a.json", labels={"0": "background", "1": "lung"}, label_merge={"1": [11, 10]})
     other = _of_labels(tmp_path / "b.json", labels={"lung": 1}, label_merge={"1": "10-11"})

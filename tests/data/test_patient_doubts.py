@@ -5,7 +5,7 @@ import random
 import pytest
 
 from medgenesis.data import make_datalist
-from medgenesis.data.patient_doubts import doubtful, repeated_below, unclear_visits
+from medgenesis.data.patient_doubts import doubtful, repeated_below, visit_folders
 from medgenesis.data.patients import patient_key
 
 
@@ -96,7 +96,12 @@ def test_of_ordinary_names_there_is_no_doubt(names):
     keys = {name: patient_key(name) for name in names}
     assert not doubtful(key for key, _ in keys.values())
     assert not repeated_below({name: key for name, (key, kind) in keys.items() if kind == "folder name"})
-    assert not unclear_visits({name: key for name, (key, _) in keys.items()})
+
+
+@pytest.mark.parametrize("kind", ["visits", "months"])
+def test_visits_are_said(kind):
+    assert visit_folders(ORDINARY[kind]) == sorted({name.split("/")[0] for name in ORDINARY[kind]})
+    assert not any(visit_folders(names) for other, names in ORDINARY.items() if other not in ("visits", "months"))
 
 
 @pytest.mark.parametrize(
@@ -110,18 +115,19 @@ def test_the_same_patients_below_several_folders(path):
 
 
 def test_volunteers_that_may_be_taken_for_visits():
-    """Whoever numbers volunteers V01, V02 … and acquisitions DESS_01, DESS_02 is told."""
-    names = [f"V{who:02}/DESS_{scan:02}" for who in range(9) for scan in (1, 2)]
-    assert unclear_visits({name: patient_key(name).key for name in names}) == [f"V{who:02}" for who in range(9)]
+    """Whoever numbers volunteers V01, V02 … and acquisitions DESS_001, DESS_002 is told."""
+    names = [f"V{who:02}/DESS_{scan:03}" for who in range(9) for scan in (1, 2)]
+    assert visit_folders(names) == [f"V{who:02}" for who in range(9)]
 
 
 @pytest.mark.parametrize(
     "path, said",
     [
         ("site{visit}/P{who:03}.nii", "3 folders are taken for patients, as site0, site1, site2"),
-        ("V{who:02}/DESS_{visit:02}.nii", "9 folders are taken for visits, as V00, V01, V02"),
+        ("V{who:02}/DESS_{visit:03}.nii", "9 folders are taken for visits, as V00, V01, V02"),
         ("{who:03}_scan{visit}.nii", "27 patients' names are hard to tell apart, as 000_scan0, 000_scan1"),
-        ("V{visit:02}/9{who:06}.nii", None),
+        ("V{visit:02}/9{who:06}.nii", "3 folders are taken for visits, as V00, V01, V02"),
+        ("M{who:02}/lesion{visit:02}.nii", None),
     ],
 )
 def test_doubts_of_a_folder_are_said(tmp_path, caplog, path, said):
@@ -132,3 +138,15 @@ def test_doubts_of_a_folder_are_said(tmp_path, caplog, path, said):
             file.touch()
     make_datalist(tmp_path, splits=(1, 0, 0))
     assert said in caplog.text if said else "WARNING" not in caplog.text
+
+
+def test_scans_of_one_volunteer_are_in_one_section(tmp_path):
+    for who in range(5):
+        for scan in range(6):
+            file = tmp_path / f"M{who:02}/lesion{scan:02}.nii"
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+    made = make_datalist(tmp_path, splits=(0.6, 0.2, 0.2))
+    sections = [made[name] for name in ("training", "validation", "test")]
+    folders = [{record["image"].split("/")[-2] for record in section} for section in sections]
+    assert sum(map(len, folders)) == len(set().union(*folders)) == 5

@@ -51,6 +51,18 @@ from medgenesis.errors import DatalistError
         ("V01/t1", None, "V01"),
         ("V01/anat/DESS", None, "V01"),
         ("M07/img001", None, "M07"),
+        ("M01/lesion01", None, "M01"),
+        ("M01/lesion_001/t1", None, "M01"),
+        ("M01/tumour1001", None, "M01"),
+        ("V01/thorax01", None, "V01"),
+        ("V01/chest12", None, "V01"),
+        ("V01/DESS_01", None, "V01"),
+        ("V01/head001", None, "V01"),
+        ("M003/AP_20190531", None, "M003"),
+        ("M003/DESS_20190531", None, "M003"),
+        ("V01/0012", None, "V01"),
+        ("V01/P012_20190531", None, "P012"),
+        ("V01/BRATS001", None, "BRATS001"),
         ("M07/M07_t1", None, "M07"),
         ("BraTS-GLI-00005-001-t1n", None, "BraTS-GLI-00005"),
         ("TCGA-02-0003_2001.01.01_t1", None, "TCGA-02-0003"),
@@ -95,6 +107,13 @@ def test_names_across_lists():
     assert form("Liver_001") == form("liver_12") != form("case_12") and form("anna") == form("otto")
     assert form("psma_95b833d65be26d9f") == form("psma_00aa11bb22cc33dd") == "psma_#"
     assert form("TCGA-02-0003") == form("TCGA-CH-5753") and form("A0S9V9") == form("C3T1W8") == "#"
+
+
+def test_pseudonyms_are_of_one_form_and_numbered_names_are_not():
+    assert {form(key) for key in ("AB12CD", "XK9P2", "Q7RR1", "M3N4P", "ZT5OP")} == {form("7RR1Q")}
+    numbered = ["liver_1", "volume-3", "case_00001", "P0012", "BRATS001", "LUNG1A", "P112B", "S012R3", "12ABC", "00123"]
+    assert len({form(key) for key in [*numbered, "ZT5OP", "anna"]}) == len(numbered) + 2
+    assert form("P0012") == form("P7") and form("BRATS001") == form("BRATS12")
 
 
 def test_an_accent_is_one_letter_or_two():

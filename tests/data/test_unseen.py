@@ -57,3 +57,10 @@ def test_every_form_of_the_test_must_be_among_the_seen_ones():
     _check(seen, _list("file name", "liver_2", "psma_0011aabbccddeeff", section="test"))
     with pytest.raises(DatalistError, match="cannot be told.* 2 of 3 test patients .*, as anna, case_7; found"):
         _check(seen, _list("file name", "liver_2", "case_7", "anna", section="test"))
+
+
+def test_pseudonyms_can_be_told():
+    seen = _list("file name", "AB12CD", "XK9P2", "Q7RR1", "M3N4P")
+    _check(seen, _list("file name", "ZT5OP", section="test"))
+    with pytest.raises(DatalistError, match="cannot be told.*, as BRATS001, P0012; found"):
+        _check(seen, _list("file name", "ZT5OP", "P0012", "BRATS001", section="test"))
