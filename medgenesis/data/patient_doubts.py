@@ -52,7 +52,8 @@ def repeated_below(names: Mapping[str, str]) -> list[str]:
         below = next((part for part in split_at_patient(path)[2] if not is_container(part)), "")
         if names_patient(below) or (VISIT_FOLDER.fullmatch(key) and re.search(r"\d", below)):
             keys_of[below].add(key)
-    return _shared(keys_of)
+    several = {key for name, keys in keys_of.items() if len(keys) > 1 and names_patient(name) for key in keys}
+    return _shared(keys_of) or sorted(filter(VISIT_FOLDER.fullmatch, several))  # of visits some patients may miss most
 
 
 def visit_folders(paths: Iterable[str]) -> list[str]:

@@ -150,3 +150,11 @@ def test_scans_of_one_volunteer_are_in_one_section(tmp_path):
     sections = [made[name] for name in ("training", "validation", "test")]
     folders = [{record["image"].split("/")[-2] for record in section} for section in sections]
     assert sum(map(len, folders)) == len(set().union(*folders)) == 5
+
+
+def test_visits_that_few_patients_have_in_common_are_doubted():
+    """12 patients at each of two visits, 6 of them at both; their names are too short to be taken for certain."""
+    paths = [f"m{month:02d}/P{i:02d}/t1" for month, first in ((0, 0), (6, 6)) for i in range(first, first + 12)]
+    keys = {path: patient_key(path).key for path in paths}
+    assert set(keys.values()) == {"m00", "m06"} and repeated_below(keys) == ["m00", "m06"]
+    assert repeated_below({path.replace("m06/P", "m06/Q"): key for path, key in keys.items()}) == []
