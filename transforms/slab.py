@@ -84,8 +84,8 @@ class RandSlab(RandVolumeTransform):
         """Draw for one volume of shape (1, 1, X, Y, Z) and this voxel size (None: not known)."""
         sides = tuple(shape[2:])
         axis = int(rng.random() * 3) if self.axis == "random" else self.axis
-        axis = 2 if sides[2] == 1 else axis
         flat = sides[2] == 1  # all slices of its slab are the same, however far apart
+        axis = 2 if flat else axis
         step = self.step_across(axis, (1.0,) * 3 if flat and spacing_mm is None else spacing_mm)
         half = self.slices // 2
         room = min(half * step, (sides[axis] - 1) // 2)

@@ -99,8 +99,9 @@ def make_datalist(
     given = _given_sections(folders, splits)
     records = [record for folder in folders for scan in folder.scans for record in folder.records(scan)]
     said = {"name": images.resolve().name, "modality": {"0": "CT"}, **(task.header if task else {})}
-    kinds = {folder.patient(scan).kind for folder in folders for scan in folder.scans}
-    datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": sorted(kinds)}
+    keys = {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans}
+    kinds = sorted({key.kind for key in keys.values()})
+    datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": kinds}
     datalist |= {"class_names": folders[0].classes} if folders[0].classes else {}
     labelled = any(part.labels for part in parts) or classes is not None
     how = Sections(splits or DEFAULT_SPLITS, seed, few, labelled, classes is not None, given)
@@ -109,7 +110,7 @@ def make_datalist(
         for record in (record for section in ALL_SECTIONS for record in datalist.get(section, ())):
             record["intensity"] = intensity
     check_disjoint(datalist)
-    say_summary(datalist, {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans})
+    say_summary(datalist, keys)
     return datalist
 
 
@@ -189,9 +190,8 @@ class _Folder:
             logger.warning("%s: %d scans of this name, each a record of one patient", name, len(found))
         if self.labels is not None:
             self._read_labels()
-        looks_so = (
-            is_named_as_label if self.labels is None else ends_as_label
-        )  # who gives label maps has named the rest
+        # who gives label maps has named the rest
+        looks_so = is_named_as_label if self.labels is None else ends_as_label
         masks = [scan.name for scan in self.scans if looks_so(scan.name)]
         if masks and len(masks) < len(self.scans):
             logger.warning("%d named as label maps are listed as scans, as %s: choose by --only", len(masks), masks[0])

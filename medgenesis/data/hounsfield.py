@@ -1,15 +1,12 @@
 """Whether the values of a CT can be Hounsfield units: an offset left on or taken off twice, or the sign turned."""
 
-import functools
-import logging
 import math
 
 import numpy as np
 import torch
 
 from medgenesis.errors import IntensityRangeError
-
-logger = logging.getLogger(__name__)
+from medgenesis.io.dicom_series import once
 
 _LEAST_HU = -1100.0  # air with noise
 _NOISE = -50.0  # of air at an offset of 1024
@@ -47,11 +44,11 @@ def check_hounsfield(volume: torch.Tensor, name: str, least: float, most: float)
         remedy = "Add the offset that was subtracted once too often (often 1024)"
     else:
         if dense > 0.2:
-            _warn(f"{name}: {dense:.0%} of the voxels are above {_DENSE:g} HU: are these HU, without an offset?")
+            once(f"{name}: {dense:.0%} of the voxels are above {_DENSE:g} HU: are these HU, without an offset?")
         if below > 0.05:
-            _warn(f"{name}: {below:.0%} of the voxels are below {_LEAST_HU:g} HU: was an offset subtracted twice?")
+            once(f"{name}: {below:.0%} of the voxels are below {_LEAST_HU:g} HU: was an offset subtracted twice?")
         if least == -128 and most <= 127:
-            _warn(f"{name}: values from {least:g} to {most:g}, as of 8 bits with a sign: are these HU?")
+            once(f"{name}: values from {least:g} to {most:g}, as of 8 bits with a sign: are these HU?")
         return
     raise IntensityRangeError(
         f"{name}: values must fit preset 'ct', [-1000, 1000]; found {least:g} to {most:g}, {why}. {remedy}; if it is "
@@ -112,8 +109,3 @@ def _sample(volume: torch.Tensor) -> np.ndarray:
     axes = max(1, values.ndim - 1)
     every = slice(None, None, math.ceil((values.size / _SAMPLED) ** (1 / axes)))
     return values[(..., *[every] * axes)].ravel()
-
-
-@functools.lru_cache(maxsize=10_000)
-def _warn(message: str) -> None:
-    logger.warning("%s", message)

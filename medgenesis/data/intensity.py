@@ -35,7 +35,7 @@ class ScaleIntensityPresetd(MapTransform):
     mix modalities; it is used up.
 
     Args:
-        keys: keys of the volumes, (C, *spatial); of NumPy arrays MetaTensors are made.
+        keys: keys of the volumes, (C, *spatial); NumPy arrays become plain tensors.
         preset: one of the above.
         a_min: lower end of the `custom` window, in the volume's unit.
         a_max: upper end of the `custom` window.
@@ -88,8 +88,7 @@ class ScaleIntensityPresetd(MapTransform):
             options = preset_options(own)
             return ScaleIntensityPresetd(self.keys, **options, allow_missing_keys=self.allow_missing_keys)(scaled)
         for key in self.key_iterator(scaled):
-            volume = scaled[key]
-            scaled[key] = self._scale(as_tensor(volume))
+            scaled[key] = self._scale(as_tensor(scaled[key]))
         return scaled
 
     def _scale(self, volume: torch.Tensor) -> torch.Tensor:

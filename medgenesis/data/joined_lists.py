@@ -1,5 +1,6 @@
 """Several datalists joined to one: weights of the data sets, one numbering of classes, label maps of one meaning."""
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -80,9 +81,10 @@ def _one_numbering(lists: Mapping[str, dict]) -> tuple[dict[str, dict], dict[str
             "Add the names to the headers (lists with `class` are then renumbered by them), or give the same classes "
             "by --classes."
         )
-    spelt = {own.casefold(): own for one in reversed(names) for own in reversed(one)}  # the first spelling
-    number = {own: place for place, own in enumerate(dict.fromkeys(own.casefold() for one in names for own in one))}
-    every = [spelt[own] for own in number]
+    spelt: dict[str, str] = {}
+    for own in itertools.chain.from_iterable(names):
+        spelt.setdefault(own.casefold(), own)  # the first spelling
+    number, every = {own: place for place, own in enumerate(spelt)}, [*spelt.values()]
     logger.warning("classes are renumbered by their names: %s", ", ".join(f"{i} {own}" for i, own in enumerate(every)))
     renumbered = {
         path: _renumbered(path, one, [number[own.casefold()] for own in said[path]]) if path in said else one

@@ -18,7 +18,7 @@ class MergeLabelsd(MapTransform):
     """Give each group of label values one value; values in no group become background (0).
 
     Args:
-        keys: keys of the label maps; of NumPy arrays MetaTensors are made.
+        keys: keys of the label maps; NumPy arrays become plain tensors.
         merge: target value -> source values, as a list or as text: `{1: [10, 11, 12]}`, `{1: "10-14,20"}`.
         allow_missing_keys: pass over keys that a record lacks.
 
@@ -35,8 +35,7 @@ class MergeLabelsd(MapTransform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         merged = dict(data)
         for key in self.key_iterator(merged):
-            label = merged[key]
-            merged[key] = self._merged(as_tensor(label))
+            merged[key] = self._merged(as_tensor(merged[key]))
         return merged
 
     def _merged(self, label: torch.Tensor) -> torch.Tensor:

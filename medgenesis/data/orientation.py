@@ -38,15 +38,16 @@ class ReorientVolumesd(Orientationd):
         return {**data, **super().inverse(own)}
 
     def _is_displayed(self, volume: MetaTensor) -> bool:
-        axes = nibabel.aff2axcodes(volume.affine.numpy())
-        codes = self.ornt_transform.axcodes[:2]
-        if is_flat(volume) and {_LINE.get(axis) for axis in axes[:2]} != {_LINE[code] for code in codes}:
+        if not is_flat(volume):
+            return False
+        axes, codes = nibabel.aff2axcodes(volume.affine.numpy()), self.ornt_transform.axcodes[:2]
+        if {_LINE.get(axis) for axis in axes[:2]} != {_LINE[code] for code in codes}:
             raise VolumeError(
                 f"{volume_name(volume)}: a 2D image must lie in the plane of {codes[0]} and {codes[1]}, as an axial "
                 f"slice does; found axes that grow to {axes[0]} and {axes[1]}. Save it as a volume of one slice, or as "
                 "PNG."
             )
-        return is_flat(volume) and axes[:2] == tuple(codes)
+        return axes[:2] == tuple(codes)
 
 
 class ResampleSpacingd(Spacingd):

@@ -49,7 +49,7 @@ _PLACES = (  # where the mark stands, the mark
     (0, b"BM", Kind("a BMP image", (".bmp",))),
     (0, b"GIF8", Kind("a GIF image", (), _PNG)),
     (8, b"WEBP", Kind("a WebP image", (), _PNG)),
-    (4, b"ftyp", Kind("a HEIC or AVIF image, or a film", (), _PNG)),
+    (4, b"ftyp", Kind("a HEIC or AVIF image, or a video", (), _PNG)),
     (4, b"jP  ", Kind("a JPEG 2000 image", (), _PNG)),
     (0, b"\x93NUMPY", Kind("a NumPy array", (".npy",))),
     (0, b"NRRD000", Kind("a NRRD", (".nrrd", ".nhdr"))),

@@ -93,5 +93,4 @@ def in_order(named: Mapping[Any, Any]) -> list[str]:
 
 def _labels_of_metadata(bundle: Path) -> list[str]:
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-    return [name for _, name in sorted((int(value), name) for value, name in channels.items()) if name != "background"]
+    return in_order(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.scoring import ScoringMethod
@@ -13,6 +12,7 @@ from medgenesis.label_app.choice import farthest, most_typical
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.infer_task import Models
 from medgenesis.label_app.restoration import Restoration
+from medgenesis.storage.fingerprints import record_fingerprint
 
 _AT_ONCE = 10  # studies that are scored while somebody waits
 
@@ -76,7 +76,7 @@ class StudyScore(ScoringMethod):
                 continue
             try:
                 image = datastore.get_image_uri(name)
-                file = _state(image)
+                file = record_fingerprint({"image": image})  # another one whenever the file is replaced
                 if (kept.get("made_with"), kept.get("file")) != (made_with, file):
                     if full:
                         continue
@@ -88,12 +88,6 @@ class StudyScore(ScoringMethod):
                 continue
             scores[name] = kept["score"]
         return scores
-
-
-def _state(image: str) -> list[int]:
-    """Another one whenever a file is replaced: size and time of change."""
-    found = Path(image).stat()
-    return [found.st_size, found.st_mtime_ns]
 
 
 class FlipDisagreement(StudyScore):

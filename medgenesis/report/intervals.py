@@ -8,7 +8,6 @@ import numpy as np
 from scipy import stats
 
 MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
-_BOUNDS = dict(zip(MEASURES, ((0.0, 1.0), (0.0, 1.0), (0.0, math.inf), (0.0, math.inf)), strict=True))
 SUMMARY_COLUMNS = ("class", "name", "measure", "unit", "cases", "patients", "mean", "low", "high")
 
 
@@ -56,6 +55,11 @@ def mean_interval(
     return mean, max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
+def interval_figure(*args: Any, **options: Any) -> dict[str, float]:
+    """`mean_interval` by name: "value", "low", "high"."""
+    return dict(zip(("value", "low", "high"), mean_interval(*args, **options), strict=True))
+
+
 def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, object], seed: int = 0) -> list[dict]:
     """A row of `summary.csv` for each measure of each class, and of their mean a case ("all").
 
@@ -76,11 +80,11 @@ def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, ob
     for (index, name, measure), by_case in sorted(found.items(), key=_order):
         values = [float(np.mean(own)) for own in by_case.values()]
         owners = [patients.get(case, case) for case in by_case]
-        figures = mean_interval(values, owners, bounds=_BOUNDS[measure], seed=seed)
+        is_length = measure in MEASURES[2:]
+        figures = mean_interval(values, owners, bounds=(0.0, math.inf if is_length else 1.0), seed=seed)
         mean, low, high = (None if np.isnan(one) else one for one in figures)
-        length = unit if measure in MEASURES[2:] else ""
-        numbers = (len(values), len(set(map(str, owners))), mean, low, high)
-        summary.append(dict(zip(SUMMARY_COLUMNS, (index, name, measure, length, *numbers), strict=True)))
+        numbers = (unit if is_length else "", len(values), len(set(map(str, owners))), mean, low, high)
+        summary.append(dict(zip(SUMMARY_COLUMNS, (index, name, measure, *numbers), strict=True)))
     return summary
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from medgenesis.data.landmarks import Landmarks, landmarks_of
 from medgenesis.errors import DatalistError
 from medgenesis.mining import save_image
-from medgenesis.report.intervals import mean_interval
+from medgenesis.report.intervals import interval_figure
 from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
 from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.storage.tables import write_table
@@ -78,7 +78,7 @@ def ask_places(
 
     Args:
         question: "landmarks": hit rates and mean distance, each beside `same place`, the answer that looks at no image,
-            with the 95 % interval of a bootstrap over the patients whose landmarks are sought; "locality": silhouette,
+            with the 95 % interval over the patients whose landmarks are sought; "locality": silhouette,
             accuracy of neighbours and distance ratio; "compositionality": cosine of a whole and the mean of its parts,
             and the difference to unrelated ones.
         encoder: 2D, which sees windows of volumes as slabs, or 3D, or a control that sees images.
@@ -190,7 +190,7 @@ def _searches(matches: LandmarkMatches, patients: np.ndarray, radius: float | No
     values = matches.distances[known] if radius is None else matches.distances[known] <= radius
     owners = np.broadcast_to(patients[:, None, None], known.shape)[known]
     bounds = (0, np.inf) if radius is None else (0, 1)
-    return dict(zip(("value", "low", "high"), mean_interval(values, owners.tolist(), bounds=bounds), strict=True))
+    return interval_figure(values, owners.tolist(), bounds=bounds)
 
 
 def _locality(embedder: Any, images: Mapping[str, Tensor], table: Landmarks, place: Path) -> Figures:

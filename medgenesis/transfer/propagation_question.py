@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.report.intervals import mean_interval
+from medgenesis.report.intervals import interval_figure
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.propagation import CaseDice, Propagation, as_seen, propagate
@@ -25,7 +25,7 @@ def ask_propagation(
 
     Returns:
         The result, as `load_results` gives it: `dice` and `same_place_dice`, means over the test cases of their mean
-        over labels and draws, with the 95 % interval of a bootstrap over patients.
+        over labels and draws, with the 95 % interval over patients.
     """
     cases = propagate(encoder, study_set, settings, intensity=intensity)
     rows = sorted({case.row for case in cases})
@@ -35,13 +35,7 @@ def ask_propagation(
     }
     patients = study_set.patients[rows]
     figures = {
-        name: dict(
-            zip(
-                ("value", "low", "high"),
-                mean_interval(values, patients.tolist(), bounds=(0, 1), seed=settings.seed),
-                strict=True,
-            )
-        )
+        name: interval_figure(values, patients.tolist(), bounds=(0, 1), seed=settings.seed)
         for name, values in by_case.items()
     }
     seen = as_seen(encoder, study_set, intensity).described(intensity)

@@ -71,7 +71,7 @@ def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
         figures = [in_brackets(result["figures"].get(name)) for name in measures]
         settings = settings_said(result, results)
         rows.append((result["encoder"]["name"], result["dataset"]["dataset"], *figures, settings))
-    note = "Intervals are 95 %: of a bootstrap over patients."
+    note = "Intervals are 95 %, over patients."
     if question == "few-shot":
         note += " Those of episode_accuracy and auc are ± 1.96 sd / sqrt(episodes), as the study has them."
     if question == "propagate":

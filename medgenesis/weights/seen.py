@@ -3,18 +3,18 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from torch import nn
 
 from medgenesis.data.contents import records_of
 from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.image_fingerprints import all_fingerprints
-from medgenesis.distributed import several_processes
+from medgenesis.data.records import files_of
 from medgenesis.errors import CheckpointError
+from medgenesis.losses.ranks import rank
 from medgenesis.weights.contents import read_weights_file
 from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import SEEN, kept
@@ -63,7 +63,7 @@ def warn_of_seen(
     Returns:
         The files of each section that were trained on, of each image the first.
     """
-    if several_processes() and dist.get_rank():  # the first process says it
+    if rank():  # the first process says it
         return {}
     seen = _seen_by(init)
     if not seen or not Path(datalist).is_file():
@@ -72,7 +72,7 @@ def warn_of_seen(
     for section in sections:
         records = whole.get(section, [])
         told = zip(records, all_fingerprints(records), strict=True)
-        own = [_first_file(record) for record, prints in told if not seen.isdisjoint(prints)]
+        own = [files_of(record)[0] for record, prints in told if not seen.isdisjoint(prints)]
         if own:
             found[section] = own
             logger.warning(
@@ -92,11 +92,6 @@ def _seen_by(init: str | os.PathLike | None) -> frozenset[str]:
         return frozenset(kept_seen(read_weights_file(init)))
     except CheckpointError:  # said by whoever loads the weights
         return frozenset()
-
-
-def _first_file(record: Mapping[str, Any]) -> str:
-    image = record["image"]
-    return str(image[0] if isinstance(image, (list, tuple)) else image)
 
 
 def _some(files: Sequence[str]) -> str:

@@ -1,12 +1,11 @@
 """Trainings of every bundle by several processes, and the overlay that measures them: slow."""
 
 import json
-import os
 import subprocess
-import sys
 
 import pytest
 import torch
+from helpers.torchrun import environment, torchrun
 
 from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle, merged_settings
@@ -41,11 +40,8 @@ def test_several_processes_write_one_model(trained, task, processes, tmp_path):
     given |= {id: value for id, value in LARGER.items() if id in given and processes == 4}
     given |= {"init": "scratch"} if task == "finetune" else {}
     given |= {"volumes_per_batch": 1} if task == "finetune" and not overlays else {}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-    command += ["monai.bundle", "run", "--config_file", str(files)]
-    command += [part for id, value in given.items() for part in (f"--{id}", str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    command = torchrun(processes, files, given)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-6000:]
     run = bundle.root / "runs" / task
     lasts = [*run.rglob("last.pt")]  # Adam has one a level

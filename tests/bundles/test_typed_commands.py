@@ -1,23 +1,13 @@
 """The command as it is typed, from another folder and by two processes, which do what one does."""
 
 import json
-import os
 import subprocess
-import sys
 
 import pytest
 import torch
+from helpers.torchrun import environment, torchrun
 
 from medgenesis.weights import settings_of
-
-
-def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-
-
-def typed(settings):
-    return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-
 
 SHORT = {
     "width": 2,
@@ -35,18 +25,9 @@ SHORT = {
 
 def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bundle, tmp_path):
     """Two gloo processes with batches of 2 take the steps of one process with batches of 4."""
-    files = f"['{fresh_bundle.config('pretrain')}','{fresh_bundle.config('multi_gpu')}']"
+    files = [fresh_bundle.config("pretrain"), fresh_bundle.config("multi_gpu")]
     settings = {**SHORT, "datalist": fresh_bundle.datalist, "device": "cpu"}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "monai.bundle",
-    ]
-    two = [*command, "run", "--config_file", files, *typed({**settings, "batch_size": 2})]
+    two = torchrun(2, files, {**settings, "batch_size": 2})
     subprocess.run(two, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=240)
     last = torch.load(fresh_bundle.root / "runs" / "pretrain" / "last.pt", weights_only=True)
     assert last["settings"]["processes"] == 2
@@ -63,19 +44,10 @@ def test_typed_command_runs_from_any_folder_and_two_processes_equal_one(fresh_bu
 @pytest.mark.slow
 def test_finetuning_by_two_processes_writes_one_model(fresh_bundle, tmp_path):
     """Two gloo processes; rank 0 writes, and the model is the one of both."""
-    files = f"['{fresh_bundle.config('finetune')}','{fresh_bundle.config('multi_gpu')}']"
+    files = [fresh_bundle.config("finetune"), fresh_bundle.config("multi_gpu")]
     settings = {**fresh_bundle.tiny, "datalist": fresh_bundle.datalist, "init": "scratch", "volumes_per_batch": 1}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "monai.bundle",
-    ]
-    typed_command = [*command, "run", "--config_file", files, *typed(settings)]
-    subprocess.run(typed_command, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=400)
+    command = torchrun(2, files, settings)
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=400)
     last = torch.load(fresh_bundle.root / "runs" / "finetune" / "last.pt", weights_only=True)
     assert last["settings"]["processes"] == 2
     assert settings_of(fresh_bundle.root / "models" / "model.pt")["num_classes"] == 3

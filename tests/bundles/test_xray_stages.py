@@ -1,12 +1,11 @@
 """Stages of CAiD and Adam, restarts between them, other discriminators, published starts."""
 
-import os
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
+from helpers.torchrun import environment, torchrun
 from helpers.xray_bundle import cause, rows_of, weights_of
 
 from medgenesis.engines import PretextTrainer, StagedWorkflow
@@ -141,21 +140,10 @@ def test_published_weights_are_a_start_as_they_are(caid, tmp_path, config):
 
 @pytest.mark.slow
 def test_two_processes_go_through_the_levels(adam, tmp_path):
-    files = f"['{adam.bundle.config('pretrain')}','{adam.bundle.config('multi_gpu')}']"
+    files = [adam.bundle.config("pretrain"), adam.bundle.config("multi_gpu")]
     given = {**adam.tiny, "batch_size": 2, "num_workers": 0, "datalist": adam.xrays, "stages": LEVELS}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "monai.bundle",
-    ]
-    command += ["run", "--workflow_name", "medgenesis.engines.StagedWorkflow", "--config_file", files]
-    command += [part for key, value in given.items() for part in (f"--{key}", str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
+    command = torchrun(2, files, given, "--workflow_name", "medgenesis.engines.StagedWorkflow")
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment(), capture_output=True, timeout=300)
     last = weights_of(adam.root / "runs" / "pretrain" / "level_2" / "last.pt")
     assert last["settings"]["processes"] == 2
     assert last["method"]["discrimination.queue.pointer"].item() == 8  # two stages of an epoch, one batch of 4 each

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from helpers.cubes import cubes, same
+from helpers.cubes import cubes
+from helpers.toy import same
 from monai.transforms import CopyItemsd, Lambdad
 
 from medgenesis.data import PatchDataset, Preprocessing, RandAcceptedCropd, preprocessing

@@ -6,16 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.lists import write_list
 
 from medgenesis.data import datalist_header, join_datalists, load_datalist, read_datalist, write_datalist
 from medgenesis.data.list_warnings import _once
 from medgenesis.errors import DatalistError, OutputError
-
-
-def _write(path: Path, **sections) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"name": path.stem, "modality": "CT", **sections}))
-    return path
 
 
 def test_records_have_absolute_paths_and_keep_their_fields(tmp_path):
@@ -28,7 +23,7 @@ def test_records_have_absolute_paths_and_keep_their_fields(tmp_path):
         {"image": "./sub/c.npy", "cube": 3},
         {"image": ["../far.nii", str(tmp_path / "far.nii")]},
     ]
-    path = _write(tmp_path / "lists/d.json", training=records, labels={"0": "background"}, label_merge={"1": [3]})
+    path = write_list(tmp_path / "lists/d.json", training=records, labels={"0": "background"}, label_merge={"1": [3]})
     here = tmp_path / "lists"
     assert load_datalist(path) == [
         {"image": f"{here}/i.nii", "label": f"{here}/l.nii", "patient": "p", "weight": 2.5},
@@ -41,7 +36,7 @@ def test_records_have_absolute_paths_and_keep_their_fields(tmp_path):
 
 def test_absent_files_are_counted_and_the_first_named(tmp_path):
     (tmp_path / "a.nii").touch()
-    path = _write(tmp_path / "d.json", training=[{"image": name} for name in ("a.nii", "b.nii", "c.nii", "b.nii")])
+    path = write_list(tmp_path / "d.json", training=[{"image": name} for name in ("a.nii", "b.nii", "c.nii", "b.nii")])
     with pytest.raises(
         DatalistError,
         match=r"d.json: the files of section 'training' must be there; found 2 of 3 absent.*b.nii, .*c.nii",
@@ -70,7 +65,7 @@ def test_absent_files_are_counted_and_the_first_named(tmp_path):
 )
 def test_malformed_records(tmp_path, record, what):
     with pytest.raises(DatalistError, match=f"'test'.*{what}"):
-        read_datalist(_write(tmp_path / "d.json", test=[record]))
+        read_datalist(write_list(tmp_path / "d.json", test=[record]))
 
 
 def test_malformed_lists(tmp_path):
@@ -80,11 +75,11 @@ def test_malformed_lists(tmp_path):
     with pytest.raises(DatalistError, match="half.json: cannot be read as a datalist"):
         read_datalist(tmp_path / "half.json")
     with pytest.raises(DatalistError, match="one of training"):
-        read_datalist(_write(tmp_path / "none.json"))
+        read_datalist(write_list(tmp_path / "none.json"))
     with pytest.raises(DatalistError, match="must be a list"):
-        read_datalist(_write(tmp_path / "d.json", training={"image": "x"}))
+        read_datalist(write_list(tmp_path / "d.json", training={"image": "x"}))
     with pytest.raises(DatalistError, match="must have the section 'test'; found training"):
-        load_datalist(_write(tmp_path / "d.json", training=[]), "test")
+        load_datalist(write_list(tmp_path / "d.json", training=[]), "test")
 
 
 def test_written_names_are_relative_below_the_list_and_come_back(tmp_path):
@@ -116,7 +111,9 @@ def test_a_list_that_cannot_be_written(tmp_path, monkeypatch):
 
 def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, caplog):
     (tmp_path / "a.nii").touch()
-    path = _write(tmp_path / "d.json", training=[{"image": "gone.nii"}, {"image": "a.nii"}], test=[{"image": "b.nii"}])
+    path = write_list(
+        tmp_path / "d.json", training=[{"image": "gone.nii"}, {"image": "a.nii"}], test=[{"image": "b.nii"}]
+    )
     assert load_datalist(path, on_error="skip") == [{"image": str(tmp_path / "a.nii")}]
     assert "1 records of 'training' skipped" in caplog.text and "gone.nii" in caplog.text
     with pytest.raises(DatalistError, match="files of section 'test' must be there; found 1 of 1 absent.*b.nii"):
@@ -124,7 +121,7 @@ def test_records_of_absent_files_can_be_skipped_but_not_all_of_them(tmp_path, ca
 
 
 def test_a_decathlon_list_reads_as_it_is(tmp_path, caplog):
-    path = _write(tmp_path / "dataset.json", training=[{"image": "./a.nii", "label": "./l.nii"}], test=["./t.nii"])
+    path = write_list(tmp_path / "dataset.json", training=[{"image": "./a.nii", "label": "./l.nii"}], test=["./t.nii"])
     path.write_text(path.read_text().replace('"name"', '"numTraining": 2, "name"'))
     (tmp_path / "t.nii").touch()
     assert load_datalist(path, "test") == [{"image": f"{tmp_path}/t.nii"}]
@@ -151,7 +148,7 @@ def test_latin_bytes_in_names_and_lists(tmp_path):
 
 def test_names_too_long_and_names_twice(tmp_path):
     with pytest.raises(DatalistError, match="found 1 of 1 absent"):
-        load_datalist(_write(tmp_path / "d.json", training=[{"image": "x" * 300}]))
+        load_datalist(write_list(tmp_path / "d.json", training=[{"image": "x" * 300}]))
     (tmp_path / "twice.json").write_text('{"training": [], "training": ["x"]}')
     with pytest.raises(DatalistError, match="twice.json: cannot be read.*'training' twice"):
         read_datalist(tmp_path / "twice.json")
@@ -160,7 +157,7 @@ def test_names_too_long_and_names_twice(tmp_path):
 def test_unlabeled_is_read_with_training_where_asked(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.nii").touch()
-    path = _write(tmp_path / "d.json", training=[{"image": "a.nii"}], unlabeled=[{"image": "b.nii"}])
+    path = write_list(tmp_path / "d.json", training=[{"image": "a.nii"}], unlabeled=[{"image": "b.nii"}])
     assert [len(load_datalist(path, unlabeled=more)) for more in (False, True)] == [1, 2]
     assert len(load_datalist(path, "unlabeled")) == 1
     both = join_datalists([(path, 1), (path, 3)])
@@ -171,11 +168,11 @@ def test_unlabeled_is_read_with_training_where_asked(tmp_path):
 
 def test_the_dataset_json_of_nnunet(tmp_path):
     with pytest.raises(DatalistError, match="dataset.json of nnU-Net. Make one by `medgenesis datalist --images"):
-        read_datalist(_write(tmp_path / "dataset.json", channel_names={"0": "CT"}, file_ending=".nii.gz"))
+        read_datalist(write_list(tmp_path / "dataset.json", channel_names={"0": "CT"}, file_ending=".nii.gz"))
     for channel in range(3):
         (tmp_path / f"a_000{channel}.nii.gz").touch()
     (tmp_path / "b_0000.nii.gz").touch()
-    path = _write(tmp_path / "v1.json", training=[{"image": "./a.nii.gz"}, {"image": "./b.nii.gz"}])
+    path = write_list(tmp_path / "v1.json", training=[{"image": "./a.nii.gz"}, {"image": "./b.nii.gz"}])
     images = [record["image"] for record in load_datalist(path)]
     assert images == [[f"{tmp_path}/a_000{channel}.nii.gz" for channel in range(3)], f"{tmp_path}/b_0000.nii.gz"]
     unasked = [f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii.gz"]
@@ -186,8 +183,8 @@ def test_channel_files_of_names_with_dots_and_where_lists_are_compared(tmp_path)
     names = [f"TCGA-02-0003_2001.01.01_000{channel}.nii.gz" for channel in range(2)]
     for name in names:
         (tmp_path / name).touch()
-    by_case = _write(tmp_path / "case.json", training=[{"image": "TCGA-02-0003_2001.01.01.nii.gz"}])
-    by_file = _write(tmp_path / "file.json", test=[{"image": names}])
+    by_case = write_list(tmp_path / "case.json", training=[{"image": "TCGA-02-0003_2001.01.01.nii.gz"}])
+    by_file = write_list(tmp_path / "file.json", test=[{"image": names}])
     assert load_datalist(by_case) == [{"image": [str(tmp_path / name) for name in names]}]
     with pytest.raises(DatalistError, match="training and test"):
         join_datalists([(by_case, 1), (by_file, 1)])
@@ -197,7 +194,7 @@ def test_strings_of_a_list_stay_strings(tmp_path):
     name = "$__import__('os').system('x')"
     (tmp_path / name).touch()
     record = {"image": name, "patient": "@network", "_target_": "os.system"}
-    (loaded,) = load_datalist(_write(tmp_path / "d.json", training=[record]))
+    (loaded,) = load_datalist(write_list(tmp_path / "d.json", training=[record]))
     assert loaded == {**record, "image": f"{tmp_path}/{name}"} and all(type(value) is str for value in loaded.values())
 
 
@@ -207,7 +204,7 @@ def warned_of(tmp_path, caplog):
     _once.cache_clear()
 
     def read(**sections):
-        read_datalist(_write(tmp_path / "d.json", **sections))
+        read_datalist(write_list(tmp_path / "d.json", **sections))
         return caplog.text
 
     yield read

@@ -5,29 +5,18 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers.lists import records_of, touch
 
 from medgenesis.data import choose_labels, load_datalist, make_datalist, preprocessing, write_datalist
 from medgenesis.errors import DatalistError
 
 
-def _touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
-
-
-def _records(datalist):
-    return [record for section in ("training", "validation", "test") for record in datalist[section]]
-
-
 def test_labels_are_paired_by_name(tmp_path):
-    images = _touch(tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz", "deep/c.mha")
-    labels = _touch(tmp_path / "labelsTr", "a.nii.gz", "b.nrrd", "deep/c.nii")
+    images = touch(tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz", "deep/c.mha")
+    labels = touch(tmp_path / "labelsTr", "a.nii.gz", "b.nrrd", "deep/c.nii")
     datalist = make_datalist(images, labels, splits=(1, 0, 0), label_merge={"1": "10-12"}, label_names={"1": "lungs"})
     pairs = {
-        record["image"].split("imagesTr/")[1]: record["label"].split("labelsTr/")[1] for record in _records(datalist)
+        record["image"].split("imagesTr/")[1]: record["label"].split("labelsTr/")[1] for record in records_of(datalist)
     }
     assert pairs == {"a_0000.nii.gz": "a.nii.gz", "b_0000.nii.gz": "b.nrrd", "deep/c.mha": "deep/c.nii"}
     assert datalist["label_merge"] == {"1": [10, 11, 12]}
@@ -59,9 +48,9 @@ def test_label_maps_of_several_files_are_read_as_layers(tmp_path):
 
 def test_cases_of_nnunet_that_end_in_four_digits_have_label_maps_of_their_own(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "file_ending": ".nii.gz"}))
-    _touch(tmp_path / "imagesTr", *(f"amos_000{i}_0000.nii.gz" for i in range(4)))
-    _touch(tmp_path / "labelsTr", *(f"amos_000{i}.nii.gz" for i in range(4)))
-    records = _records(make_datalist(tmp_path, splits=(1, 0, 0)))
+    touch(tmp_path / "imagesTr", *(f"amos_000{i}_0000.nii.gz" for i in range(4)))
+    touch(tmp_path / "labelsTr", *(f"amos_000{i}.nii.gz" for i in range(4)))
+    records = records_of(make_datalist(tmp_path, splits=(1, 0, 0)))
     pairs = {
         record["image"].replace("imagesTr", "labelsTr").replace("_0000.nii", ".nii"): record["label"]
         for record in records
@@ -70,7 +59,7 @@ def test_cases_of_nnunet_that_end_in_four_digits_have_label_maps_of_their_own(tm
 
 
 def test_labels_may_lie_within_the_images(tmp_path):
-    images = _touch(tmp_path / "data", "a.nii", "masks/a.nii")
+    images = touch(tmp_path / "data", "a.nii", "masks/a.nii")
     (record,) = make_datalist(images, images / "masks", splits=(1, 0, 0))["training"]
     assert record["image"].endswith("data/a.nii") and record["label"].endswith("masks/a.nii")
 
@@ -83,7 +72,7 @@ def test_labels_may_lie_within_the_images(tmp_path):
     ],
 )
 def test_what_has_no_partner(tmp_path, image_names, label_names, what):
-    images, labels = _touch(tmp_path / "i", *image_names), _touch(tmp_path / "l", "notes.txt", *label_names)
+    images, labels = touch(tmp_path / "i", *image_names), touch(tmp_path / "l", "notes.txt", *label_names)
     with pytest.raises(DatalistError, match=what):
         make_datalist(images, labels, splits=(1, 0, 0))
 
@@ -98,7 +87,7 @@ def test_what_has_no_partner(tmp_path, image_names, label_names, what):
     ],
 )
 def test_masks_among_the_scans_are_said(tmp_path, caplog, image, mask):
-    images = _touch(tmp_path / "x", *(name.format(i) for i in range(4) for name in (image, mask)))
+    images = touch(tmp_path / "x", *(name.format(i) for i in range(4) for name in (image, mask)))
     make_datalist(images, splits=(1, 0, 0))
     assert "4 named as label maps are listed as scans" in caplog.text
     caplog.clear()

@@ -8,6 +8,7 @@ from collections import Counter
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers.lists import records_of, touch
 from hypothesis import HealthCheck, given, settings
 
 from medgenesis.data import load_datalist, make_datalist, write_datalist
@@ -15,21 +16,9 @@ from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 
 
-def _touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
-
-
-def _records(datalist):
-    return [record for section in ("training", "validation", "test") for record in datalist[section]]
-
-
 def test_every_kind_of_file_is_found_once(tmp_path, write_series):
     names = ["a.nii", "b.nii.gz", "c.mhd", "c.raw", "deep/d.nrrd", "e.PNG", ".hidden.nii", "notes.txt", ".git/x.nii"]
-    images = _touch(tmp_path / "images", *names)
+    images = touch(tmp_path / "images", *names)
     np.save(images / "f.npy", np.zeros((2, 3, 4)))
     write_series("images/scans/s1", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)])
     datalist = make_datalist(images, splits=(1, 0, 0))
@@ -53,7 +42,8 @@ def test_series_of_one_patient_stay_together(write_series, tmp_path):
         write_series(f"all/{i}", np.zeros((1, 2, 2)), [(0, 0, 0)], PatientID=identity)
     datalist = make_datalist(tmp_path / "all", splits=(0.4, 0.3, 0.3))
     sizes = {
-        len([r for r in _records(datalist) if r["patient"] == p]) for p in {r["patient"] for r in _records(datalist)}
+        len([r for r in records_of(datalist) if r["patient"] == p])
+        for p in {r["patient"] for r in records_of(datalist)}
     }
     assert sizes == {2} and all(len(datalist[section]) == 2 for section in ("training", "validation", "test"))
 
@@ -71,23 +61,23 @@ def test_real_folders(real_data):
         real_data / "ct_lidc_nodules/images", real_data / "ct_lidc_nodules/masks", splits=(0.6, 0.2, 0.2)
     )
     patients = {section: {r["patient"] for r in datalist[section]} for section in ("training", "validation", "test")}
-    assert sum(len(found) for found in patients.values()) == 436 and len(_records(datalist)) == 799
+    assert sum(len(found) for found in patients.values()) == 436 and len(records_of(datalist)) == 799
     assert len(patients["validation"]) == len(patients["test"]) == 87  # round(0.2 * 436)
     datalist = make_datalist(real_data / "dicom_mr_series", splits=(1, 0, 0), modality="MR")
     assert len(datalist["training"]) == 3 and len({record["patient"] for record in datalist["training"]}) == 3
 
 
 def test_only_takes_the_scans_among_other_files(tmp_path):
-    folder = _touch(tmp_path / "mixed", "example_ct.nii.gz", "example_seg.nii.gz", "deep/ct.nii.gz", "deep/lung.nrrd")
-    records = _records(make_datalist(folder, only="*ct.nii.gz", splits=(1, 0, 0)))
+    folder = touch(tmp_path / "mixed", "example_ct.nii.gz", "example_seg.nii.gz", "deep/ct.nii.gz", "deep/lung.nrrd")
+    records = records_of(make_datalist(folder, only="*ct.nii.gz", splits=(1, 0, 0)))
     assert {record["image"].rsplit("/")[-1] for record in records} == {"example_ct.nii.gz", "ct.nii.gz"}
     with pytest.raises(DatalistError, match="no scan named 'x\\*'"):
         make_datalist(folder, only="x*")
 
 
 def _hundred(tmp_path, labelled):
-    images = _touch(tmp_path / "images", *(f"p{i:03}_t{j}.nii" for i in range(20) for j in range(2)))
-    labels = _touch(tmp_path / "labels", *(f"p{i:03}_t0.nii" for i in range(labelled)))
+    images = touch(tmp_path / "images", *(f"p{i:03}_t{j}.nii" for i in range(20) for j in range(2)))
+    labels = touch(tmp_path / "labels", *(f"p{i:03}_t0.nii" for i in range(labelled)))
     return images, labels
 
 
@@ -96,7 +86,7 @@ def test_scans_without_label_are_left_for_pretraining(tmp_path, caplog):
     images, labels = _hundred(tmp_path, 5)
     datalist = make_datalist(images, labels)
     assert [len(datalist[section]) for section in ("training", "validation", "test")] == [3, 1, 1]
-    assert all("label" in record for record in _records(datalist))
+    assert all("label" in record for record in records_of(datalist))
     assert len(datalist["unlabeled"]) == 40 - 5 - 2  # those of held-out patients are seen nowhere
     assert not any("label" in record for record in datalist["unlabeled"])
     held_out = {record["patient"] for section in ("validation", "test") for record in datalist[section]}
@@ -118,7 +108,7 @@ def test_few_patients_keep_their_labels(tmp_path):
 
 def test_folders_name_classes(tmp_path):
     names = [f"{kind}/p{i}_{j}.png" for kind, n in (("NORMAL", 10), ("ILL", 20)) for i in range(n) for j in "ab"]
-    images = _touch(tmp_path / "x", *(name.replace("/p", f"/{name[0]}p") for name in names))
+    images = touch(tmp_path / "x", *(name.replace("/p", f"/{name[0]}p") for name in names))
     datalist = make_datalist(images, classes=["NORMAL", "ILL"], patient_pattern=r"[NI]p\d+", splits=(0.8, 0.1, 0.1))
     assert datalist["class_names"] == ["NORMAL", "ILL"]
     for section, count in (("training", (8, 16)), ("validation", (1, 2)), ("test", (1, 2))):
@@ -128,19 +118,19 @@ def test_folders_name_classes(tmp_path):
     for classes, what in ((["NORMAL", "WELL"], "none called WELL"), (["ILL", "x"], "none called x")):
         with pytest.raises(DatalistError, match=what):
             make_datalist(images, classes=classes)
-    _touch(images, "stray.png")
+    touch(images, "stray.png")
     with pytest.raises(DatalistError, match="found stray in none"):
         make_datalist(images, classes=["NORMAL", "ILL"])
 
 
 def test_one_patient_in_folders_of_two_classes_stays_together(tmp_path):
-    images = _touch(tmp_path / "x", *(f"{kind}/p{i}_visit{j}.png" for i in range(12) for j, kind in enumerate("ab")))
+    images = touch(tmp_path / "x", *(f"{kind}/p{i}_visit{j}.png" for i in range(12) for j, kind in enumerate("ab")))
     datalist = make_datalist(images, classes=["a", "b"], splits=(0.5, 0.25, 0.25))  # check_disjoint has passed
-    assert len({record["patient"] for record in _records(datalist)}) == 12
+    assert len({record["patient"] for record in records_of(datalist)}) == 12
 
 
 def test_files_of_one_stem_are_all_taken(tmp_path, caplog):
-    images = _touch(tmp_path / "x", "xray.png", "xray.jpg", "xray.tif")
+    images = touch(tmp_path / "x", "xray.png", "xray.jpg", "xray.tif")
     assert len(make_datalist(images, splits=(1, 0, 0))["training"]) == 3
     assert "xray: 3 scans of this name" in caplog.text
 
@@ -158,21 +148,21 @@ def test_files_of_one_stem_are_all_taken(tmp_path, caplog):
 )
 @pytest.mark.parametrize("channels", ["join", "separate"])
 def test_one_patient_is_in_one_section(tmp_path, names, patients, channels):
-    images = _touch(tmp_path / "x", *(f"{name}.nii.gz" for name in names))
+    images = touch(tmp_path / "x", *(f"{name}.nii.gz" for name in names))
     datalist = make_datalist(images, channels=channels, splits=(0.5, 0.25, 0.25))
-    assert {record["patient"] for record in _records(datalist)} == patients
-    files = [record["image"] for record in _records(datalist)]
+    assert {record["patient"] for record in records_of(datalist)} == patients
+    files = [record["image"] for record in records_of(datalist)]
     assert len(names) == sum(len(file) if isinstance(file, list) else 1 for file in files)
 
 
 def test_doubts_are_said(tmp_path, caplog):
-    images = _touch(tmp_path / "x", *(f"patient{i}_{which}.nii" for i in range(5) for which in ("first", "second")))
+    images = touch(tmp_path / "x", *(f"patient{i}_{which}.nii" for i in range(5) for which in ("first", "second")))
     make_datalist(images)
     assert "10 patients' names are hard to tell apart, as patient0_first, patient0_second" in caplog.text
 
 
 def test_what_is_left_out_is_named(tmp_path, caplog, write_series):
-    images = _touch(tmp_path / "x", "a.nii", "b.mgz", "notes.txt", "c.mhd", "c.raw", "d_seg.nii")
+    images = touch(tmp_path / "x", "a.nii", "b.mgz", "notes.txt", "c.mhd", "c.raw", "d_seg.nii")
     (images / "gone.nii").symlink_to("nowhere")
     localizer = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
     write_series("x/one", np.zeros((3, 2, 2)), [(0, 0, i) for i in range(3)], PatientID="1")
@@ -218,7 +208,7 @@ def test_what_to_do_with_dicom_that_is_not_read_is_kept(tmp_path, caplog, write_
 
 def test_names_of_any_bytes_and_configs(tmp_path):
     names = [os.fsdecode(b"M\xfcller"), "$__import__('os')", "%x", "@y"]
-    images = _touch(tmp_path / "x", *(f"{name}/a.nii" for name in names))
+    images = touch(tmp_path / "x", *(f"{name}/a.nii" for name in names))
     write_datalist(make_datalist(images), tmp_path / "l.json")
     found = [load_datalist(tmp_path / "l.json", section) for section in ("training", "validation", "test")]
     assert {record["patient"] for records in found for record in records} == set(names)

@@ -1,23 +1,19 @@
 """Datalists joined: weights, classes by their names, label maps of one meaning, patients spelt in two ways."""
 
-import json
 from pathlib import Path
 
 import pytest
+from helpers.lists import write_list
 
 from medgenesis.data import join_datalists
 from medgenesis.errors import DatalistError
 
 
-def _write(path: Path, **sections) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"name": path.stem, "modality": "CT", **sections}))
-    return path
-
-
 def test_data_sets_are_drawn_by_their_weights_whatever_their_sizes(tmp_path):
-    small = _write(tmp_path / "a.json", training=[{"image": f"a{i}"} for i in range(3)], validation=[{"image": "av"}])
-    large = _write(
+    small = write_list(
+        tmp_path / "a.json", training=[{"image": f"a{i}"} for i in range(3)], validation=[{"image": "av"}]
+    )
+    large = write_list(
         tmp_path / "b/b.json",
         training=[{"image": f"b{i}", "patient": f"b{i}", "weight": 1 + i % 2} for i in range(10)],
         modality="MR",
@@ -34,8 +30,8 @@ def test_data_sets_are_drawn_by_their_weights_whatever_their_sizes(tmp_path):
 
 
 def test_joining_refuses_leaks_and_bad_weights(tmp_path):
-    one = _write(tmp_path / "a.json", training=[{"image": "x", "patient": "p"}])
-    other = _write(tmp_path / "b.json", test=[{"image": "y", "patient": "p"}])
+    one = write_list(tmp_path / "a.json", training=[{"image": "x", "patient": "p"}])
+    other = write_list(tmp_path / "b.json", test=[{"image": "y", "patient": "p"}])
     with pytest.raises(DatalistError, match="training and test"):
         join_datalists([(one, 1), (other, 1)])
     with pytest.raises(DatalistError, match="one above 0"):
@@ -48,7 +44,7 @@ def _of_classes(path, names, key="class", **header):
     training = [
         {"image": f"{path.stem}_{name}{j}.png", key: value(i)} for i, name in enumerate(names) for j in range(2)
     ]
-    return _write(path, class_names=names, training=training) if not header else _write(path, training=training)
+    return write_list(path, class_names=names, training=training) if not header else write_list(path, training=training)
 
 
 def _joined(*paths):
@@ -58,7 +54,7 @@ def _joined(*paths):
 def test_classes_are_renumbered_by_their_names(tmp_path, caplog):
     one = _of_classes(tmp_path / "a.json", ["normal", "pneumonia"])
     other = _of_classes(tmp_path / "b.json", ["covid", "Normal"])
-    unlabelled = _write(tmp_path / "c.json", training=[{"image": "c.png"}])
+    unlabelled = write_list(tmp_path / "c.json", training=[{"image": "c.png"}])
     joined = _joined(one, unlabelled, other)
     assert joined["class_names"] == ["normal", "pneumonia", "covid"]
     for record in joined["training"]:
@@ -70,7 +66,7 @@ def test_classes_are_renumbered_by_their_names(tmp_path, caplog):
 
 def test_classes_of_the_same_names_stay(tmp_path, caplog):
     one, other = (_of_classes(tmp_path / f"{name}.json", ["x", "y"]) for name in "ab")
-    joined = _joined(one, _write(tmp_path / "c.json", training=[{"image": "c.png"}]), other)
+    joined = _joined(one, write_list(tmp_path / "c.json", training=[{"image": "c.png"}]), other)
     assert joined["class_names"] == ["x", "y"] and "renumbered" not in caplog.text
     assert [record.get("class") for record in joined["training"]] == [0, 0, 1, 1, None, 0, 0, 1, 1]
 
@@ -83,13 +79,13 @@ def test_classes_that_no_names_make_the_same_are_refused(tmp_path):
     findings = [_of_classes(tmp_path / f"f{i}.json", names, "classes") for i, names in enumerate(["xy", "yx"])]
     with pytest.raises(DatalistError, match="class_names: .*f0.json.*f1.json"):
         _joined(*findings)
-    strange = _write(tmp_path / "s.json", class_names=["y", "z"], training=[{"image": "s.png", "class": 2}])
+    strange = write_list(tmp_path / "s.json", class_names=["y", "z"], training=[{"image": "s.png", "class": 2}])
     with pytest.raises(DatalistError, match="s.json: `class` must be the number of one of 2 class_names; found 2"):
         _joined(named, strange)
 
 
 def _of_labels(path, **header):
-    return _write(path, **header, training=[{"image": f"{path.stem}.nii", "label": f"{path.stem}_seg.nii"}])
+    return write_list(path, **header, training=[{"image": f"{path.stem}.nii", "label": f"{path.stem}_seg.nii"}])
 
 
 @pytest.mark.parametrize(
@@ -125,13 +121,13 @@ def test_label_maps_of_two_meanings_are_left_out_for_pretraining(tmp_path, caplo
 def test_label_maps_of_one_meaning_keep_it_beside_scans_without_label(tmp_path):
     one = _of_labels(tmp_path / "a.json", labels={"0": "background", "1": "lung"}, label_merge={"1": [11, 10]})
     other = _of_labels(tmp_path / "b.json", labels={"lung": 1}, label_merge={"1": "10-11"})
-    joined = _joined(_write(tmp_path / "c.json", training=[{"image": "c.nii"}]), one, other)
+    joined = _joined(write_list(tmp_path / "c.json", training=[{"image": "c.nii"}]), one, other)
     assert joined["labels"] == {"0": "background", "1": "lung"} and joined["label_merge"] == {"1": [11, 10]}
 
 
 @pytest.mark.parametrize("section", ["training", "validation", "unlabeled"])
 def test_a_patient_spelt_in_two_ways_is_one(tmp_path, section):
-    one = _write(tmp_path / "a.json", **{section: [{"image": "x", "patient": "liver_002"}]})
-    other = _write(tmp_path / "b.json", test=[{"image": "y", "patient": "Liver_2"}])
+    one = write_list(tmp_path / "a.json", **{section: [{"image": "x", "patient": "liver_002"}]})
+    other = write_list(tmp_path / "b.json", test=[{"image": "y", "patient": "Liver_2"}])
     with pytest.raises(DatalistError, match=f"in both {section} and test, the first liver_2"):
         _joined(one, other)

@@ -10,7 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from helpers.cubes import cubes, same
+from helpers.cubes import cubes
+from helpers.toy import same
 from numpy.lib.stride_tricks import sliding_window_view
 from torch.utils.data import DataLoader
 

@@ -3,14 +3,13 @@
 import csv
 import json
 import logging
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.torchrun import environment, torchrun
 from monai.bundle import run
 from PIL import Image
 
@@ -124,20 +123,11 @@ def test_processes_that_arrive_one_by_one_stay_together(records, tmp_path):
         "output_dir": str(tmp_path / "run"),
     }
     (tmp_path / "overlay.json").write_text(json.dumps(overlay))
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "monai.bundle",
-    ]
-    command += ["run", "--workflow_name", "medgenesis.engines.StagedWorkflow"]
-    command += ["--config_file", f"['{CONFIG}','{tmp_path / 'overlay.json'}']"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(CONFIG.parent)}
+    files, workflow = [CONFIG, tmp_path / "overlay.json"], "medgenesis.engines.StagedWorkflow"
+    command = torchrun(2, files, {}, "--workflow_name", workflow)
+    surroundings = environment(PYTHONPATH=str(CONFIG.parents[1]))  # of the helpers
     for again in (False, True):  # the second time all stages are finished, and there is nothing to finalise
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command, env=surroundings, cwd=tmp_path, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr[-3000:]
         assert sorted(path.name for path in tmp_path.glob("[01]")) == ([] if again else ["0", "1"])
         for path in tmp_path.glob("[01]"):

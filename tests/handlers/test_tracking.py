@@ -11,6 +11,7 @@ from monai.handlers import from_engine
 from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import WeightsAndBiases
+from medgenesis.handlers.epoch_schedule import EpochSchedule
 from medgenesis.methods import Supervised
 from medgenesis.storage.run_record import record_start
 
@@ -29,7 +30,9 @@ def trained(*handlers, epochs=2):
     loader = DataLoader(items, batch_size=2, sampler=SeededSampler(len(items), 0))
     method = Supervised(network, torch.nn.functional.mse_loss)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    trainer = PretextTrainer("cpu", epochs, loader, method, optimizer, train_handlers=handlers)
+    rates = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    handlers = [EpochSchedule(rates, print_lr=False), *handlers]  # first, as in a bundle
+    trainer = PretextTrainer("cpu", epochs, loader, method, optimizer, rates, handlers)
     trainer.run()
     return trainer
 
@@ -77,7 +80,7 @@ def test_weights_and_biases_gets_the_figures_and_what_made_the_run(tmp_path, mon
     epochs = [figures for _, figures in calls.points if "train/loss" in figures]
     assert batches == [1, 2, 3, 4] and [figures["epoch"] for figures in epochs] == [1, 2]
     assert epochs[-1]["train/loss"] == pytest.approx(trainer.state.metrics["loss"])
-    assert epochs[-1]["learning_rate"] == 0.1
+    assert [figures["learning_rate"] for figures in epochs] == [0.1, 0.05]  # used in each, not to be used next
 
 
 def test_without_wandb_it_says_what_to_install(tmp_path, monkeypatch):

@@ -1,6 +1,4 @@
-"""Data sets of small cubes, and whether two of their samples are the same."""
-
-import torch
+"""Data sets of small cubes."""
 
 from medgenesis.data import PatchDataset, RandAcceptedCropd, preprocessing
 from medgenesis.transforms import RandGenesisd
@@ -11,9 +9,3 @@ def cubes(records, cache="none", transform=True, **settings):
     corrupt = RandGenesisd(rates={"flip": 0.0}) if transform else None
     crop = RandAcceptedCropd("image", (8, 9, 6), criterion="any")
     return PatchDataset(records, preprocessing(intensity="unit"), crop, corrupt, cache=cache, **settings)
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name

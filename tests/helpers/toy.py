@@ -80,7 +80,7 @@ def toy_trainer(
 
 
 def same(a, b):
-    """Two state dicts are equal to the last bit."""
+    """Two state dicts, or samples, are equal to the last bit."""
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name

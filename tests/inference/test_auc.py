@@ -7,19 +7,23 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from medgenesis.inference import auc_interval
-from medgenesis.inference.auc import _auc
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=30))
-def test_weighted_records_give_what_scikit_learn_gives(records):
-    truth, scores, weights = map(np.array, zip(*sorted(records, key=lambda one: one[1]), strict=True))
-    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
-    found = _auc(truth, weights, starts)
-    if min(weights[truth].sum(), weights[~truth].sum()) == 0:
-        assert np.isnan(found)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
+def test_it_is_that_of_scikit_learn_ties_and_any_order_included(records):
+    truth, scores = map(np.array, zip(*records, strict=True))
+    auc, low, high = auc_interval(truth, scores)
+    if truth.all() or not truth.any():
+        assert np.isnan([auc, low, high]).all()
     else:
-        assert found == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
+        assert auc == pytest.approx(roc_auc_score(truth, scores)) and low <= auc <= high
+
+
+def test_infinite_scores_are_above_and_below_all():
+    assert (
+        auc_interval([0, 1, 0, 1], [-np.inf, np.inf, 0.5, 0.4])[0] == auc_interval([0, 1, 0, 1], [-9, 9, 0.5, 0.4])[0]
+    )
 
 
 def test_at_the_ends_it_is_196_standard_errors_away():

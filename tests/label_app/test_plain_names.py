@@ -1,6 +1,7 @@
 """What a viewer, or a web page, sends names no file but those of the app."""
 
 import io
+import json
 import tarfile
 from types import SimpleNamespace
 
@@ -114,11 +115,14 @@ def test_a_session_is_no_path(tmp_path):
     assert sessions.get_session(name).image.endswith("sent.nii.gz")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "meta.info").write_text('{"image": "gone"}')
-    for bad in ("../mine", str(tmp_path / "mine"), "..", "unknown"):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "meta.info").write_text(json.dumps({"image": str(tmp_path / "whole" / "meta.info")}))
+    before = _contents(tmp_path)
+    for bad in ("../mine", str(tmp_path / "mine"), "../whole", str(tmp_path / "whole"), "..", "unknown"):
         with pytest.raises(HTTPException, match="session: must be one that has not expired; found"):
             sessions.get_session(bad)
         sessions.remove_session(bad)
-    assert (tmp_path / "mine" / "meta.info").exists()
+    assert _contents(tmp_path) == before
     sessions.remove_session(name)
     assert list((tmp_path / "sessions").iterdir()) == []
 

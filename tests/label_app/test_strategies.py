@@ -61,9 +61,15 @@ def test_a_scan_that_is_replaced_is_scored_again(world):
 
 
 def test_no_more_are_scored_than_there_is_time_for(world):
-    score = Largest()
-    assert len(score({}, world.store, 2)) == len(score.asked) == 2
-    assert score({}, world.store, 2) == {"a": 1, "b": 2, "c": 3}
+    score, store, fetched = Largest(), world.store, []
+    said = SimpleNamespace(
+        get_unlabeled_images=store.get_unlabeled_images,
+        get_image_info=store.get_image_info,
+        update_image_info=store.update_image_info,
+        get_image_uri=lambda name: fetched.append(name) or store.get_image_uri(name),
+    )
+    assert len(score({}, said, 2)) == len(score.asked) == len(fetched) == 2  # what is not scored is not fetched either
+    assert score({}, said, 2) == {"a": 1, "b": 2, "c": 3}
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -62,18 +62,24 @@ class Listed(ToyCubes):
 def test_weights_tell_what_they_and_their_start_were_trained_on(tmp_path, caplog):
     records = [scan(tmp_path / "scans" / f"{number}.nii", number) for number in range(6)]
     trained = []
+
+    def train(stage, network, own, epochs=1):
+        trainer = toy_trainer(tmp_path / stage, epochs=epochs, network=network)
+        trainer.data_loader.dataset.__class__ = Listed
+        trainer.data_loader.dataset.data = own
+        trainer.run()
+
     for stage, own in (("first", records[:3]), ("second", records[2:4])):
         network = UNet3D(width=4)
         if trained:
             initialise(network, trained[-1])
-        trainer = toy_trainer(tmp_path / stage, epochs=1, network=network)
-        trainer.data_loader.dataset.__class__ = Listed
-        trainer.data_loader.dataset.data = own
-        trainer.run()
+        train(stage, network, own)
         trained.append(tmp_path / stage / "models" / "pretrained.pt")
     expected = sorted(one for record in records[:4] for one in image_fingerprints(record))
     for file in ("models/pretrained.pt", "last.pt", "best.pt"):
         assert kept_seen(torch.load(tmp_path / "second" / file, weights_only=True)) == expected
+    train("second", UNet3D(width=4), records[2:4], epochs=2)  # which goes on from its checkpoint, not from the first
+    assert kept_seen(torch.load(tmp_path / "second" / "last.pt", weights_only=True)) == expected
     assert len(kept_seen(read_weights_file(trained[0]))) == 3
     assert seen_of(ModelsGenesis(nn.Sequential(nn.Conv3d(1, 1, 1)))) is None
 

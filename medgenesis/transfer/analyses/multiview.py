@@ -9,7 +9,7 @@ import numpy as np
 
 from medgenesis.data.folds import patient_of
 from medgenesis.errors import DatalistError
-from medgenesis.report.intervals import mean_interval
+from medgenesis.report.intervals import interval_figure
 from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarity
 
 logger = logging.getLogger(__name__)
@@ -95,4 +95,4 @@ def multiview(
 
 def _figure(values: np.ndarray, seed: int, bounds: tuple[float, float]) -> dict[str, float]:
     finite = values[np.isfinite(values)]
-    return dict(zip(("value", "low", "high"), mean_interval(finite, bounds=bounds, seed=seed), strict=True))
+    return interval_figure(finite, bounds=bounds, seed=seed)

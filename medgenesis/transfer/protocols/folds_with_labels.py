@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.errors import DatalistError
-from medgenesis.transfer.protocols.last_weights import prepare_training
+from medgenesis.transfer.protocols.last_weights import prepare_look
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,7 @@ def have_foreground(
         folder: remembers which labels the maps have.
         overrides: further settings of the configs, by id.
     """
-    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
-    settings = {**overrides, "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
-    workflow = prepare_training(configs, records, (), root, init="scratch", seed=0, overrides=settings)
+    workflow = prepare_look(configs, records, (), folder, overrides)
     return [bool(classes) for classes in workflow.parser.get_parsed_content("labels").of(records)]
 
 

@@ -17,7 +17,7 @@ from medgenesis.losses import hard_dice
 from medgenesis.networks.voxel_probe import has_levels
 from medgenesis.progress import track
 from medgenesis.transfer.protocols.last_dice import answer_empty_ones_too
-from medgenesis.transfer.protocols.last_weights import prepare_training
+from medgenesis.transfer.protocols.last_weights import prepare_look
 from medgenesis.transfer.protocols.place_answer import place_answer
 
 logger = logging.getLogger(__name__)
@@ -69,9 +69,7 @@ def survey_labels(
         large scans cost no more than small ones.
     """
     every = {_key(record): record for records in draws.values() for record in records}
-    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
-    settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
-    workflow = prepare_training(configs, [*every.values()], test, root, init="scratch", seed=0, overrides=settings)
+    workflow = prepare_look(configs, [*every.values()], test, folder, overrides)
     answer_empty_ones_too(workflow.parser)
     parsed = workflow.parser.get_parsed_content
     number, labels, levels = parsed("num_classes"), parsed("labels"), frozen and has_levels(parsed("network_def"))
@@ -90,7 +88,7 @@ def survey_labels(
     if len({one.ndim for one in maps.values()}) > 1:
         logger.warning("images and volumes are mixed: the answer without an image is left out")
         unknown = {name: np.full((len(test), number - 1), np.nan) for name in draws}
-        return LabelSurvey(number, unknown, levels, [bool(_label_map(read, record).any()) for record in test])
+        return LabelSurvey(number, unknown, levels, [bool(classes) for classes in labels.of(test)])
     sides = [max(one.shape[axis] for one in maps.values()) for axis in range(next(iter(maps.values())).ndim)]
     values = range(number)
     answers = {

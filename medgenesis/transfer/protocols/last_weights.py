@@ -72,6 +72,19 @@ def check_all_used(workflow: ConfigWorkflow, *given: Sequence[dict]) -> None:
             )
 
 
+def prepare_look(
+    configs: Sequence[str | Path],
+    training: Sequence[dict],
+    test: Sequence[dict],
+    folder: str | Path,
+    overrides: Mapping[str, Any] | None,
+) -> ConfigWorkflow:
+    """As `prepare_training`, of a training that is looked at alone; `folder` remembers which labels the maps have."""
+    root = Path(configs[0]).absolute().parent.parent  # of the configs; nothing is written there
+    settings = {**(overrides or {}), "bundle_root": str(root), "cache_dir": str(Path(folder).absolute() / "checked")}
+    return prepare_training(configs, training, test, root, init="scratch", seed=0, overrides=settings)
+
+
 def usable_records(datalist: str | Path, section: str, on_error: str | None, labels: bool = True) -> list[dict]:
     """The records of a section; each is read where some may be skipped, before any is chosen or numbered.
 

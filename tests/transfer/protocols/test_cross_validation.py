@@ -7,14 +7,17 @@ from contextlib import suppress
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
+from medgenesis.data.image_fingerprints import image_fingerprints
 from medgenesis.errors import DatalistError
 from medgenesis.report.run_report import CASE_COLUMNS
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer import cross_validate
 from medgenesis.transfer.protocols import cross_validation
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
+from medgenesis.weights.kept import SEEN, keep
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def study(tmp_path, monkeypatch):
 
     def run(**settings):
         return cross_validate(
-            [tmp_path / "finetune.yaml"], tmp_path / "list.json", tmp_path / "out", init="scratch", **settings
+            [tmp_path / "finetune.yaml"], tmp_path / "list.json", tmp_path / "out", **{"init": "scratch", **settings}
         )
 
     return run, asked, tmp_path / "out"
@@ -201,6 +204,15 @@ def test_folds_are_checked_before_the_first(study, monkeypatch, caplog):
     run(folds=3)
     (said,) = [message for message in caplog.messages if "none of its" in message]
     assert said.startswith("fold 1: ") and f"(records {held_out} of" in said and len(asked) == 3
+
+
+def test_weights_that_have_seen_what_is_held_out_are_said(study, tmp_path, caplog):
+    run, _, _ = study
+    seen = image_fingerprints({"image": str(tmp_path / "0.nii.gz")})  # all stand-ins are alike
+    torch.save(keep({"w": torch.zeros(1)}, SEEN, seen), tmp_path / "seen.pt")
+    run(folds=3, init=str(tmp_path / "seen.pt"))
+    for section, count in (("training", 8), ("validation", 4)):
+        assert f"was trained on {count} of the {count} scans of {section!r}" in caplog.text
 
 
 def test_cases_without_any_class_are_said(study, monkeypatch):

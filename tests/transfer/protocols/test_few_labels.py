@@ -15,9 +15,11 @@ import pytest
 import torch
 from helpers.comparison import STARTS, cells_of, survey
 
+from medgenesis.data.image_fingerprints import image_fingerprints
 from medgenesis.errors import DatalistError, OutputError, VolumeError
 from medgenesis.transfer.protocols import few_labels, last_weights
 from medgenesis.weights import with_settings
+from medgenesis.weights.kept import SEEN, keep
 
 
 def test_finished_runs_are_repeated_only_where_something_has_changed(comparison, tmp_path):
@@ -185,6 +187,14 @@ def test_a_network_without_known_maps_is_compared_without_frozen_features(compar
     assert text.replace(said, "") == tuned and said in text and len(asked) == 8
 
 
+def test_weights_that_have_seen_the_test_section_are_said(comparison, tmp_path, caplog):
+    compare, _ = comparison
+    seen = image_fingerprints({"image": str(tmp_path / "7.nii.gz")})  # all stand-ins are alike
+    torch.save(keep(with_settings({"w": torch.zeros(1)}, {}), SEEN, seen), tmp_path / "pretrained.pt")
+    compare()
+    assert "was trained on 4 of the 4 scans of 'test'" in caplog.text
+
+
 @pytest.mark.parametrize("patients, empty, number", [(5, 0, None), (5, 1, 4), (1, 0, 1), (9, 4, None)])
 def test_too_few_test_patients_are_said_before_the_first_run(
     comparison, tmp_path, monkeypatch, caplog, patients, empty, number
@@ -206,45 +216,10 @@ def test_too_few_test_patients_are_said_before_the_first_run(
         assert said[0].startswith(start) and "crossval" in said[0]
 
 
-@pytest.mark.parametrize(
-    "wrong, said",
-    [
-        ({"counts": (0, 2)}, "must be at least one number each"),
-        ({"seeds": ()}, "0 seeds"),
-        ({"overrides": {"steps": 5, "seed": 1}}, "--set: must leave alone .* found steps, seed"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(comparison, wrong, said):
-    compare, asked = comparison
-    with pytest.raises(ValueError, match=said):
-        compare(**wrong)
-    assert not asked
-
-
 def test_a_number_typed_twice_counts_once(comparison):
     compare, asked = comparison
     once = compare(counts=(2,), iterations=10)
     assert compare(counts=(2, 2), seeds=(0, 1, 0), iterations=(10, 10)) == once and len(asked) == 4
-
-
-def test_more_labels_than_records_are_refused(comparison):
-    compare, asked = comparison
-    with pytest.raises(ValueError, match="6 labelled patients asked for; found 5"):
-        compare(counts=(3, 6))
-    assert not asked
-
-
-@pytest.mark.parametrize("shared", ["patient", "image"])
-def test_what_is_learnt_from_is_no_test(comparison, tmp_path, shared):
-    compare, asked = comparison
-    lists = json.loads((tmp_path / "list.json").read_text())
-    for number, record in enumerate(lists["training"] + lists["test"]):
-        record["patient"] = f"p{number}"
-    lists["test"][1][shared] = lists["training"][2][shared]
-    (tmp_path / "list.json").write_text(json.dumps(lists))
-    with pytest.raises(DatalistError, match="found 1 patient.s. in both training and test"):
-        compare()
-    assert not asked
 
 
 def test_numbers_of_settings_yaml_count_as_settings(tmp_path):
@@ -290,19 +265,3 @@ def test_patients_weigh_alike_and_cases_without_classes_are_said(by_patient):
     rows = {cell[2]: cell[3:5] for cell in cells_of(text) if len(cell) == 8}
     assert rows["pre-trained"] == ["0.600", "+0.100"] and rows["scratch"] == ["0.500", "–"]  # one draw: no interval
     assert "over draws and 4 test patients" in text and "1 test records have none of the classes" in text
-
-
-@pytest.mark.parametrize("setting", [{"schedule": "plateau"}, {"patience": 10}])
-def test_what_would_follow_the_answered_records_is_refused(tmp_path, setting):
-    (tmp_path / "task.yaml").write_text(
-        "schedule: cosine\npatience: null\ntrain: {dataset: {}}\nvalidate: {dataset: {}}\n"
-    )
-    (tmp_path / "overlay.yaml").write_text(json.dumps(setting))
-    arguments = {"init": "scratch", "seed": 0}
-    with pytest.raises(ValueError, match="must not follow a validation"):
-        last_weights.prepare_training(
-            [tmp_path / n for n in ("task.yaml", "overlay.yaml")], [], [], tmp_path, **arguments
-        )
-    with pytest.raises(ValueError, match="must not follow a validation"):
-        last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments, overrides=setting)
-    last_weights.prepare_training([tmp_path / "task.yaml"], [], [], tmp_path, **arguments)

@@ -9,6 +9,7 @@ import torch
 
 from medgenesis import bundles
 from medgenesis.errors import DatalistError
+from medgenesis.transfer.protocols.folds_with_labels import have_foreground
 from medgenesis.transfer.protocols.label_survey import _at_most, survey_labels
 from medgenesis.transfer.protocols.place_answer import place_answer
 
@@ -44,6 +45,9 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
     assert found.num_classes == 2 and found.has_levels
     assert found.place_dice["a"] == pytest.approx(np.array([[1.0]]))
     assert found.place_dice["b"] == pytest.approx(np.array([[0.5]]))
+    tested = [fine, empty, shifted]
+    assert survey_labels(configs, {"a": [one]}, tested, tmp_path / "out", overrides).counted == [True, False, True]
+    assert have_foreground(configs, tested, tmp_path / "folds", overrides) == [True, False, True]
     other = {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}
     assert not survey_labels(configs, {"a": [one]}, [fine], tmp_path, {**overrides, "network_def": other}).has_levels
     unbuilt = {**overrides, "network_def": {"_target_": "medgenesis.networks.UNet3D", "head_levels": "none such"}}
