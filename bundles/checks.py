@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from medgenesis.bundles.agreement import compare_with_model
+from medgenesis.bundles.network_settings import refuse_other_network
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.same_file import say_what_differs
 from medgenesis.bundles.shared import Settings
@@ -14,8 +15,8 @@ STARTS = ("init", "settings_from", "after", "imagenet")  # weights to be read; t
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a setting of the config being read that nothing uses, whose value no task can run with, or that
-    names weights that are not there; warn where train.yaml is not what finetune.yaml is.
+    """Refuse a setting of the config being read that nothing uses, whose value no task can run with, that is not the
+    network's, or that names weights that are not there; warn where train.yaml is not what finetune.yaml is.
 
     Called first by the configs' `initialize`, also by that of an overlay. The config's own `checks`, if it has some,
     are evaluated last.
@@ -32,6 +33,7 @@ def check_settings(settings: Settings) -> None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
         refuse_missing_device(reading)
+        refuse_other_network(reading)
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)

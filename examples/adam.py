@@ -21,7 +21,7 @@ from medgenesis.transforms import RandSlabd, adam_views
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 torch.manual_seed(0)
-xrays = write_phantoms("phantoms", 6, seed=0, shape=(64, 64, 64)).with_name("xray_datalist.json")
+xrays = write_phantoms("phantoms_6_of_64", 6, seed=0, shape=(64, 64, 64)).with_name("xray_datalist.json")
 
 # %% [markdown]
 # `least_side=16` accepts the small cells of these small X-rays; cells below 32 pixels are refused otherwise.

@@ -22,7 +22,7 @@ from medgenesis.transforms import RandSlabd, caid_views
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 torch.manual_seed(0)
-xrays = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40)).with_name("xray_datalist.json")
+xrays = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40)).with_name("xray_datalist.json")
 
 # %% [markdown]
 # A slab is `slices` neighbouring slices as channels; an X-ray gives equal ones. Each sample holds the two views,

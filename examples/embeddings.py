@@ -14,7 +14,7 @@ from medgenesis.inference import embed_volume
 from medgenesis.networks import UNet3D
 
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
+datalist = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40))
 prepare = preprocessing(intensity="ct")
 records = [record for section in ("training", "validation", "test") for record in load_datalist(datalist, section)]
 volumes = [prepare(record)["image"].as_tensor() for record in records]

@@ -16,7 +16,7 @@ from medgenesis.networks import UNet3D
 from medgenesis.transforms import BatchedGenesis
 from medgenesis.weights import initialise
 
-datalist = write_phantoms("phantoms", 8, seed=0, shape=(32, 32, 32))
+datalist = write_phantoms("phantoms_8_of_32", 8, seed=0, shape=(32, 32, 32))
 prepare = preprocessing("image", "label", label_merge={1: "1-2,7"}, num_classes=2)  # lungs, with their nodules
 
 

@@ -14,7 +14,7 @@ from medgenesis.transfer import DenseEmbedder, dense_baselines, match_landmarks,
 from medgenesis.transforms import RandSlab
 
 torch.manual_seed(0)
-folder = write_phantoms("phantoms", 3, seed=0, shape=(64, 64, 64)).parent
+folder = write_phantoms("phantoms_3_of_64", 3, seed=0, shape=(64, 64, 64)).parent
 
 # %% [markdown]
 # `landmarks.csv` has the columns image, landmark, x, y, in pixels; the phantom writes those of its X-rays. A slab of

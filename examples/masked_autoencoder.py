@@ -21,7 +21,7 @@ from medgenesis.transforms import RandMaskBlocksd
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
+datalist = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40))
 
 # %% [markdown]
 # Sides of a block are multiples of 8 voxels, the stride of the bottleneck. A sample also holds the `mask`, True where

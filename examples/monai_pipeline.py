@@ -14,7 +14,7 @@ from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.transforms import RandGenesisd
 
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
+datalist = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40))
 
 # %% [markdown]
 # Random transforms come last, so that the cache ends before them. Scale with `clip=True`: intensities outside [0, 1]

@@ -22,7 +22,7 @@ from medgenesis.transforms import RandRegionPromptd
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(32, 32, 32))
+datalist = write_phantoms("phantoms_6_of_32", 6, seed=0, shape=(32, 32, 32))
 
 # %%
 patches = PatchDataset(

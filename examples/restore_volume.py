@@ -18,7 +18,7 @@ from medgenesis.networks import UNet3D
 from medgenesis.transforms import BatchedGenesis, RandGenesis
 
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
+datalist = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40))
 prepare, size = preprocessing(intensity="ct"), (24, 24, 16)
 
 # %% [markdown]

@@ -22,7 +22,7 @@ from medgenesis.transforms import RandGenesisd
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 torch.manual_seed(0)
-datalist = write_phantoms("phantoms", 6, seed=0, shape=(48, 48, 40))
+datalist = write_phantoms("phantoms_6_of_48", 6, seed=0, shape=(48, 48, 40))
 records, prepare = records_to_mine(datalist), preprocessing(intensity="ct")
 
 # %% [markdown]

@@ -33,14 +33,15 @@ def run_demo(folder: str | Path, scans: str | Path | None = None, method: str = 
     """Run the demonstration and return the path of its `report.html`.
 
     Args:
-        folder: receives everything; a demonstration that was stopped in pre-training continues it there.
+        folder: receives everything: new, empty, or of an earlier demonstration; one that was stopped in pre-training
+            continues it there.
         scans: a folder of CT to pre-train on; None takes the phantoms. Fine-tuning is on the phantoms either way.
         method: the bundle to show: models_genesis_ct, masked_autoencoder_ct, or one that discovers patterns first,
             semantic_genesis_ct or transvw_ct.
 
     Raises:
         VolumeError, DatalistError: the scans cannot be used.
-        ValueError: the folder holds a demonstration of another method or version.
+        ValueError: the folder holds other files, or a demonstration of another method or version.
     """
     demo = Demo(Path(folder).absolute(), method)
     _take_bundle(demo)
@@ -73,6 +74,11 @@ def _take_bundle(demo: Demo) -> None:
     steps = Steps(demo.folder, {"bundle": Step((f"{demo.bundle.name}/{metadata}",))})
     source = file_fingerprint(bundles.path(demo.method) / metadata)
     settings = {"method": demo.method, "metadata of the bundle (fingerprint)": source}
+    if demo.folder.is_dir() and any(demo.folder.iterdir()) and steps.settings_of("bundle") is None:
+        raise ValueError(
+            f"folder: must be new, empty, or of an earlier demonstration; found other files, in {demo.folder}. Name "
+            "another folder."
+        )
     if not steps.done("bundle", settings):
         with steps.doing("bundle", settings):
             bundles.copy(demo.method, demo.bundle)

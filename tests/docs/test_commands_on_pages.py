@@ -73,6 +73,17 @@ def copies(tmp_path_factory):
     return found
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if "```yaml\n# my_" in path.read_text()], ids=lambda path: path.stem
+)
+def test_a_file_is_written_into_a_copy_that_is_there(path):
+    """The line that makes the copy, which refuses a folder that is not empty, comes before the file's text."""
+    text = path.read_text()
+    for written in re.finditer(r"^```yaml\n# (my_\w+)/configs/", text, re.MULTILINE):
+        made = re.search(rf"^medgenesis (bundle \w+|nnunet plan2bundle .*) {written[1]}$", text, re.MULTILINE)
+        assert made is None or made.start() < written.start()
+
+
 def test_the_pages_hold_commands():
     used = {param.values[1][1] for param in LINES if param.values[1][0] == "medgenesis"}
     assert {"datalist", "bundle", "run", "compare", "mine", "phantom"} <= used <= set(COMMANDS) and len(LINES) > 30

@@ -1,5 +1,6 @@
 """Each example runs from another folder, and gives what its text promises."""
 
+import ast
 import logging
 import runpy
 from pathlib import Path
@@ -80,3 +81,16 @@ def test_examples_are_short_and_begin_with_their_title(path):
     lines = path.read_text().splitlines()
     assert lines[0] == "# %% [markdown]" and lines[1].startswith("# # ")
     assert len(lines) <= 62
+
+
+def test_examples_that_share_a_folder_of_phantoms_make_the_same_ones():
+    """Phantoms of other settings are refused, so that only the first of two such examples would run in a folder."""
+    made = {}
+    for path in EXAMPLES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "write_phantoms":
+                folder, *given = map(ast.unparse, call.args)
+                settings = *given, *sorted((one.arg, ast.unparse(one.value)) for one in call.keywords)
+                made.setdefault(folder, {}).setdefault(settings, []).append(path.stem)
+    assert sum(len(names) for each in made.values() for names in each.values()) >= 13
+    assert all(len(each) == 1 for each in made.values()), made

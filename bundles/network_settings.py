@@ -1,0 +1,40 @@
+"""A network of ours in the place of a task's own, beside the settings that are kept with its weights."""
+
+import inspect
+import pydoc
+from collections.abc import Mapping
+
+from medgenesis.bundles.reading import Reading
+
+_OWN = "medgenesis.networks."
+_SHAPE = ("width", "norm")
+_CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
+
+
+def refuse_other_network(reading: Reading) -> None:
+    """Refuse a `network_def` of ours that differs from the config's settings of its arguments' names.
+
+    The settings are kept with the weights, and the tasks after it build their network by them. What an argument that is
+    left out is, the network's signature says. Channels are compared where they are numbers: those that the list tells
+    are not asked for before a file is read, and the network refuses others. Networks of other packages are left alone.
+
+    Raises:
+        ValueError: it differs in one.
+    """
+    config = reading.parser.get()
+    network = config.get("network_def")
+    if not isinstance(network, Mapping) or not str(network.get("_target_")).startswith(_OWN):
+        return
+    made = pydoc.locate(network["_target_"])
+    arguments = inspect.signature(made).parameters if callable(made) else {}  # of a mistyped one MONAI says it
+    for id in (*_SHAPE, *(id for id in _CHANNELS if isinstance(config.get(id), int))):
+        if id not in config or id not in arguments or network.get(id) == f"@{id}":
+            continue
+        wanted = reading.parser.get_parsed_content(id)
+        left_out = id not in network
+        found = arguments[id].default if left_out else reading.parser.get_parsed_content(f"network_def#{id}")
+        if found != wanted:
+            raise ValueError(
+                f"network_def: {id} must be the setting {id}, {wanted!r}, which is kept with the weights; found "
+                f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there."
+            )

@@ -1,0 +1,66 @@
+"""A network that a user puts into a bundle has the settings that are kept with its weights, or is refused."""
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from medgenesis import bundles
+from medgenesis.errors import cause_of
+
+OWN = "medgenesis.networks.UNet3D"
+SEGRESNET = "monai.networks.nets.SegResNet"
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """Whether the pre-training of models_genesis_ct takes a `network_def`: the error's text, or none."""
+    configs = bundles.copy("models_genesis_ct", tmp_path / "bundle") / "configs"
+
+    def check(task, network_def, **settings):
+        asked = {"init_id": "asked", "asked": "$medgenesis.bundles.check_settings(@settings)"}
+        try:
+            ConfigWorkflow(
+                [str(configs / f"{task}.yaml")],
+                workflow_type="train",
+                logging_file=False,
+                network_def=network_def,
+                init="scratch",
+                **asked,
+                **settings,
+            ).initialize()
+        except RuntimeError as error:
+            return str(cause_of(error))
+        return ""
+
+    return check
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+@pytest.mark.parametrize(
+    ("arguments", "settings", "found"),
+    [
+        ({}, {"width": 8}, ("width must be the setting width, 8", "found 32, as it is left out")),
+        ({"width": 16, "norm": "@norm"}, {}, ("width must be the setting width, 32", "found 16. Write width: '@width'")),
+        ({"width": "@width"}, {"norm": "instance"}, ("norm must be the setting norm, 'instance'", "found 'batch'")),
+        ({"width": "$4 * 2"}, {}, ("width must be", "found 8")),
+        ({"in_channels": 1}, {"in_channels": 2}, ("in_channels must be the setting in_channels, 2", "found 1")),
+        ({}, {"out_channels": 3}, ("out_channels must be the setting out_channels, 3", "found 1, as it is left out")),
+    ],
+)
+def test_a_network_of_other_settings_is_refused(checked, task, arguments, settings, found):
+    said = checked(task, {"_target_": OWN, **arguments}, **settings)
+    assert said.startswith("network_def: ") and all(part in said for part in found)
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+@pytest.mark.parametrize(
+    ("target", "arguments", "settings"),
+    [
+        (OWN, {"width": "@width", "norm": "@norm"}, {"width": 8, "norm": "instance"}),
+        (OWN, {"in_channels": 2, "out_channels": 2}, {}),  # of the list, which is not there yet
+        (OWN, {"width": 8}, {"width": 8}),
+        ("medgenesis.networks.UNet25D", {}, {}),
+        (SEGRESNET, {"init_filters": 8}, {"width": 8}),
+    ],
+)
+def test_one_that_agrees_is_taken_and_another_package_is_left_alone(checked, task, target, arguments, settings):
+    assert checked(task, {"_target_": target, **arguments}, **settings) == ""
