@@ -74,6 +74,8 @@ def _fetch(named: str, repo: str, revision: str | None, target: Path) -> None:
         raise ImportError(
             'huggingface_hub: must be installed for hf:// names; found none. Install it: pip install "medgenesis[hub]".'
         ) from error
+    # no network, no answer in time: errors of its client, httpx or requests by its version, which is a base of its own
+    of_client = tuple(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     try:
         monai_download(
             name=target.name,
@@ -84,7 +86,7 @@ def _fetch(named: str, repo: str, revision: str | None, target: Path) -> None:
             remove_prefix=None,
             progress=False,
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, RuntimeError) as error:
+    except (HfHubHTTPError, *of_client, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{named}: cannot be read ({reason}). Check the name and the network; HF_ENDPOINT names another server, "

@@ -47,7 +47,7 @@ def _sides(value: Any) -> bool:
 
 
 def _spacing(value: Any) -> bool:
-    several = isinstance(value, (list, tuple)) and len(value) in (2, 3) and all(map(_positive, value))
+    several = isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_positive, value))
     return value is None or several or _positive(value)
 
 
@@ -55,7 +55,7 @@ def _share(value: Any) -> bool:
     return _number(value) and 0 < value <= 1
 
 
-def _parts(value: Any) -> bool:
+def _mapping(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
 
 
@@ -116,8 +116,12 @@ RULES: Mapping[str, Rule] = {
         (lambda value: _number(value) and 0 < value < 1, "between 0 and 1", "Give 0.75, for example."), "mask_ratio"
     ),
     **_rules((_share, "above 0 and at most 1", "Give 0.75, for example, or 1 for none."), "layer_decay"),
-    **_rules((_parts, "a mapping of parts, or null", "Write \"{'encoder': 20}\", for example."), "freeze"),
-    **_rules((_parts, "a mapping of parts, or null", "Write \"{'encoder': 0.1}\", for example."), "rates"),
+    **_rules((_mapping, "a mapping of parts, or null", "Write \"{'encoder': 20}\", for example."), "freeze"),
+    **_rules((_mapping, "a mapping of parts, or null", "Write \"{'encoder': 0.1}\", for example."), "rates"),
+    **_rules(
+        (_mapping, "a mapping of classes to labels, or null", "Write \"{'1': '10-14,20'}\", for example."),
+        "label_merge probe_label_merge",
+    ),
     **_one_of("schedule", "cosine", "plateau", "constant"),
     **_one_of("init_parts", "all", "encoder"),
     **_rules((_sides, "three whole numbers above 0", "Write [64,64,32], for example."), "cube_size volume_size"),

@@ -93,8 +93,8 @@ def choose_labels(
         may_be_empty: sections whose maps may have no foreground, because they are answered whatever they show.
 
     Raises:
-        DatalistError: the merge matches no label of the first section; a section's maps have no foreground, or, without
-            a merge, a label that the list calls "ignore".
+        DatalistError: the merge is no mapping, or matches no label of the first section; a section's maps have no
+            foreground, or, without a merge, a label that the list calls "ignore".
         VolumeError: (`on_error="stop"`) a label map that cannot be read, or is none.
 
     Notes:
@@ -184,13 +184,14 @@ def _compare(section: str, found: Mapping[int, int], target: Mapping[int, int]) 
 def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[int, str]) -> None:
     shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, min(number, _SHOWN + 1))]
     logger.info("%d classes, background included: %s", number, ", ".join(shown))
-    filled = {value for value, voxels in classes.items() if value > 0 and voxels}
+    filled = sorted(value for value, voxels in classes.items() if value > 0 and voxels)
     empty = number - 1 - len(filled)
     if empty:
         first = itertools.islice((value for value in range(1, number) if value not in filled), _SHOWN + 1)
         logger.warning("classes without a voxel in the section %r: %s", section, _some(first))
     if empty > _MOST_EMPTY:
-        logger.warning("labels are far from each other: group them by `label_merge`, {1: [1], 2: [%d]}", max(classes))
+        merge = _some(f"{target}: [{label}]" for target, label in enumerate(filled, 1))
+        logger.warning("labels are far from each other: group them by `label_merge`, {%s}", merge)
 
 
 def _some(values: Any) -> str:

@@ -57,8 +57,12 @@ def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:
     """Read `{target: sources}` with sources as a number, a list, or text such as "10-14,20".
 
     Raises:
-        DatalistError: a value that is no whole number, or one source in two groups.
+        DatalistError: no mapping, a value that is no whole number, or one source in two groups.
     """
+    if not isinstance(merge, Mapping):
+        raise DatalistError(
+            f"label_merge: must be a mapping of classes to labels; found {merge!r}. Write it as {{'1': '10-14,20'}}."
+        )
     try:
         parsed = {int(target): _values(sources) for target, sources in merge.items()}
     except (TypeError, ValueError) as error:

@@ -73,7 +73,7 @@ def preprocessing(
             label map).
         intensity: preset of `ScaleIntensityPresetd`, or its arguments (`{"preset": "custom", "a_min": 0, "a_max":
             255}`), or None to keep the values. A record's own `intensity` goes before it (but for None).
-        spacing_mm: voxel size of the result in mm, for all axes or for each; None keeps the volume's own.
+        spacing_mm: voxel size of the result in mm, for all axes or for each of the three; None keeps the volume's own.
         orientation: axis codes as in nibabel: where each axis grows to.
         label_merge: target label -> source labels, e.g. `{1: "10-14"}`; everything else becomes background.
         num_classes: labels (after merging) must be below it; None takes any.
@@ -90,6 +90,7 @@ def preprocessing(
         A MONAI `Compose`, invertible by `Invertd` (orientation and spacing), picklable, for cached data sets.
 
     Raises:
+        ValueError: `spacing_mm` of another number of axes.
         VolumeError: when called, for a file that cannot be used.
         DatalistError: when called, for a record that lacks a key.
         IntensityRangeError: when called, for values that do not fit the preset.
@@ -113,6 +114,11 @@ def preprocessing(
     modes = ["bilinear"] * len(keys) + (["nearest"] * len(label_keys) if resample_labels else [])
     resampled = every if resample_labels else keys
     if spacing_mm is not None:
+        if np.shape(spacing_mm) not in ((), (1,), (3,)):
+            raise ValueError(
+                f"spacing_mm: must be one number, or one for each of three axes; found {spacing_mm}. Write "
+                "[1, 1, 2.5], for example."
+            )
         pixdim = np.broadcast_to(spacing_mm, 3).tolist()
         steps.append(ResampleSpacingd(resampled, pixdim=pixdim, mode=modes, dtype=np.float32, allow_missing_keys=True))
     if max_image_side is not None:

@@ -1,8 +1,10 @@
 """Bundles by hf:// names, from a stand-in for Hugging Face on the loopback."""
 
 import hashlib
+import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +14,7 @@ from threading import Thread
 import pytest
 
 from medgenesis import bundles, cli
+from medgenesis.bundles.hub import download
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -121,6 +124,41 @@ def test_what_is_not_there_is_said(hub, tmp_path):
     done = typed(hub, tmp_path, "hf://tester/other")
     assert done.returncode != 0
     assert "hf://tester/other: cannot be read" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_no_network_is_said(tmp_path):
+    pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    with socket.socket() as closed:  # bound and not listening: refused
+        closed.bind(("127.0.0.1", 0))
+        done = typed(f"http://127.0.0.1:{closed.getsockname()[1]}", tmp_path, "hf://tester/toy")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = done.stderr.strip().splitlines()[-1]
+    assert "hf://tester/toy: cannot be read" in said and "HF_ENDPOINT names another server" in said
+
+
+@pytest.mark.parametrize("kind", ["ConnectError", "ReadTimeout"])
+def test_errors_of_the_client_are_said(monkeypatch, tmp_path, kind):
+    errors = pytest.importorskip("huggingface_hub.errors", reason="the extra `hub` is not installed")
+    (base,) = (base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+    client = importlib.import_module(base.__module__.partition(".")[0])
+    if not hasattr(client, kind):
+        pytest.skip(f"{client.__name__} has errors of the operating system's kind")
+
+    def fail(**settings):
+        raise getattr(client, kind)("it was too slow")
+
+    monkeypatch.setattr("monai.bundle.download", fail)
+    with pytest.raises(ValueError, match=r"hf://tester/toy: cannot be read \(it was too slow\). Check the name and"):
+        download("hf://tester/toy", tmp_path / "mine")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_programming_error_is_not_taken_for_the_network(monkeypatch, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    monkeypatch.setattr("monai.bundle.download", lambda name: None)
+    with pytest.raises(TypeError):
+        download("hf://tester/toy", tmp_path / "mine")
 
 
 @pytest.mark.parametrize("name", ["hf://toy", "hf://a/b/c", "hf://a/b@", "hf://"])

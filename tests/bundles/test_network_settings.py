@@ -39,7 +39,11 @@ def checked(tmp_path):
     ("arguments", "settings", "found"),
     [
         ({}, {"width": 8}, ("width must be the setting width, 8", "found 32, as it is left out")),
-        ({"width": 16, "norm": "@norm"}, {}, ("width must be the setting width, 32", "found 16. Write width: '@width'")),
+        (
+            {"width": 16, "norm": "@norm"},
+            {},
+            ("width must be the setting width, 32", "found 16. Write width: '@width'"),
+        ),
         ({"width": "@width"}, {"norm": "instance"}, ("norm must be the setting norm, 'instance'", "found 'batch'")),
         ({"width": "$4 * 2"}, {}, ("width must be", "found 8")),
         ({"in_channels": 1}, {"in_channels": 2}, ("in_channels must be the setting in_channels, 2", "found 1")),

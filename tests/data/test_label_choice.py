@@ -221,4 +221,17 @@ def test_labels_that_are_far_apart_are_shown_in_part(records, caplog):
     assert choose_labels({"training": records([values])}).num_classes == 2**14 + 1
     assert f"{2**14 + 1} classes, background included: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\n" in caplog.text
     assert "in the section 'training': 1, 3, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, …\n" in caplog.text
-    assert "labels are far from each other" in caplog.text
+    merge = "{1: [2], 2: [4], 3: [5], 4: [12], 5: [13], 6: [16384]}"
+    assert f"labels are far from each other: group them by `label_merge`, {merge}\n" in caplog.text
+
+
+def test_a_mask_of_0_and_255_is_told_the_merge_that_names_its_label(records, caplog):
+    maps = {"training": records([[255]])}
+    assert choose_labels(maps).num_classes == 256
+    assert "group them by `label_merge`, {1: [255]}\n" in caplog.text
+    assert choose_labels(maps, {1: [255]}).num_classes == 2
+
+
+def test_a_merge_in_the_form_of_another_command_is_refused(records):
+    with pytest.raises(DatalistError, match="label_merge: must be a mapping of classes to labels; found '1=1-2'"):
+        choose_labels({"training": records([[1, 2]])}, "1=1-2")

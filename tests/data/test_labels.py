@@ -26,6 +26,12 @@ def test_malformed(merge):
         parse_label_merge(merge)
 
 
+@pytest.mark.parametrize("merge", ["1=1-2", ["1=1-2"], 1])
+def test_the_form_of_another_command_is_refused_with_the_right_one(merge):
+    with pytest.raises(DatalistError, match=r"label_merge: must be a mapping .* Write it as \{'1': '10-14,20'\}"):
+        parse_label_merge(merge)
+
+
 def test_one_source_in_two_groups():
     with pytest.raises(DatalistError, match="found label 11 in two groups"):
         parse_label_merge({1: "10-12", 2: [11]})

@@ -35,6 +35,12 @@ def _rotation(angle, axis):
     return matrix
 
 
+@pytest.mark.parametrize("spacing", [[1.5, 1.5], [1, 1, 1, 1], [[1, 1, 1]]])
+def test_a_spacing_of_another_number_of_axes_is_refused_by_name(spacing):
+    with pytest.raises(ValueError, match="spacing_mm: must be one number, or one for each of three axes; found "):
+        preprocessing(spacing_mm=spacing)
+
+
 def _smooth(shape, seed=0):
     field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 4)
     field -= field.mean()  # a third is above -300, as of a CT
