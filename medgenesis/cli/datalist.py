@@ -68,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument("--patient-pattern", metavar="REGEX", help="finds the patient in a path below DIR")
     folder.add_argument("--label-merge", nargs="+", default=(), metavar="N=SOURCES", help="for example 1=10-14")
     folder.add_argument("--label-names", nargs="+", default=(), metavar="N=NAME", help="for example 1=lungs")
-    folder.add_argument("--modality", help="noted in the list (default CT, or as a dataset.json says)")
+    folder.add_argument(
+        "--modality", help="noted in the list (default: as a dataset.json or --intensity says, else CT)"
+    )
     folder.add_argument("--intensity", metavar="PRESET", help="noted in each record, for lists that are mixed: xray, …")
     folder.add_argument(
         "--chestxray14",

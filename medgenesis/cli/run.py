@@ -65,7 +65,7 @@ def marked(words: Sequence[str]) -> list[str]:
 
 def run(args: argparse.Namespace) -> str | int | None:
     """List, print or run; the exit status is that of what was run."""
-    from medgenesis.cli.configs import find_bundle
+    from medgenesis.cli.configs import find_bundle, merged_settings
     from medgenesis.cli.configs.listing import list_bundles, list_settings, list_tasks
 
     if args.bundle is None:
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> str | int | None:
         )
     words = runner_words(bundle, args.task, args.overlays, args.set, args.gpus)
     if args.dry_run:
-        _check(words)
+        _check(words, "checks" in merged_settings(bundle.files(args.task, args.overlays)))
         return _line(words, args.gpus)
     logger.info("%s\n", _line(words, args.gpus))
     return _run_several(words, args.gpus, args.quiet) if args.gpus else _run_here(words)
@@ -167,8 +167,8 @@ def _in_stages(settings: dict[str, "Setting"], pairs: dict[str, str]) -> bool:
     return bool(stages) and not alone
 
 
-def _check(words: Sequence[str]) -> None:
-    """Refuse what a stage of the run could not be trained with, and weights that are typed and not there.
+def _check(words: Sequence[str], has_checks: bool) -> None:
+    """Refuse what the config's own `checks` refuse, of every stage, and weights that are typed and not there.
 
     Weights that are not typed, as those that an earlier task leaves in the bundle, need not be there yet.
     """
@@ -179,7 +179,7 @@ def _check(words: Sequence[str]) -> None:
         id, equals, value = word.removeprefix("--").partition("=")
         given[id] = value if equals else next(rest)
     typed = [id for id in given if id in (*STARTS, "weights")]
-    if _STAGED not in words and not typed:
+    if not has_checks and not typed:
         return
     from fire.parser import DefaultParseValue
     from monai.bundle import ConfigWorkflow
@@ -191,9 +191,11 @@ def _check(words: Sequence[str]) -> None:
     settings |= {"workflow_type": "train", "logging_file": False}
     if _STAGED in words:
         StagedWorkflow(**settings).check()
-    if typed:
-        asked = {"init_id": "asked", "asked": f"$medgenesis.bundles.check_starts(@settings, {typed})"}
-        ConfigWorkflow(**{**settings, **asked}).initialize()
+    asked = [f"$medgenesis.bundles.check_starts(@settings, {typed})"] if typed else []
+    if has_checks and _STAGED not in words:
+        asked.append("@checks")
+    if asked:
+        ConfigWorkflow(**{**settings, "init_id": "asked", "asked": asked}).initialize()
 
 
 def _line(words: Sequence[str], gpus: int | None) -> str:

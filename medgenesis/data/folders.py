@@ -26,6 +26,8 @@ from medgenesis.io.suffixes import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
+_MODALITY_OF = {"xray": "X-ray", "mri": "MR", "mri_percentile": "MR"}  # of an intensity preset
+
 
 def make_datalist(
     images: str | Path,
@@ -66,7 +68,8 @@ def make_datalist(
             conventions of `patient_key`, and for DICOM a hash of the PatientID.
         label_merge: target label -> source labels, `{1: "10-14"}`; noted in the list.
         label_names: label -> name; noted in the list.
-        modality: noted in the list; None takes "CT", or what a dataset.json says.
+        modality: noted in the list; None takes what a dataset.json says, else "X-ray" or "MR" where `intensity` is of
+            these, else "CT".
         name: of the list; None takes that of a dataset.json, or the folder's.
         only: shell pattern of the names that are scans (`ct*.nii.gz`), where other files lie beside them.
         channels: "join", or "separate" where each channel shall be a scan of its own.
@@ -98,7 +101,11 @@ def make_datalist(
             folder.classes = names
     given = _given_sections(folders, splits)
     records = [record for folder in folders for scan in folder.scans for record in folder.records(scan)]
-    said = {"name": images.resolve().name, "modality": {"0": "CT"}, **(task.header if task else {})}
+    said = {
+        "name": images.resolve().name,
+        "modality": {"0": _MODALITY_OF.get(intensity, "CT")},
+        **(task.header if task else {}),
+    }
     keys = {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans}
     kinds = sorted({key.kind for key in keys.values()})
     datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": kinds}

@@ -1,6 +1,5 @@
 """The handlers that every pre-training has, in the order in which they must be attached."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.preview import Preview
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.tensorboard import TensorBoard
+from medgenesis.handlers.written import say_written
 from medgenesis.report import write_run_report
-
-logger = logging.getLogger(__name__)
 
 
 class PretextHandlers:
@@ -85,5 +83,4 @@ class PretextHandlers:
     def _report(self, engine: Engine) -> None:
         if engine.state.rank == 0 and self.begun:
             page = write_run_report(self.folder, "Pre-training")
-            outputs = (self.folder / "metrics.csv", page, self.export)
-            logger.info("written: %s", ", ".join(str(path) for path in outputs if path and Path(path).exists()))
+            say_written(self.folder / "metrics.csv", page, self.export)

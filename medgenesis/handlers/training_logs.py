@@ -1,6 +1,5 @@
 """What every training with labels records and says: one handler, as `PretextHandlers` for pre-training."""
 
-import logging
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -9,9 +8,8 @@ from monai.engines import Evaluator
 from medgenesis.handlers.metrics_csv import MetricsCSV
 from medgenesis.handlers.progress import Progress
 from medgenesis.handlers.tensorboard import TensorBoard
+from medgenesis.handlers.written import say_written
 from medgenesis.report import write_run_report
-
-logger = logging.getLogger(__name__)
 
 
 class TrainingLogs:
@@ -40,5 +38,5 @@ class TrainingLogs:
 
     def _completed(self, engine: Engine) -> None:
         if engine.state.rank == 0:
-            report = write_run_report(self.folder, self.title)
-            logger.info("written: %s, %s", self.folder / "metrics.csv", report)
+            page = write_run_report(self.folder, self.title)
+            say_written(self.folder / "metrics.csv", page)

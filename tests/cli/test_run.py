@@ -135,6 +135,8 @@ def test_what_is_refused_before_anything_runs(words, wanted, capsys, here):
         (["caid_cxr", "--size", "64"], "size: must divide by 32, as"),
         (["caid_cxr", "quick", "--stages::caid::size", "64"], "found 64 in mode 'caid'. Give 96"),
         (["adam_cxr", "--stages::level_4::grid", "round"], "grid: "),
+        (["caid_cxr", "--mode", "caid", "--size", "64"], "found 64 in mode 'caid'. Give 96"),  # without stages
+        (["adam_cxr", "--level", "4", "--grid", "round"], "grid: "),
     ],
 )
 def test_dry_run_checks_the_settings_of_every_stage(words, wanted, capsys, here):

@@ -67,6 +67,21 @@ def test_real_folders(real_data):
     assert len(datalist["training"]) == 3 and len({record["patient"] for record in datalist["training"]}) == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "CT"),
+        ({"intensity": "ct"}, "CT"),
+        ({"intensity": "xray"}, "X-ray"),
+        ({"intensity": "mri_percentile"}, "MR"),
+        ({"intensity": "xray", "modality": "CR"}, "CR"),
+    ],
+)
+def test_the_list_s_modality_is_that_of_its_intensity(tmp_path, given, wanted):
+    folder = touch(tmp_path / "images", *(f"p{i}.nii" for i in range(10)))
+    assert make_datalist(folder, **given)["modality"] == {"0": wanted}
+
+
 def test_only_takes_the_scans_among_other_files(tmp_path):
     folder = touch(tmp_path / "mixed", "example_ct.nii.gz", "example_seg.nii.gz", "deep/ct.nii.gz", "deep/lung.nrrd")
     records = records_of(make_datalist(folder, only="*ct.nii.gz", splits=(1, 0, 0)))

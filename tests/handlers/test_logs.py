@@ -247,6 +247,12 @@ def test_a_run_that_is_stopped_and_continued_has_the_report_of_all_its_epochs(tm
     assert str(run / "report.html") in written and str(run / "metrics.csv") in written
 
 
+def test_a_run_that_is_stopped_in_its_first_epoch_names_no_file(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="medgenesis"), pytest.raises(KeyboardInterrupt):
+        toy_trainer(tmp_path, extra=[pretext_handlers(tmp_path / "run"), StopAfter(1)]).run()
+    assert "written: " not in caplog.text
+
+
 def test_a_run_that_is_refused_reports_nothing(tmp_path, caplog):
     class Refusal:
         def attach(self, engine):

@@ -17,6 +17,7 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import SegmentationCases, TrainingLogs, progress
 from medgenesis.handlers.segmentation_cases import case_rows
+from medgenesis.handlers.written import say_written
 from medgenesis.methods import Supervised
 from medgenesis.storage.tables import read_table
 
@@ -81,6 +82,33 @@ def test_the_table_the_log_and_the_report_are_what_the_run_had(trainer, tmp_path
     written = [record.getMessage() for record in caplog.records if record.getMessage().startswith("written: ")]
     assert str(tmp_path / "report.html") in written[-1]
     assert "3 epochs" in (page := (tmp_path / "report.html").read_text()) and "Cases, the worst first: 2" in page
+
+
+def test_files_that_are_not_there_are_not_said_to_be_written(tmp_path, caplog):
+    (tmp_path / "metrics.csv").write_text("epoch\n1\n")
+    with caplog.at_level(logging.INFO, logger="medgenesis"):
+        say_written(None, tmp_path / "absent.html")
+        assert not caplog.records
+        say_written(tmp_path / "metrics.csv", None, str(tmp_path / "absent.html"))
+    assert [record.getMessage() for record in caplog.records] == [f"written: {tmp_path / 'metrics.csv'}"]
+
+
+def test_a_run_that_ends_within_its_first_epoch_names_no_file(tmp_path, caplog):
+    network = torch.nn.Conv3d(1, 2, 1)
+    items = Items(item(seed) for seed in range(4))
+    trainer = PretextTrainer(
+        "cpu",
+        1,
+        DataLoader(items, batch_size=2, sampler=SeededSampler(len(items), 0)),
+        Supervised(network, lambda pred, label: torch.nn.functional.cross_entropy(pred, label[:, 0].long())),
+        torch.optim.SGD(network.parameters(), 0.1),
+        train_handlers=[TrainingLogs(tmp_path / "logs")],
+    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, trainer.terminate)
+    with caplog.at_level(logging.INFO, logger="medgenesis"):
+        trainer.run()
+    written = [record.getMessage() for record in caplog.records if record.getMessage().startswith("written: ")]
+    assert not (tmp_path / "logs" / "metrics.csv").exists() and written == []
 
 
 def test_an_epoch_that_takes_long_says_how_far_it_is(trainer, caplog, monkeypatch):

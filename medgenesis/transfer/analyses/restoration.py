@@ -105,4 +105,4 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     page = write_run_report(Path(path).parent, "Pre-training")
     for name, error in errors.items():
         logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)
-    logger.info("written: %s, %s", path, page)
+    logger.info("written: %s", path if page is None else f"{path}, {page}")

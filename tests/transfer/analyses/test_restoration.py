@@ -112,7 +112,8 @@ def trainer(net, training, **state):
     return SimpleNamespace(state=SimpleNamespace(**state), method=method, data_loader=loader)
 
 
-def test_the_report_is_of_the_exported_weights(tmp_path):
+def test_the_report_is_of_the_exported_weights(tmp_path, caplog):
+    caplog.set_level("INFO")
     training, held_out = pairs(4, 0), pairs(5, 1)
     best, last = network(), network()
     with torch.no_grad():
@@ -120,6 +121,7 @@ def test_the_report_is_of_the_exported_weights(tmp_path):
             parameter.add_(1.0)
     torch.save(best.state_dict(), tmp_path / "best.pt")
     report_restoration(trainer(last, training), held_out, tmp_path / "best.pt", tmp_path / "out" / "table.csv")
+    assert caplog.messages[-1] == f"written: {tmp_path / 'out' / 'table.csv'}"  # no page: no epoch is recorded
     with (tmp_path / "out" / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     wanted = restoration_errors(ModelsGenesis(best), training, held_out)
