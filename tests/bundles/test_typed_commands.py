@@ -16,7 +16,7 @@ SHORT = {
     "patches_per_image": 4,
     "pretrain_epochs": 1,
     "num_workers": 0,
-    "network_def#norm": "instance",
+    "norm": "instance",
     "optimizer#_target_": "torch.optim.SGD",  # Adam would turn rounding of a gradient near 0 into a whole step
     "learning_rate": 0.5,
     "train#trainer#clip_norm": "$None",
