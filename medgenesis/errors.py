@@ -1,6 +1,7 @@
 """The few errors of this domain, each also the built-in error that a caller would expect, and how a user meets them."""
 
 import sys
+from collections.abc import Collection
 
 
 class VolumeError(ValueError):
@@ -45,6 +46,12 @@ def cause_of(error: BaseException) -> BaseException:
     while wrapped < len(chain) - 1 and str(chain[wrapped]).startswith(_WRAPPED):
         wrapped += 1
     return next((link for link in chain if isinstance(link, DOMAIN_ERRORS)), chain[wrapped])
+
+
+def first_few(values: Collection[object], most: int, between: str = ", ") -> str:
+    """At most so many of them, in words, and how many more there are."""
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return between.join(map(str, list(values)[:most])) + more
 
 
 def say_cause_last() -> None:
