@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.evidence import tables
 from benchmarks.evidence.found import Found
-from benchmarks.evidence.probing import SCRATCH, SCRATCH_WAYS
+from benchmarks.evidence.probing import ON_ALL_LEVELS, SCRATCH, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS
 from benchmarks.evidence.rates import Choice
 
@@ -30,6 +30,26 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
             dice = [tables.interval(means[key]) for key in keys[:2]]
             rows.append([found.dataset, str(steps), ours, dice[0], scratch, dice[1], *gains])
     return rows
+
+
+def most_often(short: Sequence[Sequence[str]]) -> str:
+    """The pretext whose fine-tuning is best on validation on most sets, at all numbers of steps, in a sentence.
+
+    Args:
+        short: of `short_table`, with its columns' names.
+    """
+    pretexts: dict[str, set[str]] = {}
+    for row in short[1:]:
+        pretexts.setdefault(row[0], set()).add(ON_ALL_LEVELS.get(row[2], row[2]))
+    alike = {name: min(ways) for name, ways in pretexts.items() if len(ways) == 1}
+    sets = {way: [name for name in alike if alike[name] == way] for way in sorted(alike.values())}
+    if not sets:
+        return f"No pretext was best on validation at all numbers of steps, on any of {len(pretexts)} sets."
+    way = max(sets, key=lambda one: len(sets[one]))
+    return (
+        f"Of all pretexts `{way}` was best on validation, at {' and '.join(map(str, STEPS))} steps, on "
+        f"{len(sets[way])} of {len(pretexts)} sets ({', '.join(sets[way])})."
+    )
 
 
 def _best(found: Found, choices: Sequence[Choice], steps: int, *, pretrained: bool) -> str | None:

@@ -4,7 +4,7 @@ import pytest
 from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence.found import read_found
-from benchmarks.evidence.in_short import short_table
+from benchmarks.evidence.in_short import most_often, short_table
 from benchmarks.evidence.rates import Choice
 
 # method -> Dice on validation, on test, draws of 20
@@ -37,3 +37,18 @@ def test_a_set_without_both_is_left_out(tmp_path):
     write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5, draws=range(20))
     choices = [Choice("hippocampus", "scratch", 1, 50, {1e-3: 0.5}, 1e-3)]
     assert len(short_table(read_found(tmp_path), choices)) == 1
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        (
+            {"a": ["position", "position_levels"], "b": ["position_probed"], "c": ["transvw", "transvw"]},
+            "`position` was best on validation, at 50 and 200 steps, on 2 of 3 sets (a, b).",
+        ),
+        ({"a": ["position", "transvw"]}, "No pretext was best on validation at all numbers of steps, on any of 1 sets"),
+    ],
+)
+def test_the_pretext_that_is_best_on_most_sets(best, said):
+    rows = [[name, str(steps), way] for name, ways in best.items() for steps, way in enumerate(ways)]
+    assert said in most_often([["set", "steps", "ours"], *rows])
