@@ -38,7 +38,7 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Pa
         parts.append("No test rows are there yet.")
     choices = rates.read_choices(rows / "choices")
     short = short_table(every, choices)
-    parts += ["## In short", _SHORT, markdown_table(short), most_often(short)] if len(short) > 1 else []
+    parts += ["## In short", _SHORT, markdown_table(short), most_often(short, every)] if len(short) > 1 else []
     for found in every:
         parts += _section(found, docs / "evidence", rows, size)
     parts += _rates(choices) if size == SMALL else []

@@ -52,7 +52,7 @@ def lines(rows: Path = FOLDER) -> str:
     ]
     short = short_table(every, read_choices(rows / "choices"))
     if len(short) > 1:
-        parts += [_SHORT, markdown_table(short), most_often(short)]
+        parts += [_SHORT, markdown_table(short), most_often(short, every)]
     return "\n\n".join(parts)
 
 
