@@ -183,7 +183,8 @@ def adam_views(
 ) -> Compose:
     """The views of Adam, of one anatomy cell: resized crop, brightness and contrast (0.8), blur (0.5), rotation.
 
-    The rotation is by up to 30 degrees either way, nearest voxel, corners black. There is no flip: left stays left.
+    The rotation is by up to 30 degrees either way, nearest voxel, in single precision, corners black. There is no flip:
+    left stays left.
 
     Args:
         size: side of a view, pixels.
