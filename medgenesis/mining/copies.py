@@ -32,8 +32,8 @@ def warn_of_copies(records: Sequence[Mapping[str, str]]) -> list[tuple[str, str]
     if copies:
         shown = ", ".join(f"{one} and {other}" for one, other in copies[:_SHOWN])
         logger.warning(
-            "%d of %d scans are copies of another patient's (%s%s): each counts as a patient. Leave them out, or give "
-            "both records one `patient`; `medgenesis check` also finds copies in another format.",
+            "%d of %d scans are copies of another patient's (%s%s): each counts as a patient. Leave them out, or, of "
+            "one section, give both one `patient`; `medgenesis check` also finds copies in another format.",
             *(len(copies), len(records), shown, ", …" if len(copies) > _SHOWN else ""),
         )
     return copies
