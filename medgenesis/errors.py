@@ -26,11 +26,18 @@ class TrainingError(RuntimeError):
     """Training cannot go on: the loss is not finite, or the output has collapsed to a constant."""
 
 
+class MissingPackageError(ImportError):
+    """A setting needs a package that is not installed; an `ImportError` of another kind is a fault of a program."""
+
+
 class OutputError(OSError):
     """A file or folder cannot be written: a full disk, no right to, something else in its place."""
 
 
-DOMAIN_ERRORS = (VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError, OutputError)
+DOMAIN_ERRORS = (
+    *(VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError, OutputError),
+    MissingPackageError,
+)
 _WRAPPED = ("Failed to evaluate", "Failed to instantiate", "applying transform")  # how MONAI's messages begin
 
 
