@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from medgenesis.errors import MissingPackageError
 from medgenesis.storage.atomic import cannot_be_written, make_folder
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def download(named: str, folder: str | Path) -> Path:
     Raises:
         ValueError: no such name, no answer, a folder that holds something, or no bundle there.
         OutputError: the folder cannot be written.
-        ImportError: huggingface_hub is not installed.
+        MissingPackageError: huggingface_hub is not installed.
     """
     match, target = _NAME.fullmatch(named), Path(folder).absolute()
     if match is None:
@@ -71,7 +72,7 @@ def _fetch(named: str, repo: str, revision: str | None, target: Path) -> None:
     try:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             'huggingface_hub: must be installed for hf:// names; found none. Install it: pip install "medgenesis[hub]".'
         ) from error
     # no network, no answer in time: errors of its client, httpx or requests by its version, which is a base of its own

@@ -97,6 +97,8 @@ def _planned(entry: Entry, batches: Mapping[str, str]) -> str | None:
     id, value = entry.id, entry.value
     if entry.path == ("network_def",):
         return _NETWORK if id == "_target_" else None if id in ("in_channels", "out_channels") else ""
+    if (entry.path, id) == (("page",), "intensity"):
+        return "intensity: mri_percentile"  # of the page alone, whatever was scanned
     if value in (f"@{id}", f"$@settings['{id}']") and id in ("intensity", *_GONE):
         return "" if id in _GONE else "plan: '@plan'" if value == "@intensity" else _PLAN
     if (id, value) == ("_target_", "medgenesis.data.preprocessing"):

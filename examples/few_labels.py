@@ -50,7 +50,7 @@ for name, init in {"pre-trained": method.network.state_dict(), "scratch": "scrat
     torch.manual_seed(0)
     network = initialise(UNet3D(width=4, out_channels=2, activation=None), init)
     optimizer, loss = torch.optim.Adam(network.parameters(), lr=1e-2), DiceCELoss(to_onehot_y=True, softmax=True)
-    for _ in range(20):
+    for _ in range(40):
         optimizer.zero_grad()
         loss(network(images[:2]), labels[:2]).backward()
         optimizer.step()

@@ -1,6 +1,7 @@
 """The few errors of this domain, each also the built-in error that a caller would expect, and how a user meets them."""
 
 import sys
+from collections.abc import Collection
 
 
 class VolumeError(ValueError):
@@ -25,11 +26,18 @@ class TrainingError(RuntimeError):
     """Training cannot go on: the loss is not finite, or the output has collapsed to a constant."""
 
 
+class MissingPackageError(ImportError):
+    """A setting needs a package that is not installed; an `ImportError` of another kind is a fault of a program."""
+
+
 class OutputError(OSError):
     """A file or folder cannot be written: a full disk, no right to, something else in its place."""
 
 
-DOMAIN_ERRORS = (VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError, OutputError)
+DOMAIN_ERRORS = (
+    *(VolumeError, DatalistError, IntensityRangeError, CheckpointError, TrainingError, OutputError),
+    MissingPackageError,
+)
 _WRAPPED = ("Failed to evaluate", "Failed to instantiate", "applying transform")  # how MONAI's messages begin
 
 
@@ -45,6 +53,12 @@ def cause_of(error: BaseException) -> BaseException:
     while wrapped < len(chain) - 1 and str(chain[wrapped]).startswith(_WRAPPED):
         wrapped += 1
     return next((link for link in chain if isinstance(link, DOMAIN_ERRORS)), chain[wrapped])
+
+
+def first_few(values: Collection[object], most: int, between: str = ", ") -> str:
+    """At most so many of them, in words, and how many more there are."""
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return between.join(map(str, list(values)[:most])) + more
 
 
 def say_cause_last() -> None:

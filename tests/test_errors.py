@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from medgenesis.errors import CheckpointError, VolumeError, cause_of
+from medgenesis.errors import CheckpointError, VolumeError, cause_of, first_few
 
 
 def chained(*errors):
@@ -49,3 +49,11 @@ def test_the_last_line_says_the_cause_once_below_the_traceback(raised):
     lines = done.stderr.strip().splitlines()
     assert lines[-1].endswith("VolumeError: a.nii: NaN")
     assert sum(line.startswith("VolumeError: ") for line in lines) == (0 if raised == "error" else 1)
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(2, "a; b and 1 more"), (3, "a; b; c"), (4, "a; b; c")], ids=["fewer", "all", "room left"]
+)
+def test_what_is_not_named_is_counted(most, said):
+    assert first_few(["a", "b", "c"], most, "; ") == said
+    assert first_few(dict.fromkeys("abc"), most, "; ") == said

@@ -6,6 +6,8 @@ import torch
 from helpers.variants import ONES, build, call, cube, every_subject, every_variant, stacked
 from scipy import stats
 
+from medgenesis.errors import VolumeError
+
 
 @every_subject
 @every_variant
@@ -51,3 +53,25 @@ def test_the_probability_is_that_of_each_cube_and_what_is_left_out_is_untouched(
     for prob in (0, 1):
         transform = build(subject, variant, prob=prob, **some)
         assert all(torch.equal(call(transform, batch[0])[0], batch[0]) == (prob == 0) for _ in range(6))
+
+
+@pytest.mark.parametrize("subject", ONES)
+def test_a_batch_of_one_follows_the_array_face_up_to_the_first_call_that_is_left_out(subject):
+    volume = cube(1, 20, 20, 20)
+    for seed in range(4):
+        single, batched = (build(subject, variant, prob=0.6).set_random_state(seed) for variant in ("array", "batched"))
+        for _ in range(9):
+            assert torch.equal(call(single, volume), call(batched, volume))
+            if single.params is None:
+                break
+
+
+@every_subject
+def test_a_draw_fits_other_shapes_where_the_page_says_so_alone(subject):
+    transform = build(subject).set_random_state(0)
+    call(transform, cube(1, 20, 20, 20))
+    if subject in ("Blur", "NonlinearIntensity", "BrightnessContrast"):
+        assert transform(cube(1, 12, 9, 10), randomize=False).shape == (1, 12, 9, 10)
+    else:
+        with pytest.raises(VolumeError, match="params: must be drawn for the volume's shape"):
+            transform(cube(1, 12, 9, 10), randomize=False)

@@ -222,8 +222,10 @@ class BatchedVolumeTransform(Randomizable, Transform):
         IntensityRangeError: (on call) voxels outside `value_range` by more than 1e-3 of its width.
 
     Notes:
-        With a batch of one and the same seed, the result is that of the array face. `torch.compile` leaves a call out
-        of its graph: drawing is NumPy's work on the host, and there is nothing around a kernel to fuse it with.
+        With a batch of one and the same seed, calls give what those of the array face give, up to the first one that
+        `prob` leaves out, it included: the array face then draws no parameters, this one always does.
+        `torch.compile` leaves a call out of its graph: drawing is NumPy's work on the host, and there is nothing around
+        a kernel to fuse it with.
     """
 
     backend = [TransformBackends.TORCH]

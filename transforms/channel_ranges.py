@@ -31,7 +31,8 @@ def checked_ranges(
 
 
 def extents(batch: torch.Tensor, ranges: Ranges) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least value and width of each cube's and channel's range, (B, C, 1, …); a width of 0 becomes 1.
+    """Least value and width of each cube's and channel's range, (B, C, 1, …), single precision at least; a width of 0
+    becomes 1.
 
     Args:
         batch: (B, C, *spatial).
@@ -45,7 +46,7 @@ def extents(batch: torch.Tensor, ranges: Ranges) -> tuple[torch.Tensor, torch.Te
         raise VolumeError(
             f"channel_ranges: must be one a channel, {batch.shape[1]}; found {len(ranges)}. Give each channel its own."
         )
-    values = batch.flatten(2)
+    values = batch.flatten(2).to(torch.promote_types(batch.dtype, torch.float32))  # a half cannot hold every width
     low, high = (_percentile(values, share) for share in PERCENTILES)
     for channel, one in enumerate(ranges):
         if one is not None:

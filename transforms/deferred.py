@@ -27,7 +27,8 @@ class Deferred(Reseeded, Transform):
         transform: such as `RandGenesisd`, `RandMaskBlocksd`; its random state is used up.
 
     Raises:
-        ValueError: a transform without a batched form.
+        ValueError: a transform without a batched form; (on call) a sample that has a seed already, of another
+            `Deferred` in its chain: only one can be left to the batch.
 
     Notes:
         The first call after `set_random_state(seed)` stands for that of `transform.set_random_state(seed)`; further
@@ -54,6 +55,11 @@ class Deferred(Reseeded, Transform):
         self._given = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if SEED in data:
+            raise ValueError(
+                f"{SEED}: must not be a key of the sample, as the seed of one Deferred goes there; found it there "
+                "already. Defer one transform of a chain alone, its last."
+            )
         self.randomize()
         return {**data, SEED: self.seed}
 

@@ -126,7 +126,8 @@ class RandGenesis(RandVolumeTransform):
         target = _flip(volume, params.flips)
         if self.channel_ranges is not None:
             low, width = extents(target, self.channel_ranges)
-            return self._corrupted(((target - low) / width).clamp_(0, 1), params) * width + low, target
+            corrupted = self._corrupted(((target - low) / width).clamp_(0, 1), params) * width + low
+            return corrupted.to(target.dtype), target
         corrupted = self._corrupted(target, params)
         return corrupted.clone() if corrupted is target else corrupted, target
 

@@ -81,6 +81,11 @@ class RandMaskBlocks(RandVolumeTransform):
             raise ValueError(
                 f"ratio: must be a share between 0 and 1, both excluded; found {ratio}. Give 0.75 for example."
             )
+        if not np.isfinite(fill):
+            raise ValueError(
+                f"fill: must be a finite number; found {fill}. Give the value of air, 0 for example, and take the mask "
+                "(mask_key) to know what is hidden."
+            )
         self.ratio, self.fill = float(ratio), float(fill)
         self.block_size = tuple(check_count("block_size", side) for side in ensure_tuple(block_size))
 
@@ -114,7 +119,7 @@ class RandMaskBlocksd(RandVolumeTransformd):
     Args:
         keys: volumes (C, *spatial) of equal spatial shape.
         mask_key: where the mask goes, bool (1, *spatial), True where hidden.
-        target_key: where the volumes go as they were, one name a key; None: nowhere.
+        target_key: where the volumes go as they were, one name a key; None: nowhere. They share the input's memory.
         settings: those of `RandMaskBlocks`.
         allow_missing_keys: leave out keys that the data lack, instead of raising KeyError.
 
@@ -147,10 +152,14 @@ class RandMaskBlocksd(RandVolumeTransformd):
         result = super().__call__(data)
         for key, target_key in self.key_iterator(result, self.target_keys):
             volume, drawn = result[key], self.transform.params
-            mask = volume.new_zeros((1, *volume.shape[1:]), dtype=torch.bool) if drawn is None else drawn.mask("cpu")
+            if drawn is None:
+                mask = volume.new_zeros((1, *volume.shape[1:]), dtype=torch.bool)
+            else:
+                mask = drawn.mask(volume.device)
             result[self.mask_key] = like(mask, volume)
             if target_key is not None:
                 result[target_key] = as_volume(data[key])
+                result[key] = volume.clone() if drawn is None else volume
         return result
 
     def on_batch(self, batch: Mapping[Hashable, Any], seeds: Sequence[int]) -> dict[Hashable, Any]:
@@ -162,6 +171,7 @@ class RandMaskBlocksd(RandVolumeTransformd):
             result[self.mask_key] = like((mask & active.view(-1, *(1,) * (mask.ndim - 1)))[:, None], volume)
             if target_of[key] is not None:
                 result[target_of[key]] = volume
+                result[key] = result[key] if drawn.active.any() else volume.clone()
         return result
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import MapTransform, RandAffine
-from monai.utils import MAX_SEED
+from monai.utils import MAX_SEED, ensure_tuple
 from skimage.segmentation import slic
 
 from medgenesis.transforms.base import as_volume, like, plain
@@ -82,6 +82,11 @@ class RandRegionPromptd(Reseeded, MapTransform):
             raise ValueError(
                 "compactness, degrees, scale, shift: must be above 0, at most 180, below 1 and below 1; found "
                 f"{compactness}, {degrees}, {scale}, {shift}. Give smaller changes."
+            )
+        if len(ensure_tuple(prob_curve)) != 2:
+            raise ValueError(
+                f"prob_curve: must be two probabilities, of the prompt and of the query; found {prob_curve}. Give "
+                "(0.3, 0.9)."
             )
         self.target_key, self.prompt_key, self.mask_key = target_key, prompt_key, mask_key
         self.segments, self.compactness, self.sizes, self.background = segments, compactness, sizes, background

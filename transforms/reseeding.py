@@ -1,5 +1,6 @@
 """A random state that is seeded anew for every sample, cheaply."""
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 class Reseeded(Randomizable):
     """A `Randomizable` that seeds the generator that it has, where MONAI makes a new one, which takes 50 times as long.
 
-    The draws are the same. A generator that was given as `state` is left alone.
+    The draws are the same. A generator that was given as `state` is left alone. `copy.copy` is `copy.deepcopy`: seeding
+    a copy that shared generator or parts would seed the original.
     """
 
     _own: np.random.RandomState | None = None
@@ -27,6 +29,9 @@ class Reseeded(Randomizable):
         self._own.seed(int(seed) % MAX_SEED)
         self.R = self._own
         return self
+
+    def __copy__(self) -> "Self":
+        return copy.deepcopy(self)
 
 
 class ReseededCompose(Compose, Reseeded):

@@ -86,11 +86,18 @@ class RandSlab(RandVolumeTransform):
         axis = int(rng.random() * 3) if self.axis == "random" else self.axis
         flat = sides[2] == 1  # all slices of its slab are the same, however far apart
         axis = 2 if flat else axis
-        step = self.step_across(axis, (1.0,) * 3 if flat and spacing_mm is None else spacing_mm)
+        if flat and (spacing_mm is None or len(spacing_mm) < 3):
+            spacing_mm = (1.0,) * 3
+        step = self.step_across(axis, spacing_mm)
         half = self.slices // 2
         room = min(half * step, (sides[axis] - 1) // 2)
         middle = room + int(rng.random() * (sides[axis] - 2 * room))
         return SlabParams(axis, middle + step * np.arange(-half, half + 1)[None], sides)
+
+    def randomize(self, data: Any) -> None:
+        """Draw for a volume (1, X, Y, Z) or an image (1, X, Y), of any dtype."""
+        spacing = data.pixdim if isinstance(data, MetaTensor) else None
+        self.params = self.sample(self.R, tuple(_as_batch(as_volume(data)).shape), spacing)
 
     def step_across(self, axis: int, spacing_mm: Sequence[float] | None) -> int:
         """Slices from each to the next across an axis of a volume of this voxel size (None: not known)."""
@@ -114,8 +121,7 @@ class RandSlab(RandVolumeTransform):
         if not batch.is_floating_point():
             check_batch(batch, "C", None)
         if randomize:
-            spacing = img.pixdim if isinstance(img, MetaTensor) else None
-            self.params = self.sample(self.R, tuple(batch.shape), spacing)
+            self.randomize(img)
         elif self.params is None:
             raise nothing_drawn(self)
         slab = self.apply(batch, self.params)
@@ -164,7 +170,8 @@ class RandSlabd(RandVolumeTransformd):
     Args:
         keys: volumes or images on one grid.
         settings: those of `RandSlab`.
-        label_keys: label maps on that grid, of any dtype: (1, X, Y, Z) -> (1, H, W).
+        label_keys: label maps on that grid, of any dtype: (1, X, Y, Z) -> (1, H, W). Of data without any of `keys`
+            (`allow_missing_keys`) the place is drawn for the first label map.
         allow_missing_keys: leave out keys that the data lack, instead of raising KeyError.
     """
 
@@ -183,8 +190,12 @@ class RandSlabd(RandVolumeTransformd):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = super().__call__(data)
+        drawn = any(key in data for key in self.keys)
         for key in self.label_keys:
             if key in result or not self.allow_missing_keys:
+                if not drawn:
+                    self.transform.randomize(result[key])
+                    drawn = True
                 result[key] = self.transform.middle_slice(result[key])
         return result
 

@@ -1,6 +1,6 @@
 """Two views of one slab that should mean the same, and the clean crop that the first of them was made from."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from math import radians
 from typing import Any
 
@@ -10,6 +10,7 @@ from monai.transforms import Compose, LazyTrait, MapTransform, RandFlip, Randomi
 from monai.utils import MAX_SEED
 
 from medgenesis.transforms.anatomy_cell import RandAnatomyCelld
+from medgenesis.transforms.base import as_volume
 from medgenesis.transforms.blur import RandBlur
 from medgenesis.transforms.brightness_contrast import RandBrightnessContrast
 from medgenesis.transforms.caid_distortion import RandCAiDDistortion
@@ -23,7 +24,9 @@ class RandTwoViewsd(Reseeded, MapTransform):
 
     The target is the middle slice of the query view as it would be if only its place had changed: of the chain it takes
     the crop (`RandResizedCrop`, `RandAnatomyCell`), with `align_target` also what MONAI has for moving voxels
-    (`RandFlip`, `RandRotate`; those that it can do lazily), with the same draw, and nothing else.
+    (`RandFlip`, `RandRotate`; those that it can do lazily), with the same draw, and nothing else. A `Compose`, `OneOf`,
+    `SomeOf` or `RandomOrder` in the chain may hold only what the target does not follow: which of its steps were
+    applied, and how, is not known outside. Without a target it may hold anything.
 
     Args:
         keys: the slab (k, H, W); the query view takes its place.
@@ -33,7 +36,8 @@ class RandTwoViewsd(Reseeded, MapTransform):
         align_target: the target follows flips and rotations of the query view.
 
     Raises:
-        ValueError: no view, or names that are not all different.
+        ValueError: no view, names that are not all different, or, with a target, a step that the target follows within
+            a `Compose` or the like.
 
     Notes:
         The published CAiD flips the view but not the target, so that for half of the samples the network must mirror
@@ -63,6 +67,8 @@ class RandTwoViewsd(Reseeded, MapTransform):
         self.view = Compose(view)
         self.key_key, self.target_key = key_key, target_key
         self.followed = (RandCroppingTransform, LazyTrait) if align_target else (RandCroppingTransform,)
+        if target_key is not None:
+            self._check_containers()
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None):
         super().set_random_state(seed, state)
@@ -76,7 +82,8 @@ class RandTwoViewsd(Reseeded, MapTransform):
         result[self.key_key], _ = self._draw(slab)
         if self.target_key is not None:
             middle = len(clean) // 2
-            result[self.target_key] = clean[middle : middle + 1].clone()  # not a part of the view, and not all slices
+            clean = as_volume(clean)[middle : middle + 1]
+            result[self.target_key] = clean.clone()  # not a part of the view, and not all slices
         return result
 
     def _draw(self, slab: torch.Tensor, with_clean: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,10 +91,36 @@ class RandTwoViewsd(Reseeded, MapTransform):
         view = clean = slab
         for step in self.view.transforms:
             untouched, view = view is clean, step(view)
-            if with_clean and isinstance(step, self.followed):
+            if with_clean and self._follows(step):
                 replay = {"randomize": False} if isinstance(step, Randomizable) else {}
                 clean = view if untouched else step(clean, **replay)
         return view, clean
+
+    def _follows(self, step: Callable) -> bool:
+        return isinstance(step, self.followed) and not isinstance(step, Compose)  # which is a LazyTrait as well
+
+    def _check_containers(self) -> None:
+        for step in self.view.transforms:
+            for part in _within(step) if isinstance(step, Compose) else ():
+                if self._follows(part):
+                    raise ValueError(
+                        f"view: must not hide steps that the target follows; found {type(part).__name__} within "
+                        f"{type(step).__name__}, of which the target would not know whether and how it was applied. "
+                        "Name it in `view` itself, or leave target_key out."
+                    )
+
+
+def _within(container: Compose) -> Iterator[Callable]:
+    """What it holds, at any depth."""
+    for step in container.transforms:
+        yield from _within(step) if isinstance(step, Compose) else (step,)
+
+
+class _RandTurn(RandRotate):
+    """MONAI's, which computes and answers in single precision, with the dtype of what comes in."""
+
+    def __call__(self, img: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
+        return super().__call__(img, *args, **named).to(img.dtype)
 
 
 def caid_views(
@@ -150,7 +183,8 @@ def adam_views(
 ) -> Compose:
     """The views of Adam, of one anatomy cell: resized crop, brightness and contrast (0.8), blur (0.5), rotation.
 
-    The rotation is by up to 30 degrees either way, nearest voxel, corners black. There is no flip: left stays left.
+    The rotation is by up to 30 degrees either way, nearest voxel, in single precision, corners black. There is no flip:
+    left stays left.
 
     Args:
         size: side of a view, pixels.
@@ -170,7 +204,7 @@ def adam_views(
         `ResNet25D(input_normalisation="imagenet")`. The blur's width in pixels is that for 224 at every size.
     """
     angle = radians(30)
-    turn = RandRotate(angle, prob=1.0, mode="nearest", padding_mode="zeros", keep_size=True, dtype=None)
+    turn = _RandTurn(angle, prob=1.0, mode="nearest", padding_mode="zeros", keep_size=True, dtype=torch.float32)
     view = [RandResizedCrop(size, scale), RandBrightnessContrast(), RandBlur(), turn]
     cell = RandAnatomyCelld(keys, level, grid, least_side=least_side, anywhere=anywhere)
     return Compose([cell, RandTwoViewsd(keys, view, key_key=key_key)])

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.evidence import tables
 from benchmarks.evidence.found import Found
-from benchmarks.evidence.probing import SCRATCH, SCRATCH_WAYS
+from benchmarks.evidence.pretexts import PRETEXTS
+from benchmarks.evidence.probing import ON_ALL_LEVELS, SCRATCH, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS
 from benchmarks.evidence.rates import Choice
 
+PRETEXT_WAYS = (*PRETEXTS, *(way for way, begun in ON_ALL_LEVELS.items() if begun in PRETEXTS))
 COLUMNS = ("set", "steps", "ours, best on validation", "Dice", "scratch, best on validation", "Dice of it")
 GAINS = ("ours minus plain scratch", "ours minus that scratch")
 
@@ -32,15 +34,50 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
     return rows
 
 
+def most_often(short: Sequence[Sequence[str]], every: Iterable[Found]) -> str:
+    """The pretext whose fine-tuning is best on validation on most sets, at all numbers of steps, in a sentence.
+
+    Sets on which one pretext alone has run are left out.
+
+    Args:
+        short: of `short_table`, with its columns' names.
+        every: what it was made of.
+    """
+    ran = {found.dataset: {_pretext(method) for method in PRETEXT_WAYS if _complete(found, method)} for found in every}
+    best = {
+        name: {_pretext(row[2]) for row in short[1:] if row[0] == name} for name, all in ran.items() if len(all) > 1
+    }
+    sets: dict[str, list[str]] = {}
+    for name, ways in best.items():
+        if len(ways) == 1:
+            sets.setdefault(min(ways), []).append(name)
+    steps = " and ".join(map(str, STEPS))
+    if not sets:
+        return f"No pretext was best on validation at {steps} steps, on any of {len(best)} sets."
+    way = max(sorted(sets), key=lambda one: len(sets[one]))
+    return (
+        f"Of the pretexts that have run on a set, where there are two or more, `{way}` was best on validation, at "
+        f"{steps} steps, on {len(sets[way])} of {len(best)} sets ({', '.join(sets[way])})."
+    )
+
+
+def _pretext(method: str) -> str:
+    return ON_ALL_LEVELS.get(method, method)
+
+
+def _complete(found: Found, method: str, steps: Sequence[int] = STEPS) -> bool:
+    """Whether all draws of one label are there."""
+    draws = PLANS[found.dataset].draws
+    return all(len(found.scores.get(tables.one_label(method, one), ())) >= draws for one in steps)
+
+
 def _best(found: Found, choices: Sequence[Choice], steps: int, *, pretrained: bool) -> str | None:
     """The fine-tuned arm with all its draws whose chosen value was the best on validation; None where there is none."""
     known = {one.method: max(one.dice.values()) for one in choices if _asked(one, found.dataset, steps)}
     there = {
         method: dice
         for method, dice in known.items()
-        if (method not in SCRATCH_WAYS) == pretrained
-        and method != MEAN_TEACHER
-        and len(found.scores.get(tables.one_label(method, steps), ())) >= PLANS[found.dataset].draws
+        if (method not in SCRATCH_WAYS) == pretrained and method != MEAN_TEACHER and _complete(found, method, [steps])
     }
     return max(there, key=lambda method: there[method]) if there else None
 

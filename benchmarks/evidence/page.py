@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.evidence import level_tables, rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
-from benchmarks.evidence.in_short import short_table
+from benchmarks.evidence.in_short import most_often, short_table
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import AGAIN, LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
@@ -38,7 +38,7 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Pa
         parts.append("No test rows are there yet.")
     choices = rates.read_choices(rows / "choices")
     short = short_table(every, choices)
-    parts += ["## In short", _SHORT, markdown_table(short)] if len(short) > 1 else []
+    parts += ["## In short", _SHORT, markdown_table(short), most_often(short, every)] if len(short) > 1 else []
     for found in every:
         parts += _section(found, docs / "evidence", rows, size)
     parts += _rates(choices) if size == SMALL else []

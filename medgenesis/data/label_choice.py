@@ -25,7 +25,7 @@ from medgenesis.data.remembered import RememberedChecks
 from medgenesis.data.splits import SECTIONS
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.errors import DatalistError, VolumeError, first_few
 from medgenesis.io.volume_reader import LoadVolumed
 
 logger = logging.getLogger(__name__)
@@ -171,32 +171,28 @@ def _compare(section: str, found: Mapping[int, int], target: Mapping[int, int]) 
     labels = {label: voxels for label, voxels in found.items() if label}
     if labels and not any(target.get(label) for label in labels):
         raise DatalistError(
-            f"label_merge: must name labels that occur; found {_some(target)}, and in the section {section!r} the "
-            f"labels {_some(labels)} alone. Correct it, or leave it out: labels are then learnt as they are."
+            f"label_merge: must name labels that occur; found {first_few(target, _SHOWN)}, and in the section "
+            f"{section!r} the labels {first_few(labels, _SHOWN)} alone. Correct it, or leave it out: labels are then "
+            "learnt as they are."
         )
     dropped = {label: voxels for label, voxels in labels.items() if label not in target}
     if dropped:
-        said = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in list(dropped.items())[:_SHOWN])
-        more = f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else ""
-        logger.warning("label_merge: drops labels of the section %r, they become background: %s%s", section, said, more)
+        said = first_few([f"{label} ({voxels} voxels)" for label, voxels in dropped.items()], _SHOWN)
+        logger.warning("label_merge: drops labels of the section %r, they become background: %s", section, said)
 
 
 def _say(section: str, classes: Mapping[int, int], number: int, names: Mapping[int, str]) -> None:
     shown = [f"{value} {names.get(value, '')}".strip() for value in range(1, min(number, _SHOWN + 1))]
     logger.info("%d classes, background included: %s", number, ", ".join(shown))
-    filled = sorted(value for value, voxels in classes.items() if value > 0 and voxels)
+    filled = {value for value, voxels in classes.items() if value > 0 and voxels}
     empty = number - 1 - len(filled)
     if empty:
-        first = itertools.islice((value for value in range(1, number) if value not in filled), _SHOWN + 1)
-        logger.warning("classes without a voxel in the section %r: %s", section, _some(first))
+        first = itertools.islice((value for value in range(1, number) if value not in filled), _SHOWN)
+        more = f" and {empty - _SHOWN} more" if empty > _SHOWN else ""  # there may be 2^31, too many for a list
+        logger.warning("classes without a voxel in the section %r: %s%s", section, ", ".join(map(str, first)), more)
     if empty > _MOST_EMPTY:
-        merge = _some(f"{target}: [{label}]" for target, label in enumerate(filled, 1))
+        merge = first_few([f"{target}: [{label}]" for target, label in enumerate(sorted(filled), 1)], _SHOWN)
         logger.warning("labels are far from each other: group them by `label_merge`, {%s}", merge)
-
-
-def _some(values: Any) -> str:
-    values = list(values)
-    return ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
 
 
 def _read_all(
@@ -213,8 +209,8 @@ def _read_all(
             below = [label for label in counted if label < 0]
             if below and as_they_are and on_error == "stop":
                 raise VolumeError(
-                    f"{one['label']}: labels must be 0 or more; found {_some(below)}. Name the labels to be learnt in "
-                    "`label_merge`: the others become background."
+                    f"{one['label']}: labels must be 0 or more; found {first_few(below, _SHOWN)}. Name the labels to "
+                    "be learnt in `label_merge`: the others become background."
                 )
             found[section][_key(one)] = counted
     if memory is not None:

@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+from medgenesis.errors import first_few
+
 logger = logging.getLogger(__name__)
 
 _NAMED = 5
@@ -28,8 +30,7 @@ class LeftOut:
         """One sentence a reason: how many, why, the first of them."""
         said = []
         for reason, names in self._by_reason.items():
-            more = ", …" if len(names) > _NAMED else ""
-            said.append(f"{len(names)} left out ({reason}): {', '.join(names[:_NAMED])}{more}")
+            said.append(f"{len(names)} left out ({reason}): {first_few(names, _NAMED)}")
         return said
 
     def say(self) -> None:

@@ -120,16 +120,16 @@ def check_disjoint(datalist: Mapping, other: Mapping | None = None, *, by_likene
 
 
 def _by_section(datalist: Mapping) -> dict[str, set[tuple]]:
-    return {section: _identities(datalist.get(section, ())) for section in ALL_SECTIONS}
+    return {section: identities(datalist.get(section, ())) for section in ALL_SECTIONS}
 
 
 def compared_identities(records: Iterable[Mapping]) -> set[tuple]:
     """What tells files and patients from others, patients as they are compared between lists: `P01` is `p1`."""
-    return _compared(_identities(records))
+    return _compared(identities(records))
 
 
-def _identities(records: Iterable[Mapping]) -> set[tuple]:
-    """What tells files and patients from others."""
+def identities(records: Iterable[Mapping]) -> set[tuple]:
+    """What tells files and patients from others: ("file", path, row, series), ("patient", key)."""
     found = set()
     for record in records:
         images = record["image"] if isinstance(record["image"], list) else [record["image"]]

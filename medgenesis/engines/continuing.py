@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, first_few
 from medgenesis.storage.fingerprints import changes
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,7 @@ def check_same_run(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if not differing:
         return
     said = [f"{name.removeprefix(f'{CONFIGURATION}#')} = {values}" for name, values in differing.items()]
-    more = f" and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
     raise CheckpointError(
-        f"checkpoint: must be of a run with the same settings; found other settings: {'; '.join(said[:_NAMED])}{more}. "
+        f"checkpoint: must be of a run with the same settings; found other settings: {first_few(said, _NAMED, '; ')}. "
         f"Choose another output_dir, or use the old settings; {_MAY_CHANGE} may change."
     )

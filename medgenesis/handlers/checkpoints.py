@@ -16,13 +16,12 @@ from monai.engines import Evaluator
 from medgenesis.data.contents import contents_of
 from medgenesis.engines import PretextEvents
 from medgenesis.errors import CheckpointError
+from medgenesis.handlers.save_weights import described
 from medgenesis.stopping import STOPPING, note_signal
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.earlier_weights import keep_earlier
 from medgenesis.storage.run_folder import check_writable, hold_folder
-from medgenesis.weights import with_settings
-from medgenesis.weights.origin import origin_of
-from medgenesis.weights.seen import kept_seen, note_seen, seen_of, set_seen
+from medgenesis.weights.seen import kept_seen, note_seen, set_seen
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class Checkpoints:
             self._save(engine, "best.pt")
             if self.export is not None and engine.state.rank == 0:
                 state = engine.method.network.state_dict()
-                save_checkpoint(with_settings(state, *self._told(engine)), self.export)
+                save_checkpoint(described(state, engine.method, self.settings), self.export)
         self._save(engine, "last.pt")  # after the best: a kill between the two redoes the epoch
         if self._agreed_to_stop(engine):
             self._stop(engine)
@@ -171,15 +170,11 @@ class Checkpoints:
         if engine.state.rank != 0:
             return
         checkpoint = engine.checkpoint()
-        checkpoint["method"] = with_settings(checkpoint["method"], *self._told(engine))
+        checkpoint["method"] = described(checkpoint["method"], engine.method, self.settings)
         if self.validator is not None:
             checkpoint["best_loss"] = float(self.validator.state.best_metric)  # an AUC is NumPy's, which torch refuses
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch
         save_checkpoint(checkpoint, self.folder / name)
-
-    def _told(self, engine: Engine) -> tuple[Any, ...]:
-        """What is kept among the weights."""
-        return self.settings, origin_of(engine.method), seen_of(engine.method)
 
     def _stop(self, engine: Engine) -> None:
         name = signal.Signals(engine.state.interrupted).name

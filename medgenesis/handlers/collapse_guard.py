@@ -5,7 +5,7 @@ import math
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from medgenesis.errors import TrainingError
+from medgenesis.errors import TrainingError, first_few
 
 _REMEDY = "Lower the learning rate, lengthen the warm-up, or clip the gradient; the last checkpoint is kept."
 _NAMED = 16  # files of a batch
@@ -78,5 +78,4 @@ class CollapseGuard:
 
 def _of_files(engine: Engine) -> str:
     files = engine.files_of_batch() if hasattr(engine, "files_of_batch") else []
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    return f", in a batch of {', '.join(files[:_NAMED])}{more}" if files else ""
+    return f", in a batch of {first_few(files, _NAMED)}" if files else ""

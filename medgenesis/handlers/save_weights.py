@@ -38,5 +38,11 @@ class SaveWeights:
         if getattr(engine.state, "interrupted", 0):  # a training that is to be continued
             return
         if engine.state.rank == 0:
-            told = self.settings, origin_of(self.network), seen_of(self.network)
-            save_checkpoint(with_settings(self.network.state_dict(), *told), self.path)
+            save_checkpoint(described(self.network.state_dict(), self.network, self.settings), self.path)
+
+
+def described(
+    state_dict: Mapping[str, Any], network: nn.Module, settings: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """The weights with what is kept among them: settings, and what the network has begun with and was trained on."""
+    return with_settings(state_dict, settings, origin_of(network), seen_of(network))

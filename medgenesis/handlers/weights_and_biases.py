@@ -7,6 +7,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
 from medgenesis.engines import PretextEvents
+from medgenesis.errors import MissingPackageError
 from medgenesis.handlers.progress import validation_of_epoch
 from medgenesis.storage.run_record import starts
 
@@ -25,7 +26,7 @@ class WeightsAndBiases:
         every: iterations between points of the batch loss.
 
     Raises:
-        ImportError: (when training starts) wandb is not installed.
+        MissingPackageError: (when training starts) wandb is not installed.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class WeightsAndBiases:
         try:
             import wandb
         except ImportError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 "wandb: must be installed for --tracking wandb; found none. Install it: pip install wandb."
             ) from error
         config = next(reversed(starts(self.folder)), None)

@@ -9,6 +9,7 @@ from medgenesis.inference.label_map_inferer import LabelMapInferer
 from medgenesis.inference.labels_on_own_grid import LabelsOnOwnGridd
 from medgenesis.inference.own_grid import OnOwnGridd
 from medgenesis.inference.prompted import PromptedNetwork
+from medgenesis.inference.prompts import choose_prompts
 from medgenesis.inference.restore import restoration_error, restore_volume, restore_volumes
 from medgenesis.inference.result_page import ShowLabelMapsd
 from medgenesis.inference.save_label_maps import SaveLabelMapsd
@@ -30,6 +31,7 @@ __all__ = [
     "auc_interval",
     "claim_tables",
     "check_shard",
+    "choose_prompts",
     "classify_volumes",
     "embed_volume",
     "embed_volumes",

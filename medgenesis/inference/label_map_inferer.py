@@ -85,7 +85,6 @@ class LabelMapInferer(Inferer):
                     "Use MONAI's SlidingWindowInferer."
                 )
             check_answers(scores, ", ".join(dict.fromkeys(names[b] for b, _ in batch)))
-            scores *= weight
             if rows is None:
                 kind = torch.uint8 if scores.shape[1] <= 256 else torch.int32
                 labels = torch.empty((len(volumes), 1, *volumes.shape[2:]), dtype=kind, device=volumes.device)
@@ -118,9 +117,9 @@ class _Rows:
             self.first, self.of = 0, volume
         if place[0].start > self.first:
             self._label(place[0].start - self.first)
-        across = (slice(None), slice(None), *place[1:])
-        self.scores[across] += scores
-        self.weights[across] += weight
+        for row, weights in enumerate(weight):  # one at a time: no second copy of the scores, which are the network's
+            self.scores[(slice(None), row, *place[1:])] += (scores[:, row] * weights).to(scores.dtype)
+        self.weights[(slice(None), slice(None), *place[1:])] += weight
 
     def finish(self) -> None:
         """Label all rows that are left of a volume."""

@@ -118,11 +118,11 @@ def _gaps(found: Sequence[list[Tensor]], names: Mapping[int, str], count: int) -
     lacking = [number for number in absent if number in names or number > greatest]
     if lacking:
         said = [f"{number} ({names[number]})" if names.get(number) else str(number) for number in lacking]
+        left_out = ", or leave these classes out by `label_merge`, which names the labels to keep: {2: [2], 5: [5]}"
         raise DatalistError(
             f"prompts: must show every class that the list names, label_merge makes or num_classes counts; found no "
             f"voxel of {', '.join(said)} in {count} labelled image(s). Take other prompts, or more of them (`shots`, "
-            "`prompt_section`), or leave these classes out by `label_merge`, which names the labels to keep: {2: [2], "
-            "5: [5]}, for example."
+            f"`prompt_section`){'' if 0 in lacking else left_out}."  # the background is always a class
         )
     if absent:
         logger.warning("never answered, as no prompt shows and nothing names them: %s", ", ".join(map(str, absent)))

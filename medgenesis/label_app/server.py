@@ -4,6 +4,7 @@ What another web page in the same browser asks for is refused, and archives are 
 """
 
 import logging
+import os
 import tarfile
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from monailabel.interfaces.exception import LabelNotFoundException, MONAILabelEx
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 from medgenesis.label_app import dicomweb
 from medgenesis.label_app.own_pages import OwnPagesAlone
+from medgenesis.label_app.start import LISTENS, LOOPBACK
 from medgenesis.label_app.studies import is_address
 
 NOT_FOUND, UNUSABLE, UNEXPECTED = 404, 422, 500
@@ -64,7 +66,9 @@ own = [f"http://{host}:{settings.MONAI_LABEL_SERVER_PORT}" for host in ("127.0.0
 for middleware in app.user_middleware:
     if middleware.cls is CORSMiddleware:
         middleware.kwargs["allow_origins"] = own
-app.add_middleware(OwnPagesAlone, allowed=own)  # CORS keeps answers from a page; what it has sent is done all the same
+# CORS keeps answers from a page; what it has sent is done all the same.
+hosts = LOOPBACK if os.environ.get(LISTENS) in LOOPBACK else None
+app.add_middleware(OwnPagesAlone, allowed=own, hosts=hosts)
 
 if hasattr(tarfile, "data_filter"):  # a session may be sent as an archive, whose names could lead anywhere
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)

@@ -15,7 +15,8 @@ from medgenesis.label_app.studies import FETCHING
 
 MONAI_LABEL = "0.8.5"
 _FETCH_MOST = 3600.0  # seconds without a new slice after which a series is not being fetched any more
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LISTENS = "MEDGENESIS_LABEL_APP_HOST"  # the variable that tells the server's module where it listens
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,11 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     check_port(host, port)
     app = Path(app).absolute()
     _set_environment(app)
+    os.environ[LISTENS] = host
     clear_broken_off(dicomweb_cache(app))
     from monailabel.main import Main
 
-    if host not in _LOOPBACK:
+    if host not in LOOPBACK:
         logger.warning("%s", exposed(host, port))
     logger.info(
         "MONAI Label at http://%s:%d (3D Slicer: this address; browser: %s). Ctrl-C stops it", host, port, "/ohif/"

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Mask = TypeVar("Mask", np.ndarray, Tensor)
@@ -16,12 +17,17 @@ def hard_dice(one: Mask, other: Mask) -> float | None:
         other: likewise, of the same shape.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: other shapes, or masks of numbers.
     """
     if one.shape != other.shape:
         raise ValueError(
             f"one, other: must have the same shape; found {tuple(one.shape)} and {tuple(other.shape)}. Bring both onto "
             "one grid."
+        )
+    if any(mask.dtype not in (bool, torch.bool) for mask in (one, other)):
+        raise ValueError(
+            f"one, other: must be masks of True and False; found {one.dtype} and {other.dtype}. Compare numbers first, "
+            "`labels == 1` for example."
         )
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else None

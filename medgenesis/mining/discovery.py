@@ -68,7 +68,7 @@ def discover(
             from; features that are not finite; no admissible coordinate left (the classes found by then are safe with
             `on_class`).
         IntensityRangeError: a reference with values outside [0, 1] (its voxels are sampled).
-        ImportError: `index="faiss"` without the package.
+        MissingPackageError: `index="faiss"` without the package.
 
     References:
         Haghighi et al., Semantic Genesis, arXiv 2007.06959, section 2; TransVW, arXiv 2102.10680.

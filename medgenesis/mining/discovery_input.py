@@ -19,6 +19,7 @@ from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
+LEAST_CLASSES = 2  # that a network can tell apart
 _SIDES_DIVIDE_BY = 8  # of the cubes that UNet3D and YNet3D take
 _LEAST = {"classes": 1, "train_patients": 1, "validation_patients": 0, "min_distance": 0, "tries": 1, "seed": 0}
 
@@ -44,7 +45,7 @@ class DiscoverySettings:
 
     Raises:
         ValueError: a setting out of its range.
-        ImportError: `index="faiss"` without the package.
+        MissingPackageError: `index="faiss"` without the package.
     """
 
     classes: int = 44
@@ -97,9 +98,10 @@ DiscoverySettings.__init__ = renamed_arguments(rule="criterion")(DiscoverySettin
 
 def check_settings(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -> None:
     """What settings and datalist say by themselves, before any volume is read."""
-    if settings.classes < 2:
+    if settings.classes < LEAST_CLASSES:
         raise ValueError(
-            f"classes: must be at least 2, for a network to tell them apart; found {settings.classes}. Ask for more."
+            f"classes: must be at least {LEAST_CLASSES}, for a network to tell them apart; found {settings.classes}. "
+            "Ask for more."
         )
     if any(side % _SIDES_DIVIDE_BY for side in settings.cube_size):
         logger.warning(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from medgenesis.errors import MissingPackageError
+
 INDEXES = ("exact", "faiss")
 _WORKING_MEMORY = 64  # MiB of distances at a time
 _BREADTH = 4  # candidates that the graph follows for each neighbour that is asked for
@@ -26,7 +28,7 @@ def nearest(
 
     Raises:
         ValueError: a row that is not finite, sizes that do not fit, k out of its range, or an unknown index.
-        ImportError: "faiss" is not installed.
+        MissingPackageError: "faiss" is not installed.
 
     Notes:
         Distances are computed anew in float64 for what the index proposes, so that both indexes give the same numbers
@@ -125,14 +127,14 @@ class PatientNeighbours:
 
 
 def check_index(index: str) -> None:
-    """Refuse an index that is unknown (ValueError) or not installed (ImportError)."""
+    """Refuse an index that is unknown (ValueError) or not installed (MissingPackageError)."""
     if index not in INDEXES:
         raise ValueError(f"index: must be one of {', '.join(INDEXES)}; found {index!r}. Choose one of them.")
     if index == "faiss":
         try:
             import faiss  # noqa: F401
         except ImportError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 'index: "faiss" needs the package faiss-cpu; found none. `pip install medgenesis[faiss]`, or choose '
                 'index "exact".'
             ) from error

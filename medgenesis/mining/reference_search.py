@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from medgenesis.data.crop_criteria import CropCriterion
+from medgenesis.data.crop_criteria import AnyCriterion, CropCriterion, ForegroundCriterion, get_criterion
 from medgenesis.data.crops import draw_cube
 from medgenesis.errors import IntensityRangeError, VolumeError
 from medgenesis.mining.coordinates import CoordinateSystem
+from medgenesis.mining.discovery_input import LEAST_CLASSES
 from medgenesis.mining.geometry import VolumeInfo
 
 logger = logging.getLogger(__name__)
@@ -72,9 +73,23 @@ class ReferenceSearch:
         raise VolumeError(
             f"classes: each needs a reference, a cube that the rule {self.criterion} accepts, {self.min_distance} "
             f"voxels or more from the earlier ones; found {len(earlier)}, then none in the {len(patients)} patients "
-            f"left ({accepted} of {self.tries * len(patients)} positions were accepted). Ask for {len(earlier)} "
-            "classes, lower `min_distance`, raise `tries`, add patients, or choose the rule 'foreground' or 'any'."
+            f"left ({accepted} of {self.tries * len(patients)} positions were accepted). {self._remedy(len(earlier))}"
         )
+
+    def _remedy(self, found: int) -> str:
+        """What can be changed: no number of classes that is refused, nothing that is in force already."""
+        in_force = type(get_criterion(self.criterion))
+        laxer = {AnyCriterion: (), ForegroundCriterion: ("'any'",)}.get(in_force, ("'foreground'", "'any'"))
+        remedies = {
+            f"ask for {found} classes": found >= LEAST_CLASSES,
+            "lower `min_distance`": self.min_distance > 0,
+            "raise `tries`": True,
+            "add patients": True,
+            f"choose the rule {' or '.join(laxer)}": bool(laxer),
+        }
+        *first, last = [remedy for remedy, helps in remedies.items() if helps]
+        said = f"{', '.join(first)}, or {last}."
+        return said[0].upper() + said[1:]
 
     def _place(self, i: int, shared: Sequence[tuple], rng: np.random.RandomState) -> tuple[tuple | None, int]:
         """First voxel of a cube in volume i, or None; and how many positions the rule accepted."""

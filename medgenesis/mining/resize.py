@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.naming import volume_name
+from medgenesis.networks.unet3d import MULTIPLE
 
 _LINEAR = {"mode": "bilinear", "align_corners": False, "antialias": True}
 
@@ -98,3 +99,13 @@ def three_sides(size: int | Sequence[int], name: str) -> tuple[int, int, int]:
     if len(sides) != 3 or min(sides) < 1:
         raise ValueError(f"{name}: must be three sides of at least 1 voxel; found {size}. Give three whole numbers.")
     return sides
+
+
+def check_learnable(size: Sequence[int]) -> None:
+    """Refuse small copies that the auto-encoder cannot learn from: it halves their sides three times (ValueError)."""
+    if any(side % MULTIPLE for side in size):
+        near = [max(MULTIPLE, MULTIPLE * round(side / MULTIPLE)) for side in size]
+        raise ValueError(
+            f"volume_size: its sides must divide by {MULTIPLE}, for an auto-encoder to be trained; found {list(size)}. "
+            f"Give {near}, for example (medgenesis mine: --size {' '.join(map(str, near))})."
+        )

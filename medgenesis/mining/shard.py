@@ -32,7 +32,7 @@ class MiningShard(MiningRun):
 
     Raises:
         ValueError: a `shard` that is no part; as `MiningRun`.
-        DatalistError, ImportError, TypeError: as `MiningRun`.
+        DatalistError, MissingPackageError, TypeError: as `MiningRun`.
     """
 
     def __init__(self, volumes: Dataset, folder: str | Path, *, shard: str, **settings: Any) -> None:

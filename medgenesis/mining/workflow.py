@@ -14,6 +14,7 @@ from torch import nn
 from medgenesis.data.shards import MERGE
 from medgenesis.errors import CheckpointError
 from medgenesis.mining.contact_sheet import ContactSheetTask, save_image
+from medgenesis.mining.copies import warn_of_copies
 from medgenesis.mining.cubes import one_pass
 from medgenesis.mining.discovery import PartialTable, discover
 from medgenesis.mining.discovery_input import DiscoverySettings, check_eligibility, check_settings
@@ -22,6 +23,7 @@ from medgenesis.mining.geometry import VolumeInfo
 from medgenesis.mining.index import COPIES, VolumeIndex, index_volumes
 from medgenesis.mining.joined_shards import join_features, join_indexes
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
+from medgenesis.mining.resize import check_learnable, three_sides
 from medgenesis.mining.run_steps import AUTOENCODER, STEPS, VARIANTS, refuse_0_1
 from medgenesis.mining.similarity import SimilarityTask
 from medgenesis.renamed import renamed_methods
@@ -48,7 +50,8 @@ class MiningRun:
         folder: of the results; made if absent.
         features: "bottleneck" or "unet", where an auto-encoder of that kind is to be trained, or the file of a
             checkpoint whose encoder gives the features.
-        volume_size: voxels (X, Y, Z) of the small copies, which the auto-encoder learns from and features are of.
+        volume_size: voxels (X, Y, Z) of the small copies, which the auto-encoder learns from and features are of;
+            sides that divide by 8 where it is trained.
         autoencoder: the settings of its training, here only to be compared with those of an earlier run.
         discovery: fields of `DiscoverySettings` that are not to be the defaults.
         body_threshold: intensity above which is body, see `body_box`.
@@ -60,7 +63,7 @@ class MiningRun:
         TypeError: a setting of discovery that does not exist.
         ValueError: a setting out of its range, a `features` that is neither, results of other settings, or of 0.1.
         DatalistError: fewer patients than the classes take, or a patient in both sections.
-        ImportError: index "faiss" without the package.
+        MissingPackageError: index "faiss" without the package.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class MiningRun:
         known = [VolumeInfo(**record, shape=(), spacing_mm=()) for record in volumes.data]
         self.row_of = {volume.image: row for row, volume in enumerate(known)}
         check_settings(known, self.discovery)
+        if features in VARIANTS:
+            check_learnable(three_sides(volume_size, "volume_size"))
         self.merges = _merges(shard)
         self.steps = Steps(self.folder, STEPS)
         refuse_0_1(self.steps.path)
@@ -110,6 +115,8 @@ class MiningRun:
     def index(self) -> VolumeIndex:
         """Step 1: read each volume once. Later steps know its geometry, and take the small copy where that is enough.
 
+        A warning names files that are copies of another patient's (`warn_of_copies`).
+
         Raises:
             ValueError: other settings.
             DatalistError, VolumeError, IntensityRangeError: as `index_volumes`; volumes that discovery would refuse.
@@ -121,6 +128,7 @@ class MiningRun:
             found = VolumeIndex.load(self.folder)
         else:
             own = {"body_threshold": self.body_threshold, "on_error": self.on_error}
+            warn_of_copies(self.volumes.data)
             with self.steps.doing("index", self.indexed):
                 if self.merges:
                     found = join_indexes(self.folder, self.indexed, list(self.row_of))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medgenesis.errors import first_few
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import changes
 
@@ -77,7 +78,7 @@ class Steps:
             return False
         differing = changes(entry["settings"], _plain(settings))
         if differing:
-            said = "; ".join(f"{setting} = {values}" for setting, values in list(differing.items())[:_NAMED])
+            said = first_few([f"{setting} = {values}" for setting, values in differing.items()], _NAMED, "; ")
             self._refuse_or_warn(name, f"it was made with {said}", finished)
         return finished and not (differing and self.changed == "renew")
 
@@ -115,8 +116,7 @@ class Steps:
         """As `changed` says."""
         order = list(self.steps)
         later = [str(path) for step in order[order.index(name) :] for path in self.left_by(step)]
-        more = f" and {len(later) - _NAMED} more" if len(later) > _NAMED else ""
-        listed = ", ".join(later[:_NAMED]) + more
+        listed = first_few(later, _NAMED)
         if self.changed == "refuse":
             raise ValueError(
                 f"{later[0]}: must be made with the same settings; found that {fault}. Use the same settings, choose "

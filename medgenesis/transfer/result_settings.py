@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medgenesis.errors import first_few
+
 _SHOWN = 12  # settings of a run, in words
 _OF_DATA = ("split", "options")
 _OF_IMAGES = ("geometry 2D", "geometry 3D", "size", "intensity", "spacing_mm")
@@ -29,7 +31,7 @@ def settings_said(result: Result, among: Sequence[Result]) -> str:
     }
     if result.get("C") is not None:
         differing["C"] = f"{result['C']:.4g}" + ("" if result.get("converged", True) else ", not converged")
-    return ", ".join(f"{name} {value}" for name, value in list(differing.items())[:_SHOWN])
+    return first_few([f"{name} {value}" for name, value in differing.items()], _SHOWN)
 
 
 def of_equal_settings(results: Sequence[Result]) -> list[Result]:

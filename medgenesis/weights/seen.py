@@ -13,7 +13,7 @@ from medgenesis.data.contents import records_of
 from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.image_fingerprints import all_fingerprints
 from medgenesis.data.records import files_of
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, first_few
 from medgenesis.losses.ranks import rank
 from medgenesis.weights.contents import read_weights_file
 from medgenesis.weights.experiments import located
@@ -79,7 +79,7 @@ def warn_of_seen(
                 "%s: was trained on %d of the %d scans of %r in %s, so that figures of these are not of unseen patients"
                 " (%s). Pre-train on a list without them: one list made with --labels serves pre-training and "
                 "fine-tuning, and `medgenesis datalist --check` compares two.",
-                *(init, len(own), len(records), section, datalist, _some(own)),
+                *(init, len(own), len(records), section, datalist, first_few(own, _SHOWN)),
             )
     return found
 
@@ -92,7 +92,3 @@ def _seen_by(init: str | os.PathLike | None) -> frozenset[str]:
         return frozenset(kept_seen(read_weights_file(init)))
     except CheckpointError:  # said by whoever loads the weights
         return frozenset()
-
-
-def _some(files: Sequence[str]) -> str:
-    return ", ".join(files[:_SHOWN]) + (f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else "")

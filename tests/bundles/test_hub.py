@@ -165,3 +165,10 @@ def test_a_programming_error_is_not_taken_for_the_network(monkeypatch, tmp_path)
 def test_names_that_are_none(name, tmp_path, capsys):
     assert cli.main(["bundle", name, str(tmp_path / "mine")]) == 2
     assert "must be hf://OWNER/NAME" in capsys.readouterr().err
+
+
+def test_without_huggingface_hub_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", None)
+    assert cli.main(["bundle", "hf://tester/toy", str(tmp_path / "toy")]) == 2
+    told = capsys.readouterr().err
+    assert "pip install" in told.splitlines()[-1] and "Traceback" not in told

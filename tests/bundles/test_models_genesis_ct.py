@@ -227,7 +227,7 @@ def test_other_networks_by_one_overlay(fresh_bundle, tmp_path, name):
         sum(torch.equal(loaded[name], value) for name, value in pretrained.items() if name in loaded) >= len(loaded) - 2
     )
     workflow.run()
-    fresh_bundle.run("inference", "other", kind=None, output_dir=str(tmp_path / "maps"), overlap=0)
+    fresh_bundle.run("inference", "other", kind=None, output_dir=str(tmp_path / "maps"), overlap=0, **settings)
     assert list((tmp_path / "maps").rglob("*.nii.gz"))
 
 

@@ -46,6 +46,21 @@ def test_one_labelled_volume_segments_the_others(trained, phantoms, tmp_path):
         assert set(values) <= {0, 1, 2} and len(values) > 1
 
 
+def test_an_impossible_number_of_prompts_is_said_before_anything_is_read(trained, tmp_path):
+    with pytest.raises(RuntimeError) as error:
+        trained.run("inference", "one_shot", kind="infer", output_dir=str(tmp_path), shots=-1)
+    assert str(cause_of(error.value)).startswith("shots: must be a whole number from 1; found -1.")
+
+
+def test_prompts_that_answer_themselves_are_said(trained, phantoms, tmp_path, caplog):
+    count = len(json.loads(phantoms.read_text())["training"])
+    same = {"output_dir": str(tmp_path), "section": "training", "shots": 9}
+    workflow = trained.workflow("inference", "one_shot", kind="infer", **same)
+    workflow.parser.get_parsed_content("prompts")
+    assert f"of {count} images to be segmented {count} are prompts themselves and 0 are others" in caplog.text
+    assert f"shots: 9 asked for, but section 'training' of {phantoms} has {count}" in caplog.text
+
+
 def test_a_class_that_no_prompt_shows_is_named(trained, phantoms, tmp_path):
     with pytest.raises(RuntimeError) as error:
         trained.run(

@@ -11,7 +11,7 @@ import pytest
 
 from medgenesis import __version__, cli
 from medgenesis.cli import phantom
-from medgenesis.errors import CheckpointError, DatalistError
+from medgenesis.errors import CheckpointError, DatalistError, MissingPackageError
 
 every_command = pytest.mark.parametrize("name", cli.COMMANDS)
 
@@ -115,7 +115,10 @@ def test_no_option_is_abbreviated(capsys):
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("a.json: rule; found value. Remedy."), DatalistError("x"), CheckpointError("y"), OSError("z")],
+    [
+        *(ValueError("a.json: rule; found value. Remedy."), DatalistError("x"), CheckpointError("y"), OSError("z")),
+        MissingPackageError("wandb: must be installed; found none. Install it."),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_a_wrong_input_is_one_line_and_status_2(fails_with, capsys, error):
@@ -131,7 +134,9 @@ def test_a_file_that_is_not_there_is_named(fails_with, capsys):
     assert "list.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), TypeError("b"), RuntimeError("c")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), TypeError("b"), RuntimeError("c"), ImportError("d")], ids=lambda e: type(e).__name__
+)
 def test_what_is_unexpected_has_its_traceback_and_status_1(fails_with, capsys, error):
     assert cli.main(fails_with(error)) == 1
     told = capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 from helpers.evidence_rows import write_rows
 
 from benchmarks.evidence.found import read_found
-from benchmarks.evidence.in_short import short_table
+from benchmarks.evidence.in_short import most_often, short_table
 from benchmarks.evidence.rates import Choice
 
 # method -> Dice on validation, on test, draws of 20
@@ -37,3 +37,25 @@ def test_a_set_without_both_is_left_out(tmp_path):
     write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5, draws=range(20))
     choices = [Choice("hippocampus", "scratch", 1, 50, {1e-3: 0.5}, 1e-3)]
     assert len(short_table(read_found(tmp_path), choices)) == 1
+
+
+@pytest.mark.parametrize(
+    ("position", "region_prompts", "said"),
+    [
+        (0.8, 0.7, "`position` was best on validation, at 50 and 200 steps, on 1 of 1 sets (hippocampus)."),
+        (0.8, 0.99, "No pretext was best on validation at 50 and 200 steps, on any of 1 sets"),
+    ],
+)
+def test_the_pretext_that_is_best_on_most_sets(tmp_path, position, region_prompts, said):
+    """Better at 200 steps alone is not best; a set on which one pretext alone has run does not count."""
+    choices = []
+    for steps in (50, 200):
+        dice = {"scratch": 0.5, "position_levels": position, "region_prompts": region_prompts if steps == 200 else 0.1}
+        for method, validation in dice.items():
+            choices.append(Choice("hippocampus", method, 1, steps, {1e-3: validation}, 1e-3))
+            write_rows(tmp_path, method, "finetuned", 1, steps, 0.5, draws=range(20))
+        for method in ("scratch", "transvw"):
+            choices.append(Choice("mouse", method, 1, steps, {1e-3: 0.9}, 1e-3))
+            write_rows(tmp_path, method, "finetuned", 1, steps, 0.5, draws=range(10), dataset="mouse")
+    every = read_found(tmp_path)
+    assert said in most_often(short_table(every, choices), every)

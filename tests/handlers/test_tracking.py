@@ -10,6 +10,7 @@ from monai.handlers import from_engine
 
 from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
+from medgenesis.errors import MissingPackageError
 from medgenesis.handlers import WeightsAndBiases
 from medgenesis.handlers.epoch_schedule import EpochSchedule
 from medgenesis.methods import Supervised
@@ -85,5 +86,5 @@ def test_weights_and_biases_gets_the_figures_and_what_made_the_run(tmp_path, mon
 
 def test_without_wandb_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ImportError, match="pip install"):
+    with pytest.raises(MissingPackageError, match="pip install"):
         trained(WeightsAndBiases(tmp_path))

@@ -75,6 +75,18 @@ def test_scores_are_held_for_a_window_of_rows_alone(monkeypatch):
     assert one.scores.shape == (7, 4, 8, 8)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_the_network_answers_stays_as_it_is(dtype):
+    """A network may answer with a tensor of its own, here the same one for all windows."""
+    scores = scores_of(3)(torch.rand(2, 1, 6, 5, 4)).to(dtype)
+    before, volume = scores.clone(), torch.rand(1, 1, 9, 5, 8)
+    windows = {"roi_size": (6, 5, 4), "sw_batch_size": 2, "overlap": 0.5, "mode": "gaussian"}
+    found = LabelMapInferer(**windows)(volume, lambda given: scores)
+    assert torch.equal(scores, before)
+    wanted = SlidingWindowInferer(**windows)(volume, lambda given: scores.clone())
+    assert torch.equal(found.long(), wanted.argmax(dim=1, keepdim=True))
+
+
 def test_what_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="overlap: must be from 0 to below 1"):
         LabelMapInferer(4, overlap=1.0)

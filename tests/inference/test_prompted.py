@@ -80,6 +80,14 @@ def test_values_between_the_classes_shown_are_never_answered(declared, caplog):
     )
 
 
+def test_the_background_must_be_shown_and_cannot_be_left_out():
+    full = scan((13, 12, 10))
+    full["label"] = full["label"] + (full["label"] == 0)
+    with pytest.raises(DatalistError, match="found no voxel of 0 in 1 labelled") as error:
+        PromptedNetwork(Colours(), [full], 3, 8)
+    assert "`label_merge`" not in str(error.value) and "Take other prompts" in str(error.value)
+
+
 def test_a_declared_class_must_be_shown():
     with pytest.raises(DatalistError, match=r"no voxel of 1 \(liver\), 4 in 1 .*`shots`.*`label_merge`"):
         one = scan((13, 12, 10))

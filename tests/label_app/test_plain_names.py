@@ -20,6 +20,7 @@ from medgenesis.label_app.app import LabelApp
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.own_pages import OwnPagesAlone
 from medgenesis.label_app.plain_sessions import PlainSessions
+from medgenesis.label_app.start import LOOPBACK
 from medgenesis.label_app.studies import gather_studies
 
 
@@ -151,6 +152,30 @@ def test_another_page_cannot_send_a_form(headers, status):
     client = TestClient(app, base_url="http://10.0.0.5:8000")
     assert client.post("/infer/draft", files={"params": (None, "{}")}, headers=headers).status_code == status
     assert bool(seen) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("[::1]:8000", 200),
+        ("evil.example:8000", 403),  # a name that was made to lead here (DNS rebinding): its page is of this server
+        ("127.0.0.1.evil.example", 403),
+        ("[::1", 403),
+        ("", 403),
+    ],
+)
+def test_another_name_of_this_computer_cannot_read(host, status):
+    app = FastAPI()
+
+    @app.get("/datastore/")
+    def read():
+        return "scans"
+
+    app.add_middleware(OwnPagesAlone, hosts=LOOPBACK)
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    assert TestClient(app).get("/datastore/", headers=headers).status_code == status
 
 
 def test_the_server_refuses_other_pages_and_answers_404(monkeypatch):

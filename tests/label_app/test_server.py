@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import requests
 import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
@@ -87,6 +88,13 @@ def test_1_what_the_server_says(server):
     for strategy in ("first", "random", "typical", "coverage"):
         sample = server.client.next_sample(strategy, {})
         assert sample["id"] in names and Path(sample["path"]).exists()
+
+
+def test_1_it_answers_to_no_other_name(server):
+    asked = f"http://127.0.0.1:{server.port}/info/"
+    assert requests.get(asked, timeout=60).ok
+    answer = requests.get(asked, headers={"Host": "evil.example"}, timeout=60)
+    assert answer.status_code == 403 and "must be 127.0.0.1 or ::1 or localhost" in answer.json()["detail"]
 
 
 def test_2_what_cannot_work_is_said(server, tmp_path):

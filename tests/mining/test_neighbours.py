@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from medgenesis.errors import MissingPackageError
 from medgenesis.mining import nearest
 from medgenesis.mining.neighbours import NeighbourIndex, PatientNeighbours
 
@@ -111,7 +112,7 @@ def test_an_unknown_index():
 
 def test_without_faiss_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match=r"pip install medgenesis\[faiss\].*exact"):
+    with pytest.raises(MissingPackageError, match=r"pip install medgenesis\[faiss\].*exact"):
         nearest(np.zeros((4, 6)), np.zeros((1, 6)), 1, index="faiss")
 
 

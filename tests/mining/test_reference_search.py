@@ -7,7 +7,8 @@ from helpers.mining_world import SIZE, SMALL, landmarks, noise
 
 from medgenesis.data import ForegroundCriterion, LungCriterion
 from medgenesis.errors import IntensityRangeError, VolumeError
-from medgenesis.mining import discover
+from medgenesis.mining import CoordinateSystem, discover
+from medgenesis.mining.reference_search import ReferenceSearch
 
 
 def test_planted_tissue_is_where_the_rule_looks(world):
@@ -62,6 +63,27 @@ def test_when_references_run_out_the_classes_found_are_kept(world):
     kept[-1].validate()
     enough = discover(volumes, features, load, criterion="foreground", resume=kept[-1], **{**settings, "classes": 5})
     assert enough.training == kept[-1].training
+
+
+@pytest.mark.parametrize(
+    "criterion, min_distance, found, offered",
+    [
+        ("lung", 17, 0, "Lower `min_distance`, raise `tries`, add patients, or choose the rule 'foreground' or 'any'."),
+        ("foreground", 17, 1, "Lower `min_distance`, raise `tries`, add patients, or choose the rule 'any'."),
+        ("any", 17, 2, "Ask for 2 classes, lower `min_distance`, raise `tries`, or add patients."),
+        (ForegroundCriterion(min_fraction=1.0), 0, 0, "Raise `tries`, add patients, or choose the rule 'any'."),
+    ],
+    ids=["lung", "foreground", "any", "no distance"],
+)
+def test_what_is_offered_where_no_place_is_left(infos, loader, criterion, min_distance, found, offered):
+    """By hand: of `found` classes a reference is known, in volumes that one cube fills; the others have no place."""
+    arrays = np.zeros((4, *SIZE), np.float32)
+    volumes = infos([array.shape for array in arrays])
+    coordinates = CoordinateSystem("voxel", SIZE)
+    search = ReferenceSearch(dict(enumerate(volumes)), loader(arrays), coordinates, criterion, min_distance, tries=2)
+    with pytest.raises(VolumeError) as error:
+        search.draw([(i, (0, 0, 0)) for i in range(found)], np.random.RandomState(0))
+    assert str(error.value).endswith(f"positions were accepted). {offered}")
 
 
 def test_coordinates_too_far_apart_to_be_found(world):

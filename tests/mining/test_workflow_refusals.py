@@ -11,7 +11,7 @@ from helpers.mining_run import Unread, contents, dark, mine, rescale
 from monai.data import Dataset
 
 from medgenesis.engines import PretextTrainer
-from medgenesis.errors import CheckpointError, DatalistError, VolumeError
+from medgenesis.errors import CheckpointError, DatalistError, MissingPackageError, VolumeError
 from medgenesis.mining import (
     MiningRun,
     PatternTable,
@@ -90,6 +90,8 @@ def test_a_training_without_weights_is_no_success(datalist, tmp_path, monkeypatc
         ({"discovery": {"cube_size": [8, 8]}}, ValueError, "cube_size: must be three sides"),
         ({"discovery": {"classes": 1}}, ValueError, "classes: must be at least 2"),
         ({"discovery": {"clases": 3}}, TypeError, "clases"),
+        ({"volume_size": [16, 10, 16]}, ValueError, "volume_size: .* divide by 8.*found .*--size 16 8 16"),
+        ({"features": "unet", "volume_size": [16, 16, 2]}, ValueError, "volume_size: .*--size 16 16 8"),
         ({"features": "bottelneck"}, ValueError, "bottleneck, unet or the file of a checkpoint; found 'bottelneck'"),
     ],
     ids=lambda value: str(value)[:40],
@@ -105,8 +107,13 @@ def test_what_cannot_work_is_said_before_anything_is_read(datalist, tmp_path, se
 def test_a_missing_index_is_said_before_anything_is_read(datalist, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     few = {"classes": 3, "train_patients": 3, "validation_patients": 2, "index": "faiss"}
-    with pytest.raises(ImportError, match="pip install"):
+    with pytest.raises(MissingPackageError, match="pip install"):
         MiningRun(Dataset(records_to_mine(datalist), Unread()), tmp_path, discovery=few)
+
+
+def test_copies_of_any_size_go_with_a_checkpoint(datalist, mined, described, tmp_path):
+    mine(datalist, tmp_path / "run", **described, volume_size=[10, 12, 14])
+    assert (tmp_path / "run" / "patterns.json").is_file()
 
 
 def test_cubes_that_no_network_of_ours_takes_are_said(datalist, tmp_path, caplog):

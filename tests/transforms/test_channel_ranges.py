@@ -65,3 +65,25 @@ def test_ranges_that_cannot_be_are_refused():
         RandGenesis(channel_ranges=[(2, 1)])
     with pytest.raises(VolumeError, match="must be one a channel, 2; found 1"):
         RandGenesis(channel_ranges=[None])(z_scored(0)[0])
+
+
+@pytest.mark.parametrize("dtype, rounding", [(torch.float16, 32.0), (torch.bfloat16, 256.0)])
+def test_halves_are_those_of_single_precision_rounded(dtype, rounding):
+    """Values from -60000 to 60000: their width is beyond the greatest half."""
+    volume = (torch.rand(1, 12, 12, 12, generator=torch.Generator().manual_seed(0)) * 120000 - 60000).to(dtype)
+    for ranges in ([None], [(-50000.0, 60000.0)]):
+        for seed in range(4):
+            make = RandGenesis(channel_ranges=ranges)
+            expected, whole = make.set_random_state(seed)(volume.float())
+            corrupted, target = make.set_random_state(seed)(volume)
+            assert corrupted.dtype == target.dtype == dtype and torch.equal(target.float(), whole)
+            assert torch.equal(corrupted.as_tensor(), expected.as_tensor().to(dtype))
+            assert (corrupted.float() - expected).abs().max() <= rounding
+
+
+def test_where_nothing_is_done_a_half_is_clipped_and_else_stays():
+    volume = (torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0)) * 500).half()
+    still = {"flip": 0, "shuffle": 0, "nonlinear": 0, "paint": 0}
+    low, high = np.percentile(volume.float(), (0.5, 99.5), method="nearest").tolist()
+    corrupted, _ = RandGenesis(channel_ranges=[None], rates=still)(volume)
+    assert torch.equal(corrupted.as_tensor(), volume.clamp(low, high))

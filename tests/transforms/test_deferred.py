@@ -61,3 +61,10 @@ def test_without_new_seeds_each_sample_has_another_one():
 def test_what_knows_no_batches_is_refused(transform):
     with pytest.raises(ValueError, match=f"transform: must have a batched form.* {type(transform).__name__}. Leave"):
         Deferred(transform)
+
+
+def test_a_second_one_in_a_chain_is_refused():
+    chain = Compose([Deferred(RandMaskBlocksd(target_key="whole", block_size=4)), Deferred(RandGenesisd())])
+    with pytest.raises(RuntimeError) as caught:
+        chain({"image": torch.rand(1, 8, 8, 8)})
+    assert "deferred_seed: must not be a key of the sample, as the seed of one Deferred" in str(caught.value.__cause__)

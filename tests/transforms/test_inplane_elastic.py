@@ -132,3 +132,11 @@ def test_keys_share_one_field_and_cubes_of_a_batch_do_not():
 def test_impossible_settings_are_named(make, settings, words):
     with pytest.raises(ValueError, match=words):
         make(**settings)
+
+
+def test_the_spread_at_the_defaults_is_what_the_docstring_says():
+    transform, rng = RandInPlaneElastic(), np.random.RandomState(0)
+    spread = [transform.sample(rng, (1, 1, 64, 64, 32)).expand().std() for _ in range(30)]
+    assert abs(np.mean(spread) - 3.2) < 0.1
+    assert abs(991 / 3**0.5 / (2 * np.pi**0.5 * 8) ** 1.5 - 3.8) < 0.05  # white noise through the Gaussian, no faces
+    assert abs(170 / 3**0.5 / (2 * np.pi**0.5 * 8) - 3.5) < 0.05

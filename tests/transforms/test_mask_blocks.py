@@ -10,6 +10,7 @@ from scipy import stats
 
 from medgenesis.errors import VolumeError
 from medgenesis.transforms import BatchedMaskBlocks, RandMaskBlocks, RandMaskBlocksd
+from medgenesis.transforms.mask_blocks import MaskBlocksParams
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,17 @@ def test_the_mask_of_a_batch_is_in_its_params():
     assert torch.equal(batched.params.mask("cpu")[:, None].expand_as(out), out == 0)
 
 
-@pytest.mark.parametrize("settings", [{"ratio": 0}, {"ratio": 1.0}, {"block_size": 0}, {"block_size": (4, 2.5, 4)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ratio": 0},
+        {"ratio": 1.0},
+        {"block_size": 0},
+        {"block_size": (4, 2.5, 4)},
+        {"fill": float("nan")},
+        {"fill": float("inf")},
+    ],
+)
 def test_settings_out_of_range_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         RandMaskBlocks(**settings)
@@ -85,3 +96,21 @@ def test_blocks_that_do_not_fit_the_volume_are_named(size):
 def test_target_keys_that_do_not_fit_are_named(names):
     with pytest.raises(ValueError, match="target_key"):
         RandMaskBlocksd("image", target_key=names)
+
+
+@pytest.mark.parametrize("prob", [0.0, 1.0])
+def test_image_mask_and_target_share_no_memory(prob):
+    volume = torch.rand(2, 1, 8, 8, 8)
+    transform = RandMaskBlocksd(target_key="target", block_size=4, prob=prob)
+    for out in (transform({"image": volume[0]}), transform.on_batch({"image": volume}, [3, 4])):
+        before = out["target"].clone()
+        assert len({out[name].untyped_storage().data_ptr() for name in ("image", "mask", "target")}) == 3
+        out["image"].zero_()
+        assert torch.equal(out["target"], before) and before.any()
+
+
+def test_the_mask_lies_where_the_volume_lies(monkeypatch):
+    asked, make = [], MaskBlocksParams.mask
+    monkeypatch.setattr(MaskBlocksParams, "mask", lambda params, device: asked.append(device) or make(params, device))
+    RandMaskBlocksd(block_size=4)({"image": torch.rand(1, 8, 8, 8)})
+    assert asked == [torch.device("cpu")] * 2  # a device, not the word: that of the volume, of kernel and mask

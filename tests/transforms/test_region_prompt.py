@@ -97,3 +97,9 @@ def test_the_dtype_stays(dtype):
     assert [one.dtype for one in found] == [dtype, torch.float32]
     assert torch.allclose(found[0].float(), found[1], atol=2e-3)
     assert RandRegionPromptd().set_random_state(1)({"image": volume.to(dtype)})["prompt"].dtype == dtype
+
+
+@pytest.mark.parametrize("prob_curve", [(0.3,), (0.3, 0.2, 0.3), 0.3])
+def test_other_than_two_probabilities_of_the_curve_are_refused(prob_curve):
+    with pytest.raises(ValueError, match="prob_curve: must be two probabilities"):
+        RandRegionPromptd(prob_curve=prob_curve)

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from monai.transforms import Compose, RandFlipd, Randomizable
 
 from medgenesis.transforms import RandGenesisd, RandLocalShuffle, caid_views
@@ -42,3 +43,22 @@ def test_a_generator_that_was_given_and_those_of_copies_are_left_alone():
         transform.set_random_state(8)
         assert other.R.rand() == np.random.RandomState(5).rand()
         transform.set_random_state(5)
+
+
+@pytest.mark.parametrize("make", [RandLocalShuffle, RandGenesisd, lambda: ReseededCompose([caid_views(96)])])
+def test_a_shallow_copy_draws_for_itself(make):
+    image, other = torch.rand(1, 100, 100), make().set_random_state(seed=1)
+    image = {"image": image} if not isinstance(other, RandLocalShuffle) else image
+
+    def drawn(transform):
+        found = transform(image)
+        return torch.as_tensor(found["image"] if isinstance(found, dict) else found).as_subclass(torch.Tensor)
+
+    alone = [drawn(other) for _ in range(2)]
+    original = make().set_random_state(seed=1)
+    shallow = copy.copy(original)
+    assert type(shallow) is type(original) and torch.equal(drawn(shallow), alone[0])
+    shallow.set_random_state(seed=2)
+    first = drawn(original)
+    drawn(shallow)
+    assert torch.equal(first, alone[0]) and torch.equal(drawn(original), alone[1])

@@ -207,3 +207,29 @@ def test_a_step_in_mm_needs_to_know_how_thick_slices_are():
             RandSlab(3, 2, step_mm=3)(given)
     assert RandSlab(3, 1, step_mm=3)(volume(9, 9, 1)).shape == (3, 9, 9)  # an image has one slice alone
     assert RandSlab(3, 1, step_mm=3)(volume(9, 9, 1)[..., 0]).shape == (3, 9, 9)
+
+
+@pytest.mark.parametrize("axis", [0, 2, "random"])
+def test_a_step_in_mm_leaves_an_image_with_an_affine_equal_slices(axis):
+    for given in (MetaTensor(volume(9, 7)), MetaTensor(volume(9, 7), affine=np.diag([0.5, 0.25, 1, 1]))):
+        for one in (given, given[..., None]):
+            slab = RandSlab(3, axis, step_mm=3.0)(one)
+            assert slab.shape == (3, 7, 9) and all(torch.equal(channel, slab[0]) for channel in slab)
+            np.testing.assert_array_equal(slab[0], np.asarray(given)[0].T)
+
+
+def test_a_label_map_without_its_image_has_a_slice_of_its_own():
+    planes = torch.arange(9).view(1, 1, 1, 9).expand(1, 4, 5, 9)
+    crop = RandSlabd("image", label_keys=["label", "other"], allow_missing_keys=True).set_random_state(0)
+    with pytest.raises(KeyError):
+        RandSlabd("image", label_keys="label")({"label": planes})
+    crop({"image": volume(4, 5, 9), "label": planes})
+    seen = set()
+    for _ in range(60):
+        out = crop({"label": planes, "other": 10 * planes})
+        (place,) = out["label"].unique().tolist()
+        assert out["other"].unique().tolist() == [10 * place] and out["label"].shape == (1, 5, 4)
+        seen.add(place)
+    assert seen == set(range(1, 8))
+    flat = crop({"label": planes[..., 3]})  # of another shape than what was drawn before
+    np.testing.assert_array_equal(flat["label"][0], np.full((5, 4), 3))

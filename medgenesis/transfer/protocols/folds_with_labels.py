@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medgenesis.data import ChosenLabels, choose_labels
 from medgenesis.errors import DatalistError
 from medgenesis.transfer.protocols.last_weights import prepare_look
 
@@ -17,13 +18,17 @@ def have_foreground(
     """Whether the label map of each record has any of the classes that are learnt.
 
     Args:
-        configs: the bundle's `finetune.yaml`, and overlays.
+        configs: the bundle's `finetune.yaml`, and overlays. Where their `labels` are not those of `choose_labels`,
+            every stored label but 0 counts as a class.
         records: labelled.
         folder: remembers which labels the maps have.
         overrides: further settings of the configs, by id.
     """
-    workflow = prepare_look(configs, records, (), folder, overrides)
-    return [bool(classes) for classes in workflow.parser.get_parsed_content("labels").of(records)]
+    parser = prepare_look(configs, records, (), folder, overrides).parser
+    labels = parser.get_parsed_content("labels") if "labels" in parser.get() else None
+    if not isinstance(labels, ChosenLabels):
+        labels = choose_labels({"training": records}, {}, cache_dir=parser.get("cache_dir"))
+    return [bool(classes) for classes in labels.of(records)]
 
 
 def check_folds(parts: Sequence[int], foreground: Sequence[bool], folds: int) -> None:

@@ -48,6 +48,8 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
     tested = [fine, empty, shifted]
     assert survey_labels(configs, {"a": [one]}, tested, tmp_path / "out", overrides).counted == [True, False, True]
     assert have_foreground(configs, tested, tmp_path / "folds", overrides) == [True, False, True]
+    own = {**overrides, "labels": None, "num_classes": 2}  # a config that chooses no labels itself
+    assert have_foreground(configs, tested, tmp_path / "folds", own) == [True, False, True]
     other = {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}
     assert not survey_labels(configs, {"a": [one]}, [fine], tmp_path, {**overrides, "network_def": other}).has_levels
     unbuilt = {**overrides, "network_def": {"_target_": "medgenesis.networks.UNet3D", "head_levels": "none such"}}
