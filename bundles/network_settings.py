@@ -12,9 +12,9 @@ _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the
 
 
 def refuse_other_network(reading: Reading) -> None:
-    """Refuse a `network_def` of ours that differs from the config's settings of its arguments' names.
+    """Refuse a `network_def` of ours, of a training, that differs from the settings of its arguments' names.
 
-    The settings are kept with the weights, and the tasks after it build their network by them. What an argument that is
+    They are `kept` with the weights, and the tasks after it build their network by them. What an argument that is
     left out is, the network's signature says. Channels are compared where they are numbers: those that the list tells
     are not asked for before a file is read, and the network refuses others. Networks of other packages are left alone.
 
@@ -23,7 +23,7 @@ def refuse_other_network(reading: Reading) -> None:
     """
     config = reading.parser.get()
     network = config.get("network_def")
-    if not isinstance(network, Mapping) or not str(network.get("_target_")).startswith(_OWN):
+    if "kept" not in config or not isinstance(network, Mapping) or not str(network.get("_target_")).startswith(_OWN):
         return
     made = pydoc.locate(network["_target_"])
     arguments = inspect.signature(made).parameters if callable(made) else {}  # of a mistyped one MONAI says it

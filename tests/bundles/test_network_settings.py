@@ -55,6 +55,14 @@ def test_a_network_of_other_settings_is_refused(checked, task, arguments, settin
     assert said.startswith("network_def: ") and all(part in said for part in found)
 
 
+def test_a_task_that_keeps_nothing_may_have_a_norm_of_its_own(tmp_path):
+    """As the mining of published.yaml."""
+    configs = bundles.copy("transvw_ct", tmp_path / "bundle") / "configs"
+    asked = {"init_id": "asked", "asked": "$medgenesis.bundles.check_settings(@settings)"}
+    files = [str(configs / f"{name}.yaml") for name in ("mine", "published")]
+    ConfigWorkflow(files, workflow_type="train", logging_file=False, **asked).initialize()
+
+
 @pytest.mark.parametrize("task", ["pretrain", "finetune"])
 @pytest.mark.parametrize(
     ("target", "arguments", "settings"),
