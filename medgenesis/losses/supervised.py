@@ -29,8 +29,8 @@ def segmentation_loss(
         voxels: of each class in the training section.
 
     Raises:
-        ValueError: another name, fewer than 2 classes, weights of another number or negative, or weights beside "dice" or
-            a loss of one's own.
+        ValueError: another name, fewer than 2 classes, weights of another number or negative, or weights beside "dice"
+            or a loss of one's own.
     """
     if isinstance(name, nn.Module):
         return _own(name, class_weights)
