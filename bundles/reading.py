@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser, ConfigWorkflow
@@ -26,11 +26,14 @@ class Reading:
         folder: where the first of its config files stands, as it was given (links are kept); None where only the parser
             is known, used by itself.
         workflow: the workflow that the parser belongs to, if there is one.
+        files: of the config, the task's own first, where a command of MONAI's has made the workflow; else none: Python
+            code has made it, and no workflow keeps them.
     """
 
     parser: "ConfigParser"
     folder: Path | None = None
     workflow: "ConfigWorkflow | None" = None
+    files: tuple[Path, ...] = ()
 
 
 def root() -> str:
@@ -64,7 +67,7 @@ def being_read() -> Reading | None:
         if parser is None:
             parser = owner if isinstance(owner, ConfigParser) else None
         elif isinstance(owner, ConfigWorkflow) and vars(owner).get("parser") is parser:
-            return Reading(parser, _absolute(owner.config_root_path), owner)
+            return Reading(parser, _absolute(owner.config_root_path), owner, _files_of(owner))
         elif frame.f_globals.get("__name__") == "monai.bundle.scripts" and frame.f_locals.get("parser") is parser:
             return Reading(parser, _folder_of(frame.f_locals.get("config_file_", frame.f_locals.get("config_file"))))
     return None if parser is None else Reading(parser)
@@ -76,6 +79,15 @@ def config_folder(bundle_root: str | Path) -> Path:
     return Path(bundle_root) / CONFIGS if found is None or found.folder is None else found.folder
 
 
+def _files_of(workflow: "ConfigWorkflow") -> tuple[Path, ...]:
+    for frame in _callers():
+        known = frame.f_locals
+        if frame.f_globals.get("__name__") == "monai.bundle.scripts" and "config_file" in known:
+            if any(known.get(name) is workflow for name in ("workflow_", "workflow")):
+                return _paths(known["config_file"])
+    return ()
+
+
 def _callers() -> Iterator[FrameType]:
     frame = sys._getframe(1)
     while frame is not None:
@@ -83,12 +95,16 @@ def _callers() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _folder_of(files: object) -> Path | None:
-    """Folder of the first config file, of what MONAI's commands take: one, several, or several joined by commas."""
+def _folder_of(files: Any) -> Path | None:
+    """Folder of the first config file."""
+    return next((_absolute(path.parent) for path in _paths(files)), None)
+
+
+def _paths(files: Any) -> tuple[Path, ...]:
+    """Of what MONAI's commands take: one file, several, or several joined by commas."""
     if isinstance(files, str) and not Path(files).is_file():
         files = files.split(",")
-    first = files if isinstance(files, (str, Path)) else next(iter(files or ()), None)
-    return None if first is None else _absolute(Path(first).parent)
+    return tuple(map(Path, [files] if isinstance(files, (str, Path)) else files or ()))
 
 
 def _absolute(folder: str | Path) -> Path:

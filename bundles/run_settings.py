@@ -33,6 +33,7 @@ _FREE = {
 _FREE_WITHIN = {
     *("handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "steps", "lr", "made_with", "deferred"),
 }
+_RATE = "@optimizer::lr"  # as the parser writes it
 
 
 def made_with() -> dict[str, Any]:
@@ -48,7 +49,7 @@ def made_with() -> dict[str, Any]:
     config, parser = reading.parser.get(), reading.parser
     unused = set(unused_ids(reading))
     shared = parser.get_parsed_content("settings") if "settings" in config else {}
-    options = {"told": _by_content, "without": _FREE_WITHIN}
+    options = {"told": _told, "without": _FREE_WITHIN}
     kept = {id: plain_config(_value(parser, id), shared, **options) for id in config if id not in _FREE | unused}
     named = next((id for id in ("datalist", "patterns") if id in config), None)
     if named is not None:
@@ -82,9 +83,11 @@ def _value(parser: "ConfigParser", id: str) -> Any:
     return found if all(isinstance(part, WORDS) for part in parts) or isinstance(found, Mapping) else value
 
 
-def _by_content(value: Any) -> Any:
-    """A file by its content."""
-    return f"file {file_fingerprint(value)[:8]}" if isinstance(value, str) and _is_file(value) else value
+def _told(value: Any) -> Any:
+    """A file by its content; of the rate of groups what runs of before say, which are continued: it may change."""
+    if not isinstance(value, str):
+        return value
+    return f"file {file_fingerprint(value)[:8]}" if _is_file(value) else value.replace(_RATE, "@learning_rate")
 
 
 def _is_file(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
+_NOTES = ("kept",)  # says with what the weights were made: another network has no use for a width that is noted alone
 # read by MONAI, MONAI Label and `check_settings` by their names; the others come with --tracking
 _KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRACKING)
 
@@ -23,8 +24,8 @@ _KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRAC
 def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
     """Refuse a setting of the config being read that no config of the bundle has and nothing refers to.
 
-    An overlay that several tasks share may hold what one of them has no use
-    for; any other setting without effect in this task, though another task has one of that name, is a warning.
+    Any other setting without effect in this task, that was typed, is a warning. What the files say is none: an overlay
+    that several tasks share may hold what one of them has no use for.
 
     Args:
         reading: what evaluates the config.
@@ -33,15 +34,19 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
     Raises:
         ValueError: there is one; the nearest names are given.
     """
-    unused, parts = unused_ids(reading), _parts_without_user(reading)
+    unused, parts = unused_ids(reading, but_for=_NOTES), _parts_without_user(reading)
     if not unused and not parts:
         return
     contents = _contents(settings.folder)
     _refuse_unknown_parts(parts, {id for content in contents.values() for id in _ids(content)})
     configs = {name: _at_the_top(content) for name, content in contents.items()}
     known = {id for config in configs.values() for id in config}
+    own = _as_in_files(reading)
+    noted = set(unused) - {*unused_ids(reading)}
     for id in unused:
         owners = [name for name, config in configs.items() if id in config]
+        if id in noted and not owners:  # a user's own, which is to be kept with the weights
+            continue
         if not owners and id in settings:
             users = " or ".join(f"--{user}" for user in _users(reading.parser.get(), f"settings['{id}']"))
             remedy = f"Change it there{', or type ' + users if users else ', for the tasks that use it'}."
@@ -52,14 +57,22 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
             raise ValueError(
                 f"{id}: must be a setting that a config of the bundle has; found none of that name. {remedy}"
             )
-        if all(reading.parser[id] != configs[name][id] for name in owners):
-            logger.warning("%s: has no effect in this task; it is a setting of %s", id, ", ".join(owners))
+        # of a workflow that Python code has made the files are not known: any of the bundle may have said it
+        said = [one[id] for one in ([own] if own else configs.values()) if id in one]
+        if reading.parser[id] not in said:
+            _warn(id, owners, reading.files)
 
 
-def unused_ids(reading: Reading) -> list[str]:
-    """The top-level ids of a config that it never refers to, and that MONAI does not read by their names."""
+def unused_ids(reading: Reading, but_for: Collection[str] = ()) -> list[str]:
+    """The top-level ids of a config that it never refers to, and that MONAI does not read by their names.
+
+    Args:
+        reading: what evaluates the config.
+        but_for: ids whose references do not count.
+    """
     config = reading.parser.get()
-    used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(config))}
+    users = {id: value for id, value in config.items() if id not in but_for}
+    used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(users))}
     workflow = reading.workflow  # None where a part of a config is asked for alone, as a label app does
     used |= {workflow.init_id, workflow.run_id, workflow.final_id} if workflow else {"initialize", "run", "finalize"}
     return [id for id in config if id not in used]
@@ -137,6 +150,20 @@ def _users(part: Any, what: str, id: str = "") -> Iterator[str]:
             yield from _users(value, what, f"{id}#{key}" if id else str(key))
     elif isinstance(part, str) and part.startswith("$") and what in part:
         yield id
+
+
+def _as_in_files(reading: Reading) -> dict[str, Any]:
+    """The config without what was typed, where its files are known."""
+    from monai.bundle import ConfigParser
+
+    return ConfigParser.load_config_files(reading.files)
+
+
+def _warn(id: str, owners: list[str], files: Sequence[Path]) -> None:
+    if files and files[0].name in owners:  # of a network, a loss or a schedule that another has taken the place of
+        logger.warning("%s: has no effect here; nothing of this task refers to it as its config is now", id)
+    else:
+        logger.warning("%s: has no effect in this task; it is a setting of %s", id, ", ".join(owners))
 
 
 def _contents(folder: Path) -> dict[str, dict[str, Any]]:

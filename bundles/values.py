@@ -101,13 +101,13 @@ RULES: Mapping[str, Rule] = {
     **_rules((lambda value: _whole(value, 1), "a whole number above 0", "Give 1 or more."), _COUNTS),
     **_rules(
         (lambda value: value is None or _whole(value, 1), "a whole number above 0, or null", "Give 1 or more."),
-        "save_every num_classes classifier_hidden cache_num max_image_side steps",
+        "save_every num_classes classifier_hidden cache_num max_image_side steps patience",
     ),
     **_rules(
         (lambda value: _whole(value, 0), "a whole number", "Give 0 or more."),
         "num_workers seed level validation_patients warmup_epochs norm_batches",
     ),
-    **_rules((_positive, "a number above 0", "Write it as 0.001 or 1e-3."), "learning_rate"),
+    **_rules((_positive, "a number above 0", "Write it as 0.001 or, in YAML, 1.0e-3."), "learning_rate"),
     **_rules((_positive, "a number above 0", "Give 30, for example."), "timeout_minutes reading_hours"),
     **_rules(
         (lambda value: _number(value) and 0 <= value < 1, "from 0 to below 1", "Give 0.5, for example."), "overlap"

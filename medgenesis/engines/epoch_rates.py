@@ -11,7 +11,7 @@ SCHEDULES = ("cosine", "plateau", "constant")
 def rate_schedule(
     optimizer: Optimizer, kind: str = "cosine", *, epochs: int, warmup_epochs: int = 0, patience: int = 6
 ) -> Any:
-    """A schedule that is stepped after each epoch, "plateau" after each validation.
+    """A schedule that is stepped after each epoch, "plateau" after each validation at the interval.
 
     Args:
         optimizer: whose rates it sets.

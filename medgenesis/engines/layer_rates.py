@@ -21,7 +21,8 @@ def parameter_groups(
 
     Args:
         network: its layers are those of `network_layers`, where rates differ.
-        learning_rate: of the last layer.
+        learning_rate: of the last layer. The groups have rates of their own, which go before the `lr` of an optimizer:
+            give the same to both (in a config `@optimizer#lr`).
         rates: share of it for "encoder", "decoder", "head"; parts that are not named have 1.
         layer_decay: share of the rate from a layer to the one before it, above 0 to 1; 1 is none.
 

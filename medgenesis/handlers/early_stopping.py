@@ -1,6 +1,7 @@
 """Stop when the validation no longer improves."""
 
 import logging
+import numbers
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
@@ -16,11 +17,14 @@ class EarlyStopping:
     Args:
         validator: the evaluator whose `state.best_metric_epoch` counts.
         patience: epochs (50 in Models Genesis).
+
+    Raises:
+        ValueError: a patience that is no whole number above 0.
     """
 
     def __init__(self, validator: Evaluator, patience: int = 50) -> None:
-        if patience < 1:
-            raise ValueError(f"patience: must be at least 1 epoch; found {patience}. Give a larger number.")
+        if not isinstance(patience, numbers.Integral) or isinstance(patience, bool) or patience < 1:
+            raise ValueError(f"patience: must be a whole number of epochs above 0; found {patience!r}. Give 1 or more.")
         self.validator, self.patience = validator, patience
 
     def attach(self, engine: Engine) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.engines import Evaluator
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
-from medgenesis.handlers.epoch_schedule import EpochSchedule
+from medgenesis.handlers.epoch_schedule import EpochSchedule, PlateauSchedule
 from medgenesis.handlers.freeze_parts import FreezeParts
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.handlers.probe_first import ProbeFirst
@@ -30,7 +30,8 @@ class SupervisedHandlers:
         output_dir: receives `last.pt`, `best.pt`, `metrics.csv`, `tensorboard/` and `report.html`.
         validator: the evaluator, whose key metric is better when it is larger; with an empty data set the last weights
             are the model.
-        lr_scheduler: stepped after every epoch, `ReduceLROnPlateau` after every validation by the key metric; or None.
+        lr_scheduler: stepped after every epoch, `ReduceLROnPlateau` after each validation by the key metric (see
+            `PlateauSchedule`); or None.
         title: heading of the report.
         val_interval: epochs between validations; the last epoch is validated too.
         freeze: epochs of each frozen part, see `FreezeParts`.
@@ -79,13 +80,15 @@ class SupervisedHandlers:
 
     def attach(self, engine: Engine) -> None:
         last = None if self.export_last is None else (self.export_last, engine.method.network, self.settings)
+        plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
         handlers = [
             CollapseGuard(),
             self.freezing,
             self.probing,
-            None if self.lr_scheduler is None else self._schedule(),
+            None if plateau or self.lr_scheduler is None else EpochSchedule(self.lr_scheduler, print_lr=False),
             ReestimateNorm(self.norm_batches, self.val_interval) if self.norm_batches else None,
             ValidateEvery(self.val_interval, self.validator),
+            PlateauSchedule(self.lr_scheduler, self.validator, self.val_interval) if plateau else None,
             self.stopping,
             self.logs,
             None if last is None else SaveWeights(*last),
@@ -94,13 +97,3 @@ class SupervisedHandlers:
         for handler in handlers:
             if handler is not None:
                 handler.attach(engine)
-
-    def _schedule(self) -> EpochSchedule | None:
-        """What steps a schedule of epochs; a plateau is stepped by the validator."""
-        if not isinstance(self.lr_scheduler, ReduceLROnPlateau):
-            return EpochSchedule(self.lr_scheduler, print_lr=False)
-        self.validator.add_event_handler(Events.COMPLETED, self._step_by_metric)
-        return None
-
-    def _step_by_metric(self, validator: Evaluator) -> None:
-        self.lr_scheduler.step(validator.state.metrics[validator.state.key_metric_name])

@@ -8,7 +8,7 @@ from typing import Any
 from medgenesis.data.datalists import load_datalist
 from medgenesis.data.records import files_of
 from medgenesis.data.splits import identities
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, first_few
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,8 @@ def _warn_of_answered(prompts: Sequence[dict], answered: Sequence[Mapping[str, A
     patients = [record for record, shared in zip(answered, kinds, strict=True) if shared == {"patient"}]
     files = [files_of(dict(record))[0] for record in (*themselves, *patients)]
     if files:
-        more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
         logger.warning(
             "of %d images to be segmented %d are prompts themselves and %d are others of the prompts' patients: their "
-            "label maps are not those of unseen patients (%s%s). Choose another `section` or `prompt_section`.",
-            *(len(answered), len(themselves), len(patients), ", ".join(files[:_SHOWN]), more),
+            "label maps are not those of unseen patients (%s). Choose another `section` or `prompt_section`.",
+            *(len(answered), len(themselves), len(patients), first_few(files, _SHOWN)),
         )

@@ -6,7 +6,10 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,9 +54,25 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     before = sys.argv
     sys.argv = ["monailabel", *words, "--uvicorn_app", "medgenesis.label_app.server:app"]
     try:
-        Main().run()
+        with own_temporary_folder():
+            Main().run()
     finally:
         sys.argv = before
+
+
+@contextmanager
+def own_temporary_folder() -> Iterator[str]:
+    """Let this process keep temporary files in a folder of its own, removed afterwards.
+
+    What viewers send comes there, so that requests may name files of it; those of other programs are not among them.
+    """
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="label_", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
 
 
 def dicomweb_cache(app: str | Path) -> Path:

@@ -22,17 +22,18 @@ def segmentation_loss(
     Args:
         name: "dice_ce", "dice_focal" or "dice": soft Dice over the batch with smooth 1 (as published), with
             cross-entropy or MONAI's focal loss (of the softmax, gamma 2, mean over classes) added; or a loss of one's
-            own, which is returned.
+            own, which is returned and has its weights itself.
         num_classes: background included.
         class_weights: one number a class, background first, for the cross-entropy and the focal loss; "balanced":
             `balanced_weights` of `voxels`; None: all alike. Dice weighs every class alike by itself.
         voxels: of each class in the training section.
 
     Raises:
-        ValueError: another name, fewer than 2 classes, weights of another number or negative, or "dice" with weights.
+        ValueError: another name, fewer than 2 classes, weights of another number or negative, or weights beside "dice"
+            or a loss of one's own.
     """
     if isinstance(name, nn.Module):
-        return name
+        return _own(name, class_weights)
     _check_name(name, SEGMENTATION)
     if num_classes < 2:  # the softmax of one class is 1, whatever the network answers
         raise ValueError(
@@ -63,7 +64,8 @@ def classification_loss(
     """The loss of logits (B, num_classes) and classes (B,), of findings (B, num_classes).
 
     Args:
-        name: "cross_entropy", or "focal" (MONAI's, gamma 2, mean over classes); or a loss of one's own.
+        name: "cross_entropy", or "focal" (MONAI's, gamma 2, mean over classes); or a loss of one's own, which
+            has its weights itself.
         num_classes: classes, or findings.
         multi_label: findings, of which several may be present: each is judged by its sigmoid.
         class_weights: one number a class; of findings, of their positive records against negative ones; "balanced":
@@ -71,10 +73,11 @@ def classification_loss(
         records: of training, with `class` or `classes`, for balanced weights.
 
     Raises:
-        ValueError: another name, weights of another number or negative, or "focal" of findings with weights.
+        ValueError: another name, weights of another number or negative, or weights beside "focal" of findings or a loss
+            of one's own.
     """
     if isinstance(name, nn.Module):
-        return name
+        return _own(name, class_weights)
     _check_name(name, CLASSIFICATION)
     if multi_label:
         if class_weights == BALANCED:
@@ -155,6 +158,15 @@ def _odds(found: Sequence[int]) -> float:
     """Negative records for each positive one; 1 where all are alike, and nothing can be balanced."""
     present = sum(found)
     return (len(found) - present) / present if 0 < present < len(found) else 1.0
+
+
+def _own(loss: nn.Module, class_weights: Weights) -> nn.Module:
+    if class_weights is not None:
+        raise ValueError(
+            f"class_weights: must be null with a loss of one's own, which would not see them; found {class_weights!r}. "
+            "Give them to the loss itself."
+        )
+    return loss
 
 
 def _check_name(name: str, names: Sequence[str]) -> None:

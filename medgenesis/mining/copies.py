@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from medgenesis.data.image_fingerprints import all_fingerprints
+from medgenesis.errors import first_few
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +31,10 @@ def warn_of_copies(records: Sequence[Mapping[str, str]]) -> list[tuple[str, str]
             if known["patient"] != record["patient"]:
                 copies.append((known["image"], record["image"]))
     if copies:
-        shown = ", ".join(f"{one} and {other}" for one, other in copies[:_SHOWN])
+        shown = first_few([f"{one} and {other}" for one, other in copies], _SHOWN, "; ")
         logger.warning(
-            "%d of %d scans are copies of another patient's (%s%s): each counts as a patient. Leave them out, or, of "
+            "%d of %d scans are copies of another patient's (%s): each counts as a patient. Leave them out, or, of "
             "one section, give both one `patient`; `medgenesis check` also finds copies in another format.",
-            *(len(copies), len(records), shown, ", …" if len(copies) > _SHOWN else ""),
+            *(len(copies), len(records), shown),
         )
     return copies

@@ -189,6 +189,49 @@ def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
     assert said(bundle / "configs" / "other.yaml", epochs=3) == []
 
 
+@pytest.fixture
+def said(bundle, caplog):
+    """said(*files, **typed) -> the warnings of settings without effect."""
+
+    def said(*files, **typed):
+        caplog.clear()
+        made(*(bundle / "configs" / file for file in files), **typed)
+        return [one.getMessage() for one in caplog.records if one.name == "medgenesis.bundles.unused"]
+
+    return said
+
+
+def test_a_typed_setting_is_compared_with_the_files_that_are_read(bundle, said):
+    """Not with another task's, or an overlay's that is not there: `--schedule constant` as classify.yaml has it."""
+    (bundle / "configs" / "task.yaml").write_text(CONFIG + "schedule: cosine\nplan: $@schedule\nuser: $@plan\n")
+    (bundle / "configs" / "other.yaml").write_text(
+        CONFIG + "schedule: constant\nepochs: 9\nuser: $[@schedule, @epochs]\n"
+    )
+    (bundle / "configs" / "quick.yaml").write_text("epochs: 2\nschedule: plateau\n")
+    own = {"plan": 1}  # in the place of what uses the schedule
+    assert said("task.yaml", **own) == said("task.yaml", "quick.yaml", **own) == said("other.yaml", epochs=2) == []
+    assert said("task.yaml", "quick.yaml", schedule="plateau", **own) == []
+    (message,) = said("task.yaml", schedule="constant", **own)
+    assert message.startswith("schedule: has no effect here")
+    for epochs in (2, 9):  # of no file that is read
+        (message,) = said("task.yaml", epochs=epochs)
+        assert message.startswith("epochs: has no effect in this task; it is a setting of other.yaml")
+    (message,) = said("task.yaml", "quick.yaml", epochs=9)
+    assert message.startswith("epochs: has no effect")
+
+
+def test_what_is_only_noted_with_the_weights_has_no_effect(bundle, said):
+    """Another network may have no width; that its weights note one is no use."""
+    config = CONFIG + "norm: batch\nnet: ['@width', '@norm']\nkept: {width: '@width', norm: '@norm', mine: '@mine'}\n"
+    (bundle / "configs" / "task.yaml").write_text(config + "mine: 1\nuser: $[@net, @kept]\n")
+    assert said("task.yaml", width=8, norm="instance") == []
+    (message,) = said("task.yaml", width=8, net=["@norm"])
+    assert message.startswith("width: has no effect here")
+    assert said("task.yaml", "small.yaml", net=["@norm"]) == []
+    (bundle / "configs" / "task.yaml").write_text(config + "user: $[@net, @kept]\n")
+    assert said("task.yaml", mine=3) == []  # a user's own, to be kept
+
+
 @pytest.mark.parametrize("id", ["train#dataloder", "train#trainr", "train::inferrer"])
 def test_a_mistyped_part_is_refused_with_the_nearest_names(bundle, id):
     known = "train: {dataloader: {_target_: list}, trainer: {_target_: dict}, inferer: null, free: {a: 1}}\n"
@@ -206,12 +249,25 @@ def test_a_mistyped_part_is_refused_with_the_nearest_names(bundle, id):
 # values that no task can run with
 
 
+@pytest.mark.parametrize("file", ["learning_rate: 1e-3\n", "learning_rate: 0.001\n", "learning_rate: 1.0e-3\n"])
+def test_how_yaml_writes_a_rate_is_said_as_it_reads_it(bundle, file):
+    """1e-3 is a text to YAML 1.1, and what is advised instead a number."""
+    (bundle / "configs" / "task.yaml").write_text(CONFIG + "user: $@learning_rate\n" + file)
+    if "1e-3" not in file:
+        assert made(bundle / "configs" / "task.yaml").parser.get_parsed_content("user") == 0.001
+        return
+    with pytest.raises(RuntimeError) as error:
+        made(bundle / "configs" / "task.yaml")
+    assert "Write it as 0.001 or, in YAML, 1.0e-3." in str(cause_of(error.value))
+
+
 @pytest.mark.parametrize(
     ("id", "right", "wrong"),
     [
         ("width", (1, 32), (0, -1, 2.5, "abc", None, True, [32])),
         ("num_workers", (0, 4), (-1, 0.5, "four")),
-        ("learning_rate", (1, 1e-3), (0, -1, "fast", float("nan"), float("inf"))),
+        ("learning_rate", (1, 1e-3), (0, -1, "fast", float("nan"), float("inf"), "1e-3")),
+        ("patience", (None, 1, 50), (0, 0.5, "abc", True)),
         ("overlap", (0, 0.5), (1, -0.1, "half")),
         ("cube_size", ([16, 16, 8],), (16, [16, 16], [16, 16, 0], [16, 16, 8.0], "16")),
         ("spacing_mm", (None, 1.5, [1, 1, 2.5]), (0, [1, -1, 1], [1], [1.5, 1.5], "1mm", [1, None, 1])),

@@ -50,3 +50,20 @@ def test_settings_are_checked_before_a_label_map_is_read(fresh_bundle, monkeypat
         fresh_bundle.workflow("finetune", init="scratch", overlap=2)
     assert "overlap: must be from 0 to below 1" in str(error.getrepr(style="long"))
     fresh_bundle.workflow("finetune", init="scratch")
+
+
+@pytest.mark.parametrize("task", ["finetune", "classify"])
+@pytest.mark.parametrize("family", ["volumes", "slabs"])
+def test_the_rate_of_the_optimizer_is_that_of_its_groups(family, task, fresh_bundle, request):
+    """`--optimizer#lr`, as of a pre-training."""
+    bundle = fresh_bundle if family == "volumes" else request.getfixturevalue("caid")
+    classes = {"num_classes": 4} if family == "slabs" and task == "classify" else {}
+    typed = {"init": "scratch", "rates": {"encoder": 0.1}, "optimizer#lr": 0.05, **classes}
+    optimizer = bundle.workflow(task, **typed).parser.get_parsed_content("optimizer")
+    assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.005, 0.05])
+
+
+def test_a_run_of_before_is_continued_by_its_rate(told):
+    """Its checkpoint says `@learning_rate` where the groups have that of the optimizer now."""
+    said = told({"1": [1], "2": [6]})["optimizer"]["params"]
+    assert said == "$medgenesis.engines.parameter_groups(@network, @learning_rate, @rates, @layer_decay)"

@@ -50,6 +50,7 @@ def test_it_stops_when_the_published_rule_does(losses, patience, restart):
     assert ours(losses, patience, restart) == expected
 
 
-def test_a_patience_of_none_is_refused():
-    with pytest.raises(ValueError, match="patience: must be at least 1"):
-        EarlyStopping(SimpleNamespace(), 0)
+@pytest.mark.parametrize("patience", [0, -1, 0.5, "abc", True])
+def test_a_patience_that_is_no_number_of_epochs_is_refused(patience):
+    with pytest.raises(ValueError, match=f"patience: must be a whole number of epochs above 0; found {patience!r}"):
+        EarlyStopping(SimpleNamespace(), patience)

@@ -46,8 +46,9 @@ def build(folder, data, epochs=4, **settings):
     evaluator = SupervisedEvaluator("cpu", DataLoader(data, batch_size=1), network, key_val_metric={"dice": judged()})
     method = Supervised(network, segmentation_loss("dice_ce", 2))
     loader = DataLoader(data, batch_size=2, sampler=SeededSampler(len(data), 1))
+    steps = settings.pop("steps", None)
     handlers = [SupervisedHandlers(folder, evaluator, schedule, **settings)]
-    return PretextTrainer("cpu", epochs, loader, method, optimizer, schedule, handlers, seed=5)
+    return PretextTrainer("cpu", epochs, loader, method, optimizer, schedule, handlers, seed=5, steps=steps)
 
 
 def judged():
@@ -101,6 +102,21 @@ def test_a_restart_changes_nothing(tmp_path, data, schedule, stop):
         stopped.run()
     again = build(tmp_path / "stopped", data, **settings)
     again.run()
+    for name, value in whole.method.state_dict().items():
+        assert torch.equal(value, again.method.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("interval, end", [(1, {"epochs": 2, "steps": 3}), (2, {"epochs": 3}), (1, {"epochs": 2})])
+def test_a_plateau_goes_on_as_if_the_run_had_never_ended(tmp_path, data, interval, end):
+    """Two steps an epoch. The validation with which it ended between two others does not count."""
+    settings = dict(schedule="plateau", val_interval=interval)
+    whole = build(tmp_path / "whole", data, **settings)
+    whole.run()
+    build(tmp_path / "ended", data, **end, **settings).run()
+    again = build(tmp_path / "ended", data, **settings)
+    again.run()
+    assert again.lr_scheduler.state_dict() == whole.lr_scheduler.state_dict()
+    assert whole.lr_scheduler.last_epoch == 4 // interval
     for name, value in whole.method.state_dict().items():
         assert torch.equal(value, again.method.state_dict()[name]), name
 

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +14,8 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed: make tes
 from helpers.label_server import free_port
 
 from medgenesis import bundles, cli
+from medgenesis.errors import VolumeError
+from medgenesis.label_app.app import LabelApp
 from medgenesis.label_app.start import serve
 from medgenesis.label_app.studies import FETCHING
 
@@ -74,3 +78,28 @@ def test_what_a_kill_left_of_a_series_is_removed(tmp_path, monkeypatch, setting)
     monkeypatch.setattr("monailabel.main.Main.run", lambda _: None)
     serve(tmp_path, tmp_path, port=free_port())
     assert kept.is_dir() and fetched_now.is_dir() and not left.exists()
+
+
+def test_a_server_reads_no_temporary_file_of_another_program(tmp_path, monkeypatch):
+    """What viewers have sent lies in a folder of its own, which is removed when the server stops."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    foreign = tmp_path / "temporary" / "scan.nii.gz"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"")
+    monkeypatch.setattr("monailabel.interfaces.app.MONAILabelApp.infer", lambda self, request, datastore: "answered")
+    app = LabelApp.__new__(LabelApp)
+    app.app_dir, app.studies, app._datastore = str(tmp_path / "app"), str(tmp_path / "studies"), None
+    sent = []
+
+    def serving(main):
+        with tempfile.NamedTemporaryFile(suffix=".nii.gz", delete=False) as file:
+            sent.append(Path(file.name))
+        assert app.infer({"model": "draft", "image": file.name}) == "answered"
+        with pytest.raises(VolumeError, match="image: must be a study of the server"):
+            app.infer({"model": "draft", "image": str(foreign)})
+        with pytest.raises(VolumeError, match="label: must be sent along"):
+            app.infer({"model": "scribbles", "image": file.name, "label": str(foreign)})
+
+    monkeypatch.setattr("monailabel.main.Main.run", serving)
+    serve(tmp_path / "app", tmp_path / "studies", port=free_port())
+    assert not sent[0].parent.exists() and tempfile.gettempdir() == str(foreign.parent) and foreign.exists()

@@ -86,6 +86,10 @@ def test_nothing_to_balance_is_said():
 def test_a_loss_of_one_s_own_and_wrong_words():
     own = torch.nn.MSELoss()
     assert segmentation_loss(own, 2) is own and classification_loss(own, 2) is own
+    for made in (segmentation_loss, classification_loss):
+        for weights in ([1, 2], "balanced"):
+            with pytest.raises(ValueError, match="class_weights: must be null with a loss of one's own"):
+                made(own, 2, class_weights=weights)
     with pytest.raises(ValueError, match="loss: must be one of dice_ce"):
         segmentation_loss("dicece", 2)
     with pytest.raises(ValueError, match="class_weights: must be null with loss=dice"):
