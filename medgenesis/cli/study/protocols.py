@@ -1,6 +1,7 @@
 """The questions on labelled images: few-shot, linear, knn, finetune, propagate."""
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
                 pair["one"],
                 pair["other"],
                 said({**pair, "value": pair["difference"]}),
-                f"{pair['p']:.3f}",
+                f"{pair['p']:.3f}" if math.isfinite(pair["p"]) else "–",
             ]
             for pair in pairs
         ]
