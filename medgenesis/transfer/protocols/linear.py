@@ -25,8 +25,8 @@ class Linear:
 
     Args:
         grid: values of C that are tried; a single one is taken without a search.
-        metric: that chooses C, on validation: "auc", "accuracy" or "balanced_accuracy"; of equal ones the C of the least
-            log-loss there, of these the smallest.
+        metric: that chooses C, on validation: "auc", "accuracy" or "balanced_accuracy"; of equal ones the C of the
+            least log-loss there, of these the smallest.
         standardise: features to mean 0 and deviation 1 of those trained on; the study did not.
         max_iter: steps of L-BFGS at most; where they do not suffice, the result says so.
         seed: of the validation that is drawn where there is none.
