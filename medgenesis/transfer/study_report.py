@@ -11,6 +11,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.report.run_made import add_run_record
+from medgenesis.report.text import p_text
 from medgenesis.transfer.comparisons import QUESTIONS, compare
 from medgenesis.transfer.report_analyses import add_analysis, add_training
 from medgenesis.transfer.report_published import add_published, correlation, in_brackets
@@ -100,7 +101,7 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]], settings: Mapping
             pair["other"],
             pair["dataset"],
             in_brackets({**pair, "value": pair["difference"]}),
-            f"{pair['p']:.3f}" if np.isfinite(pair["p"]) else None,
+            p_text(pair["p"]),
             settings.get(pair["one_file"]),
         )
         for pair in pairs

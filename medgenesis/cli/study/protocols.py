@@ -1,7 +1,6 @@
 """The questions on labelled images: few-shot, linear, knn, finetune, propagate."""
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,7 @@ def add_protocols(questions: Any) -> None:
 def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
+    from medgenesis.report.text import p_text
     from medgenesis.transfer.comparisons import compare
     from medgenesis.transfer.results import load_results
 
@@ -67,7 +67,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
                 pair["one"],
                 pair["other"],
                 said({**pair, "value": pair["difference"]}),
-                f"{pair['p']:.3f}" if math.isfinite(pair["p"]) else "–",
+                p_text(pair["p"]),
             ]
             for pair in pairs
         ]
