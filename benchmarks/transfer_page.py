@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medgenesis import cli
 from medgenesis.report import markdown_table
+from medgenesis.report.text import p_text
 from medgenesis.storage import read_table, write_text
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "transfer-study.md"
@@ -101,7 +102,7 @@ def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Map
         said = "better" if low > 0 and shown else "worse" if high < 0 and shown else "no difference shown"
         lines.append(
             f"- {pair['question']}, {measure}: `{ours}` against the untrained network {value:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}], p {float(pair['p']):.3f}, not corrected: **{said}**."
+            f"[{low:+.3f}, {high:+.3f}], p {p_text(float(pair['p']))}, not corrected: **{said}**."
         )
     return lines
 

@@ -7,6 +7,7 @@ from typing import Any
 from medgenesis.bundles.demo_weights import SAID, knows_phantoms_alone, note_demo_weights
 from medgenesis.bundles.plain_config import plain_config, without_records
 from medgenesis.bundles.reading import Reading, being_read
+from medgenesis.bundles.unused import SET_BY_COMMAND
 from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.storage.run_record import record_start
 
@@ -49,5 +50,6 @@ def whole_config(reading: Reading) -> dict[str, Any]:
     """
     config = reading.parser.get()
     shared = reading.parser.get_parsed_content("settings") if "settings" in config else {}
-    left_out = ("_meta_", "imports", "settings")  # of settings, those that count stand under the ids that read them
+    # of settings, those that count stand under the ids that read them
+    left_out = ("_meta_", "imports", "settings", SET_BY_COMMAND)
     return {id: plain_config(value, shared, told=without_records) for id, value in config.items() if id not in left_out}

@@ -17,6 +17,7 @@ SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
 _NOTES = ("kept",)  # says with what the weights were made: another network has no use for a width that is noted alone
+SET_BY_COMMAND = "set_by_command"  # of a config: ids that a command sets for every task, whether one uses them or not
 # read by MONAI, MONAI Label and `check_settings` by their names; the others come with --tracking
 _KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRACKING)
 
@@ -64,7 +65,8 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
 
 
 def unused_ids(reading: Reading, but_for: Collection[str] = ()) -> list[str]:
-    """The top-level ids of a config that it never refers to, and that MONAI does not read by their names.
+    """The top-level ids of a config that it never refers to, that MONAI does not read by their names, and that the
+    command which runs it has not set itself (`SET_BY_COMMAND`).
 
     Args:
         reading: what evaluates the config.
@@ -72,7 +74,8 @@ def unused_ids(reading: Reading, but_for: Collection[str] = ()) -> list[str]:
     """
     config = reading.parser.get()
     users = {id: value for id, value in config.items() if id not in but_for}
-    used = {*_KEPT, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(users))}
+    passed = {SET_BY_COMMAND, *config.get(SET_BY_COMMAND, ())}
+    used = {*_KEPT, *passed, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(users))}
     workflow = reading.workflow  # None where a part of a config is asked for alone, as a label app does
     used |= {workflow.init_id, workflow.run_id, workflow.final_id} if workflow else {"initialize", "run", "finalize"}
     return [id for id in config if id not in used]

@@ -72,10 +72,11 @@ def auc_table(
 
     Args:
         truth: 0 or 1 of each record and class, (N, C).
-        scores: likewise, higher where 1 is likelier.
+        scores: probabilities of each, (N, C).
         patients: whose each record is, (N,).
         multi_label: the classes are findings, of which several may be present.
     """
+    scores = scores if multi_label else in_full_order(scores)
     classes, rows = scores.shape[1], []
     for index in range(1 if not multi_label and classes == 2 else 0, classes):
         own = truth[:, index]
@@ -83,6 +84,18 @@ def auc_table(
         numbers = (None if np.isnan(one) else one for one in figures)
         rows.append(dict(zip(AUC_COLUMNS, (index, len(own), int(own.sum()), *numbers), strict=True)))
     return rows
+
+
+def in_full_order(probabilities: np.ndarray) -> np.ndarray:
+    """Scores (N, C) in the order of the probabilities (N, C) of classes that exclude each other, also near 1.
+
+    Floating point keeps the digits of small numbers, so that many answers are 1 alike; above one half the score is that
+    of the other classes together: log 2p, and -log 2(1 - p).
+    """
+    own = np.asarray(probabilities, dtype=np.float64)
+    others = np.stack([np.delete(own, index, axis=1).sum(axis=1) for index in range(own.shape[1])], axis=1)
+    with np.errstate(divide="ignore"):  # of 0: the least, and the greatest
+        return np.where(own <= 0.5, np.log(2 * own), -np.log(2 * others))
 
 
 def _effective(groups: np.ndarray) -> float:

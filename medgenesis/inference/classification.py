@@ -75,7 +75,8 @@ def classify_volumes(
         rows.append(row)
     answered = (folder / "predictions.csv").exists()  # else the report is of the training that has just ended
     claim_tables(folder, ("predictions.csv", "auc.csv", "report.html"), known_names, keep=answered)
-    write_table(folder / "predictions.csv", rows, decimals=".6f")
+    exact = {f"p_{index}": ".9g" for index in range(classes)}  # of single precision, for an AUC to be read from them
+    write_table(folder / "predictions.csv", rows, decimals={**exact, "error": ".6f"})
     _write_auc(folder / "auc.csv", probabilities, onehot, patients, multi_label)
     page = write_run_report(folder, title)
     logger.info("%d images, %d classes", *probabilities.shape)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from medgenesis.report.student import student
 
 MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
 SUMMARY_COLUMNS = ("class", "name", "measure", "unit", "cases", "patients", "mean", "low", "high")
@@ -50,9 +51,9 @@ def mean_interval(
         return float(numbers.mean()), float("nan"), float("nan")
     drawn = np.random.default_rng(seed).integers(len(cases), size=(draws, len(cases)))
     means = sums[drawn].sum(axis=1) / cases[drawn].sum(axis=1)
-    count, mean = len(cases), float(numbers.mean())
-    half = float(stats.t.ppf(0.975, count - 1) * means.std() * np.sqrt(count / (count - 1)))
-    return mean, max(bounds[0], mean - half), min(bounds[1], mean + half)
+    mean = float(numbers.mean())
+    low, high, _ = student(mean, means, len(cases))
+    return mean, max(bounds[0], low), min(bounds[1], high)
 
 
 def interval_figure(*args: Any, **options: Any) -> dict[str, float]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from medgenesis.report.student import LEVEL, student
 
 BOOTSTRAP = 10_000
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,8 @@ def difference(values: np.ndarray, seed: int = 0, bootstrap: int = BOOTSTRAP) ->
     """
     draws, patients = values.shape
     mean, won, least = float(values.mean()), int((values.mean(axis=1) > 0).sum()), min(values.shape)
-    if least < 2:
-        return Difference(mean, np.nan, np.nan, np.nan, draws, patients, won)
-    means = resampled_means(values, np.random.default_rng(seed), bootstrap)
-    error = float(means.std() * np.sqrt(least / (least - 1)))
-    half = float(stats.t.ppf(1 - LEVEL / 2, least - 1)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, least - 1)) if error > 0 else float(mean == 0)
-    return Difference(mean, mean - half, mean + half, p, draws, patients, won)
+    means = resampled_means(values, np.random.default_rng(seed), bootstrap) if least > 1 else np.empty(0)
+    return Difference(mean, *student(mean, means, least), draws, patients, won)
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator, bootstrap: int) -> np.ndarray:

@@ -16,14 +16,18 @@ def radar_chart(values: Mapping[str, Mapping[str, float]], alt: str, low: float,
     """Draw one closed line a name over axes that begin in the middle.
 
     Args:
-        values: name -> axis -> value; an axis that a name lacks leaves its line open there.
+        values: name -> axis -> value; an axis that a name lacks, or where its value is not finite, leaves its line open
+            there; a name or an axis without any finite value is left out.
         alt: the chart in words.
         low, high: what the middle and the rim mean, on all axes.
 
     Raises:
-        ValueError: fewer than three axes, or `low` not below `high`.
+        ValueError: fewer than three axes with a finite value, or `low` not below `high`.
     """
-    axes = list(dict.fromkeys(axis for one in values.values() for axis in one))
+    named = dict.fromkeys(axis for one in values.values() for axis in one)
+    finite = {name: {axis: one for axis, one in own.items() if math.isfinite(one)} for name, own in values.items()}
+    values = {name: own for name, own in finite.items() if own}
+    axes = [axis for axis in named if any(axis in one for one in values.values())]
     if len(axes) < 3 or not low < high:
         raise ValueError(
             f"values: must have three axes or more, and low below high; found {len(axes)}, {low} and {high}. Make a "
@@ -45,7 +49,7 @@ def radar_chart(values: Mapping[str, Mapping[str, float]], alt: str, low: float,
         parts.append(f'<text x="{x}" y="{y}" style="text-anchor:{side}">{escape(axis)}</text>')
     for index, one in enumerate(values.values()):
         shares = {axis: min(1.0, max(0.0, (value - low) / (high - low))) for axis, value in one.items()}
-        closed = [axis for axis in axes if axis in shares and math.isfinite(shares[axis])]
+        closed = [axis for axis in axes if axis in shares]
         line = " ".join(at(axis, shares[axis]) for axis in [*closed, *closed[: len(closed) == len(axes)]])
         parts.append(f'<g {stroke(index)}><polyline points="{line}"/></g>')
     chart = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'

@@ -24,6 +24,11 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
+def p_text(p: float) -> str:
+    """A p to three digits: below those "< 0.001", and a dash where it is no number."""
+    return "–" if p != p else f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
 def text_table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int = 120) -> str:
     """A table in columns for a terminal; cells as in `Report.table`, the last column wrapped where it is too wide."""
     cells = [list(headers), *([" ".join(cell_text(value).split()) for value in row] for row in rows)]

@@ -19,7 +19,7 @@ PAIRS = "comparisons.csv"
 QUESTIONS = ("few-shot", "linear", "knn", "finetune", "propagate")  # whose answers are judged by record
 _NUMBERS = ("difference", "low", "high", "p")
 _FILES = ("one_file", "other_file")
-_COLUMNS = ("question", "dataset", "one", "other", "measure", *_NUMBERS, *_FILES)
+_COLUMNS = ("question", "dataset", "one", "other", "measure", *_NUMBERS, "patients", *_FILES)
 _CASES = "labelled test cases"  # of propagate: of those that one of two encoders lacks both are judged without
 Result = Mapping[str, Any]
 
@@ -38,7 +38,8 @@ def compare(results: Sequence[Result], folder: str | Path, *, draws: int = 1000)
 
     Returns:
         The rows: `question`, `dataset`, `one`, `other`, `measure`, `difference`, `low`, `high`, `p` (two-sided, not
-        corrected for their number), and the files of both results, `one_file` and `other_file`, below the folder.
+        corrected for their number; Student's t, see `paired_difference`), of how many `patients`, and the files of both
+        results, `one_file` and `other_file`, below the folder.
     """
     folder, rows = Path(folder), []
     known, drawn = _known(folder), dict[tuple[str, bytes], Drawn]()
@@ -87,10 +88,10 @@ def _compared(pair: Sequence[Result], files: Sequence[str], drawn: dict, draws: 
         if key not in drawn:
             drawn[key] = Drawn.of(_judge(question, own, place), patients, draws=draws, seed=seed)
         judged.append(drawn[key])
-    rows = []
+    rows, count = [], len(np.unique(patients))
     for measure, figure in paired_difference(*judged).items():
         told = (question, pair[0]["dataset"]["dataset"], *names, measure, figure["value"])
-        cells = (*told, *(figure[name] for name in _NUMBERS[1:]), *files)
+        cells = (*told, *(figure[name] for name in _NUMBERS[1:]), count, *files)
         rows.append(dict(zip(_COLUMNS, cells, strict=True)))
     return rows
 

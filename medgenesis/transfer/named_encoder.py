@@ -21,7 +21,10 @@ from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.transfer.controls import CONTROLS, control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.published_network import network_of_file
+from medgenesis.transfer.results import LOADED
 from medgenesis.weights import load_pretrained
+from medgenesis.weights.begun import absent_of
+from medgenesis.weights.report import first_keys, percent
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +109,17 @@ def _short(what: str) -> str:
 def _of_bundle(named: str, trained: bool) -> Encoder:
     from monai.bundle import ConfigParser
 
-    root = bundles.path(named) if named in bundles.names() and not Path(named).is_dir() else Path(named).absolute()
+    folder = Path(named).absolute()  # of one's own, or where runs of a packaged bundle of that name write
+    root = folder if (folder / "configs").is_dir() else bundles.path(named)
     config = root / "configs" / "embed.yaml"
     if not config.is_file():
         return _of_foreign_bundle(root, trained)
     parser = ConfigParser()
     parser.read_config(str(config))
     parser["bundle_root"] = str(root)
+    own = folder / "models" / "pretrained.pt"
+    if root != folder and own.is_file():
+        parser["weights"] = str(own)
     ids = parser.get()
     weights = parser.get_parsed_content("weights")
     if trained and not Path(weights).is_file():
@@ -123,10 +130,12 @@ def _of_bundle(named: str, trained: bool) -> Encoder:
     network = parser.get_parsed_content("network" if trained else "network_def")
     flat = "slices" in ids
     size = (int(parser.get_parsed_content("size")),) * 2 if flat else tuple(parser.get_parsed_content("cube_size"))
+    encoder = network_parts(network).encoder
     told = {"bundle": root.name, "weights": Path(weights).name if trained else None}
+    told |= _told_of_absent(network, encoder, weights)
     return Encoder(
         "",
-        network_parts(network).encoder,
+        encoder,
         2 if flat else 3,
         parser.get_parsed_content("slices" if flat else "in_channels"),
         size,
@@ -170,7 +179,26 @@ def _of_file(path: Path, entry: str | None, trained: bool, tensors_only: bool) -
     size = ((size,) * 2 if isinstance(size, int) else tuple(size)) if size else _SIZE_2D if flat else _SIZE_3D
     channels = network.slices if flat else known.get("in_channels", 1)
     expects = known.get("intensity"), known.get("spacing_mm")
-    return Encoder("", network_parts(network).encoder, 2 if flat else 3, channels, size, *expects, told=told)
+    encoder = network_parts(network).encoder
+    told |= _told_of_absent(network, encoder, path)
+    return Encoder("", encoder, 2 if flat else 3, channels, size, *expects, told=told)
+
+
+def _told_of_absent(network: nn.Module, encoder: nn.Module, source: str | Path) -> dict[str, Any]:
+    """What is told, and warned of, where some of an encoder's weights are not of its file; nothing where all are."""
+    absent, whole, share = absent_of(network, encoder)
+    if not absent:
+        return {}
+    count = f"{whole - len(absent)} of {whole}"
+    logger.warning(
+        "%s: %s weights of the encoder (%s of its numbers) are of the file, and the others newly initialised (%s): "
+        "what is found is not what the weights are worth",
+        source,
+        count,
+        percent(share),
+        first_keys(absent),
+    )
+    return dict(zip(LOADED, (count, round(share, 4)), strict=True))
 
 
 def _of_callable(named: str, untrained: int | None) -> Encoder:

@@ -138,5 +138,6 @@ def in_brackets(figure: Mapping[str, float] | None) -> str | None:
     """A figure with its interval, where it has one."""
     if figure is None:
         return None
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
+    known = np.isfinite([figure.get("low", np.nan), figure.get("high", np.nan)]).all()
+    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
     return f"{figure['value']:.3f}{ends}"

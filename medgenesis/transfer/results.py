@@ -15,6 +15,7 @@ from medgenesis.storage.fingerprints import fingerprint
 from medgenesis.storage.tables import write_table
 
 RESULTS, TABLE = "results", "results.csv"
+LOADED = ("weights loaded", "share loaded")  # told of an encoder that is partly newly initialised
 
 
 def save_result(
@@ -103,7 +104,8 @@ def load_arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def write_results_table(folder: str | Path) -> Path:
-    """Write `results.csv`: a row a run, its figures with their ends, then its settings."""
+    """Write `results.csv`: a row a run, how much of an encoder is of its file where not all is, figures with their
+    ends, then settings."""
     rows = []
     for one in load_results(folder):
         row: dict[str, Any] = {
@@ -112,6 +114,7 @@ def write_results_table(folder: str | Path) -> Path:
             "dataset": one["dataset"]["dataset"],
             "split": one["dataset"].get("split"),
         }
+        row |= {name: one["encoder"][name] for name in LOADED if name in one["encoder"]}
         for measure, figure in one["figures"].items():
             row |= {f"{measure}_{part}" if part != "value" else measure: number for part, number in figure.items()}
         row |= {f"setting {name}": _cell(value) for name, value in one["settings"].items()}

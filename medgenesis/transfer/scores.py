@@ -1,4 +1,4 @@
-"""Accuracy, balanced accuracy and AUC of soft scores, with intervals and paired tests of a bootstrap over patients."""
+"""Accuracy, balanced accuracy and AUC of soft scores, with intervals and paired tests over patients."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -6,9 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medgenesis.inference.auc import auc_interval
+from medgenesis.report.student import LEVEL, student
+
 logger = logging.getLogger(__name__)
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc")
+_OF_CLASSES = ("balanced_accuracy", "auc")  # the rarest class counts in them as much as any other
+_NO_SPREAD = 1e-12  # of draws: rounding alone
 Figures = dict[str, dict[str, float]]
 
 
@@ -23,22 +28,34 @@ class Judge:
     def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
         self.truth, self.hits = truth, (probabilities.argmax(1) == truth).astype(np.float64)
         self.classes = probabilities.shape[1]
-        judged = (1,) if self.classes == 2 else range(self.classes)  # of two that exclude each other one says all
-        self._sorted = [_Sorted(truth == index, probabilities[:, index]) for index in judged]
+        self.present = np.unique(truth)
+        judged = (1,) if self.classes == 2 else self.present  # of two that exclude each other one says all
+        self.each = [(truth == index, probabilities[:, index]) for index in judged]
+        self._sorted = [_Sorted(*one) for one in self.each]
 
     def __call__(self, weights: np.ndarray | None = None) -> dict[str, float]:
-        """`accuracy`; `balanced_accuracy`, the mean over the classes that are there; `auc`, of soft scores: of two
-        classes that of the second, of more the mean of each against the rest. NaN where there is no such number."""
+        """`accuracy`; `balanced_accuracy`, the mean over the classes that the records have; `auc`, of soft scores: of
+        two classes that of the second, of more the mean of each against the rest. NaN where there is no such number,
+        also of weights that leave out all records of a class: the mean of the others is another quantity."""
         weights = np.ones(len(self.truth)) if weights is None else weights.astype(np.float64)
-        total = np.bincount(self.truth, weights, self.classes)
-        right = np.bincount(self.truth, weights * self.hits, self.classes)
-        present = total > 0
-        aucs = np.array([one.auc(weights) for one in self._sorted])
+        total = np.bincount(self.truth, weights, self.classes)[self.present]
+        right = np.bincount(self.truth, weights * self.hits, self.classes)[self.present]
+        shares = np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0)
         return {
             "accuracy": float(right.sum() / total.sum()),
-            "balanced_accuracy": float((right[present] / total[present]).mean()),
-            "auc": float(np.nanmean(aucs)) if np.isfinite(aucs).any() else float("nan"),
+            "balanced_accuracy": float(shares.mean()),
+            "auc": float(np.mean([one.auc(weights) for one in self._sorted])),
         }
+
+    def patients_by_class(self, patients: np.ndarray) -> dict[int, int]:
+        """Of each class that the records have."""
+        return {int(one): len(np.unique(patients[self.truth == one])) for one in self.present}
+
+    def auc_ends(self, patients: np.ndarray) -> tuple[float, float]:
+        """Of each `auc_interval`, the mean: as wide as if the AUCs of the classes erred together."""
+        ends = [auc_interval(truth, scores, patients)[1:] for truth, scores in self.each]
+        low, high = np.mean(ends, axis=0)
+        return float(low), float(high)
 
 
 class _Sorted:
@@ -65,30 +82,6 @@ def patient_draws(patients: np.ndarray, draws: int, seed: int):
         yield np.bincount(generator.integers(count, size=count), minlength=count)[owners]
 
 
-def intervals(
-    judge: Callable[[np.ndarray | None], Mapping[str, float]], patients: np.ndarray, *, draws: int = 1000, seed: int = 0
-) -> Figures:
-    """Each measure with its 95 % percentile interval, patients drawn with replacement.
-
-    Args:
-        judge: from weights (N,), None for all alike, to measures.
-        patients: whose each record is, (N,).
-        draws: of the bootstrap; those where a measure is NaN are left out of its interval.
-        seed: of the draws.
-
-    Returns:
-        measure -> `value`, `low`, `high`; the ends are NaN for fewer than two patients.
-
-    References:
-        Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007).
-    """
-    values = judge(None)
-    if len(np.unique(patients)) < 2:
-        return {name: {"value": value, "low": float("nan"), "high": float("nan")} for name, value in values.items()}
-    drawn = [judge(weights) for weights in patient_draws(patients, draws, seed)]
-    return {name: {"value": value, **_ends([one[name] for one in drawn])} for name, value in values.items()}
-
-
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """Measures of one encoder, of all records and of each draw of the bootstrap over patients.
@@ -96,10 +89,12 @@ class Drawn:
     Args:
         values: measure -> of all records.
         draws: measure -> of each draw, (draws,).
+        patients: measure -> how many it is of: of one that weighs classes alike those of the rarest.
     """
 
     values: Mapping[str, float]
     draws: Mapping[str, np.ndarray]
+    patients: Mapping[str, int]
 
     @classmethod
     def of(
@@ -111,9 +106,49 @@ class Drawn:
         seed: int = 0,
     ) -> "Drawn":
         """Judged once for all that it is compared with: the same seed and patients give the same draws."""
-        values = judge(None)
-        found = [judge(weights) for weights in patient_draws(patients, draws, seed)]
-        return cls(values, {name: np.array([one[name] for one in found]) for name in values})
+        values, every = judge(None), len(np.unique(patients))
+        rarest = min(judge.patients_by_class(patients).values()) if isinstance(judge, Judge) else every
+        counts = {name: rarest if name in _OF_CLASSES else every for name in values}
+        found = [judge(weights) for weights in patient_draws(patients, draws, seed)] if every > 1 else []
+        return cls(values, {name: np.array([one[name] for one in found]) for name in values}, counts)
+
+
+def intervals(
+    judge: Callable[[np.ndarray | None], Mapping[str, float]], patients: np.ndarray, *, draws: int = 1000, seed: int = 0
+) -> Figures:
+    """Each measure, a share from 0 to 1, with its 95 % interval, for patients vary.
+
+    Student's t with the standard error of a bootstrap over patients (`report.student`); of a `Judge` that of AUC is
+    Newcombe's (`auc_interval`), and a balanced accuracy has as many patients as its rarest class. Where all patients
+    were told right, or all wrong, nothing spreads: the other end is then that of Clopper and Pearson.
+
+    Args:
+        judge: from weights (N,), None for all alike, to measures.
+        patients: whose each record is, (N,).
+        draws: of the bootstrap; those where a measure is NaN are left out of its interval.
+        seed: of the draws.
+
+    Returns:
+        measure -> `value`, `low`, `high`; the ends are NaN for fewer than two patients.
+
+    References:
+        Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007); Clopper, Pearson: The use of
+        confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26 (1934).
+    """
+    drawn, found = Drawn.of(judge, patients, draws=draws, seed=seed), {}
+    for name, value in drawn.values.items():
+        if name == "auc" and isinstance(judge, Judge):
+            low, high = judge.auc_ends(patients)
+        else:
+            low, high, _ = student(value, _finite(drawn.draws[name]), drawn.patients[name])
+            seldom = (LEVEL / 2) ** (1 / drawn.patients[name])
+            low, high = seldom if low >= 1 else low, 1 - seldom if high <= 0 else high
+        found[name] = {"value": value, "low": float(np.maximum(low, 0)), "high": float(np.minimum(high, 1))}
+    for index, count in judge.patients_by_class(patients).items() if isinstance(judge, Judge) else ():
+        if count == 1:
+            said = "balanced accuracy has no interval, and paired tests of it and of the AUC have no p"
+            logger.warning("class %d has one test patient: %s", index, said)
+    return found
 
 
 def paired_difference(one: Drawn, other: Drawn) -> Figures:
@@ -124,20 +159,20 @@ def paired_difference(one: Drawn, other: Drawn) -> Figures:
         other: of another, on the same records by the same draws.
 
     Returns:
-        measure -> `value` (the difference), `low`, `high`, and `p`: twice the share of draws on the other side of 0
-        (the lesser of both), at least 2 / (draws + 1): two-sided.
+        measure -> `value` (the difference), `low`, `high`, and `p`, two-sided: Student's t with the standard error of
+        the draws (`report.student`), NaN for fewer than two patients (of the rarest class, where classes weigh alike).
+        Where all patients differ alike, nothing spreads: p is that of the sign test, 2 / 2^patients.
     """
     found = {}
-    for name in one.values:
-        differences = one.draws[name] - other.draws[name]
-        differences = differences[np.isfinite(differences)]
-        beyond = min((differences <= 0).sum(), (differences >= 0).sum())
-        p = min(1.0, 2 * (beyond + 1) / (len(differences) + 1))
-        found[name] = {"value": one.values[name] - other.values[name], **_ends(differences), "p": float(p)}
+    for name, value in one.values.items():
+        differences, patients = _finite(one.draws[name] - other.draws[name]), one.patients[name]
+        difference = value - other.values[name]
+        low, high, p = student(difference, differences, patients)
+        if patients > 1 and len(differences) and np.ptp(differences) < _NO_SPREAD:
+            p = 1.0 if abs(difference) < _NO_SPREAD else 2.0 ** (1 - patients)
+        found[name] = {"value": difference, "low": low, "high": high, "p": p}
     return found
 
 
-def _ends(values) -> dict[str, float]:
-    finite = np.asarray(values)[np.isfinite(values)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
-    return {"low": float(low), "high": float(high)}
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]

@@ -11,6 +11,7 @@ from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.report.run_made import add_run_record
+from medgenesis.report.text import p_text
 from medgenesis.transfer.comparisons import QUESTIONS, compare
 from medgenesis.transfer.report_analyses import add_analysis, add_training
 from medgenesis.transfer.report_published import add_published, correlation, in_brackets
@@ -82,11 +83,11 @@ def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
 def _radar(report: Report, question: str, results: Sequence[Result]) -> None:
     values: dict[str, dict[str, float]] = {}
     chosen = of_equal_settings(results)
-    for result in chosen:
+    for result in (one for one in chosen if np.isfinite(_main(one))):
         values.setdefault(result["encoder"]["name"], {})[result["dataset"]["dataset"]] = _main(result)
     if len({axis for one in values.values() for axis in one}) < 3:
         return
-    every = [value for one in values.values() for value in one.values() if np.isfinite(value)]
+    every = [value for one in values.values() for value in one.values()]
     low = min(0.0 if question == "propagate" else 0.5, *every)
     caption = f"{_MAIN[question]}; the middle is {low:.2f}, the rim 1.{_chosen(chosen, results)}"
     report.figure(radar_chart(values, f"{question}: {caption}", low, 1.0), caption)
@@ -100,14 +101,15 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]], settings: Mapping
             pair["other"],
             pair["dataset"],
             in_brackets({**pair, "value": pair["difference"]}),
-            f"{float(pair['p']):.3f}",
+            p_text(pair["p"]),
             settings.get(pair["one_file"]),
         )
         for pair in pairs
     ]
     if rows:
         note = (
-            "Difference of the first to the second on the same patients; p is two-sided, not corrected for the pairs."
+            "Difference of the first to the second on the same patients; p is two-sided, of Student's t, not corrected "
+            "for the pairs."
         )
         report.table(("encoder", "less", "data set", pairs[0]["measure"], "p", "settings"), rows, note)
 

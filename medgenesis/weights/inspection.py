@@ -91,7 +91,7 @@ def inspect_weights(
     ours = own is not None or _ours(content) or kept_origin(content) is not None
     layout = None if ours else find_layout(entries)
     if layout is None:
-        weights = entries if ours else strip_module(entries)
+        weights = entries if ours else strip_module(entries, str(path))
         network = own_network(weights, path.name, kept(content, FRESH, list) or ())
         if network is None and not (any_network or ours):
             known_layout(entries, str(path))  # which says that there is none

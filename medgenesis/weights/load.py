@@ -37,7 +37,8 @@ def load_published(
 
     Raises:
         CheckpointError: the file cannot be read, is of no known layout, lacks keys of a 2D layout or has others or
-            other shapes, or holds weights that are not finite.
+            other shapes, has unknown keys where no network is given to compare with, or holds weights that are not
+            finite.
     """
     name = Path(path).name
     published = tensors_of(read_weights_file(path, tensors_only=tensors_only), str(path), tensors_only=tensors_only)
@@ -46,6 +47,7 @@ def load_published(
     check_finite(weights, str(path))
     made = layout.made(weights)
     if network is None:
+        layout.check_known(weights, str(path))
         report = WeightsReport(name, layout.name, len(published), dropped=dropped, made=made)
     else:
         weights, others = onto_encoder(weights, network.state_dict())

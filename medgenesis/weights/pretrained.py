@@ -11,7 +11,7 @@ from torch import nn
 from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_guided_stem
-from medgenesis.weights.begun import note_newly_initialised
+from medgenesis.weights.begun import note_absent, note_newly_initialised
 from medgenesis.weights.catalog import candidates
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
@@ -19,7 +19,7 @@ from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import FRESH, SETTINGS, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.layout import Layout
-from medgenesis.weights.layouts.models_genesis import strip_module
+from medgenesis.weights.layouts.models_genesis import strip_module, without_module
 from medgenesis.weights.load import check_finite, find_layout
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
@@ -132,6 +132,7 @@ def load_pretrained(
     known = kept(content, SETTINGS)  # a pretext's head gives an image, or features: it is no segmentation's
     restores = layout is not None or (known is not None and "num_classes" not in known)
     note_newly_initialised(network, own if restores else fresh)
+    note_absent(network, fresh)
     set_origin(network, kept_origin(content) or _published(weights, layout, entries))
     set_seen(network, kept_seen(content))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
@@ -163,10 +164,9 @@ def _under_our_keys(
     state_dict: Tensors, own: Mapping, source: str, partial: bool
 ) -> tuple[dict[str, torch.Tensor], Layout | None, tuple[str, ...]]:
     """The entries under our keys, the layout (None: our own), and the published keys that have none."""
-    unwrapped = strip_module(state_dict)
-    layout = None if unwrapped.keys() == own.keys() else find_layout(state_dict)
+    layout = None if {*map(without_module, state_dict)} == own.keys() else find_layout(state_dict)
     if layout is None:
-        return unwrapped, None, ()
+        return strip_module(state_dict, source), None, ()
     weights, dropped = layout.read(state_dict, source, partial=partial)
     return weights, layout, dropped
 

@@ -186,6 +186,7 @@ def test_an_overlay_may_hold_what_a_task_does_not_use(bundle, caplog):
     assert said(*files) == []
     (message,) = said(*files, epochs=3)
     assert message.startswith("epochs: has no effect") and "other.yaml" in message
+    assert said(*files, epochs=3, set_by_command=("epochs",)) == []
     assert said(bundle / "configs" / "other.yaml", epochs=3) == []
 
 

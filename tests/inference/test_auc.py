@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from medgenesis.inference import auc_interval
+from medgenesis.inference.auc import in_full_order
 
 
 @settings(deadline=None, max_examples=60)
@@ -81,3 +82,17 @@ def test_one_class_and_one_patient_give_none():
     assert all(np.isnan(auc_interval([1, 1], [0.2, 0.3])))
     auc, *ends = auc_interval([0, 1], [0.2, 0.3], ["a", "a"])
     assert auc == 1 and all(np.isnan(ends))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_answers_that_are_all_but_certain_keep_their_order(classes):
+    logits = np.random.default_rng(0).normal(0, 25, (200, classes))
+    logits -= logits.max(axis=1, keepdims=True)
+    single = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    assert (single == 1).sum() > 20  # the order of these is told by the other classes alone
+    for index, scores in enumerate(in_full_order(single).T):
+        others = np.log(np.exp(np.delete(logits, index, axis=1)).sum(axis=1))
+        odds = logits[:, index] - others
+        between = np.abs(odds) < 80  # what single precision can hold
+        assert (np.diff(scores[between][np.argsort(odds[between])]) >= -1e-6).all()
+        assert len(np.unique(scores[between])) == between.sum()

@@ -44,6 +44,16 @@ def test_probabilities_are_those_of_the_network(tmp_path):
     assert "secret" not in "".join(path.read_text() for path in tmp_path.iterdir())
 
 
+def test_the_table_has_every_digit_of_the_answers(tmp_path):
+    """Answers above 0.9999995 were 1 alike, and the AUC that cross-validation reads from them another one."""
+    net = network(2)
+    net[2].weight.data *= 40
+    found = classify_volumes(net, items("class", [0, 1] * 20), SimpleInferer(), tmp_path)
+    rows = read_table(tmp_path / "predictions.csv")
+    read = np.array([[row["p_0"], row["p_1"]] for row in rows], dtype=np.float32)
+    assert np.array_equal(read, found) and (found > 0.9999995).any()
+
+
 def test_findings_are_judged_each_by_itself(tmp_path):
     truths = [[0, 1], [1, 1], [1, 1], [0, 1]]
     found = classify_volumes(network(2), items("classes", truths), SimpleInferer(), tmp_path, multi_label=True)

@@ -1,4 +1,5 @@
 from medgenesis.report import text_table
+from medgenesis.report.text import p_text
 
 
 def test_columns_stand_below_each_other_and_the_last_is_wrapped():
@@ -7,3 +8,14 @@ def test_columns_stand_below_each_other_and_the_last_is_wrapped():
     assert lines[0] == "a          why" and max(map(len, lines)) <= 60
     assert lines[2].startswith("long name  word") and lines[3].startswith(" " * 11 + "word")
     assert lines[-2:] == ["1          –", "0.1235     x y"]
+
+
+def test_a_small_p_is_not_nought_and_none_is_a_dash():
+    assert [p_text(p) for p in (0.0421, 0.0005, 0.0004, 0.0, 1.0, float("nan"))] == [
+        "0.042",
+        "0.001",
+        "< 0.001",
+        "< 0.001",
+        "1.000",
+        "–",
+    ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medgenesis.storage.tables import read_table
+from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.comparisons import PAIRS, compare
 from medgenesis.transfer.results import load_results, save_result
 from medgenesis.transfer.scores import Drawn, Judge, paired_difference
@@ -40,6 +40,7 @@ def test_each_encoder_is_judged_once_and_pairs_are_not_repeated(tmp_path, judged
     ]
     (found,) = [row for row in rows if (row["one"], row["other"], row["measure"]) == ("b", "d", "auc")]
     assert [found[key] for key in ("difference", "low", "high", "p")] == pytest.approx(list(expected.values()))
+    assert found["patients"] == 15
     judged.clear()
     assert len(compare(load_results(tmp_path), tmp_path, draws=50)) == 18 and not judged
     answered(tmp_path, "e", 5)
@@ -50,6 +51,16 @@ def test_each_encoder_is_judged_once_and_pairs_are_not_repeated(tmp_path, judged
     assert len(judged) == 5 and len(again) == 30
     kept = [row for row in again if "e" not in (row["one"], row["other"])]
     assert [row["low"] for row in kept] == pytest.approx([row["low"] for row in rows], rel=1e-5)
+
+
+def test_pairs_of_an_earlier_version_are_computed_anew(tmp_path, judged):
+    for seed, name in enumerate("ab"):
+        answered(tmp_path, name, seed)
+    rows = compare(load_results(tmp_path), tmp_path, draws=5)
+    write_table(tmp_path / PAIRS, [{key: row[key] for key in row if key != "patients"} for row in rows])
+    judged.clear()
+    compare(load_results(tmp_path), tmp_path, draws=5)
+    assert len(judged) == 2
 
 
 def test_a_result_that_is_gone_is_compared_no_more(tmp_path):

@@ -10,9 +10,12 @@ from medgenesis import bundles
 from medgenesis.errors import CheckpointError, DatalistError
 from medgenesis.networks import ResNet25D, UNet3D
 from medgenesis.networks.input_normalisation import IMAGENET_MEAN, IMAGENET_STD
+from medgenesis.storage.tables import read_table
 from medgenesis.transfer.controls import control, hand_made, raw_intensities
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.named_encoder import open_encoder
+from medgenesis.transfer.results import save_result
+from medgenesis.weights.bundle_import import import_weights
 
 
 @pytest.fixture
@@ -68,6 +71,57 @@ def test_a_bundle_gives_the_encoder_and_settings_of_its_task_embed(tmp_path):
     for name, expected in known.items():
         untrained = open_encoder(f"random:{name}")
         assert (untrained.dims, untrained.channels, untrained.size) == expected
+
+
+def import_of(network, folder, bundle, partial=False):
+    """A file of some weights of a network, imported to a bundle's models."""
+    torch.save(network, folder / "some.pt")
+    configs = [bundles.path("models_genesis_ct") / "configs" / "pretrain.yaml"]
+    import_weights(folder / "some.pt", configs, bundle / "models", given={"width": 4}, partial=partial)
+
+
+def test_an_encoder_that_is_partly_random_says_so(tmp_path, caplog):
+    torch.manual_seed(0)
+    whole = UNet3D(width=4).state_dict()
+    left = {key: value for key, value in whole.items() if not key.startswith("encoder.levels.3.")}
+    folder = bundles.copy("models_genesis_ct", tmp_path / "mine")
+    import_of(left, tmp_path, folder, partial=True)
+    counted = {
+        key: value.numel()
+        for key, value in whole.items()
+        if key.startswith("encoder.") and not key.endswith("num_batches_tracked")
+    }
+    share = sum(number for key, number in counted.items() if key in left) / sum(counted.values())
+    for what in (folder, folder / "models" / "pretrained.pt"):
+        caplog.clear()
+        encoder = open_encoder(str(what))
+        assert encoder.told["weights loaded"] == f"{len(counted.keys() & left.keys())} of {len(counted)}"
+        assert encoder.told["share loaded"] == pytest.approx(share, abs=1e-4)
+        assert "36 of 48 weights of the encoder" in caplog.text and "encoder.levels.3.0.conv.weight" in caplog.text
+    save_result(tmp_path, "knn", {"name": "mine", **encoder.told}, {"dataset": "d"}, {}, {"auc": {"value": 0.5}})
+    (row,) = read_table(tmp_path / "results.csv")
+    assert row["weights loaded"] == "36 of 48" and float(row["share loaded"]) == pytest.approx(share, abs=1e-4)
+    import_of(whole, tmp_path, folder)
+    caplog.clear()
+    for what in (str(folder), f"random:{folder}"):
+        assert "weights loaded" not in open_encoder(what).told
+    assert not caplog.messages
+
+
+def test_a_name_stays_usable_beside_the_folder_of_its_runs(tmp_path, monkeypatch):
+    """`weights import FILE --bundle models_genesis_ct` writes into models_genesis_ct/models of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    before = open_encoder("models_genesis_ct")
+    (tmp_path / "models_genesis_ct" / "runs").mkdir(parents=True)
+    assert open_encoder("models_genesis_ct").fingerprint == before.fingerprint  # nothing was imported
+    torch.manual_seed(1)
+    network = UNet3D(width=4)
+    import_of(network.state_dict(), tmp_path, tmp_path / "models_genesis_ct")
+    encoder = open_encoder("models_genesis_ct")
+    assert encoder.told["weights"] == "pretrained.pt" and encoder.told["bundle"] == "models_genesis_ct"
+    own = network.encoder.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in encoder.network.state_dict().items())
+    assert open_encoder("random:models_genesis_ct").told["weights"] is None
 
 
 def test_a_function_of_ones_own(monkeypatch):

@@ -239,3 +239,23 @@ def test_radar_and_scatter_lie_where_the_values_say():
         radar_chart({"one": {"a": 1, "b": 1}}, "alt", 0, 1)
     with pytest.raises(ValueError, match="^points: must be finite"):
         scatter_chart({}, "x", "y", "alt")
+
+
+def test_what_is_not_finite_is_not_drawn_on_a_radar(tmp_path):
+    values = {
+        "one": {"a": 1.0, "b": float("nan"), "c": 0.5, "d": 1.0},
+        "two": {"b": 1.0},
+        "absent": {"a": float("nan")},
+    }
+    chart = radar_chart(values, "alt", 0, 1)
+    lines = re.findall(r'<polyline points="([^"]+)"', chart)
+    assert lines == ["260.0,40.0 260.0,205.0 150.0,150.0", "370.0,150.0"] and "absent" not in chart
+    with pytest.raises(ValueError, match="found 2, 0 and 1"):
+        radar_chart({"one": {"a": 1.0, "b": float("nan"), "c": 0.5}}, "alt", 0, 1)
+    for dataset, value in (("a", 0.5), ("b", float("nan")), ("c", 0.6)):
+        data = {"dataset": dataset, "split": "list", "images": 1, "patients": 1, "classes": ["x", "y"]}
+        data["images by section and class"] = {}
+        told = {"name": "e", "encoder (fingerprint)": "f"}
+        save_result(tmp_path, "linear", told, data, {}, {"auc": {"value": value, "low": value, "high": value}})
+    page = write_study_report(tmp_path).read_text()
+    assert "the middle is" not in page and "[nan" not in page  # two finite axes

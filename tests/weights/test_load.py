@@ -91,8 +91,32 @@ def test_keys_and_shapes_both_ways():
     origin = {value.data_ptr(): key for key, value in theirs.items()}
     assert len(origin) == 106 and sorted(origin[v.data_ptr()] for v in converted.values()) == sorted(theirs)
     assert models_genesis_keys(theirs).keys() == converted.keys()
-    with pytest.raises(KeyError, match="clc_out"):
-        models_genesis_keys({"clc_out.fc1.weight": torch.zeros(1)})
+    assert models_genesis_keys({"module.other.weight": theirs["out_tr.final_conv.bias"]}).keys() == {"other.weight"}
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_a_key_too_many_is_named(published, reference, prefix):
+    path = published({**reference.state_dict(), "ema.weight": torch.ones(2)}, prefix)
+    network = UNet3D(width=4, norm="batch_always")
+    for refused in (lambda: load_pretrained(network, path), lambda: inspect_weights(path)):
+        with pytest.raises(CheckpointError, match=r"Models Genesis, 107 .* 1 unknown to the network \(ema.weight\)"):
+            refused()
+    assert len(load_pretrained(network, path, partial=True).matched) == 106
+
+
+def test_a_key_with_and_without_module_is_refused(published, reference, tmp_path):
+    """The second took the place of the first, without a word."""
+    key = "down_tr64.ops.0.conv1.weight"
+    entries = {f"module.{name}": value for name, value in reference.state_dict().items()}
+    path = published({**entries, key: entries[f"module.{key}"] + 1}, "")
+    own = UNet3D(width=4).state_dict()
+    ours = "encoder.levels.0.0.conv.weight"
+    torch.save({**own, f"module.{ours}": own[ours] + 1}, tmp_path / "own.pt")
+    for file, name in ((path, key), (tmp_path / "own.pt", ours)):
+        for read in (lambda file: load_pretrained(UNet3D(width=4), file), inspect_weights):
+            with pytest.raises(CheckpointError, match=f"{file.name}: keys: must be of one network; found ") as refused:
+                read(file)
+            assert f"'{name}'" in str(refused.value) and f"'module.{name}'" in str(refused.value)
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
@@ -143,9 +167,9 @@ def test_unknown_layout_names_the_first_keys(tmp_path):
         load_published(tmp_path / "o.pt")
 
 
-def test_published_keys_among_others_are_not_taken_for_the_layout(published, reference):
+def test_published_keys_among_others_are_refused_where_nothing_compares_them(published, reference):
     entries = {**reference.state_dict(), "clc_in.fc1.weight": torch.zeros(2, 2)}
-    with pytest.raises(CheckpointError, match="found 107 keys of another"):
+    with pytest.raises(CheckpointError, match=r"keys of Models Genesis alone; found 1 .*\(clc_in.fc1.weight\)"):
         load_published(published(entries))
 
 

@@ -1,6 +1,7 @@
 """What all questions of `medgenesis transfer` are given: encoders, data sets, and how images are shown."""
 
 import argparse
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,5 +141,6 @@ def _spacing(words: list[str]) -> list[float] | None:
 
 def said(figure: dict[str, float]) -> str:
     """A figure with its interval, where it has one."""
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
+    known = all(math.isfinite(figure.get(end, math.nan)) for end in ("low", "high"))
+    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
     return f"{figure['value']:.3f}{ends}"

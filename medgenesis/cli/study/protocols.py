@@ -41,6 +41,7 @@ def add_protocols(questions: Any) -> None:
 def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
+    from medgenesis.report.text import p_text
     from medgenesis.transfer.comparisons import compare
     from medgenesis.transfer.results import load_results
 
@@ -66,7 +67,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
                 pair["one"],
                 pair["other"],
                 said({**pair, "value": pair["difference"]}),
-                f"{pair['p']:.3f}",
+                p_text(pair["p"]),
             ]
             for pair in pairs
         ]

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from medgenesis.data import datalist_header
 from medgenesis.data.folds import patient_folds, patient_of
-from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table, in_columns
+from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table, in_columns, in_full_order
 from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
@@ -88,7 +88,7 @@ def _cross_validated(configs, datalist, folder: Path, init: str, task: str, fold
     if task == "finetune":
         check_folds(parts, have_foreground(configs, records, folder, overrides), folds)
     header = datalist_header(datalist)
-    measured = {"finetune": "on the images' own grid", "classify": "without a plateau"}[task]
+    measured = {"finetune": "on the images' own grid", "classify": "without a plateau, to nine digits"}[task]
     also = {"measured": measured, "labels of the list": {name: header.get(name) for name in ("label_merge", "labels")}}
     for fold in track(range(folds), "folds"):
         end_if_asked()
@@ -166,10 +166,11 @@ def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[
     truth = np.array([in_columns(one, found.shape[1], multi_label=multi_label) for one in words])
     owners, parts = [patients[row["record"]] for row in rows], np.array([row["fold"] for row in rows])
     table = auc_table(truth, found, owners, multi_label=multi_label)
+    scores = found if multi_label else in_full_order(found)
     lines = ["| class | records | AUC [95 %] | mean of folds |", "|---|---|---|---|"]
     for row in table:
         index = row["class"]
-        each = [auc_interval(truth[parts == fold, index], found[parts == fold, index])[0] for fold in set(parts)]
+        each = [auc_interval(truth[parts == fold, index], scores[parts == fold, index])[0] for fold in set(parts)]
         each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
         row["mean_of_folds"] = float(np.mean(each)) if each else None
         cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})

@@ -6,6 +6,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
+from medgenesis.bundles.unused import SET_BY_COMMAND
 from medgenesis.data import load_datalist, preprocessing
 from medgenesis.data.screening import screen_volumes
 from medgenesis.errors import VolumeError
@@ -45,6 +46,8 @@ def prepare_training(
         "train#dataset#data": tuple(training),  # tuples: what is in a list or mapping would be parsed, and run
         "validate#dataset#data": tuple(test),
         "run": ["$@train#trainer.run()"],  # the report of a run is of its test records, afterwards
+        # the records stand in the place of the list, whose header some tasks read and others do not
+        SET_BY_COMMAND: ("bundle_root", "init", "seed", "val_interval", "datalist"),
         **(overrides or {}),
     }
     workflow = ConfigWorkflow(

@@ -25,13 +25,14 @@ class Linear:
 
     Args:
         grid: values of C that are tried; a single one is taken without a search.
-        metric: that chooses C, on validation: "auc", "accuracy" or "balanced_accuracy".
+        metric: that chooses C, on validation: "auc", "accuracy" or "balanced_accuracy"; of equal ones the C of the
+            least log-loss there, of these the smallest.
         standardise: features to mean 0 and deviation 1 of those trained on; the study did not.
         max_iter: steps of L-BFGS at most; where they do not suffice, the result says so.
         seed: of the validation that is drawn where there is none.
         compat: as the study: raw features, 100 steps, each C begun where the one before ended, from the largest;
-            accuracy chooses (of some data sets the mean of the classes, see `ask`); a fifth of the training images,
-            drawn by image, is the validation.
+            accuracy chooses (of some data sets the mean of the classes, see `ask`), of equal ones the largest C; a
+            fifth of the training images, drawn by image, is the validation.
     """
 
     grid: Sequence[float] = GRID
@@ -54,7 +55,7 @@ class LinearResult:
     Attributes:
         figures: measures on test, with intervals over patients.
         c: the value chosen.
-        tried: rows `c`, `score` on validation, `converged`.
+        tried: rows `c`, `score` and `log_loss` on validation, `converged`.
         converged: whether the last fit, on training and validation, ended before `max_iter`.
         rows: of the test records, (T,).
         probabilities: of the test records, (T, classes).
@@ -98,21 +99,23 @@ def linear(
     model = None
     order = sorted(settings.grid, reverse=settings.compat)
     if len(order) > 1:
-        best, c = 0.0, None
         scale = _scale(vectors, train, settings.standardise)
         known, asked = (changed_rows(vectors, rows, scale) for rows in (train, valid))
         for value in order:
             model = _fit(known, labels[train], value, settings, model if settings.compat else None)
-            score = Judge(labels[valid], _spread(model, asked, classes))()[settings.metric]
-            tried.append({"c": value, "score": score, "converged": bool(model.n_iter_.max() < settings.max_iter)})
-            if score > best:
-                best, c = score, value
-        if c is None:
+            answers = _spread(model, asked, classes)
+            row = {"c": value, "score": Judge(labels[valid], answers)()[settings.metric]}
+            row["log_loss"] = _log_loss(labels[valid], answers)
+            tried.append({**row, "converged": bool(model.n_iter_.max() < settings.max_iter)})
+        better = [row for row in tried if row["score"] > 0]
+        if not better:
             raise ValueError(
                 f"grid: a value must be better than 0 on validation; found the scores "
                 f"{[round(row['score'], 3) for row in tried[:5]]} …. Use another metric, or a validation section with "
                 "all classes."
             )
+        # a tiny C orders records as well as another, and answers all of them with the most frequent class
+        c = max(better, key=lambda row: (row["score"], 0 if settings.compat else -row["log_loss"]))["c"]
     else:
         c = float(order[0])
     both = np.concatenate([train, valid])
@@ -143,6 +146,11 @@ def _fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the result
         return model.fit(known, labels)
+
+
+def _log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    own = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())
 
 
 def _spread(model: LogisticRegression, vectors: np.ndarray, classes: int) -> np.ndarray:

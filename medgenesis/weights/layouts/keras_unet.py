@@ -43,9 +43,9 @@ def _our_key(key: str) -> str | None:
 
 
 def is_keras_unet(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the keys (``layer/value``, as ``read_h5`` gives them) are those of this network and none but them."""
-    keys = set(state_dict) - set(beside_keras_unet(state_dict))
-    return "depth_0_conv/kernel" in keys and all(_our_key(key) for key in keys)
+    """Whether the first key of this network (``layer/value``, as ``read_h5`` gives them) is there; the comparison names
+    what is unknown or missing."""
+    return "depth_0_conv/kernel" in state_dict
 
 
 def beside_keras_unet(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
@@ -54,7 +54,8 @@ def beside_keras_unet(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]
 
 
 def keras_unet_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published entries under the keys of ``UNet3D``, with the weights that its own layers need in addition.
+    """The published entries under the keys of ``UNet3D``, with the weights that its own layers need in addition; an
+    entry of another key is passed on as it is.
 
     Args:
         state_dict: keys ``depth_0_conv/kernel`` (k, k, k, in, out), ``depth_0_bn/gamma`` …, ``conv3d_1/bias``.
@@ -67,8 +68,11 @@ def keras_unet_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.T
         )
     weights: dict[str, torch.Tensor] = {}
     for key, value in state_dict.items():
-        ours = None if key in dropped else _our_key(key)
+        if key in dropped:
+            continue
+        ours = _our_key(key)
         if ours is None:
+            weights[key] = value
             continue
         if value.ndim == 5:
             value = value.permute(4, 3, 0, 1, 2).contiguous()

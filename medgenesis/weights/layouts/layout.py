@@ -7,10 +7,32 @@ from typing import Any
 import torch
 
 from medgenesis.errors import CheckpointError
-from medgenesis.weights.report import compare
+from medgenesis.weights.report import compare, first_keys
 
 StateDict = Mapping[str, torch.Tensor]
 Settings = Mapping[str, Any]
+
+
+def renamed(state_dict: StateDict, name: Callable[[str], str], source: str = "") -> dict[str, torch.Tensor]:
+    """The same entries under other keys.
+
+    Args:
+        state_dict: of a file.
+        name: from a key to its new one.
+        source: the file, for messages; "": whoever calls says it.
+
+    Raises:
+        CheckpointError: two keys become one, so that an entry would be lost; both are named.
+    """
+    before: dict[str, str] = {}
+    for key in state_dict:
+        first = before.setdefault(name(key), key)
+        if first != key:
+            raise CheckpointError(
+                f"{source}{': ' if source else ''}keys: must be of one network; found {first!r} and {key!r}, which are "
+                f"both {name(key)!r} here. Save the weights of one of them alone."
+            )
+    return {new: state_dict[key] for new, key in before.items()}
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,17 @@ class Layout:
         """Raise CheckpointError if converted weights are not all of the network that they come closest to."""
         if self.shapes is not None:
             self._refuse_incomplete(self.shapes(weights), weights, dropped, source)
+
+    def check_known(self, weights: StateDict, source: str) -> None:
+        """Raise CheckpointError if converted weights have keys that are not of the network they come closest to."""
+        wanted = {} if self.shapes is None else self.shapes(weights)
+        unknown = [key for key in weights if key not in wanted] if wanted else []
+        if unknown:
+            raise CheckpointError(
+                f"{source}: must have keys of {self.name} alone; found {len(unknown)} of another network "
+                f"({first_keys(unknown)}). Leave them out, or take what fits into a network: load_pretrained(…, "
+                "partial=True)."
+            )
 
     def _refuse_incomplete(self, whole: StateDict, weights: StateDict, dropped: tuple[str, ...], source: str) -> None:
         report = compare(weights, whole, source=source, layout=self.name, dropped=dropped)

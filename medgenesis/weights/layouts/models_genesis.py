@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from medgenesis.networks.unet3d import UNet3D
-from medgenesis.weights.layouts.layout import Layout
+from medgenesis.weights.layouts.layout import Layout, renamed
 
 _CONV = ("weight", "bias")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -32,27 +32,45 @@ def _key_map() -> dict[str, str]:
 MODELS_GENESIS_KEYS = _key_map()
 
 
-def strip_module(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same entries without the ``module.`` with which multi-GPU training prefixes every key."""
-    return {key.removeprefix("module."): value for key, value in state_dict.items()}
+_OTHER_PARTS = ("clc_out.", "projection_head", "prototypes")  # of Semantic Genesis, which has all of these keys too
+
+
+def without_module(key: str) -> str:
+    """A key without the ``module.`` with which multi-GPU training prefixes it."""
+    return key.removeprefix("module.")
+
+
+def strip_module(state_dict: Mapping[str, torch.Tensor], source: str = "") -> dict[str, torch.Tensor]:
+    """The same entries without ``module.`` before their keys.
+
+    Raises:
+        CheckpointError: a key is there with and without.
+    """
+    return renamed(state_dict, without_module, source)
 
 
 def is_models_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the keys are those of the published Models Genesis network, all of them known and none but them."""
-    keys = strip_module(state_dict).keys()
-    return bool(keys) and keys <= MODELS_GENESIS_KEYS.keys()
+    """Whether some of the keys are those of the published Models Genesis network, and none of a part that Semantic
+    Genesis has besides; the comparison names what is unknown or missing."""
+    keys = {without_module(key) for key in state_dict}
+    return not keys.isdisjoint(MODELS_GENESIS_KEYS) and not any(key.startswith(_OTHER_PARTS) for key in keys)
 
 
 def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published entries under the keys of ``UNet3D``; the values are passed on as they are.
+    """The published entries under the keys of ``UNet3D``; the values are passed on as they are, and so is an entry of
+    another key, without ``module.``.
 
     Args:
         state_dict: keys ``down_tr64.ops.0.conv1.weight`` …, each with or without ``module.`` before it.
 
     Raises:
-        KeyError: a key is not of that layout.
+        CheckpointError: two keys become one.
     """
-    return {MODELS_GENESIS_KEYS[key]: value for key, value in strip_module(state_dict).items()}
+
+    def ours(key: str) -> str:
+        return MODELS_GENESIS_KEYS.get(without_module(key), without_module(key))
+
+    return renamed(state_dict, ours)
 
 
 def settings_of_genesis(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -79,7 +97,7 @@ def genesis_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
     with torch.device("meta"):
         whole = UNet3D(max(channels, 1), 1 if last is None else max(len(last), 1), max(width, 1)).state_dict()
-    encoder_only = all(key.startswith("encoder.") for key in weights)
+    encoder_only = not any(key.startswith(("decoder.", "head.")) for key in weights)
     return {key: value for key, value in whole.items() if not encoder_only or key.startswith("encoder.")}
 
 

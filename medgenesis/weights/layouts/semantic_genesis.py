@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from medgenesis.networks.ynet3d import YNet3D
-from medgenesis.weights.layouts.layout import Layout
+from medgenesis.weights.layouts.layout import Layout, renamed
 from medgenesis.weights.layouts.models_genesis import (
     MODELS_GENESIS_KEYS,
     is_models_genesis,
@@ -35,10 +35,10 @@ _KEYS = _key_map()
 
 
 def is_semantic_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the keys are those of the published network, whole or encoder-only, heads to be dropped among them."""
-    dropped = foreign_heads(state_dict)
-    keys = {_PREFIXES.sub("", key) for key in state_dict if key not in dropped}
-    return bool(keys) and keys <= _KEYS.keys() and not is_models_genesis(state_dict)
+    """Whether some of the keys are those of the published network, whole or encoder-only, and not of Models Genesis
+    alone; the comparison names what is unknown or missing."""
+    keys = {_PREFIXES.sub("", key) for key in state_dict}
+    return not keys.isdisjoint(_KEYS) and not is_models_genesis(state_dict)
 
 
 def foreign_heads(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
@@ -47,17 +47,24 @@ def foreign_heads(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
 
 
 def semantic_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published entries under the keys of ``YNet3D``; the values are passed on as they are.
+    """The published entries under the keys of ``YNet3D``; the values are passed on as they are, and so is an entry of
+    another key, without these prefixes.
 
     Args:
         state_dict: keys ``down_tr64.ops.0.conv1.weight`` …, ``clc_out.fc1.bias``, each with or without ``module.`` and
             ``classficationNet.`` before it; those of ``foreign_heads`` are left out.
 
     Raises:
-        KeyError: a key is not of that layout.
+        CheckpointError: two keys become one.
     """
     dropped = foreign_heads(state_dict)
-    return {_KEYS[_PREFIXES.sub("", key)]: value for key, value in state_dict.items() if key not in dropped}
+    left = {key: value for key, value in state_dict.items() if key not in dropped}
+
+    def ours(key: str) -> str:
+        bare = _PREFIXES.sub("", key)
+        return _KEYS.get(bare, bare)
+
+    return renamed(left, ours)
 
 
 def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:

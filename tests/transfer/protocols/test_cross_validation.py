@@ -148,6 +148,14 @@ def pooled(folder, truths, scores, multi_label):
     return text, read_table(folder / "auc.csv")
 
 
+def test_confident_answers_keep_their_order(tmp_path):
+    """All of class 1 above those of class 0, all above 0.999999: the AUC is 1."""
+    far = np.array([14, 30, 15, 35, 16, 40], dtype=np.float64)  # log-odds of class 1
+    scores = np.stack([1 / (1 + np.exp(far)), 1 / (1 + np.exp(-far))], axis=1).astype(np.float32).astype(float)
+    _, (row,) = pooled(tmp_path, ["0", "1"] * 3, scores.tolist(), multi_label=False)
+    assert float(row["auc"]) == float(row["mean_of_folds"]) == 1
+
+
 def test_one_finding_is_a_finding(tmp_path):
     _, (row,) = pooled(tmp_path, ["0", "1"] * 5, [[0.1], [0.9]] * 5, multi_label=True)
     assert float(row["auc"]) == 1 and row["with"] == "10"

@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from medgenesis import bundles
+from medgenesis.bundles.reading import Reading
+from medgenesis.bundles.unused import unused_ids
 from medgenesis.transfer.protocols import last_dice, last_weights
 
 
@@ -34,6 +37,23 @@ def test_dice_is_measured_on_the_images_own_grid(tmp_path):
     assert float(item["label"].sum()) == values.sum()
     learnt = parser.get_parsed_content("preprocessing")(paths)
     assert learnt["label"].shape != item["label"].shape
+
+
+def test_what_a_command_sets_itself_is_no_setting_without_effect(tmp_path):
+    """Each fold warned: datalist: has no effect in this task."""
+    for bundle, task in (
+        ("models_genesis_ct", "classify"),
+        ("adam_cxr", "classify"),
+        ("models_genesis_ct", "finetune"),
+    ):
+        config = bundles.path(bundle) / "configs" / f"{task}.yaml"
+        records = [{"image": "a.nii.gz", "class": 0}]
+        own = {"datalist": str(tmp_path / "list.json")}
+        workflow = last_weights.prepare_training(
+            [config], records, records, tmp_path, init="scratch", seed=0, overrides=own
+        )
+        found = unused_ids(Reading(workflow.parser, config.parent, workflow))
+        assert "datalist" not in found and "set_by_command" not in found
 
 
 class Unrun(ConfigWorkflow):

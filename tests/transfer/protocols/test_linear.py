@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from medgenesis.transfer.protocols.knn import Knn, knn
 from medgenesis.transfer.protocols.linear import GRID, Linear, linear
@@ -23,18 +23,20 @@ def test_the_same_as_scikit_learn_by_hand(classes):
     vectors, labels, sections, patients = toy(classes=classes)
     result = linear(vectors, labels, sections, patients, Linear((0.01, 1.0), "accuracy"))
     train, valid, test = (sections == name for name in ("training", "validation", "test"))
-    scores = {}
+    scores, losses = {}, {}
     for c in (0.01, 1.0):
         mean, deviation = vectors[train].astype(float).mean(0), vectors[train].astype(float).std(0)
         model = LogisticRegression(C=c, max_iter=1000).fit((vectors[train] - mean) / deviation, labels[train])
-        scores[c] = model.score((vectors[valid] - mean) / deviation, labels[valid])
-    c = max(scores, key=lambda one: (scores[one], -one))
+        shown = (vectors[valid] - mean) / deviation
+        scores[c], losses[c] = model.score(shown, labels[valid]), log_loss(labels[valid], model.predict_proba(shown))
+    c = max(scores, key=lambda one: (scores[one], -losses[one]))
     both = train | valid
     mean, deviation = vectors[both].astype(float).mean(0), vectors[both].astype(float).std(0)
     model = LogisticRegression(C=c, max_iter=1000)
     model.fit(np.r_[vectors[train], vectors[valid]] / deviation - mean / deviation, np.r_[labels[train], labels[valid]])
     asked = model.predict_proba((vectors[test] - mean) / deviation)
     assert result.c == c and [row["score"] for row in result.tried] == [scores[0.01], scores[1.0]]
+    assert [row["log_loss"] for row in result.tried] == pytest.approx([losses[0.01], losses[1.0]], abs=1e-4)
     assert np.allclose(result.probabilities, asked, atol=1e-3)
     figures = {name: figure["value"] for name, figure in result.figures.items()}
     assert figures["accuracy"] == pytest.approx(accuracy_score(labels[test], asked.argmax(1)))
@@ -42,6 +44,22 @@ def test_the_same_as_scikit_learn_by_hand(classes):
     known = asked if classes > 2 else asked[:, 1]
     assert figures["auc"] == pytest.approx(roc_auc_score(labels[test], known, **options), abs=1e-3)
     assert figures["auc"] > 0.5
+
+
+def test_of_equal_aucs_the_answers_decide():
+    """Classes that are apart have an AUC of 1 at every C; at the smallest all answers are the more frequent class."""
+    generator = np.random.default_rng(0)
+    labels = (np.arange(90) % 3 == 0).astype(int)
+    vectors = (10 * labels[:, None] + generator.normal(size=(90, 4))).astype(np.float32)
+    sections = np.array(["training", "validation", "test"])[np.arange(90) // 30]
+    table = vectors, labels, sections, np.arange(90)
+    found = linear(*table, Linear())
+    assert {row["score"] for row in found.tried} == {1.0}
+    assert found.figures["auc"]["value"] == found.figures["balanced_accuracy"]["value"] == 1
+    losses = [row["log_loss"] for row in found.tried]
+    assert found.c == found.tried[int(np.argmin(losses))]["c"]
+    assert linear(*table, Linear((1e-5,))).figures["balanced_accuracy"]["value"] == 0.5
+    assert linear(*table, Linear.as_published()).c == max(Linear().grid)  # the program that was published
 
 
 def test_classes_that_are_apart_are_told():
