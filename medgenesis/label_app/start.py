@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +61,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
 
 
 @contextmanager
-def own_temporary_folder() -> Iterator[str]:
+def own_temporary_folder() -> Generator[str, None, None]:
     """Let this process keep temporary files in a folder of its own, removed afterwards.
 
     What viewers send comes there, so that requests may name files of it; those of other programs are not among them.
