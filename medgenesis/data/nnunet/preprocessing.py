@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import CropForegroundd, MapTransform, Orientationd
+from monai.utils import MetaKeys
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
 from medgenesis.data.image_channels import CheckChannelsd
@@ -20,6 +23,7 @@ from medgenesis.io.naming import volume_name
 from medgenesis.io.volume_reader import LoadVolumed
 
 _LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+_ARRAY_AXES = (2, 1, 0)
 _ARRAYS = (".b2nd", ".npz", ".npy")
 
 
@@ -38,7 +42,8 @@ def nnunet_preprocessing(
 
     Files with geometry (NIfTI, NRRD, MetaImage) go through nnU-Net's steps: axes in its order, a box round what is not
     zero, normalisation, spacing. Arrays (`.b2nd`, `.npz`, `.npy`) are what nnU-Net's preprocessing wrote, and are
-    taken as they are. Results are float32 (C, *spatial), in nnU-Net's order of axes.
+    taken as they are, on a grid of the plan's spacing and axes. Results are float32 (C, *spatial), in nnU-Net's order
+    of axes.
 
     Args:
         plan: see `plan_of`.
@@ -67,6 +72,7 @@ def nnunet_preprocessing(
         CheckChannelsd(keys, in_channels or len(plan["channels"]), **lenient),
         CheckVolumed(every, **lenient),
         CheckConfigurationd(every, plan.get("data_identifier"), allow_missing_keys=True),
+        PlaceArraysd(every, plan["spacing"], plan["axes"]),
         OrderAxesd(every, plan["axes"]),
     ]
     if label_keys:
@@ -115,6 +121,35 @@ class CheckConfigurationd(MapTransform):
                     "make a bundle of the other configuration."
                 )
         return dict(data)
+
+
+class PlaceArraysd(MapTransform):
+    """Give arrays, whose files have no geometry, that of the plan: its spacing, its axes, and the origin at 0.
+
+    Args:
+        keys: keys of the volumes, `MetaTensor` (C, *spatial).
+        spacing: planned, mm, of each axis of the array.
+        axes: as of `OrderAxesd`; of numbers the file's axes are taken to be LPS; None: not known, as (z, y, x).
+    """
+
+    def __init__(self, keys: Sequence[str], spacing: Sequence[float], axes: Sequence[int] | str | None) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.spacing, self.axes = tuple(spacing), axes
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        arrays = {key: data[key] for key in self.key_iterator(data) if is_array(data[key])}
+        return {**data, **{key: self._placed(volume) for key, volume in arrays.items()}}
+
+    def _placed(self, volume: MetaTensor) -> MetaTensor:
+        result = volume.as_tensor().as_subclass(MetaTensor).copy_meta_from(volume)
+        result.affine = torch.from_numpy(self._directions() @ np.diag([*self.spacing, 1.0]))
+        result.meta[MetaKeys.ORIGINAL_AFFINE] = result.affine.clone()  # voxels are where the file has them
+        return result
+
+    def _directions(self) -> np.ndarray:
+        codes = self.axes if isinstance(self.axes, str) else "".join("LPS"[axis] for axis in self.axes or _ARRAY_AXES)
+        axes, signs = nibabel.orientations.axcodes2ornt(codes).T
+        return np.eye(4)[:, [*axes.astype(int), 3]] * [*signs, 1]
 
 
 class _OnRaw(MapTransform):
