@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from medgenesis.bundles.reading import Reading
 
 _OWN = "medgenesis.networks."
+_PLANNED = "medgenesis.networks.planned_network"
 _SHAPE = ("width", "norm")
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
@@ -38,3 +39,24 @@ def refuse_other_network(reading: Reading) -> None:
                 f"network_def: {id} must be the setting {id}, {wanted!r}, which is kept with the weights; found "
                 f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there."
             )
+
+
+def refuse_indivisible_cubes(reading: Reading) -> None:
+    """Refuse a `cube_size` of the config being read that the network of nnU-Net's plans cannot halve so often.
+
+    Raises:
+        ValueError: a side does not divide by the network's strides.
+    """
+    from medgenesis.networks.architecture import check_divisible
+
+    config = reading.parser.get()
+    network = config.get("network_def")
+    if (
+        "cube_size" in config
+        and "plan" in config
+        and isinstance(network, Mapping)
+        and network.get("_target_") == _PLANNED
+    ):
+        plan, cube_size = (reading.parser.get_parsed_content(id) for id in ("plan", "cube_size"))
+        remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}."
+        check_divisible(plan["architecture"], cube_size, "cube_size:", remedy)
