@@ -12,10 +12,9 @@ from monai.transforms import CropForegroundd, MapTransform, Orientationd
 from monai.utils import MetaKeys
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.data.image_channels import CheckChannelsd
 from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd
-from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd
+from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd, check_planned_channels
 from medgenesis.data.nnunet.resampling import ResampleAsPlannedd
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.errors import VolumeError
@@ -52,7 +51,7 @@ def nnunet_preprocessing(
         label_merge: target label -> source labels; everything else becomes background.
         num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
-        in_channels: an image must have so many channels; None: those of the plan.
+        in_channels: of the network; they must be as many as the plan's.
         resample_labels: False leaves label maps at the spacing and size that they have (axes in order all the same), to
             be compared with answers that are brought back to them.
 
@@ -60,16 +59,23 @@ def nnunet_preprocessing(
         A MONAI `Compose`, invertible by `Invertd`.
 
     Raises:
+        ValueError: `in_channels` are not those of the plan.
         VolumeError: when called, for a file that cannot be used.
         DatalistError: when called, for a record that lacks a key.
     """
+    planned = len(plan["channels"])
+    if in_channels not in (None, planned):
+        raise ValueError(
+            f"in_channels: must be the channels of the plans, {planned}; found {in_channels}. Leave it out, or make a "
+            "bundle of plans of other channels (`medgenesis nnunet plan2bundle`)."
+        )
     keys = (keys,) if isinstance(keys, str) else tuple(keys)
     label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
     every, lenient = (*keys, *label_keys), {"allow_missing_keys": allow_missing_keys}
     steps: list[MapTransform] = [
         LoadVolumed(every, label_keys=label_keys, **lenient),
         *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
-        CheckChannelsd(keys, in_channels or len(plan["channels"]), **lenient),
+        CheckPlannedChannelsd(keys, plan["channels"], **lenient),
         CheckVolumed(every, **lenient),
         CheckConfigurationd(every, plan.get("data_identifier"), allow_missing_keys=True),
         PlaceArraysd(every, plan["spacing"], plan["axes"]),
@@ -93,6 +99,30 @@ def nnunet_preprocessing(
 def is_array(volume: torch.Tensor) -> bool:
     """Whether a volume was read from an array, which nnU-Net has preprocessed."""
     return volume_name(volume).lower().endswith(_ARRAYS)
+
+
+class CheckPlannedChannelsd(MapTransform):
+    """Refuse images with another number of channels than the plan's, arrays and files with geometry alike.
+
+    Args:
+        keys: keys of the images, (C, *spatial).
+        channels: of the plan.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: with the file's name.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], channels: Sequence[Mapping[str, Any]], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.channels = channels
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            check_planned_channels(data[key], self.channels)
+        return dict(data)
 
 
 class CheckConfigurationd(MapTransform):

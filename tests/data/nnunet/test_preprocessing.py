@@ -175,8 +175,12 @@ def test_images_that_cannot_be_are_refused(tmp_path):
     plan = planned()
     with pytest.raises(VolumeError, match="how nnU-Net reads images of this data set is not known"):
         nnunet_preprocessing({**plan, "axes": None})(record)
-    with pytest.raises(VolumeError, match="as many channels as the network, 2"):
-        nnunet_preprocessing({**plan, "channels": plan["channels"] * 2})(record)
+    array = {"image": str(write_dataset(tmp_path / "D") / IDENTIFIER / "case_000.npz")}
+    for one in (record, array):
+        with pytest.raises(VolumeError, match=r"channels of the plans, 2 \(0, 0\); found 1\. Give the files of all"):
+            nnunet_preprocessing({**plan, "channels": plan["channels"] * 2}, in_channels=2)(one)
+    with pytest.raises(ValueError, match="in_channels: must be the channels of the plans, 1; found 2"):
+        nnunet_preprocessing(plan, in_channels=2)
     nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 8), np.float32), np.eye(4)), tmp_path / "zero.nii.gz")
     with pytest.raises(VolumeError, match="must have voxels other than 0"):
         nnunet_preprocessing(plan)({"image": str(tmp_path / "zero.nii.gz")})
