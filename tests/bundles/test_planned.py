@@ -138,6 +138,11 @@ def test_the_whole_way_from_arrays_to_label_maps_of_raw_images(tmp_path, method,
     with caplog.at_level(logging.INFO):
         run(root, "finetune", tmp_path / "list.json", val_interval=1)
     assert "0 missing in the file; 0 unknown to the network" in caplog.text
+    run(
+        root, "inference", tmp_path / "list.json", kind="infer", output_dir=str(tmp_path / "arrays"), section="training"
+    )
+    found = nibabel.load(next((tmp_path / "arrays").rglob("*.nii.gz")))
+    assert found.shape == (10, 20, 14) and found.header.get_zooms() == (2.0, 1.0, 1.0)  # of the array, in its order
     write_image(tmp_path / "raw.nii.gz", codes="LPI")
     records = [{"image": str(tmp_path / "raw.nii.gz")}]
     write_datalist({"test": records, "validation": records, "training": records}, tmp_path / "raw.json")
