@@ -54,5 +54,5 @@ def refuse_indivisible_cubes(reading: Reading) -> None:
     planned = isinstance(network, Mapping) and network.get("_target_") == _PLANNED
     if planned and "cube_size" in config and "plan" in config:
         plan, cube_size = (reading.parser.get_parsed_content(id) for id in ("plan", "cube_size"))
-        remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}."
-        check_divisible(plan["architecture"], cube_size, "cube_size:", remedy)
+        remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}"
+        check_divisible(plan["architecture"], cube_size, "cube_size", remedy)
