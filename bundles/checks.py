@@ -33,7 +33,7 @@ def check_settings(settings: Settings) -> None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
         refuse_missing_device(reading)
-        refuse_other_network(reading)
+        refuse_other_network(reading, settings)
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)
