@@ -9,6 +9,7 @@ from medgenesis.bundles.reading import Reading
 from medgenesis.bundles.shared import Settings
 
 _OWN = "medgenesis.networks."
+_PLANNED = "medgenesis.networks.planned_network"
 _SHAPE = ("width", "norm")
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
@@ -48,6 +49,23 @@ def refuse_other_network(reading: Reading, settings: Settings) -> None:
                 f"network_def: {id} must be the setting {id}, {wanted!r}, which is kept with the weights; found "
                 f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there, or give --{id}."
             )
+
+
+def refuse_indivisible_cubes(reading: Reading) -> None:
+    """Refuse a `cube_size` of the config being read that the network of nnU-Net's plans cannot halve so often.
+
+    Raises:
+        ValueError: a side does not divide by the network's strides.
+    """
+    from medgenesis.networks.architecture import check_divisible
+
+    config = reading.parser.get()
+    network = config.get("network_def")
+    planned = isinstance(network, Mapping) and network.get("_target_") == _PLANNED
+    if planned and "cube_size" in config and "plan" in config:
+        plan, cube_size = (reading.parser.get_parsed_content(id) for id in ("plan", "cube_size"))
+        remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}."
+        check_divisible(plan["architecture"], cube_size, "cube_size:", remedy)
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from medgenesis.data.orientation import ReorientVolumesd
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.errors import DOMAIN_ERRORS
 from medgenesis.io.naming import volume_name
+from medgenesis.io.preprocessed import is_preprocessed
 from medgenesis.report import Report, flat_image
 from medgenesis.report.run_made import add_run_record
 
@@ -68,6 +69,9 @@ class ShowLabelMapsd(MapTransform):
     def _show(self, data: Mapping[str, Any], key: str) -> None:
         file = volume_name(data[self.image_key])
         image = self._read({"image": file, **{name: data[name] for name in _RECORD if name in data}})["image"]
+        if is_preprocessed(file):  # whose geometry the plan says, not the file
+            image.affine = data[key].affine
+            image = self._turn({"image": image})["image"]
         found = self._turn({"image": data[key]})["image"]
         volume, label = image[0].numpy(force=True), found[0].numpy(force=True).astype(int)
         caption = f"image {self._shown}: {', '.join(self.names) or 'labels'}"  # a file may be named for a patient

@@ -40,7 +40,8 @@ def is_preprocessed(path: str | Path) -> bool:
 class PreprocessedReader(ImageReader):
     """Read arrays of nnU-Net's preprocessing: (channel, *spatial), axes and spacing as its plans say.
 
-    They have no geometry: 1 mm a voxel is noted. In label maps -1, which nnU-Net writes where there is no image, is 0.
+    They have no geometry: 1 mm a voxel is noted, until `nnunet_preprocessing` puts the plan's in its place. In label
+    maps -1, which nnU-Net writes where there is no image, is 0.
 
     Args:
         labels: read the label map.

@@ -52,6 +52,15 @@ class WholeNiftiWriter(_Whole, NibabelWriter):
             meta = {**self.data_obj.meta, MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel"}
             self.data_obj = MetaTensor(self.data_obj.as_tensor(), meta=meta)
 
+    @classmethod
+    def resample_if_needed(
+        cls, data_array: Tensor | np.ndarray, affine: Tensor | np.ndarray | None = None, target_affine=None, **options
+    ) -> tuple:
+        """As MONAI's, which counts an axis too few and fails where the first two axes are not those of a slice."""
+        if target_affine is None and affine is not None:
+            return data_array, affine
+        return super().resample_if_needed(data_array, affine=affine, target_affine=target_affine, **options)
+
 
 class WholeImageWriter(_Whole, PILWriter):
     """MONAI's `PILWriter`, likewise: label maps of X-rays, (1, X, Y) of whole numbers, as PNG of 8 bits, or of

@@ -59,16 +59,21 @@ def _of_old_plans(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_divisible(architecture: Mapping[str, Any], patch_size: Sequence[int], where: str) -> None:
+def check_divisible(
+    architecture: Mapping[str, Any], sides: Sequence[int], argument: str, remedy: str = "Plan the data set anew."
+) -> None:
     """Refuse a patch whose sides do not divide by what the network's strides multiply to.
+
+    Args:
+        architecture: of a plan.
+        sides: of the patch, voxels.
+        argument: the patch's name, for the message.
+        remedy: the message's end.
 
     Raises:
         ValueError: a side does not.
     """
     strides = architecture["arch_kwargs"].get("strides", [])
     whole = [math.prod(stage[axis] if isinstance(stage, Sequence) else stage for stage in strides) for axis in range(3)]
-    if any(side % step for side, step in zip(patch_size, whole, strict=True)):
-        raise ValueError(
-            f"{where}: patch_size must divide by the network's strides {whole}; found {list(patch_size)}. Plan the "
-            "data set anew."
-        )
+    if any(side % step for side, step in zip(sides, whole, strict=True)):
+        raise ValueError(f"{argument} must divide by the network's strides {whole}; found {list(sides)}. {remedy}")

@@ -16,6 +16,7 @@ from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle
 from medgenesis.data import write_datalist
 from medgenesis.data.nnunet import plan_of, preprocessed_datalist
+from medgenesis.errors import cause_of
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.storage.tables import read_table
 from medgenesis.weights import settings_of
@@ -88,6 +89,26 @@ def test_other_bundles_and_full_folders_are_refused(tmp_path):
         bundles.copy_planned("models_genesis_ct", tmp_path, plan, "plans") if (tmp_path / "x").write_text("x") else None
 
 
+@pytest.mark.parametrize("task", ["pretrain", "finetune", "inference", "embed"])
+def test_cubes_that_the_planned_network_cannot_halve_are_refused(tmp_path, task):
+    """Its strides multiply to 2, 4 and 4."""
+    root = bundles.copy_planned("models_genesis_ct", tmp_path / "b", plan_of(plans(), source="plans"), "plans")
+
+    def check(**settings):
+        asked = {"init_id": "asked", "asked": "$medgenesis.bundles.check_settings(@settings)"}
+        start = {"init": "scratch"} if task == "finetune" else {}
+        file = str(root / "configs" / f"{task}.yaml")
+        settings |= {} if task in ("pretrain", "finetune") else {"weights": "$None"}
+        ConfigWorkflow(file, workflow_type="train", logging_file=False, **asked, **start, **settings).initialize()
+
+    check(cube_size=[10, 8, 12])
+    with pytest.raises(RuntimeError) as raised:
+        check(cube_size=[9, 9, 9])
+    said = str(cause_of(raised.value))
+    assert said.startswith("cube_size: must divide by the network's strides [2, 4, 4]; found [9, 9, 9]. ")
+    assert "[8, 16, 12]" in said
+
+
 TINY = {"pretrain_epochs": 1, "patches_per_image": 1, "finetune_epochs": 1, "num_workers": 0, "device": "cpu"}
 
 
@@ -117,6 +138,11 @@ def test_the_whole_way_from_arrays_to_label_maps_of_raw_images(tmp_path, method,
     with caplog.at_level(logging.INFO):
         run(root, "finetune", tmp_path / "list.json", val_interval=1)
     assert "0 missing in the file; 0 unknown to the network" in caplog.text
+    run(
+        root, "inference", tmp_path / "list.json", kind="infer", output_dir=str(tmp_path / "arrays"), section="training"
+    )
+    found = nibabel.load(next((tmp_path / "arrays").rglob("*.nii.gz")))
+    assert found.shape == (10, 20, 14) and found.header.get_zooms() == (2.0, 1.0, 1.0)  # of the array, in its order
     write_image(tmp_path / "raw.nii.gz", codes="LPI")
     records = [{"image": str(tmp_path / "raw.nii.gz")}]
     write_datalist({"test": records, "validation": records, "training": records}, tmp_path / "raw.json")

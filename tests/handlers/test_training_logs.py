@@ -2,10 +2,11 @@
 
 import logging
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.handlers import ValidationHandler, from_engine
@@ -184,3 +185,19 @@ def test_the_worst_cases_alone_are_drawn(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "cases").glob("*.png")) == ["case_0003.png", "case_0005.png"]
     dice = [float(row["dice"]) for row in read_table(tmp_path / "cases.csv")]
     assert dice[0] == dice[1] == dice[3] == 1 and dice[2] < dice[4] < 1
+
+
+@pytest.mark.parametrize("ends", [(-2.0, 3.0), (0.0, 1.0)])
+def test_a_picture_of_z_scores_spans_their_percentiles(tmp_path, ends):
+    shape = (9, 10, 10)
+    values = np.random.default_rng(0).permutation(np.linspace(*ends, 900, dtype=np.float32)).reshape(shape)
+    maps = torch.nn.functional.one_hot((torch.from_numpy(values) > 1).long(), 2).movedim(-1, 0)
+    one = {"image": MetaTensor(torch.from_numpy(values)[None]), "pred": maps, "label": maps}
+    engine = Engine(lambda engine, batch: [one])
+    SegmentationCases(tmp_path).attach(engine)
+    engine.state.rank = 0
+    engine.run([0])
+    found = nib.load(tmp_path / "cases" / "worst_image.nii.gz").get_fdata()
+    ordered = np.sort(values.astype(float), axis=None)
+    low, high = ordered[[0, -1]] if ends == (0.0, 1.0) else np.interp((0.005 * 899, 0.995 * 899), range(900), ordered)
+    np.testing.assert_allclose(found, ((values - low) / (high - low)).clip(0, 1) * 255, atol=0.501)

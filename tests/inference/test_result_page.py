@@ -42,6 +42,23 @@ def test_labels_lie_where_they_lie_in_the_study(tmp_path, write_nifti):
     assert "image 1: liver" in page and "scan.nii" not in page and "volume2" not in page
 
 
+def test_an_array_of_nnunet_lies_where_its_label_map_lies(tmp_path):
+    rng = np.random.default_rng(0)
+    image, label = rng.random((1, 6, 5, 4)), rng.integers(0, 2, (6, 5, 4))
+    path = tmp_path / "case.npz"
+    np.savez(path, data=image, seg=label[None])
+    affine = np.array([[0, 0, -1.0, 0], [0, -1.5, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])  # (z, y, x)
+    ShowLabelMapsd("pred", tmp_path, "unit")(_item(path, label, affine))
+    page = (tmp_path / "results.html").read_text()
+    volume, found = (_held(page, id) for id in ("volume1", "volume1label0"))
+    np.testing.assert_allclose(volume.affine, found.affine)
+    stored = nib.as_closest_canonical(nib.Nifti1Image(label.astype(np.uint8), affine))
+    np.testing.assert_array_equal(nib.as_closest_canonical(found).get_fdata(), stored.get_fdata())
+    grey = nib.as_closest_canonical(nib.Nifti1Image(image[0].astype(np.float32), affine)).get_fdata()
+    shown = nib.as_closest_canonical(volume).get_fdata()
+    np.testing.assert_allclose(shown, grey * 255, atol=1)
+
+
 def test_flat_images_and_files_that_are_gone(tmp_path, caplog):
     Image.fromarray(np.arange(24, dtype=np.uint8).reshape(6, 4) * 10).save(tmp_path / "xray.png")
     show = ShowLabelMapsd("pred", tmp_path, "xray")

@@ -68,6 +68,18 @@ def test_a_label_map_lies_where_its_image_of_several_channels_does(tmp_path, aff
     np.testing.assert_array_equal(found.get_fdata(), values > 150)
 
 
+@pytest.mark.parametrize("codes", ["PIR", "SAL", "SPL"])
+def test_a_label_map_of_any_order_of_axes_is_written(tmp_path, codes):
+    turned = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(codes), (5, 6, 7))
+    affine = turned @ np.diag([2.0, 3, 4, 1])
+    label = MetaTensor(torch.rand(1, 5, 6, 7), affine=affine)
+    options = dict(output_dir=tmp_path, separate_folder=False, resample=False, print_log=False)
+    SaveImage(writer=WholeNiftiWriter, **options)(label)
+    found = nib.load(next(tmp_path.glob("*.nii.gz")))
+    np.testing.assert_array_equal(found.get_fdata(), np.asarray(label[0]))
+    np.testing.assert_allclose(found.affine, affine, atol=1e-6)
+
+
 @pytest.mark.parametrize("most, dtype", [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
 def test_labels_above_255_get_more_bits(tmp_path, most, dtype):
     options = dict(output_dir=tmp_path, output_dtype=np.uint8, separate_folder=False, resample=False, print_log=False)

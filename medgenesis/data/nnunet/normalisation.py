@@ -53,12 +53,7 @@ class NormaliseAsPlannedd(MapTransform):
 
     def _normalise(self, volume: torch.Tensor) -> torch.Tensor:
         name = volume_name(volume)
-        if len(volume) != len(self.channels):
-            names = ", ".join(channel["name"] for channel in self.channels)
-            raise VolumeError(
-                f"{name}: must have the channels of the plans, {len(self.channels)} ({names}); found {len(volume)}. "
-                "Give the files of all channels (CASE_0000, CASE_0001, …), in their order."
-            )
+        check_planned_channels(volume, self.channels)
         plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
         if float(plain.min()) == float(plain.max()):
             raise VolumeError(f"{name}: voxels must differ; found one value in all. Leave the file out.")
@@ -66,6 +61,16 @@ class NormaliseAsPlannedd(MapTransform):
         done = [_by_scheme(one, channel, mask, name) for one, channel in zip(plain, self.channels, strict=True)]
         result = torch.stack(done)
         return result.as_subclass(MetaTensor).copy_meta_from(volume) if isinstance(volume, MetaTensor) else result
+
+
+def check_planned_channels(volume: torch.Tensor, channels: Sequence[Mapping[str, Any]]) -> None:
+    """Raise VolumeError, with the file's name, where a volume (C, *spatial) has not the channels of the plan."""
+    if len(volume) != len(channels):
+        names = ", ".join(channel["name"] for channel in channels)
+        raise VolumeError(
+            f"{volume_name(volume)}: must have the channels of the plans, {len(channels)} ({names}); found "
+            f"{len(volume)}. Give the files of all channels (CASE_0000, CASE_0001, …), in their order."
+        )
 
 
 def not_zero(volume: torch.Tensor) -> torch.Tensor:

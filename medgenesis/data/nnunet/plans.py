@@ -141,7 +141,7 @@ def plan_of(
         "channels": channels_of_plans(plans, found, dataset, where),
         "architecture": architecture_of(found, where),
     }
-    check_divisible(plan["architecture"], plan["patch_size"], where)
+    check_divisible(plan["architecture"], plan["patch_size"], f"{where}: patch_size")
     return plan
 
 

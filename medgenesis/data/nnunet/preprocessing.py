@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import CropForegroundd, MapTransform, Orientationd
+from monai.utils import MetaKeys
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.data.image_channels import CheckChannelsd
 from medgenesis.data.label_layers import JoinLabelLayersd
 from medgenesis.data.labels import MergeLabelsd
-from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd
+from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd, check_planned_channels
 from medgenesis.data.nnunet.resampling import ResampleAsPlannedd
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.errors import VolumeError
@@ -20,6 +22,7 @@ from medgenesis.io.naming import volume_name
 from medgenesis.io.volume_reader import LoadVolumed
 
 _LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+_ARRAY_AXES = (2, 1, 0)
 _ARRAYS = (".b2nd", ".npz", ".npy")
 
 
@@ -38,7 +41,8 @@ def nnunet_preprocessing(
 
     Files with geometry (NIfTI, NRRD, MetaImage) go through nnU-Net's steps: axes in its order, a box round what is not
     zero, normalisation, spacing. Arrays (`.b2nd`, `.npz`, `.npy`) are what nnU-Net's preprocessing wrote, and are
-    taken as they are. Results are float32 (C, *spatial), in nnU-Net's order of axes.
+    taken as they are, on a grid of the plan's spacing and axes. Results are float32 (C, *spatial), in nnU-Net's order
+    of axes.
 
     Args:
         plan: see `plan_of`.
@@ -47,7 +51,7 @@ def nnunet_preprocessing(
         label_merge: target label -> source labels; everything else becomes background.
         num_classes: labels (after merging) must be below it; None takes any.
         allow_missing_keys: pass over keys that a record lacks.
-        in_channels: an image must have so many channels; None: those of the plan.
+        in_channels: of the network; they must be as many as the plan's.
         resample_labels: False leaves label maps at the spacing and size that they have (axes in order all the same), to
             be compared with answers that are brought back to them.
 
@@ -55,18 +59,26 @@ def nnunet_preprocessing(
         A MONAI `Compose`, invertible by `Invertd`.
 
     Raises:
+        ValueError: `in_channels` are not those of the plan.
         VolumeError: when called, for a file that cannot be used.
         DatalistError: when called, for a record that lacks a key.
     """
+    planned = len(plan["channels"])
+    if in_channels not in (None, planned):
+        raise ValueError(
+            f"in_channels: must be the channels of the plans, {planned}; found {in_channels}. Leave it out, or make a "
+            "bundle of plans of other channels (`medgenesis nnunet plan2bundle`)."
+        )
     keys = (keys,) if isinstance(keys, str) else tuple(keys)
     label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
     every, lenient = (*keys, *label_keys), {"allow_missing_keys": allow_missing_keys}
     steps: list[MapTransform] = [
         LoadVolumed(every, label_keys=label_keys, **lenient),
         *([JoinLabelLayersd(label_keys, **lenient)] if label_keys else []),
-        CheckChannelsd(keys, in_channels or len(plan["channels"]), **lenient),
+        CheckPlannedChannelsd(keys, plan["channels"], **lenient),
         CheckVolumed(every, **lenient),
         CheckConfigurationd(every, plan.get("data_identifier"), allow_missing_keys=True),
+        PlaceArraysd(every, plan["spacing"], plan["axes"]),
         OrderAxesd(every, plan["axes"]),
     ]
     if label_keys:
@@ -87,6 +99,30 @@ def nnunet_preprocessing(
 def is_array(volume: torch.Tensor) -> bool:
     """Whether a volume was read from an array, which nnU-Net has preprocessed."""
     return volume_name(volume).lower().endswith(_ARRAYS)
+
+
+class CheckPlannedChannelsd(MapTransform):
+    """Refuse images with another number of channels than the plan's, arrays and files with geometry alike.
+
+    Args:
+        keys: keys of the images, (C, *spatial).
+        channels: of the plan.
+        allow_missing_keys: pass over keys that a record lacks.
+
+    Raises:
+        VolumeError: with the file's name.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], channels: Sequence[Mapping[str, Any]], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.channels = channels
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            check_planned_channels(data[key], self.channels)
+        return dict(data)
 
 
 class CheckConfigurationd(MapTransform):
@@ -115,6 +151,35 @@ class CheckConfigurationd(MapTransform):
                     "make a bundle of the other configuration."
                 )
         return dict(data)
+
+
+class PlaceArraysd(MapTransform):
+    """Give arrays, whose files have no geometry, that of the plan: its spacing, its axes, and the origin at 0.
+
+    Args:
+        keys: keys of the volumes, `MetaTensor` (C, *spatial).
+        spacing: planned, mm, of each axis of the array.
+        axes: as of `OrderAxesd`; of numbers the file's axes are taken to be LPS; None: not known, as (z, y, x).
+    """
+
+    def __init__(self, keys: Sequence[str], spacing: Sequence[float], axes: Sequence[int] | str | None) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.spacing, self.axes = tuple(spacing), axes
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        arrays = {key: data[key] for key in self.key_iterator(data) if is_array(data[key])}
+        return {**data, **{key: self._placed(volume) for key, volume in arrays.items()}}
+
+    def _placed(self, volume: MetaTensor) -> MetaTensor:
+        result = volume.as_tensor().as_subclass(MetaTensor).copy_meta_from(volume)
+        result.affine = torch.from_numpy(self._directions() @ np.diag([*self.spacing, 1.0]))
+        result.meta[MetaKeys.ORIGINAL_AFFINE] = result.affine.clone()  # voxels are where the file has them
+        return result
+
+    def _directions(self) -> np.ndarray:
+        codes = self.axes if isinstance(self.axes, str) else "".join("LPS"[axis] for axis in self.axes or _ARRAY_AXES)
+        axes, signs = nibabel.orientations.axcodes2ornt(codes).T
+        return np.eye(4)[:, [*axes.astype(int), 3]] * [*signs, 1]
 
 
 class _OnRaw(MapTransform):

@@ -7,8 +7,9 @@ import torch
 from helpers.nnunet import IDENTIFIER, plans, write_dataset, write_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ignite.engine import Engine
 from monai.data import MetaTensor
-from monai.transforms import Invertd
+from monai.transforms import AsDiscrete, Invertd
 from scipy.ndimage import binary_fill_holes
 from skimage.transform import resize
 
@@ -16,6 +17,8 @@ from medgenesis.data.nnunet import nnunet_preprocessing, plan_of
 from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd
 from medgenesis.data.nnunet.resampling import ResampleAsPlannedd, slice_axis
 from medgenesis.errors import VolumeError
+from medgenesis.handlers import SegmentationCases
+from medgenesis.storage.tables import read_table
 
 
 def planned(scheme="ZScoreNormalization", mask=False, axes=None, **named):
@@ -127,6 +130,38 @@ def test_arrays_are_taken_as_they_are(tmp_path):
         np.testing.assert_array_equal(item["label"], np.maximum(stored["seg"], 0))
 
 
+@pytest.mark.parametrize(
+    ("axes", "columns"),
+    [
+        ([2, 1, 0], [[0, 0, 2.5], [0, -0.75, 0], [-0.5, 0, 0]]),  # z, y, x of a file that grows to left, back and head
+        ([1, 0, 2], [[0, -2.5, 0], [-0.75, 0, 0], [0, 0, 0.5]]),
+        ("PIR", [[0, -2.5, 0], [0, 0, -0.75], [0.5, 0, 0]]),
+    ],
+)
+def test_arrays_lie_on_the_plans_grid(tmp_path, axes, columns):
+    file = str(write_dataset(tmp_path / "D") / IDENTIFIER / "case_000.npz")
+    steps = nnunet_preprocessing(planned(axes=axes, spacing=(2.5, 0.75, 0.5)), label_keys="label")
+    item = steps({"image": file, "label": file})
+    for volume in item.values():
+        assert volume.pixdim.tolist() == [2.5, 0.75, 0.5]
+        for affine in (volume.affine, volume.meta["original_affine"]):
+            np.testing.assert_array_equal(affine[:3, :3].T, columns)
+
+
+def test_an_array_is_measured_in_the_plans_millimetres(tmp_path):
+    file = str(write_dataset(tmp_path / "D") / IDENTIFIER / "case_000.npz")
+    steps = nnunet_preprocessing(planned(spacing=(2.5, 0.75, 0.5)), label_keys="label")
+    item = steps({"image": file, "label": file})
+    one_hot = AsDiscrete(to_onehot=2)(item["label"])
+    engine = Engine(lambda engine, batch: [{"image": item["image"], "label": one_hot, "pred": one_hot}])
+    SegmentationCases(tmp_path / "cases").attach(engine)
+    engine.state.rank = 0
+    engine.run([0])
+    (row,) = read_table(tmp_path / "cases" / "cases.csv")
+    voxels = 4 * 6 * 5  # as the data set is written
+    assert float(row["reference_ml"]) == pytest.approx(voxels * 2.5 * 0.75 * 0.5 / 1000, rel=1e-4)
+
+
 def test_arrays_of_another_configuration_are_refused(tmp_path):
     folder = write_dataset(tmp_path / "D") / IDENTIFIER
     folder.rename(folder.parent / "nnUNetPlans_2d")
@@ -140,8 +175,12 @@ def test_images_that_cannot_be_are_refused(tmp_path):
     plan = planned()
     with pytest.raises(VolumeError, match="how nnU-Net reads images of this data set is not known"):
         nnunet_preprocessing({**plan, "axes": None})(record)
-    with pytest.raises(VolumeError, match="as many channels as the network, 2"):
-        nnunet_preprocessing({**plan, "channels": plan["channels"] * 2})(record)
+    array = {"image": str(write_dataset(tmp_path / "D") / IDENTIFIER / "case_000.npz")}
+    for one in (record, array):
+        with pytest.raises(VolumeError, match=r"channels of the plans, 2 \(0, 0\); found 1\. Give the files of all"):
+            nnunet_preprocessing({**plan, "channels": plan["channels"] * 2}, in_channels=2)(one)
+    with pytest.raises(ValueError, match="in_channels: must be the channels of the plans, 1; found 2"):
+        nnunet_preprocessing(plan, in_channels=2)
     nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 8), np.float32), np.eye(4)), tmp_path / "zero.nii.gz")
     with pytest.raises(VolumeError, match="must have voxels other than 0"):
         nnunet_preprocessing(plan)({"image": str(tmp_path / "zero.nii.gz")})
