@@ -4,8 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from monai.data import MetaTensor, NibabelWriter, PILWriter
-from monai.utils import MetaKeys
+from monai.data import NibabelWriter, PILWriter
 from torch import Tensor
 
 from medgenesis.errors import VolumeError
@@ -47,10 +46,6 @@ class WholeNiftiWriter(_Whole, NibabelWriter):
         super().set_data_array(data_array, channel_dim, spatial_ndim=None, squeeze_end_dims=False)
         if channel_dim is None:
             self.data_obj = self.data_obj[..., 0]  # the axis that MONAI adds for a channel
-        if channel_dim is None and isinstance(self.data_obj, MetaTensor):
-            # of an image of several channels the meta says the first axis to be one: MONAI would take X for it
-            meta = {**self.data_obj.meta, MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel"}
-            self.data_obj = MetaTensor(self.data_obj.as_tensor(), meta=meta)
 
     @classmethod
     def resample_if_needed(
