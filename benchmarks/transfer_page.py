@@ -7,13 +7,14 @@ tables of `docs/transfer-study.md` are made of `OUT/results.csv` and `OUT/compar
 """
 
 import argparse
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgenesis import cli
 from medgenesis.report import markdown_table
-from medgenesis.report.text import p_text
+from medgenesis.report.text import figure_text, p_text
 from medgenesis.storage import read_table, write_text
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "transfer-study.md"
@@ -82,8 +83,8 @@ def _cell(rows: Sequence[Mapping[str, str]], encoder: str, question: str, measur
     found = [row for row in rows if (row["encoder"], row["question"]) == (encoder, question) and row[measure] != ""]
     if not found:
         return "–"
-    value, low, high = (float(found[0][f"{measure}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    ends = {end: float(found[0][f"{measure}_{end}"] or "nan") for end in ("low", "high")}
+    return figure_text({"value": float(found[0][measure]), **ends})
 
 
 def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Mapping[str, str]) -> list[str]:
@@ -97,12 +98,12 @@ def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Map
             continue
         sign = 1 if names[0] == ours else -1
         value, *ends = (sign * float(pair[end]) for end in ("difference", "low", "high"))
-        low, high = sorted(ends)
+        interval = "" if any(map(math.isnan, ends)) else " [{:+.3f}, {:+.3f}]".format(*sorted(ends))
         shown = float(pair["p"]) < 0.05
-        said = "better" if low > 0 and shown else "worse" if high < 0 and shown else "no difference shown"
+        said = "no difference shown" if not shown else "better" if value > 0 else "worse"
         lines.append(
-            f"- {pair['question']}, {measure}: `{ours}` against the untrained network {value:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}], p {p_text(float(pair['p']))}, not corrected: **{said}**."
+            f"- {pair['question']}, {measure}: `{ours}` against the untrained network {value:+.3f}"
+            f"{interval}, p {p_text(float(pair['p']))}, not corrected: **{said}**."
         )
     return lines
 

@@ -33,7 +33,7 @@ def check_settings(settings: Settings) -> None:
         refuse_unused_settings(reading, settings)
         refuse_impossible_values(reading)
         refuse_missing_device(reading)
-        refuse_other_network(reading)
+        refuse_other_network(reading, settings)
         refuse_indivisible_cubes(reading)
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)

@@ -3,8 +3,10 @@
 import inspect
 import pydoc
 from collections.abc import Mapping
+from typing import Any
 
 from medgenesis.bundles.reading import Reading
+from medgenesis.bundles.shared import Settings
 
 _OWN = "medgenesis.networks."
 _PLANNED = "medgenesis.networks.planned_network"
@@ -12,19 +14,25 @@ _SHAPE = ("width", "norm")
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
 
-def refuse_other_network(reading: Reading) -> None:
+def refuse_other_network(reading: Reading, settings: Settings) -> None:
     """Refuse a `network_def` of ours, of a training, that differs from the settings of its arguments' names.
 
     They are `kept` with the weights, and the tasks after it build their network by them. What an argument that is
     left out is, the network's signature says. Channels are compared where they are numbers: those that the list tells
-    are not asked for before a file is read, and the network refuses others. Networks of other packages are left alone.
+    are not asked for before a file is read, and the network refuses others. Networks of other packages are left alone,
+    and tasks that apply a model as it is (`Settings.applied`).
 
     Raises:
         ValueError: it differs in one.
     """
     config = reading.parser.get()
     network = config.get("network_def")
-    if "kept" not in config or not isinstance(network, Mapping) or not str(network.get("_target_")).startswith(_OWN):
+    if (
+        settings.applied
+        or "kept" not in config
+        or not isinstance(network, Mapping)
+        or not str(network.get("_target_")).startswith(_OWN)
+    ):
         return
     made = pydoc.locate(network["_target_"])
     arguments = inspect.signature(made).parameters if callable(made) else {}  # of a mistyped one MONAI says it
@@ -33,11 +41,13 @@ def refuse_other_network(reading: Reading) -> None:
             continue
         wanted = reading.parser.get_parsed_content(id)
         left_out = id not in network
+        if left_out and arguments[id].default is inspect.Parameter.empty:  # which the network refuses itself
+            continue
         found = arguments[id].default if left_out else reading.parser.get_parsed_content(f"network_def#{id}")
-        if found != wanted:
+        if _plain(found) != _plain(wanted):
             raise ValueError(
                 f"network_def: {id} must be the setting {id}, {wanted!r}, which is kept with the weights; found "
-                f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there."
+                f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there, or give --{id}."
             )
 
 
@@ -56,3 +66,8 @@ def refuse_indivisible_cubes(reading: Reading) -> None:
         plan, cube_size = (reading.parser.get_parsed_content(id) for id in ("plan", "cube_size"))
         remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}"
         check_divisible(plan["architecture"], cube_size, "cube_size", remedy)
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples are alike: YAML knows lists alone."""
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

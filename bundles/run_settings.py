@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from medgenesis.bundles.plain_config import WORDS, plain_config
 from medgenesis.bundles.reading import being_read
-from medgenesis.bundles.unused import TRACKING, unused_ids
+from medgenesis.bundles.unused import SET_BY_COMMAND, TRACKING, unused_ids
 from medgenesis.storage.fingerprints import file_fingerprint
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _FREE = {
     *TRACKING,
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "models", "weights", "settings", "stages"),
     *("device", "num_workers", "cache", "cache_dir", "cache_num", "on_error", "save_every", "patience", "backend"),
-    *("corrupt_on_device", "checks"),
+    *("corrupt_on_device", "checks", SET_BY_COMMAND),
     *(
         "pretrain_epochs",
         "finetune_epochs",

@@ -60,7 +60,7 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
             )
         # of a workflow that Python code has made the files are not known: any of the bundle may have said it
         said = [one[id] for one in ([own] if own else configs.values()) if id in one]
-        if reading.parser[id] not in said:
+        if _text(reading.parser[id]) not in map(_text, said):
             _warn(id, owners, reading.files)
 
 
@@ -160,6 +160,11 @@ def _as_in_files(reading: Reading) -> dict[str, Any]:
     from monai.bundle import ConfigParser
 
     return ConfigParser.load_config_files(reading.files)
+
+
+def _text(value: Any) -> str:
+    """Of a setting, to be compared: the parser writes :: where a file may say #."""
+    return repr(value).replace("::", SEPARATOR)
 
 
 def _warn(id: str, owners: list[str], files: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
+from monai.data import MetaTensor, to_affine_nd
 from monai.utils import MetaKeys, ensure_tuple
 
 from medgenesis.errors import VolumeError
@@ -160,7 +160,7 @@ def _placed(slab: torch.Tensor, volume: torch.Tensor, params: SlabParams) -> tor
         move[params.axis, 3] = slices[len(slices) // 2]
         if rows == 2:
             move[2, 0], move[2, 3] = -1, sides[2] - 1
-        result.meta[MetaKeys.AFFINE] = volume.affine @ torch.from_numpy(move).to(volume.affine)
+        result.meta[MetaKeys.AFFINE] = to_affine_nd(3, volume.affine) @ torch.from_numpy(move).to(volume.affine)
     return result
 
 

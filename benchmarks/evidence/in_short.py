@@ -54,10 +54,11 @@ def most_often(short: Sequence[Sequence[str]], every: Iterable[Found]) -> str:
     steps = " and ".join(map(str, STEPS))
     if not sets:
         return f"No pretext was best on validation at {steps} steps, on any of {len(best)} sets."
-    way = max(sorted(sets), key=lambda one: len(sets[one]))
+    most = max(map(len, sets.values()))
+    ways = " and ".join(f"`{way}` ({', '.join(names)})" for way, names in sorted(sets.items()) if len(names) == most)
     return (
-        f"Of the pretexts that have run on a set, where there are two or more, `{way}` was best on validation, at "
-        f"{steps} steps, on {len(sets[way])} of {len(best)} sets ({', '.join(sets[way])})."
+        f"Of the pretexts that have run on a set, where there are two or more, best on validation, at {steps} steps, "
+        f"on {most} of {len(best)} sets: {ways}."
     )
 
 

@@ -7,7 +7,11 @@ in two sections; 2, the list or an argument is wrong.
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from medgenesis.errors import DatalistError
 
 HELP = "look at what a list will teach: scans, labels, duplicates, files that cannot be read"
 EXAMPLE = "medgenesis check my_ct.json --out my_ct_check"
@@ -60,13 +64,28 @@ def _settings(args: argparse.Namespace):
     from medgenesis.cli.datalist import pairs
     from medgenesis.data.datalists import datalist_header
 
-    values = list_settings(datalist_header(args.list))
+    header = datalist_header(args.list)
+    values = list_settings(header)
     if args.bundle is not None:
         of_bundle = bundle_settings(find_bundle(args.bundle), args.task, args.overlay)
         merge = of_bundle.get("label_merge") or values.get("label_merge")  # as tasks choose it
         values = {**of_bundle, "label_merge": merge}
+    _check_plan(args, header, values.get("plan"))
     given = {"intensity": args.intensity, "crop_criterion": args.crop_criterion}
     given["spacing_mm"] = args.spacing_mm if args.spacing_mm is None or len(args.spacing_mm) > 1 else args.spacing_mm[0]
     given["cube_size"] = args.cube_size if args.cube_size is None or len(args.cube_size) > 1 else args.cube_size * 3
     given["label_merge"] = None if args.label_merge is None else pairs("--label-merge", args.label_merge)
     return Settings(**{**values, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _check_plan(args: argparse.Namespace, header: Mapping[str, Any], plan: Mapping[str, Any] | None) -> None:
+    """Refuse nnU-Net's arrays without its plans, whose values fit no preset, and words that go against plans."""
+    if plan is None and header.get("preprocessed"):
+        raise DatalistError(
+            f"{args.list}: must be checked by nnU-Net's plans, for it lists what they preprocessed "
+            f"({header['preprocessed']}); found none. Give --bundle of their plans: `medgenesis nnunet plan2bundle` "
+            "makes it."
+        )
+    for option, value in (("--intensity", args.intensity), ("--spacing-mm", args.spacing_mm)):
+        if plan is not None and value is not None:
+            raise ValueError(f"{option}: must be left to the plans of {args.bundle}; found {value}. Leave it out.")

@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overlays", nargs="*", metavar="OVERLAY", help="quick, multi_gpu, …: change settings of a task")
     parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="a setting: short --ID VALUE")
     parser.add_argument("--gpus", type=int, metavar="N", help="as N processes of torchrun, with the overlay multi_gpu")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, print the command, run nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check settings and weights (no list), print the command, run nothing",
+    )
     parser.add_argument("-h", "--help", action="store_true", help="of BUNDLE: its tasks; of BUNDLE TASK: its settings")
 
 

@@ -1,5 +1,6 @@
 """What a volume must be before anything is done with it: finite, placed in space, its label on the same grid."""
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -161,3 +162,14 @@ def _grid(volume: torch.Tensor) -> str:
     spacing = ", ".join(f"{float(value):.4g}" for value in volume.pixdim)
     origin = ", ".join(f"{float(value):.4g}" for value in volume.affine[:-1, -1])
     return f"shape {tuple(volume.shape[1:])}, spacing ({spacing}) mm, origin ({origin}) mm"
+
+
+def check_answers(answers: torch.Tensor | np.ndarray, name: str) -> None:
+    """Raise VolumeError, with the name of the image, where one of its answers is NaN or infinite."""
+    values = torch.as_tensor(answers)
+    least, most = map(float, values.aminmax()) if values.numel() else (0.0, 0.0)  # no copy: scores are gigabytes
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise VolumeError(
+            f"{name}: answers must be finite; found {least if math.isfinite(most) else most}. Check the weights and "
+            "the image, or leave it out."
+        )

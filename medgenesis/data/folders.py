@@ -103,7 +103,7 @@ def make_datalist(
     records = [record for folder in folders for scan in folder.scans for record in folder.records(scan)]
     said = {
         "name": images.resolve().name,
-        "modality": {"0": _MODALITY_OF.get(intensity, "CT")},
+        "modality": {"0": _MODALITY_OF.get(str(intensity), "CT")},
         **(task.header if task else {}),
     }
     keys = {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans}

@@ -43,8 +43,8 @@ class Surveyed(NamedTuple):
     """Fingerprint of the voxels: the same for a scan of another name, format or axis order."""
     percentiles: tuple[float, ...] = ()
     """The `PERCENTILES` of the scaled intensities, of a regular sample of voxels."""
-    clipped: tuple[float, float] = (0.0, 0.0)
-    """Shares of the voxels at the lower and at the upper end of the scale."""
+    clipped: tuple[float, ...] = ()
+    """Shares of the voxels at the lower and at the upper end of the scale; nothing where there is none."""
     labels: Mapping[int, int] | None = None
     """Voxels of each label as it is stored; None without a label map."""
     accepted: float | None = None
@@ -56,7 +56,7 @@ class Surveyed(NamedTuple):
 def survey_records(
     records: Sequence[dict],
     load: Callable[[dict], dict],
-    scale: Callable[[dict], dict],
+    scale: Callable[[dict], dict] | None,
     *,
     draw: Callable[[dict], np.ndarray],
     drawn: Collection[int] = (),
@@ -68,7 +68,8 @@ def survey_records(
     Args:
         records: with file names, which may be absent.
         load: from a record to volumes, as `preprocessing(intensity=None, …)`.
-        scale: of their intensities, as `ScaleIntensityPresetd`.
+        scale: of their intensities, as `ScaleIntensityPresetd`; None: `load` has normalised them,
+            to no scale with ends.
         draw: from a scaled item to uint8 (H, W, 3).
         drawn: places of the records to draw.
         crop: its criterion must accept a cube of each volume; None asks for none.
@@ -135,10 +136,12 @@ class _Survey(torch.utils.data.Dataset):
             found["axes"] = "".join(letter or "?" for letter in nib.aff2axcodes(np.asarray(stored)))
         if "label" in item:
             found["labels"] = _label_counts(item["label"].numpy(force=True).reshape(-1))
-        item = self.scale(item)
+        if self.scale is not None:
+            item = self.scale(item)
         values = item["image"].numpy(force=True).reshape(-1)
         found["percentiles"] = tuple(np.percentile(values[:: -(-values.size // _SAMPLED)], PERCENTILES).tolist())
-        found["clipped"] = float((values <= 0).mean()), float((values >= 1).mean())
+        if self.scale is not None:
+            found["clipped"] = float((values <= 0).mean()), float((values >= 1).mean())
         if i in self.drawn:
             found["drawing"] = self.draw(item)
         row: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from medgenesis.handlers.checkpoints import Checkpoints
 from medgenesis.handlers.collapse_guard import CollapseGuard
 from medgenesis.handlers.early_stopping import EarlyStopping
 from medgenesis.handlers.epoch_schedule import EpochSchedule, PlateauSchedule
+from medgenesis.handlers.finite_answers import FiniteAnswers
 from medgenesis.handlers.freeze_parts import FreezeParts
 from medgenesis.handlers.norm_statistics import ReestimateNorm
 from medgenesis.handlers.probe_first import ProbeFirst
@@ -79,6 +80,7 @@ class SupervisedHandlers:
         self.checkpoints = Checkpoints(output_dir, validator if validated else None, export, settings=settings)
 
     def attach(self, engine: Engine) -> None:
+        FiniteAnswers().attach(self.validator)
         last = None if self.export_last is None else (self.export_last, engine.method.network, self.settings)
         plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
         handlers = [

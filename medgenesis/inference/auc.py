@@ -90,10 +90,13 @@ def in_full_order(probabilities: np.ndarray) -> np.ndarray:
     """Scores (N, C) in the order of the probabilities (N, C) of classes that exclude each other, also near 1.
 
     Floating point keeps the digits of small numbers, so that many answers are 1 alike; above one half the score is that
-    of the other classes together: log 2p, and -log 2(1 - p).
+    of the other classes together: log 2p, and -log 2(1 - p). Equal answers stay equal: where 1 - p has the digits, the
+    sum of the others, which rounds otherwise in another order, is not asked.
     """
     own = np.asarray(probabilities, dtype=np.float64)
     others = np.stack([np.delete(own, index, axis=1).sum(axis=1) for index in range(own.shape[1])], axis=1)
+    rest = 1 - own  # exact above one half
+    others = np.where(np.abs(others - rest) <= 1e-12 * rest, rest, others)
     with np.errstate(divide="ignore"):  # of 0: the least, and the greatest
         return np.where(own <= 0.5, np.log(2 * own), -np.log(2 * others))
 

@@ -11,8 +11,8 @@ from monai.inferers import Inferer
 from monai.networks.utils import eval_mode
 from torch import nn
 
+from medgenesis.data.checks import check_answers
 from medgenesis.inference.auc import AUC_COLUMNS, auc_table, in_columns
-from medgenesis.inference.finite_answers import check_answers
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for, volume_name
 from medgenesis.report import write_run_report

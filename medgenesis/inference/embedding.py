@@ -11,9 +11,9 @@ from monai.inferers import Inferer, SlidingWindowSplitter
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.data.checks import check_answers
 from medgenesis.data.shards import Shard, parse_shard
 from medgenesis.inference.embedded_shards import embed_part, joined_parts
-from medgenesis.inference.finite_answers import check_answers
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for, volume_name
 from medgenesis.networks import global_average_pool, network_parts

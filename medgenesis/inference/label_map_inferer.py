@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type, ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 
-from medgenesis.inference.finite_answers import check_answers
+from medgenesis.data.checks import check_answers
 from medgenesis.io.naming import volume_name
 
 

@@ -8,9 +8,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, InvertibleTransform, MapTransform
 
+from medgenesis.data.checks import check_answers
 from medgenesis.data.nnunet.preprocessing import OrderAxesd
 from medgenesis.data.orientation import ReorientVolumesd
-from medgenesis.inference.finite_answers import check_answers
 from medgenesis.io.naming import volume_name
 
 

@@ -15,12 +15,12 @@ from medgenesis.mining.geometry import VolumeInfo, large_enough
 from medgenesis.mining.neighbours import check_index, not_finite
 from medgenesis.mining.patterns import MINED_SECTIONS, PatternTable
 from medgenesis.mining.resize import three_sides
+from medgenesis.networks.unet3d import MULTIPLE
 from medgenesis.renamed import renamed_arguments
 
 logger = logging.getLogger(__name__)
 
 LEAST_CLASSES = 2  # that a network can tell apart
-_SIDES_DIVIDE_BY = 8  # of the cubes that UNet3D and YNet3D take
 _LEAST = {"classes": 1, "train_patients": 1, "validation_patients": 0, "min_distance": 0, "tries": 1, "seed": 0}
 
 
@@ -103,12 +103,12 @@ def check_settings(volumes: Sequence[VolumeInfo], settings: DiscoverySettings) -
             f"classes: must be at least {LEAST_CLASSES}, for a network to tell them apart; found {settings.classes}. "
             "Ask for more."
         )
-    if any(side % _SIDES_DIVIDE_BY for side in settings.cube_size):
+    if any(side % MULTIPLE for side in settings.cube_size):
         logger.warning(
             "cubes of %s voxels: UNet3D and YNet3D learn from cubes whose sides divide by %d: choose another "
             "`cube_size`, unless you have a network that takes these",
             list(settings.cube_size),
-            _SIDES_DIVIDE_BY,
+            MULTIPLE,
         )
     check_patients(volumes, settings)
 

@@ -34,7 +34,8 @@ def mean_interval(
         seed: of the draws.
 
     Returns:
-        Mean, lower and upper end; the ends are NaN for fewer than two patients, all three without values.
+        Mean, lower and upper end; the ends are NaN for fewer than two patients or where all are alike, all three
+        without values.
 
     References:
         Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007).
@@ -53,7 +54,7 @@ def mean_interval(
     means = sums[drawn].sum(axis=1) / cases[drawn].sum(axis=1)
     mean = float(numbers.mean())
     low, high, _ = student(mean, means, len(cases))
-    return mean, max(bounds[0], low), min(bounds[1], high)
+    return mean, *(float(end) for end in np.clip((low, high), *bounds))  # NaN stays
 
 
 def interval_figure(*args: Any, **options: Any) -> dict[str, float]:

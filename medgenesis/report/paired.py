@@ -17,8 +17,8 @@ class Difference:
 
     Args:
         mean: of all draws and patients.
-        low, high: ends of the 95 % interval; NaN where there is a single draw or patient.
-        p: two-sided, not corrected; NaN likewise.
+        low, high: ends of the 95 % interval; NaN where there is a single draw or patient, or where all differ alike.
+        p: two-sided, not corrected; NaN where there is a single draw or patient.
         draws, patients: how many it is of.
         won: draws in which it is above 0.
     """
@@ -37,7 +37,8 @@ def difference(values: np.ndarray, seed: int = 0, bootstrap: int = BOOTSTRAP) ->
 
     The standard error is that of a bootstrap in which both are drawn with replacement, crossed; interval and p are
     those of Student's t, with as many degrees of freedom as the fewer of both leave: percentiles of few draws are too
-    narrow (of 5 draws without any difference they found one in 10 to 17 % of cases, not in 5).
+    narrow (of 5 draws without any difference they found one in 10 to 17 % of cases, not in 5). Where all differ alike,
+    p is that of the sign test of the fewer (`student`).
 
     References:
         Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007).

@@ -2,7 +2,7 @@
 
 import html
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 
 import numpy as np
@@ -27,6 +27,15 @@ def cell_text(value: object) -> str:
 def p_text(p: float) -> str:
     """A p to three digits: below those "< 0.001", and a dash where it is no number."""
     return "–" if p != p else f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
+def figure_text(figure: Mapping[str, float] | None) -> str | None:
+    """`value` [`low`, `high`] to three digits, the ends where both are numbers; None where there is no figure."""
+    if figure is None:
+        return None
+    known = np.isfinite([figure.get("low", np.nan), figure.get("high", np.nan)]).all()
+    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
+    return f"{figure['value']:.3f}{ends}"
 
 
 def text_table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int = 120) -> str:

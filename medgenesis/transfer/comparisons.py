@@ -38,8 +38,8 @@ def compare(results: Sequence[Result], folder: str | Path, *, draws: int = 1000)
 
     Returns:
         The rows: `question`, `dataset`, `one`, `other`, `measure`, `difference`, `low`, `high`, `p` (two-sided, not
-        corrected for their number; Student's t, see `paired_difference`), of how many `patients`, and the files of both
-        results, `one_file` and `other_file`, below the folder.
+        corrected for their number; Student's t, see `paired_difference`), of how many `patients` (of the rarest class,
+        where classes weigh alike), and the files of both results, `one_file` and `other_file`, below the folder.
     """
     folder, rows = Path(folder), []
     known, drawn = _known(folder), dict[tuple[str, bytes], Drawn]()
@@ -67,7 +67,8 @@ def _known(folder: Path) -> dict[tuple[str, ...], list[dict]]:
         sources = [folder / name for name in files]
         if set(row) == set(_COLUMNS) and all(one.is_file() for one in sources):
             if max(one.stat().st_mtime_ns for one in sources) < path.stat().st_mtime_ns:
-                found.setdefault(files, []).append({**row, **{name: float(row[name]) for name in _NUMBERS}})
+                numbers = {name: float(row[name]) for name in _NUMBERS}
+                found.setdefault(files, []).append({**row, **numbers, "patients": int(row["patients"])})
     return found
 
 
@@ -88,10 +89,10 @@ def _compared(pair: Sequence[Result], files: Sequence[str], drawn: dict, draws: 
         if key not in drawn:
             drawn[key] = Drawn.of(_judge(question, own, place), patients, draws=draws, seed=seed)
         judged.append(drawn[key])
-    rows, count = [], len(np.unique(patients))
+    rows = []
     for measure, figure in paired_difference(*judged).items():
         told = (question, pair[0]["dataset"]["dataset"], *names, measure, figure["value"])
-        cells = (*told, *(figure[name] for name in _NUMBERS[1:]), count, *files)
+        cells = (*told, *(figure[name] for name in _NUMBERS[1:]), figure["patients"], *files)
         rows.append(dict(zip(_COLUMNS, cells, strict=True)))
     return rows
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from medgenesis.report import Report
-from medgenesis.transfer.report_published import add_published, in_brackets
+from medgenesis.report.text import figure_text
+from medgenesis.transfer.report_published import add_published
 from medgenesis.transfer.result_settings import settings_said
 
 _IMAGES = 3  # of an encoder
@@ -54,7 +55,7 @@ def add_analysis(report: Report, question: str, results: Sequence[Mapping[str, A
         (
             " and ".join([result["encoder"]["name"], *([result["other"]["name"]] if question == "cka" else [])]),
             result["dataset"]["dataset"],
-            *(in_brackets(result["figures"].get(m)) for m in measures),
+            *(figure_text(result["figures"].get(m)) for m in measures),
             settings_said(result, results),
         )
         for result in results

@@ -9,6 +9,7 @@ from scipy.stats import pearsonr
 
 from medgenesis.report import Report
 from medgenesis.report.plots import scatter_chart
+from medgenesis.report.text import figure_text
 from medgenesis.transfer.published_images import published_diffusion, published_perceptual
 from medgenesis.transfer.published_tables import (
     FINDING,
@@ -118,7 +119,7 @@ def _add(report: Report, question: str, dataset: str, column: Published, results
         ours = [one for one in results if (one["encoder"].get("entry") or one["encoder"]["name"]) == model]
         ours = [one for one in ours if column.measure in one["figures"]]
         ours = [one for one in ours if one.get("compat") or one["settings"].get("compat")] or ours
-        figures = [(in_brackets(one["figures"][column.measure]), _settings(one, column, results)) for one in ours]
+        figures = [(figure_text(one["figures"][column.measure]), _settings(one, column, results)) for one in ours]
         rows += [(model, said, *figure) for figure in figures or [(None, None)]]
         if len(ours) == 1 and model in IMAGENET_TOP1 and not _departures(ours[0], column):
             own_points[model] = (IMAGENET_TOP1[model] / 100, float(ours[0]["figures"][column.measure]["value"]))
@@ -132,12 +133,3 @@ def _add(report: Report, question: str, dataset: str, column: Published, results
             r, p = correlation(some)
             caption = f"{dataset}, {whose}: ImageNet top-1 against {question} accuracy, r = {r:.2f} (p = {p:.2f})."
             report.figure(scatter_chart(some, "ImageNet top-1", f"{question} accuracy", caption), caption)
-
-
-def in_brackets(figure: Mapping[str, float] | None) -> str | None:
-    """A figure with its interval, where it has one."""
-    if figure is None:
-        return None
-    known = np.isfinite([figure.get("low", np.nan), figure.get("high", np.nan)]).all()
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
-    return f"{figure['value']:.3f}{ends}"

@@ -1,19 +1,15 @@
 """Accuracy, balanced accuracy and AUC of soft scores, with intervals and paired tests over patients."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from medgenesis.inference.auc import auc_interval
+from medgenesis.inference.auc import auc_interval, in_full_order
 from medgenesis.report.student import LEVEL, student
-
-logger = logging.getLogger(__name__)
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc")
 _OF_CLASSES = ("balanced_accuracy", "auc")  # the rarest class counts in them as much as any other
-_NO_SPREAD = 1e-12  # of draws: rounding alone
 Figures = dict[str, dict[str, float]]
 
 
@@ -22,15 +18,18 @@ class Judge:
 
     Args:
         truth: class of each record, int (N,).
-        probabilities: (N, C), higher where likelier; the greatest is the answer, ties go to the lowest class.
+        probabilities: (N, C), of classes that exclude each other; the greatest is the answer, ties go to the lowest
+            class. AUC ranks them also where they round to 1 (`in_full_order`).
+        margins: they are any scores instead, higher where likelier, and are ranked as they are.
     """
 
-    def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
+    def __init__(self, truth: np.ndarray, probabilities: np.ndarray, *, margins: bool = False) -> None:
         self.truth, self.hits = truth, (probabilities.argmax(1) == truth).astype(np.float64)
         self.classes = probabilities.shape[1]
         self.present = np.unique(truth)
         judged = (1,) if self.classes == 2 else self.present  # of two that exclude each other one says all
-        self.each = [(truth == index, probabilities[:, index]) for index in judged]
+        ranked = probabilities if margins else in_full_order(probabilities)
+        self.each = [(truth == index, ranked[:, index]) for index in judged]
         self._sorted = [_Sorted(*one) for one in self.each]
 
     def __call__(self, weights: np.ndarray | None = None) -> dict[str, float]:
@@ -120,7 +119,8 @@ def intervals(
 
     Student's t with the standard error of a bootstrap over patients (`report.student`); of a `Judge` that of AUC is
     Newcombe's (`auc_interval`), and a balanced accuracy has as many patients as its rarest class. Where all patients
-    were told right, or all wrong, nothing spreads: the other end is then that of Clopper and Pearson.
+    were told right, or all wrong, nothing spreads: the other end is then that of Clopper and Pearson; where all have
+    the same share between, there is none.
 
     Args:
         judge: from weights (N,), None for all alike, to measures.
@@ -129,7 +129,7 @@ def intervals(
         seed: of the draws.
 
     Returns:
-        measure -> `value`, `low`, `high`; the ends are NaN for fewer than two patients.
+        measure -> `value`, `low`, `high`; the ends are NaN for fewer than two patients, and where there is none.
 
     References:
         Field, Welsh: Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007); Clopper, Pearson: The use of
@@ -140,14 +140,12 @@ def intervals(
         if name == "auc" and isinstance(judge, Judge):
             low, high = judge.auc_ends(patients)
         else:
-            low, high, _ = student(value, _finite(drawn.draws[name]), drawn.patients[name])
-            seldom = (LEVEL / 2) ** (1 / drawn.patients[name])
-            low, high = seldom if low >= 1 else low, 1 - seldom if high <= 0 else high
+            count = drawn.patients[name]
+            low, high, _ = student(value, _finite(drawn.draws[name]), count)
+            if count > 1 and value in (0, 1):
+                seldom = (LEVEL / 2) ** (1 / count)
+                low, high = (seldom, 1) if value else (0, 1 - seldom)
         found[name] = {"value": value, "low": float(np.maximum(low, 0)), "high": float(np.minimum(high, 1))}
-    for index, count in judge.patients_by_class(patients).items() if isinstance(judge, Judge) else ():
-        if count == 1:
-            said = "balanced accuracy has no interval, and paired tests of it and of the AUC have no p"
-            logger.warning("class %d has one test patient: %s", index, said)
     return found
 
 
@@ -160,17 +158,15 @@ def paired_difference(one: Drawn, other: Drawn) -> Figures:
 
     Returns:
         measure -> `value` (the difference), `low`, `high`, and `p`, two-sided: Student's t with the standard error of
-        the draws (`report.student`), NaN for fewer than two patients (of the rarest class, where classes weigh alike).
-        Where all patients differ alike, nothing spreads: p is that of the sign test, 2 / 2^patients.
+        the draws, and that of the sign test where all patients differ alike (`report.student`); of how many `patients`,
+        of the rarest class where classes weigh alike: NaN for fewer than two.
     """
     found = {}
     for name, value in one.values.items():
         differences, patients = _finite(one.draws[name] - other.draws[name]), one.patients[name]
         difference = value - other.values[name]
         low, high, p = student(difference, differences, patients)
-        if patients > 1 and len(differences) and np.ptp(differences) < _NO_SPREAD:
-            p = 1.0 if abs(difference) < _NO_SPREAD else 2.0 ** (1 - patients)
-        found[name] = {"value": difference, "low": low, "high": high, "p": p}
+        found[name] = {"value": difference, "low": low, "high": high, "p": p, "patients": patients}
     return found
 
 

@@ -11,10 +11,10 @@ from medgenesis.errors import DatalistError
 from medgenesis.report import Report
 from medgenesis.report.plots import radar_chart, scatter_chart
 from medgenesis.report.run_made import add_run_record
-from medgenesis.report.text import p_text
+from medgenesis.report.text import figure_text, p_text
 from medgenesis.transfer.comparisons import QUESTIONS, compare
 from medgenesis.transfer.report_analyses import add_analysis, add_training
-from medgenesis.transfer.report_published import add_published, correlation, in_brackets
+from medgenesis.transfer.report_published import add_published, correlation
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results
 
@@ -69,7 +69,7 @@ def _figures(report: Report, question: str, results: Sequence[Result]) -> None:
     measures = list(dict.fromkeys(name for result in results for name in result["figures"]))
     rows = []
     for result in sorted(results, key=lambda one: (one["dataset"]["dataset"], -_main(one))):
-        figures = [in_brackets(result["figures"].get(name)) for name in measures]
+        figures = [figure_text(result["figures"].get(name)) for name in measures]
         settings = settings_said(result, results)
         rows.append((result["encoder"]["name"], result["dataset"]["dataset"], *figures, settings))
     note = "Intervals are 95 %, over patients."
@@ -100,7 +100,7 @@ def _pairs(report: Report, pairs: Sequence[Mapping[str, Any]], settings: Mapping
             pair["one"],
             pair["other"],
             pair["dataset"],
-            in_brackets({**pair, "value": pair["difference"]}),
+            figure_text({**pair, "value": pair["difference"]}),
             p_text(pair["p"]),
             settings.get(pair["one_file"]),
         )

@@ -132,6 +132,14 @@ def open_study_set(
         for section in {record["section"] for record in records}:
             if not any(record["class"] == index and record["section"] == section for record in records):
                 logger.warning("%s: no image of class %r in %s", name, names[index], section)
+        tested = [one for one in records if one["class"] == index and one["section"] == "test"]
+        if len({patient_of(one) for one in tested}) == 1:
+            logger.warning(
+                "%s: one test patient of class %r: of linear, knn and finetune balanced accuracy has no interval, and "
+                "paired tests of it and of AUC have no p. Add patients of it, or list more of them under test",
+                name,
+                names[index],
+            )
     return StudySet(name, tuple(records), tuple(map(str, names)), split, dict(options or {}))
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from medgenesis.errors import first_few
+
 
 @dataclass(frozen=True)
 class WeightsReport:
@@ -77,9 +79,8 @@ def _counted(what: str, keys: Iterable[str]) -> str:
 
 
 def first_keys(keys: Iterable[str], count: int = 5) -> str:
-    """The first few keys, with "…" when there are more."""
-    keys = tuple(keys)
-    return ", ".join(keys[:count]) + (", …" if len(keys) > count else "")
+    """The first few keys, and how many more there are."""
+    return first_few(tuple(keys), count)
 
 
 def compare(

@@ -55,6 +55,22 @@ def test_a_network_of_other_settings_is_refused(checked, task, arguments, settin
     assert said.startswith("network_def: ") and all(part in said for part in found)
 
 
+def test_a_model_that_is_there_may_have_another_width(tmp_path):
+    """`evaluate` trains nothing: the network of an overlay is that of the weights."""
+    configs = bundles.copy("models_genesis_ct", tmp_path / "bundle") / "configs"
+    asked = {"init_id": "asked", "asked": "$medgenesis.bundles.check_settings(@settings)", "init": "scratch"}
+    files = [str(configs / name) for name in ("finetune.yaml", "evaluate.yaml")]
+    network_def = {"_target_": OWN, "width": 4}
+    ConfigWorkflow(files, workflow_type="train", logging_file=False, network_def=network_def, **asked).initialize()
+
+
+def test_lists_and_tuples_are_alike_and_what_has_no_default_is_for_the_network(checked):
+    group = ["group", {"num_groups": 2}]
+    assert not checked("pretrain", {"_target_": OWN, "width": "@width", "norm": f"${tuple(group)}"}, norm=group)
+    planned = {"_target_": "medgenesis.networks.planned_network", "architecture": {}}
+    assert not checked("pretrain", planned, in_channels=2)
+
+
 def test_a_task_that_keeps_nothing_may_have_a_norm_of_its_own(tmp_path):
     """As the mining of published.yaml."""
     configs = bundles.copy("transvw_ct", tmp_path / "bundle") / "configs"

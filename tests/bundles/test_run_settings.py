@@ -63,7 +63,10 @@ def test_the_rate_of_the_optimizer_is_that_of_its_groups(family, task, fresh_bun
     assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.005, 0.05])
 
 
-def test_a_run_of_before_is_continued_by_its_rate(told):
-    """Its checkpoint says `@learning_rate` where the groups have that of the optimizer now."""
-    said = told({"1": [1], "2": [6]})["optimizer"]["params"]
-    assert said == "$medgenesis.engines.parameter_groups(@network, @learning_rate, @rates, @layer_decay)"
+def test_a_run_of_before_is_continued(told):
+    """What version 0.2.0 said of a fine-tuning, where configs have come to say the same in other words."""
+    said = told({"1": [1], "2": [6]}, set_by_command=("datalist",))
+    rates = "$medgenesis.engines.parameter_groups(@network, @learning_rate, @rates, @layer_decay)"
+    assert said["optimizer"]["params"] == rates
+    assert said["validate"]["postprocessing"] == "@train::postprocessing"
+    assert "set_by_command" not in said

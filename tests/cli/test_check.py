@@ -3,11 +3,16 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.nnunet import IDENTIFIER, plans, write_dataset, write_image
 
+from medgenesis import bundles
 from medgenesis.cli import main
+from medgenesis.data.datalists import write_datalist
+from medgenesis.data.nnunet import plan_of, preprocessed_datalist
 from medgenesis.data.survey import survey_records
 from medgenesis.storage.tables import read_table
 
@@ -131,3 +136,52 @@ def test_a_file_that_kills_its_process_is_named_and_the_others_are_read():
         f"{name}: unexpected ValueError, read" for name in ("a.nii", "b.nii", "d.nii", "e.nii")
     ]
     assert found[2].error.startswith("kills: the process")
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """A bundle of nnU-Net's plans, two channels, and the list of six arrays that they preprocessed."""
+    plan = plan_of(plans(channels=2), source="plans")
+    bundle = bundles.copy_planned("models_genesis_ct", tmp_path / "b", plan, "nnUNetPlans.json")
+    datalist = preprocessed_datalist(write_dataset(tmp_path / "D", 6, channels=2) / IDENTIFIER)
+    write_datalist(datalist, tmp_path / "list.json")
+    return bundle, tmp_path / "list.json"
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+def test_a_planned_bundle_reads_as_its_plans_say(planned, tmp_path, capsys, task):
+    bundle, datalist = planned
+    words = ["check", str(datalist), "--bundle", str(bundle), "--task", task, "--out", str(tmp_path / "out")]
+    assert main([*words, "--num-workers", "0", "-q"]) == 0
+    text = capsys.readouterr().out
+    assert "6 of 6 records can be used" in text and "spacing [2.0, 1.0, 1.0] mm" in text
+    assert "cubes [8, 16, 12] by the criterion any" in text and "end of the scale" not in text
+    rows = {Path(row["file"]).name: row for row in read_table(tmp_path / "out" / "records.csv")}
+    for path in (tmp_path / "D" / IDENTIFIER).glob("*.npz"):
+        stored, row = np.load(path), rows[path.name]
+        found = [float(row[f"percentile_{p}"]) for p in (5, 50, 95)]
+        assert found == pytest.approx(np.percentile(stored["data"], (5, 50, 95)), rel=2e-3)
+        assert row["labels"] == f"0:{(stored['seg'] <= 0).sum()} 1:{(stored['seg'] == 1).sum()}"
+        assert (row["shape"], row["spacing_mm"], row["channels"]) == ("10x20x14", "2x1x1", "2")
+    assert (tmp_path / "out" / "check.html").read_text().count("<img") == 6
+
+
+def test_raw_images_go_through_the_plans_of_a_bundle(tmp_path, capsys):
+    bundles.copy_planned("models_genesis_ct", tmp_path / "b", plan_of(plans(), source="plans"), "nnUNetPlans.json")
+    write_image(tmp_path / "raw.nii.gz", spacing=(1.0, 1.0, 1.0))  # (14, 20, 10), of which a box (11, 17, 9) is not 0
+    (tmp_path / "list.json").write_text(json.dumps({"training": [{"image": "raw.nii.gz"}], "modality": "CT"}))
+    words = ["check", str(tmp_path / "list.json"), "--bundle", str(tmp_path / "b"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--num-workers", "0", "-q"]) == 0, capsys.readouterr()
+    (row,) = read_table(tmp_path / "out" / "records.csv")
+    assert row["shape"] in ("4x17x11", "5x17x11") and row["spacing_mm"] == "2x1x1"
+
+
+def test_arrays_without_their_plans_and_words_against_plans_are_refused(planned, tmp_path, capsys):
+    bundle, datalist = planned
+    for words in ([], ["--bundle", "models_genesis_ct"]):
+        assert main(["check", str(datalist), "--out", str(tmp_path / "out"), *words]) == 2
+        assert f"({IDENTIFIER}); found none. Give --bundle of their plans" in capsys.readouterr().err
+    for words in (["--intensity", "ct"], ["--spacing-mm", "1"]):
+        assert main(["check", str(datalist), "--bundle", str(bundle), "--out", str(tmp_path / "out"), *words]) == 2
+        assert f"{words[0]}: must be left to the plans" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

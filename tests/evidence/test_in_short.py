@@ -42,7 +42,7 @@ def test_a_set_without_both_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("position", "region_prompts", "said"),
     [
-        (0.8, 0.7, "`position` was best on validation, at 50 and 200 steps, on 1 of 1 sets (hippocampus)."),
+        (0.8, 0.7, "best on validation, at 50 and 200 steps, on 1 of 1 sets: `position` (hippocampus)."),
         (0.8, 0.99, "No pretext was best on validation at 50 and 200 steps, on any of 1 sets"),
     ],
 )

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import SaveImage
+from monai.transforms import Invertd, SaveImage
 from PIL import Image
 
 from medgenesis.data import preprocessing
+from medgenesis.inference import SaveLabelMapsd
 from medgenesis.io import WholeImageWriter, WholeNiftiWriter
 
 
@@ -39,6 +40,32 @@ def test_axes_of_length_1_stay(tmp_path, shape):
     expected = label[0] if shape[0] == 1 else label.movedim(0, -1)
     np.testing.assert_array_equal(found.get_fdata(), np.asarray(expected))
     np.testing.assert_array_equal(found.affine, np.diag([2.0, 3, 4, 1]))
+
+
+_SAGITTAL = [[0, 0, 2, 0], [-1, 0, 0, 21], [0, -1, 0, 11], [0, 0, 0, 1]]
+_CORONAL = [[1, 0, 0, 0], [0, 0, 2, 0], [0, -1, 0, 11], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    "affine", [_SAGITTAL, _CORONAL, np.diag([-2.0, -2, 3, 1])], ids=["sagittal", "coronal", "axial"]
+)
+@pytest.mark.parametrize("kind", ["one", "fourth axis", "joined"])
+def test_a_label_map_lies_where_its_image_of_several_channels_does(tmp_path, affine, kind):
+    values = np.random.default_rng(0).uniform(0, 100, (16, 22, 12)).astype(np.float32)
+    values[5:11, 6:14, 3:8] += 200
+    several = np.stack([values, values], -1) if kind == "fourth axis" else values
+    nib.save(nib.Nifti1Image(several, np.array(affine, dtype=float)), tmp_path / "scan.nii.gz")
+    image = [str(tmp_path / "scan.nii.gz")] * 2 if kind == "joined" else str(tmp_path / "scan.nii.gz")
+    steps = preprocessing(intensity="mri_percentile", in_channels=1 if kind == "one" else 2)
+    item = steps({"image": image})
+    item["pred"] = item["image"][:1].clone()
+    item = Invertd(keys="pred", transform=steps, orig_keys="image", nearest_interp=False)(item)
+    item["pred"] = (item["pred"] > 0.6).float()
+    SaveLabelMapsd("pred", [{"image": image}], tmp_path / "out", output_dtype=np.uint8)(item)
+    (path,) = (tmp_path / "out").glob("*.nii.gz")
+    found = nib.load(path)
+    np.testing.assert_allclose(found.affine, np.array(affine), atol=1e-5)
+    np.testing.assert_array_equal(found.get_fdata(), values > 150)
 
 
 @pytest.mark.parametrize("codes", ["PIR", "SAL", "SPL"])

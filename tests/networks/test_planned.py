@@ -103,3 +103,15 @@ def test_without_the_package_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "dynamic_network_architectures.architectures.unet", None)
     with pytest.raises(ValueError, match=r'must be installed.*pip install "medgenesis\[nnunet\]"'):
         planned_network(ARCHITECTURES[False], 1, 1)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_traced_as_the_pages_say_it_answers_alike_scripted_it_cannot_be(package, residual):
+    network = planned_network(ARCHITECTURES[residual], 2, 3).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(network, torch.randn(1, 2, 8, 16, 12))
+        for shape in ((1, 2, 8, 16, 12), (2, 2, 8, 32, 24)):
+            volume = torch.randn(shape)
+            torch.testing.assert_close(traced(volume), network(volume), rtol=0, atol=0)
+    with pytest.raises(RuntimeError):  # or the page's sentence can go
+        torch.jit.script(network)

@@ -78,3 +78,8 @@ def test_a_summary_has_each_class_and_the_mean_of_a_case():
     assert found[2, "dice"]["cases"] == 1 and found[2, "dice"]["low"] is None
     one = summarise_cases(rows, {1: "a", 2: "a"})
     assert {row["low"] for row in one} == {None}, "one patient has no interval"
+
+
+def test_cases_that_are_all_alike_have_no_interval():
+    mean, *ends = mean_interval([0.1] * 4, bounds=(0, 1))
+    assert mean == pytest.approx(0.1) and np.isnan(ends).all()

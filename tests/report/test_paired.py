@@ -50,7 +50,14 @@ def test_interval_and_p_agree_and_are_those_of_student_where_patients_do_not_dif
     known = stats.ttest_1samp(draws, 0)
     low, high = known.confidence_interval()
     assert (found.low, found.high, found.p) == pytest.approx((low, high, known.pvalue), abs=0.02)
-    assert paired.difference(np.ones((6, 6))).p < 1e-9 and paired.difference(np.zeros((6, 6))).p == 1
+
+
+@pytest.mark.parametrize("value", [0.25, 0.1, -0.1, 1234.1])  # of 0.1 the draws differ by rounding
+@pytest.mark.parametrize("shape", [(2, 2), (6, 9)])
+def test_where_all_differ_alike_p_is_that_of_the_sign_test(value, shape):
+    found, fewer = paired.difference(np.full(shape, value)), min(shape)
+    assert found.p == pytest.approx(stats.binomtest(fewer, fewer).pvalue) and np.isnan([found.low, found.high]).all()
+    assert paired.difference(np.zeros(shape)).p == 1
 
 
 def test_holm_as_in_the_textbook():

@@ -1,5 +1,5 @@
 from medgenesis.report import text_table
-from medgenesis.report.text import p_text
+from medgenesis.report.text import figure_text, p_text
 
 
 def test_columns_stand_below_each_other_and_the_last_is_wrapped():
@@ -19,3 +19,9 @@ def test_a_small_p_is_not_nought_and_none_is_a_dash():
         "1.000",
         "–",
     ]
+
+
+def test_a_figure_has_its_ends_where_both_are_known():
+    assert figure_text({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.500 [0.250, 0.750]"
+    assert figure_text({"value": 0.5, "low": float("nan"), "high": 0.75}) == figure_text({"value": 0.5}) == "0.500"
+    assert figure_text(None) is None

@@ -39,10 +39,13 @@ def test_each_encoder_is_judged_once_and_pairs_are_not_repeated(tmp_path, judged
         "auc"
     ]
     (found,) = [row for row in rows if (row["one"], row["other"], row["measure"]) == ("b", "d", "auc")]
-    assert [found[key] for key in ("difference", "low", "high", "p")] == pytest.approx(list(expected.values()))
-    assert found["patients"] == 15
+    assert [found[key] for key in ("difference", "low", "high", "p", "patients")] == pytest.approx(
+        list(expected.values())
+    )
     judged.clear()
-    assert len(compare(load_results(tmp_path), tmp_path, draws=50)) == 18 and not judged
+    read = compare(load_results(tmp_path), tmp_path, draws=50)
+    assert len(read) == 18 and not judged
+    assert [row["patients"] for row in read] == [row["patients"] for row in rows] == [15] * 18
     answered(tmp_path, "e", 5)
     assert len(compare(load_results(tmp_path), tmp_path, draws=50)) == 30 and len(judged) == 5
     judged.clear()
@@ -51,6 +54,16 @@ def test_each_encoder_is_judged_once_and_pairs_are_not_repeated(tmp_path, judged
     assert len(judged) == 5 and len(again) == 30
     kept = [row for row in again if "e" not in (row["one"], row["other"])]
     assert [row["low"] for row in kept] == pytest.approx([row["low"] for row in rows], rel=1e-5)
+
+
+def test_patients_are_those_of_the_rarest_class_where_classes_weigh_alike(tmp_path):
+    truth = (np.arange(30) >= 26).astype(int)  # of patients 13 and 14
+    for seed, name in enumerate("ab"):
+        scores = np.random.default_rng(seed).dirichlet([1, 1], 30)
+        arrays = {"patients": PATIENTS, "rows": np.arange(30), "truth": truth, "scores": scores}
+        save_result(tmp_path, "linear", {"name": name}, {"dataset": "d"}, {"seed": 3}, {}, arrays)
+    rows = compare(load_results(tmp_path), tmp_path, draws=20)
+    assert {row["measure"]: row["patients"] for row in rows} == {"accuracy": 15, "balanced_accuracy": 2, "auc": 2}
 
 
 def test_pairs_of_an_earlier_version_are_computed_anew(tmp_path, judged):

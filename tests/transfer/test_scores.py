@@ -17,7 +17,7 @@ from medgenesis.transfer.scores import Drawn, Judge, intervals, paired_differenc
 def test_weights_are_repetitions(seed, classes):
     generator = np.random.default_rng(seed)
     truth = np.r_[np.arange(classes), generator.integers(0, classes, 30)]
-    scores = generator.dirichlet(np.ones(classes), len(truth)).round(2)  # ties
+    scores = generator.multinomial(20, np.ones(classes) / classes, len(truth)) / 20  # ties, as votes have them
     weights = generator.integers(0, 3, len(truth))
     weights[:classes] = 1  # each class is there
     found = Judge(truth, scores)(weights)
@@ -48,9 +48,9 @@ def test_the_interval_is_that_of_student_of_patients_drawn_with_replacement():
 
 def test_where_all_are_told_right_the_lower_end_is_that_of_clopper_and_pearson():
     truth = np.tile([0, 1], 3)
-    for sign, end in ((1, "low"), (-1, "high")):
-        found = intervals(Judge(truth, sign * np.eye(2)[truth]), np.arange(6), draws=50)["accuracy"]
-        known = stats.binomtest(6 * (sign > 0), 6).proportion_ci(method="exact")
+    for right, end in ((True, "low"), (False, "high")):
+        found = intervals(Judge(truth, np.eye(2)[truth if right else 1 - truth]), np.arange(6), draws=50)["accuracy"]
+        known = stats.binomtest(6 * right, 6).proportion_ci(method="exact")
         assert (found["low"], found["high"]) == pytest.approx((known.low, known.high))
         assert 0 < found[end] < 1
 
@@ -86,7 +86,7 @@ def test_paired_tests_see_what_is_the_same_and_what_is_not():
     good, bad = np.eye(2)[truth], np.full((100, 2), 0.5)
     drawn = [Drawn.of(Judge(truth, one), np.arange(100), draws=100) for one in (good, bad)]
     same = paired_difference(drawn[0], drawn[0])["accuracy"]
-    assert same["value"] == same["low"] == same["high"] == 0 and same["p"] == 1
+    assert same["value"] == 0 and same["p"] == 1
     better = paired_difference(*drawn)
     assert better["auc"]["value"] == 0.5 and better["auc"]["p"] < 1e-6 and better["accuracy"]["p"] < 1e-6
 
@@ -97,6 +97,30 @@ def test_where_all_patients_differ_alike_p_is_that_of_the_sign_test():
     drawn = [Drawn.of(Judge(truth, one), np.arange(3), draws=50) for one in (right, wrong)]
     found = paired_difference(*drawn)["accuracy"]
     assert found["value"] == 1 and found["p"] == pytest.approx(stats.binomtest(3, 3).pvalue)
+    assert np.isnan([found["low"], found["high"]]).all()
+
+
+def test_where_all_patients_have_the_same_share_between_there_is_no_interval():
+    truth = np.tile([0, 1], 3)
+    found = intervals(Judge(truth, np.tile([0.9, 0.1], (6, 1))), np.repeat(np.arange(3), 2), draws=50)["accuracy"]
+    assert found["value"] == 0.5 and np.isnan([found["low"], found["high"]]).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_auc_ranks_what_rounds_to_1(classes):
+    log_odds = np.array([40.0, 45.0, 50.0, 55.0])  # all 1 in double precision
+    rest = np.exp(-log_odds)[:, None] / (classes - 1)
+    scores = np.hstack([np.repeat(rest, classes - 1, axis=1), np.ones((4, 1))])
+    truth = np.array([0, 0, classes - 1, classes - 1])
+    judge = Judge(truth, scores)
+    assert len(np.unique(scores[:, -1])) == 1 and judge.each[-1][1].argsort().tolist() == [0, 1, 2, 3]
+    assert judge()["auc"] == 1
+
+
+def test_margins_are_ranked_as_they_are():
+    truth, margins = np.array([0, 1, 0, 1, 1]), np.array([-3.0, 2.0, 1.0, 0.5, -0.5])
+    found = Judge(truth, np.stack([-margins, margins], axis=1), margins=True)()
+    assert found["auc"] == pytest.approx(roc_auc_score(truth, margins)) and found["accuracy"] == 0.6
 
 
 def test_a_draw_without_a_class_is_no_draw_of_what_weighs_all_classes():
@@ -116,7 +140,7 @@ def test_a_draw_without_a_class_is_no_draw_of_what_weighs_all_classes():
     assert Judge(two, scores)()["balanced_accuracy"] == pytest.approx(np.mean(recalls))
 
 
-def test_what_weighs_all_classes_has_as_many_patients_as_the_rarest(caplog):
+def test_what_weighs_all_classes_has_as_many_patients_as_the_rarest():
     truth, patients = np.array([0] * 6 + [1] * 3), np.array([0, 1, 2, 3, 4, 4, 5, 6, 6])
     scores = np.random.default_rng(0).dirichlet(np.ones(2), 9)
     assert Drawn.of(Judge(truth, scores), patients, draws=5).patients == {
@@ -124,10 +148,10 @@ def test_what_weighs_all_classes_has_as_many_patients_as_the_rarest(caplog):
         "balanced_accuracy": 2,
         "auc": 2,
     }
-    intervals(Judge(truth, scores), patients, draws=20)
-    assert not caplog.messages
+    drawn = Drawn.of(Judge(truth, scores), patients, draws=5)
+    assert [one["patients"] for one in paired_difference(drawn, drawn).values()] == [7, 2, 2]
     figures = intervals(Judge(truth[:7], scores[:7]), patients[:7], draws=20)
-    assert "class 1 has one test patient" in caplog.text and np.isnan(figures["balanced_accuracy"]["low"])
+    assert np.isnan(figures["balanced_accuracy"]["low"])
     assert np.isfinite([figures["accuracy"]["low"], figures["auc"]["low"]]).all()
 
 

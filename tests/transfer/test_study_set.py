@@ -38,6 +38,21 @@ def test_the_sections_of_a_list_are_kept_and_records_without_class_are_counted(t
     assert "1 of 24 images have no class" in caplog.text
 
 
+@pytest.mark.parametrize("patients", [1, 2])
+def test_a_class_with_one_test_patient_is_told_once_by_its_name(tmp_path, caplog, patients):
+    content = json.loads(write_images(tmp_path).read_text())
+    content |= {"name": "few", "class_names": ["sound", "ill"]}
+    every = content.pop("training")
+    sound, ill = ([one for one in every if one["class"] == label] for label in (0, 1))
+    chosen = ill[:2]
+    chosen[1]["patient"] = chosen[patients - 1].get("patient")
+    content |= {"training": sound[6:] + ill[2:], "test": sound[:6] + chosen}
+    (tmp_path / "few.json").write_text(json.dumps(content))
+    open_study_set(str(tmp_path / "few.json"), tmp_path)
+    told = [message for message in caplog.messages if "one test patient" in message]
+    assert len(told) == (patients == 1) and all("few: one test patient of class 'ill'" in one for one in told)
+
+
 def test_a_folder_with_a_folder_for_each_class(tmp_path, caplog):
     for label, count in (("a", 5), ("b", 5), ("empty", 0)):
         (tmp_path / "scans" / label).mkdir(parents=True)

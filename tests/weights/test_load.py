@@ -162,7 +162,7 @@ def test_unknown_layout_names_the_first_keys(tmp_path):
     torch.save({"state_dict": {f"layer{i}.weight": torch.zeros(2) for i in range(8)}}, tmp_path / "o.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"known layout of keys \(Models Genesis, .*found 8 keys.*layer0\.weight, .*layer4\.weight, …",
+        match=r"known layout of keys \(Models Genesis, .*found 8 keys.*layer0\.weight, .*layer4\.weight and 3 more",
     ):
         load_published(tmp_path / "o.pt")
 

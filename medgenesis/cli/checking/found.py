@@ -15,6 +15,7 @@ from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.intensity import ScaleIntensityPresetd, preset_options
 from medgenesis.data.label_names import label_names
 from medgenesis.data.labels import MergeLabelsd, parse_label_merge
+from medgenesis.data.nnunet import nnunet_preprocessing
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
@@ -147,25 +148,39 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
     crop = None
     if settings.cube_size is not None:
         crop = RandAcceptedCropd("image", settings.cube_size, criterion=settings.crop_criterion, pad=True)
+    lenient = {"label_keys": "label", "allow_missing_keys": True}
+    if settings.plan is None:
+        load = preprocessing(intensity=None, spacing_mm=settings.spacing_mm, **lenient)
+        scale = ScaleIntensityPresetd("image", **preset_options(settings.intensity or "ct"))
+    else:
+        load, scale = nnunet_preprocessing(settings.plan, **lenient), None  # which normalises
     readings = survey_records(
         found.records,
-        preprocessing(label_keys="label", intensity=None, spacing_mm=settings.spacing_mm, allow_missing_keys=True),
-        ScaleIntensityPresetd("image", **preset_options(settings.intensity or "ct")),
-        draw=partial(_draw, merge=settings.label_merge),
+        load,
+        scale,
+        draw=partial(_draw, merge=settings.label_merge, plan=settings.plan),
         drawn=chosen,
         crop=crop,
         num_workers=num_workers,
     )
-    found.surveyed += readings
+    found.surveyed += readings if settings.plan is None else [_as_planned(one, settings.plan) for one in readings]
     return found
 
 
-def _draw(item: dict[str, Any], merge: Mapping[int | str, Any] | None) -> np.ndarray:
+def _as_planned(one: Surveyed, plan: Mapping[str, Any]) -> Surveyed:
+    """With the spacing that the plan says: arrays, which have no geometry, count as 1 mm a voxel."""
+    return one._replace(spacing_mm=tuple(map(float, plan["spacing"]))) if one.spacing_mm else one
+
+
+def _draw(item: dict[str, Any], merge: Mapping[int | str, Any] | None, plan: Mapping[str, Any] | None) -> np.ndarray:
     if merge:
         item = MergeLabelsd("label", merge, allow_missing_keys=True)(item)
     image, label = item["image"], item.get("label")
     volume, map_ = np.asarray(image[0]), None if label is None else np.asarray(label[0])
     if volume.ndim == 2:
         return flat_image(volume, map_, longest=2 * _LONGEST)
-    spacing = [float(mm) for mm in image.pixdim]
+    spacing = [float(mm) for mm in (image.pixdim if plan is None else plan["spacing"])]
+    if plan is not None:  # of z-scores, for the eye
+        least, most = np.percentile(volume, (0.5, 99.5))
+        volume = ((volume - least) / max(most - least, 1e-6)).clip(0, 1)
     return three_planes(volume, map_, spacing_mm=spacing, longest=_LONGEST, positions=True)

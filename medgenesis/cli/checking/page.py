@@ -26,7 +26,10 @@ def write_page(found: Found, path: Path) -> Path:
         if drawn:
             report.heading(f"Contact sheet: {section}, {len(drawn)} of {len(found.of(section))}")
             report.gallery([(drawing, _caption(found, i)) for i, drawing in drawn], scale=1)
-    report.paragraph("As prepared for the network. R and A: the patient's right and front. Coloured: labels.")
+    axes = "R and A: the patient's right and front."
+    if found.settings.plan is not None:
+        axes = "Planes are those of nnU-Net's order of axes, whatever their names and letters say."
+    report.paragraph(f"As prepared for the network. {axes} Coloured: labels.")
     return report.write(path)
 
 

@@ -15,6 +15,8 @@ _PRESET_OF = (("x-ray", "xray"), ("xray", "xray"), ("mr", "mri_percentile"))  # 
 class Settings:
     """Those of a bundle's `settings.yaml` that decide what is learnt from a file; their names are theirs.
 
+    A `plan`, of nnU-Net, says intensities and spacing itself: `intensity` and `spacing_mm` then count for nothing.
+
     Raises:
         ValueError: a spacing or a size that is none.
     """
@@ -24,6 +26,7 @@ class Settings:
     label_merge: Mapping[str, Any] | None = None
     cube_size: Sequence[int] | None = None
     crop_criterion: str = "any"
+    plan: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("spacing_mm", self.spacing_mm), ("cube_size", self.cube_size)):
@@ -33,12 +36,16 @@ class Settings:
 
     def in_words(self) -> str:
         """One line for a page."""
-        spacing = "as stored" if self.spacing_mm is None else f"{self.spacing_mm} mm"
+        if self.plan is not None:
+            said = f"intensity as nnU-Net's plans say ({self.plan['configuration']}), spacing {self.plan['spacing']} mm"
+        else:
+            spacing = "as stored" if self.spacing_mm is None else f"{self.spacing_mm} mm"
+            said = f"intensity {self.intensity}, spacing {spacing}"
         merge = "as they are" if not self.label_merge else f"merged by {dict(self.label_merge)}"
         cubes = (
             "" if self.cube_size is None else f", cubes {list(self.cube_size)} by the criterion {self.crop_criterion}"
         )
-        return f"intensity {self.intensity}, spacing {spacing}, labels {merge}{cubes}"
+        return f"{said}, labels {merge}{cubes}"
 
 
 def bundle_settings(bundle: BundleFolder, task: str, overlays: Sequence[str] = ()) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _scans(found: Found) -> Table:
             measures.setdefault(f"size along {axis}, mm", []).append(side * mm)
         for percentile, value in zip(PERCENTILES, one.percentiles, strict=True):
             measures.setdefault(f"intensity after scaling, percentile {percentile}", []).append(value)
-        for end, share in zip(("lower", "upper"), one.clipped, strict=True):
+        for end, share in zip(("lower", "upper"), one.clipped, strict=False):
             measures.setdefault(f"voxels at the {end} end of the scale, %", []).append(100 * share)
         if one.accepted is not None:
             measures.setdefault("random cubes accepted, %", []).append(100 * one.accepted)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.study.options import always, common, opened, said, study_sets
+from medgenesis.cli.study.options import always, common, opened, study_sets
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
 
@@ -50,6 +50,7 @@ def add_analyses(questions: Any) -> None:
 def ask_analysis(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
+    from medgenesis.report.text import figure_text
     from medgenesis.transfer import ask_analyses as asking
 
     if args.question == "perceptual":
@@ -75,12 +76,13 @@ def ask_analysis(args: argparse.Namespace) -> str:
         ask = {"saliency": asking.ask_saliency, "invariance": asking.ask_invariance, "multiview": asking.ask_multiview}
         for encoder in encoders:
             figures = ask[args.question](encoder, study_set, args.out, **options)
-            cells = {name: said(figure) for name, figure in figures.items()}
+            cells = {name: figure_text(figure) for name, figure in figures.items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **cells})
     return text_table(list(rows[0]), [list(row.values()) for row in rows]) + f"\n\nwritten: {args.out}"
 
 
 def _inversion(args: argparse.Namespace, encoders: list, study_set: Any, options: dict[str, Any]) -> list[dict]:
+    from medgenesis.report.text import figure_text
     from medgenesis.transfer.analyses.inversion import Inversion
     from medgenesis.transfer.inversion_question import ask_inversion
 
@@ -88,7 +90,7 @@ def _inversion(args: argparse.Namespace, encoders: list, study_set: Any, options
     rows = []
     for encoder in encoders:
         figures = ask_inversion(encoder, study_set, settings, args.out, images=args.images, **options)
-        cells = {name: said(figure) for name, figure in figures.items()}
+        cells = {name: figure_text(figure) for name, figure in figures.items()}
         rows.append({"dataset": study_set.name, "encoder": encoder.name, **cells})
     return rows
 
@@ -98,6 +100,7 @@ def _perceptual(args: argparse.Namespace) -> str:
 
     from medgenesis.cli.configs.asked import record_asked
     from medgenesis.report import text_table
+    from medgenesis.report.text import figure_text
     from medgenesis.transfer.analyses.perceptual import LPIPS_NETS, lpips_is_installed
     from medgenesis.transfer.named_encoder import open_encoder
     from medgenesis.transfer.perceptual_question import ask_perceptual
@@ -118,7 +121,7 @@ def _perceptual(args: argparse.Namespace) -> str:
         [
             one["dataset"]["dataset"],
             one["encoder"]["name"],
-            *(said(one["figures"][name]) if name in one["figures"] else "" for name in measures),
+            *(figure_text(one["figures"][name]) if name in one["figures"] else "" for name in measures),
         ]
         for one in results
     ]

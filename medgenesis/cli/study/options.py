@@ -1,7 +1,6 @@
 """What all questions of `medgenesis transfer` are given: encoders, data sets, and how images are shown."""
 
 import argparse
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,10 +136,3 @@ def _spacing(words: list[str]) -> list[float] | None:
             f"--spacing: must be one or three numbers of mm, or own; found {words}. Write --spacing 1 1 3."
         )
     return numbers if numbers is None or len(numbers) == 3 else numbers * 3
-
-
-def said(figure: dict[str, float]) -> str:
-    """A figure with its interval, where it has one."""
-    known = all(math.isfinite(figure.get(end, math.nan)) for end in ("low", "high"))
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
-    return f"{figure['value']:.3f}{ends}"

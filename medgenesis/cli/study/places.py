@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.study.options import common, opened, said, study_sets
+from medgenesis.cli.study.options import common, opened, study_sets
 
 QUESTIONS = ("landmarks", "locality", "compositionality")
 
@@ -44,6 +44,7 @@ def add_places(questions: Any) -> None:
 def ask_about_places(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
+    from medgenesis.report.text import figure_text
     from medgenesis.transfer.ask_dense import Places, ask_places
 
     radii = tuple(args.radius) if getattr(args, "radius", None) else None
@@ -55,7 +56,7 @@ def ask_about_places(args: argparse.Namespace) -> str:
             options = {"intensity": args.intensity, "batch_size": args.batch_size}
             options["landmarks"] = getattr(args, "landmarks", None)
             figures = ask_places(args.question, encoder, study_set, settings, args.out, **options)
-            cells = {name: said(figure) for name, figure in figures.items()}
+            cells = {name: figure_text(figure) for name, figure in figures.items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **cells})
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return text_table(columns, [[row.get(name, "") for name in columns] for row in rows]) + f"\n\nwritten: {args.out}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medgenesis.cli.study.finetuning import add_finetuning, finetune_settings
-from medgenesis.cli.study.options import common, opened, said, study_sets
+from medgenesis.cli.study.options import common, opened, study_sets
 
 if TYPE_CHECKING:
     from medgenesis.transfer.protocols.propagation import Propagation
@@ -41,7 +41,7 @@ def add_protocols(questions: Any) -> None:
 def ask_protocol(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the tables."""
     from medgenesis.report import text_table
-    from medgenesis.report.text import p_text
+    from medgenesis.report.text import figure_text, p_text
     from medgenesis.transfer.comparisons import compare
     from medgenesis.transfer.results import load_results
 
@@ -52,7 +52,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
         for encoder in encoders:
             result = _ask(args, encoder, study_set, settings)
             results.append(result)
-            figures = {name: said(figure) for name, figure in results[-1]["figures"].items()}
+            figures = {name: figure_text(figure) for name, figure in results[-1]["figures"].items()}
             rows.append({"dataset": study_set.name, "encoder": encoder.name, **figures})
     tables = [text_table(list(rows[0]), [list(row.values()) for row in rows])]
     own = {result["path"].relative_to(args.out).as_posix() for result in results}
@@ -66,7 +66,7 @@ def ask_protocol(args: argparse.Namespace) -> str:
                 pair["measure"],
                 pair["one"],
                 pair["other"],
-                said({**pair, "value": pair["difference"]}),
+                figure_text({**pair, "value": pair["difference"]}),
                 p_text(pair["p"]),
             ]
             for pair in pairs

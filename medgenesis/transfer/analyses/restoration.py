@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from medgenesis.engines import PretextTrainer
 from medgenesis.engines.batches import ready
+from medgenesis.handlers.written import say_written
 from medgenesis.report import write_run_report
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.storage.tables import write_table
@@ -105,4 +106,4 @@ def report_restoration(trainer: PretextTrainer, held_out: Dataset, weights: str 
     page = write_run_report(Path(path).parent, "Pre-training")
     for name, error in errors.items():
         logger.info("restoration of %d held-out cubes: %-18s %.6f", len(held_out), name, error)
-    logger.info("written: %s", path if page is None else f"{path}, {page}")
+    say_written(path, page)

@@ -87,7 +87,7 @@ def few_shot(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, sett
         np.add.at(correct, query.ravel(), hits)
         np.add.at(asked, query.ravel(), 1)
         accuracies.append(hits.mean())
-        aucs.append(Judge(truth, scores)()["auc"])
+        aucs.append(Judge(truth, scores, margins=True)()["auc"])
     used = asked > 0
     figures = intervals(weighted_accuracy(correct[used], asked[used]), patients[used], seed=settings.seed)
     figures["episode_accuracy"] = _over_episodes(accuracies)
