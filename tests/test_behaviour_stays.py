@@ -25,7 +25,7 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-EARLIER = "d054bab"
+EARLIER = "e5d431a"
 RENAMED: dict[str, str] = {}  # ids of configs, files, columns, keys and texts: earlier name -> present name
 # Keys and columns that are no result: settings have tests of their own, checksums and times differ.
 LEFT_OUT = {"settings", "format", "name", "description", "about", "seconds", "cubes_per_second", "patches_per_second"}
