@@ -34,10 +34,10 @@ def test_the_page_of_rows(tmp_path):
     scratch, genesis = cells
     by_hand = np.mean([0.55 + 0.01 * d - 0.002 * p + 0.1 * s for d in range(3) for p in range(5) for s in range(2)])
     assert scratch[1] == "scratch" and scratch[2].startswith(f"{by_hand:.3f} [")
-    assert genesis[1] == "models_genesis" and genesis[3] == "+0.100" and genesis[5] == "3/3"
+    assert genesis[1] == "models_genesis" and genesis[3].startswith("+0.100 [+0.100, +0.100]") and genesis[5] == "3/3"
     assert "`models_genesis`, one label, 50 steps: **not yet: 3 of 20 draws**; so far +0.100" in text
     assert "helps" not in text and "| models_genesis | -0.050 " in text  # at 50 steps, from scratch at 200
-    assert "| mean_mask | one_shot |" in text and "| +0.050 |" in text and "**1: 0.41**, 2: 0.40" in text
+    assert "| mean_mask | one_shot |" in text and "+0.050 [+0.050, +0.050]" in text and "**1: 0.41**, 2: 0.40" in text
     assert "The primary end point. 22 of " in text and "](evidence/hippocampus-steps.svg)" in text
     ET.parse(docs / "evidence" / "hippocampus-steps.svg")
 
@@ -130,7 +130,7 @@ def test_the_readme_says_what_the_rows_say(tmp_path):
         text = readme.write_readme(rows, file).read_text()
     assert text.startswith("before\n\n") and text.endswith(f"{readme.END}\n\nafter\n") and "old" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("| 50 | models_genesis")]
-    assert "| +0.100 |" in line and line.endswith("| not yet: 4 of 20 draws |")
+    assert "+0.100 [+0.100, +0.100]" in line and line.endswith("| not yet: 4 of 20 draws |")
     assert "**validation**" not in text
     for method, level, chosen in (("scratch", 0.5, 0.4), ("models_genesis_probed", 0.7, 0.9)):
         write_rows(rows, method, "finetuned", 1, 50, level, draws=range(20))
@@ -141,7 +141,7 @@ def test_the_readme_says_what_the_rows_say(tmp_path):
         )
     lines = readme.lines(rows).splitlines()
     (line,) = [line for line in lines if line.startswith("| hippocampus | 50 | models_genesis_probed |")]
-    assert any("**validation**" in line for line in lines) and "| +0.200 |" in line
+    assert any("**validation**" in line for line in lines) and "+0.200 [+0.200, +0.200]" in line
     (tmp_path / "without.md").write_text("no marks")
     with pytest.raises(ValueError, match="must have the lines"):
         readme.write_readme(rows, tmp_path / "without.md")

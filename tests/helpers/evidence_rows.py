@@ -19,7 +19,8 @@ def write_rows(folder, method, readout, labels, steps, level, draws=range(4), **
     file = RowFile(folder, C(dataset, method, readout, labels, 0, 0, steps), about)
     rows = []
     for draw, patient, structure in itertools.product(draws, range(5), ("front", "back")):
-        dice = level + 0.01 * draw - 0.002 * patient + 0.1 * (structure == "back")
+        spread = 0.002 * level * ((draw + patient) % 2 - 0.5)  # so that differences of two levels are not all alike
+        dice = level + 0.01 * draw - 0.002 * patient + 0.1 * (structure == "back") + spread
         rows.append((dataset, method, readout, labels, draw, seed_of(draw), steps, patient, structure, f"{dice:.4f}"))
     write_table(file.path, rows, COLUMNS)
     write_text(file.about, json.dumps(about))

@@ -149,8 +149,8 @@ def test_the_table_is_of_means_over_draws_patients_and_classes(comparison, tmp_p
         assert line[-1] == "no verdict: 2 sets of labelled patients and 4 test patients, five are needed"
         assert line[5] == "–"
     assert [cell for cell in cells if len(cell) == 2][-2:] == [
-        ["2", "0.250 [0.250, 0.250]"],
-        ["4", "0.250 [0.250, 0.250]"],
+        ["2", "0.250"],
+        ["4", "0.250"],
     ]
 
 

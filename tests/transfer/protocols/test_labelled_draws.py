@@ -62,7 +62,7 @@ def test_a_gain_over_copies_of_one_draw_does_not_help(comparison, monkeypatch, t
     compare, _ = comparison
 
     def always_better(configs, training, test, folder, *, init, seed, iterations, overrides):
-        rng = np.random.default_rng([seed, len(training)])
+        rng = np.random.default_rng([seed, len(training), init != "scratch"])
         return np.clip(rng.normal(0.5 + 0.3 * (init != "scratch"), 0.01, (len(test), 2)), 0, 1)
 
     monkeypatch.setattr(few_labels, "dice_after_finetuning", always_better)
