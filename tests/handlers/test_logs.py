@@ -10,11 +10,18 @@ import torch
 from helpers.toy import Late, toy_trainer, validator_of
 from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import MetricsCSV, PretextHandlers, Progress, TensorBoard, ValidatedSteps
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "files_in_order")
+
+
+@pytest.fixture
+def files_in_order(monkeypatch):
+    """TensorBoard reads files of one second and one process by their number, as text: .10 comes before .9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 class Watch:

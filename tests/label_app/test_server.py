@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-import requests
 import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
+import requests
 from helpers.label_server import START_SECONDS, Server, refused
 from helpers.stored_studies import STORED_AS, stored, write
 
