@@ -18,7 +18,7 @@ from monai.metrics import (
 from PIL import Image
 from torch import Tensor
 
-from medgenesis.report import flat_image, three_planes
+from medgenesis.report import display_range, flat_image, three_planes
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice, write_run_report
 from medgenesis.storage.atomic import replacing
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 SURFACE_TOLERANCE = 2.0  # mm, or pixels
 WORST_MAPS = {"found": "pred", "reference": "label"}
 _LONGEST = 200  # pixels of a drawing's longest side
-_ROUNDED = 1e-3  # beyond [0, 1], as pictures take it
 _DISTANCES = {"hausdorff_95": (compute_hausdorff_distance, {"percentile": 95})}
 _DISTANCES["surface_distance"] = (compute_average_surface_distance, {"symmetric": True})
 
@@ -154,26 +153,17 @@ def _spacing(image: Tensor) -> tuple[float, ...] | None:
     return tuple(float(mm) for mm in image.pixdim) if image.ndim == 4 and hasattr(image, "pixdim") else None
 
 
-def _grey(image: Tensor) -> np.ndarray:
-    """The first channel in [0, 1]; where it leaves that (a z-score), from its percentiles 0.5 to 99.5."""
-    values = np.asarray(image[0].cpu())
-    if values.min() < -_ROUNDED or values.max() > 1 + _ROUNDED:
-        low, high = np.percentile(values, (0.5, 99.5))
-        values = (values - low) / ((high - low) or 1)
-    return values.clip(0, 1)
-
-
 def _volumes(item: dict) -> dict[str, nib.Nifti1Image]:
     """Image, answer and reference of a case, for the page's viewer."""
     affine = np.asarray(getattr(item["image"], "affine", np.eye(4)), dtype=float)
-    grey = np.rint(_grey(item["image"]) * 255).astype(np.uint8)
+    grey = np.rint(display_range(np.asarray(item["image"][0].cpu())) * 255).astype(np.uint8)
     maps = {name: torch.as_tensor(item[key]).argmax(dim=0).cpu() for name, key in WORST_MAPS.items()}
     shown = {"image": grey, **{name: np.asarray(found).astype(np.uint8) for name, found in maps.items()}}
     return {name: nib.Nifti1Image(values, affine) for name, values in shown.items()}
 
 
 def _drawn(item: dict) -> np.ndarray:
-    volume = _grey(item["image"])
+    volume = display_range(np.asarray(item["image"][0].cpu()))
     found, truth = (np.asarray(torch.as_tensor(item[key]).argmax(dim=0).cpu()) for key in ("pred", "label"))
     if volume.ndim == 2:
         return flat_image(volume, found, truth, longest=_LONGEST)

@@ -7,6 +7,7 @@ import numpy as np
 from medgenesis.errors import IntensityRangeError, VolumeError
 
 Colour = tuple[int, int, int]
+_ROUNDED = 1e-3  # how far from [0, 1] scaled values may be
 
 # Okabe and Ito's colours, told apart with any colour vision; yellow is kept for references, black is unseen on air.
 PALETTE: tuple[Colour, ...] = (
@@ -76,6 +77,14 @@ def contour_around(drawing: np.ndarray, label_slice: np.ndarray, colour: Colour 
     return drawn
 
 
+def display_range(image: np.ndarray) -> np.ndarray:
+    """An image of any shape in [0, 1]; where it leaves that (z-scores), from its percentiles 0.5 to 99.5."""
+    if image.min() < -_ROUNDED or image.max() > 1 + _ROUNDED:
+        low, high = np.percentile(image, (0.5, 99.5))
+        image = (image - low) / ((high - low) or 1)
+    return image.clip(0, 1)
+
+
 def _neighbours(label: np.ndarray) -> np.ndarray:
     """The four neighbours of every pixel, (4, H, W); beyond the border a pixel is its own neighbour."""
     padded = np.pad(label, 1, mode="edge")
@@ -84,7 +93,7 @@ def _neighbours(label: np.ndarray) -> np.ndarray:
 
 def _unit_range(image_slice: np.ndarray) -> np.ndarray:
     image = np.asarray(image_slice, dtype=np.float64)
-    if not (np.isfinite(image).all() and image.min(initial=0) >= -1e-3 and image.max(initial=1) <= 1 + 1e-3):
+    if not (np.isfinite(image).all() and image.min(initial=0) >= -_ROUNDED and image.max(initial=1) <= 1 + _ROUNDED):
         raise IntensityRangeError(
             f"image_slice: values must lie in [0, 1]; found {image.min():g} to {image.max():g}. Scale the intensities "
             "first."

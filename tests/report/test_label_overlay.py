@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medgenesis.errors import IntensityRangeError, VolumeError
-from medgenesis.report import overlay
+from medgenesis.report import display_range, overlay
 from medgenesis.report.label_overlay import PALETTE, REFERENCE_COLOUR, contour_around
 
 RNG = np.random.default_rng(5)
@@ -79,3 +79,12 @@ def test_intensities_outside_0_1_are_refused(bad):
 def test_another_grid_is_refused():
     with pytest.raises(VolumeError, match="shape"):
         overlay(np.zeros((3, 4)), np.zeros((4, 3)))
+
+
+def test_what_leaves_the_range_is_shown_from_its_percentiles():
+    inside = np.linspace(0, 1.0005, 50)  # as scaling rounds
+    np.testing.assert_array_equal(display_range(inside), inside.clip(0, 1))
+    scores = np.random.default_rng(0).normal(size=(10, 20, 30))
+    low, high = np.quantile(scores, 0.005), np.quantile(scores, 0.995)
+    np.testing.assert_allclose(display_range(scores), np.clip((scores - low) / (high - low), 0, 1), atol=1e-12)
+    assert not display_range(np.full((4, 4), -3.0)).any()

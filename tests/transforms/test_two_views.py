@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.transforms import Compose, Flip, OneOf, RandFlip, RandomOrder, RandRotate, RandRotate90, Resize, SomeOf
+from monai.transforms import Compose, Flip, RandFlip, RandRotate, RandRotate90, Resize
 from scipy import stats
 from scipy.ndimage import rotate
 
@@ -277,29 +277,6 @@ def test_impossible_settings_are_named(make, words):
 def test_a_missing_slab_is_a_key_error():
     with pytest.raises(KeyError):
         caid_views(96)({"other": 1})
-
-
-@pytest.mark.parametrize("container", [Compose, OneOf, SomeOf, RandomOrder])
-def test_a_target_is_the_slab_before_what_a_container_does_to_intensities(container):
-    image = slab(3, 64, 64)
-    for steps in ([RandBlur(prob=1.0), RandBrightnessContrast(prob=1.0)], [Compose([RandBlur(prob=1.0)])]):
-        for seed in range(4):
-            views = RandTwoViewsd("image", [container(steps), RandFlip(1.0, 1)], target_key="target")
-            query, target = values(views.set_random_state(seed)({"image": image}), "image", "target")
-            assert torch.equal(target, image[1:2].flip(-1)) and not torch.equal(query[1:2], target)
-
-
-@pytest.mark.parametrize("container", [Compose, OneOf, SomeOf, RandomOrder])
-@pytest.mark.parametrize("moving", [RandResizedCrop(32), RandFlip(0.5, 1)], ids=["crop", "flip"])
-def test_what_moves_within_a_container_is_refused_where_a_target_should_follow(container, moving):
-    name = f"found {type(moving).__name__} within {container.__name__}"
-    for held in ([RandBlur(), moving], [Compose([moving]), RandBlur()]):
-        with pytest.raises(ValueError, match=f"view: must not hide steps that the target follows; {name}"):
-            RandTwoViewsd("image", [RandBlur(), container(held)], target_key="target")
-        found = RandTwoViewsd("image", [RandBlur(), container(held)])({"image": slab(3, 64, 64)})
-        assert set(found) == {"image", "key"}
-    flips = RandTwoViewsd("image", [container([RandFlip(1.0, 1)])], target_key="target", align_target=False)
-    assert torch.equal(*values({"a": slab(1, 8, 8), **flips({"image": slab(1, 8, 8)})}, "a", "target"))
 
 
 def test_a_numpy_slab_has_a_target_that_nothing_moves():

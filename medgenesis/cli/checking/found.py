@@ -19,7 +19,7 @@ from medgenesis.data.nnunet import nnunet_preprocessing
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
-from medgenesis.report import flat_image, three_planes
+from medgenesis.report import display_range, flat_image, three_planes
 
 _LONGEST = 96  # pixels of a drawing's longest side
 
@@ -158,7 +158,7 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
         found.records,
         load,
         scale,
-        draw=partial(_draw, merge=settings.label_merge, plan=settings.plan),
+        draw=partial(_draw, merge=settings.label_merge),
         drawn=chosen,
         crop=crop,
         num_workers=num_workers,
@@ -168,19 +168,16 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
 
 
 def _as_planned(one: Surveyed, plan: Mapping[str, Any]) -> Surveyed:
-    """With the spacing that the plan says: arrays, which have no geometry, count as 1 mm a voxel."""
+    """With the spacing of the plan: whole numbers of voxels leave that of a resampled image a little off it."""
     return one._replace(spacing_mm=tuple(map(float, plan["spacing"]))) if one.spacing_mm else one
 
 
-def _draw(item: dict[str, Any], merge: Mapping[int | str, Any] | None, plan: Mapping[str, Any] | None) -> np.ndarray:
+def _draw(item: dict[str, Any], merge: Mapping[int | str, Any] | None) -> np.ndarray:
     if merge:
         item = MergeLabelsd("label", merge, allow_missing_keys=True)(item)
     image, label = item["image"], item.get("label")
-    volume, map_ = np.asarray(image[0]), None if label is None else np.asarray(label[0])
+    volume, map_ = display_range(np.asarray(image[0])), None if label is None else np.asarray(label[0])
     if volume.ndim == 2:
         return flat_image(volume, map_, longest=2 * _LONGEST)
-    spacing = [float(mm) for mm in (image.pixdim if plan is None else plan["spacing"])]
-    if plan is not None:  # of z-scores, for the eye
-        least, most = np.percentile(volume, (0.5, 99.5))
-        volume = ((volume - least) / max(most - least, 1e-6)).clip(0, 1)
+    spacing = [float(mm) for mm in image.pixdim]
     return three_planes(volume, map_, spacing_mm=spacing, longest=_LONGEST, positions=True)
