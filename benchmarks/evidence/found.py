@@ -29,7 +29,7 @@ class Found:
     Args:
         dataset: its name.
         scores: of each (method, readout, labels, steps): (draw, seed) -> patient -> mean Dice over structures.
-        again: likewise, of the draws `AGAIN`, which no other table is of.
+        again: likewise, of the draws from `AGAIN` on, which no other table is of.
     """
 
     dataset: str
@@ -105,7 +105,7 @@ def _split(dataset: str, scores: Mapping[Key, Mapping[tuple[int, int], Mapping[i
     parts: list[dict[Key, dict[tuple[int, int], Mapping[int, float]]]] = [{}, {}]
     for key, own in scores.items():
         for cell, dice in own.items():
-            parts[cell[0] in AGAIN].setdefault(key, {})[cell] = dice
+            parts[cell[0] >= AGAIN].setdefault(key, {})[cell] = dice
     return Found(dataset, parts[0], Found(dataset, parts[1]) if parts[1] else None)
 
 

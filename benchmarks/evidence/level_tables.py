@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.found import Found
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
-from benchmarks.evidence.protocol import AGAIN, LONG, PLANS, SCRATCH, STEPS, level_arms_of
+from benchmarks.evidence.protocol import LONG, PLANS, SCRATCH, STEPS, level_arms_of
 from benchmarks.evidence.tables import ABSENT, interval, mean_of, one_label, so_far
 from medgenesis.report.paired import Difference, holm, verdict
 
@@ -28,7 +28,7 @@ def over_scratches_again(found: Found) -> Gains:
     """Of what is asked again; corrected over that alone."""
     if found.again is None:
         return {}
-    return _over(found.again, PLANS[found.dataset].again, SCRATCH_WAYS, len(AGAIN))
+    return _over(found.again, PLANS[found.dataset].again, SCRATCH_WAYS, PLANS[found.dataset].again_draws)
 
 
 def in_words(gains: Mapping[str, Difference], p: float, planned: int) -> str:
@@ -100,7 +100,7 @@ def again_table(found: Found) -> list[list[str]]:
     """One label, other draws: the methods that are asked again against all ways of scratch."""
     rows = [["steps", "method", "Dice", *_MINUS, "p (Holm)", "draws", "in words"]]
     for (method, steps), (gains, p) in over_scratches_again(found).items():
-        key, planned = one_label(method, steps), len(AGAIN)
+        key, planned = one_label(method, steps), PLANS[found.dataset].again_draws
         said, draws = in_words(gains, p, planned), min(gain.draws for gain in gains.values())
         cells = [interval(found.again.means([key], planned)[key])]
         cells += [interval(gains.get(other), "+") for other in SCRATCH_WAYS]

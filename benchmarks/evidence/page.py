@@ -8,7 +8,7 @@ from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
 from benchmarks.evidence.in_short import most_often, short_table
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
-from benchmarks.evidence.protocol import AGAIN, LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
+from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
 from benchmarks.evidence.size import SMALL, Size
 from medgenesis.report import markdown_table
@@ -71,7 +71,7 @@ def sentence(found: Found) -> list[str]:
         )
     for (method, steps), (gains, p) in level_tables.over_scratches_again(found).items():
         over = ", ".join(tables.interval(gains.get(one), "+") for one in SCRATCH_WAYS)
-        said = level_tables.in_words(gains, p, len(AGAIN))
+        said = level_tables.in_words(gains, p, PLANS[found.dataset].again_draws)
         lines.append(
             f"- `{method}`, asked again with other labelled patients, {steps} steps: **{said}**: {over} over the same"
         )

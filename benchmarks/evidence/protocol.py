@@ -32,7 +32,8 @@ class Plan:
         other_steps: of one label.
         other_draws: of the last two.
         choosing: whether patients chosen by features are compared with those drawn at random.
-        again: methods of `ON_ALL_LEVELS` that are asked again, with the draws `AGAIN`, against all ways of scratch.
+        again: methods of `ON_ALL_LEVELS` that are asked again, with draws from `AGAIN` on, against all ways of scratch.
+        again_draws: how many draws: at most as many as there are training patients.
     """
 
     dims: int = 3
@@ -44,18 +45,19 @@ class Plan:
     other_draws: int = 10
     choosing: bool = False
     again: tuple[str, ...] = ()
+    again_draws: int = 20
 
 
 PLANS = {
     "hippocampus": Plan(3, True, 20, LONG_WAYS, (2, 3, 5, 10), (25, 100, 400), choosing=True),
     "lungs": Plan(2, choosing=True),
-    "prostate": Plan(choosing=True),
+    "prostate": Plan(choosing=True, again=("dense_contrast_levels",), again_draws=14),
     "fetal_shift": Plan(),
     "mouse": Plan(choosing=True),
     "nodules": Plan(choosing=True, again=(f"{PROMPTED}_probed",)),
 }
 
-AGAIN = range(20, 40)  # draws that no table but that of the methods asked again is of
+AGAIN = 20  # the first draw that no table but that of the methods asked again is of
 
 RATES = (1e-3, 3e-3, 1e-2)
 LONG_RATES = RATES[:2]  # of `LONG` steps
@@ -134,7 +136,8 @@ def _in_order(dataset: str) -> Iterator[Cell]:
             yield from _choosing(dataset)
     for arm, draw in itertools.product(level_arms_of(dataset), range(plan.draws)):
         yield from _cells(dataset, arm, LABELS, draw, STEPS)
-    for draw, method in itertools.product(AGAIN, (*SCRATCH_WAYS, *plan.again) if plan.again else ()):
+    again = range(AGAIN, AGAIN + plan.again_draws)
+    for draw, method in itertools.product(again, (*SCRATCH_WAYS, *plan.again) if plan.again else ()):
         for steps in STEPS:
             yield Cell(dataset, method, "finetuned", LABELS, draw, seed_of(draw), steps)
     for draw, method in itertools.product(range(plan.draws), plan.long):

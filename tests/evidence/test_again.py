@@ -9,13 +9,14 @@ from benchmarks.evidence.probing import SCRATCH_WAYS
 from benchmarks.evidence.protocol import AGAIN, PLANS, planned
 
 OURS = "region_prompts_probed"
+DRAWS = range(AGAIN, AGAIN + 20)
 DICE = {**dict(zip(SCRATCH_WAYS, (0.3, 0.35, 0.4), strict=True)), OURS: 0.5}
 
 
 def _found(folder, dice=DICE, few=None):
     for method, level in dice.items():
         for steps in (50, 200):
-            draws = list(AGAIN)[: 5 if method == few else None]
+            draws = list(DRAWS)[: 5 if method == few else None]
             write_rows(folder, method, "finetuned", 1, steps, level, draws=draws, dataset="nodules")
     return read_found(folder)[0]
 
@@ -24,10 +25,10 @@ def test_its_draws_are_of_no_other_table(tmp_path):
     found = _found(tmp_path)
     assert not found.scores and len(level_tables.levels_table(found)) == len(tables.scratch_table(found)) == 1
     for method in DICE:
-        write_rows(tmp_path, method, "finetuned", 1, 50, 0.2, draws=[*range(10), *AGAIN], dataset="nodules")
+        write_rows(tmp_path, method, "finetuned", 1, 50, 0.2, draws=[*range(10), *DRAWS], dataset="nodules")
     found = read_found(tmp_path)[0]
     assert {cell[0] for own in found.scores.values() for cell in own} == set(range(10))
-    assert {cell[0] for own in found.again.scores.values() for cell in own} == set(AGAIN)
+    assert {cell[0] for own in found.again.scores.values() for cell in own} == set(DRAWS)
     (row,) = (row for row in level_tables.levels_table(found) if row[1] == "region_prompts")
     assert row[4].startswith("+0.000")
 
@@ -55,7 +56,9 @@ def test_nothing_is_said_before_all_draws_are_there(tmp_path, few):
 
 def test_every_way_of_scratch_is_planned_with_it():
     for dataset, plan in PLANS.items():
-        cells = {(cell.method, cell.draw, cell.steps) for cell in planned(dataset) if cell.draw in AGAIN}
+        cells = {(cell.method, cell.draw, cell.steps) for cell in planned(dataset) if cell.draw >= AGAIN}
         methods = (*SCRATCH_WAYS, *plan.again) if plan.again else ()
-        assert cells == {(method, draw, steps) for method in methods for draw in AGAIN for steps in (50, 200)}
-    assert PLANS["nodules"].again == (OURS,)
+        draws = range(AGAIN, AGAIN + plan.again_draws)
+        assert cells == {(method, draw, steps) for method in methods for draw in draws for steps in (50, 200)}
+    assert PLANS["nodules"].again == (OURS,) and PLANS["nodules"].again_draws == len(DRAWS)
+    assert {dataset for dataset, plan in PLANS.items() if plan.again} == {"nodules", "prostate"}

@@ -11,7 +11,7 @@ import torch
 from benchmarks.evidence import pretexts, programme, protocol, rows, training
 from benchmarks.evidence.choosing import BY, CHOSEN
 from benchmarks.evidence.programme import Deadline, OutOfTime, Programme
-from benchmarks.evidence.protocol import PLANS, Arm, arm_of, arms_of, level_arms_of, planned, seed_of, tuned_at
+from benchmarks.evidence.protocol import AGAIN, PLANS, Arm, arm_of, arms_of, level_arms_of, planned, seed_of, tuned_at
 from benchmarks.evidence.rows import COLUMNS, Cell, RowFile
 from benchmarks.evidence.sets import registry
 from medgenesis.storage import read_table
@@ -136,7 +136,8 @@ def test_a_stopped_pretext_ends_as_an_uninterrupted_one(tmp_path, study, monkeyp
 
 
 @pytest.mark.parametrize(
-    "dataset, draws", [("hippocampus", 20), ("prostate", 10), ("lungs", 10), ("fetal_shift", 10), ("mouse", 10)]
+    "dataset, draws",
+    [("hippocampus", 20), ("prostate", 10), ("lungs", 10), ("fetal_shift", 10), ("mouse", 10), ("nodules", 10)],
 )
 def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
     cells = list(planned(dataset))
@@ -149,7 +150,7 @@ def test_planned_cells_are_each_of_an_arm_once(dataset, draws):
     assert all((arm_of(cell).method, arm_of(cell).readout) == (BY, cell.readout) for cell in chosen)
     assert {cell.readout for cell in cells} == set(rows.READOUTS)
     primary = [cell for cell in cells if (cell.method, cell.labels, cell.steps) == ("scratch", 1, 200)]
-    assert sorted(cell.draw for cell in primary) == list(range(draws))
+    assert sorted(cell.draw for cell in primary if cell.draw < AGAIN) == list(range(draws))
     assert all(seed_of(cell.draw) == cell.seed for cell in cells)
 
 
