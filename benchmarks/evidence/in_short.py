@@ -27,8 +27,11 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
             if ours is None or scratch is None:
                 continue
             keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH)]
-            means = found.means(keys, PLANS[found.dataset].draws)
-            gains = [tables.so_far(found.gain(keys[0], other), found.dataset) for other in (keys[2], keys[1])]
+            planned = PLANS[found.dataset].draws
+            means = found.means(keys, planned)
+            gains = [
+                tables.so_far(found.gain(keys[0], other), PLANS[found.dataset].draws) for other in (keys[2], keys[1])
+            ]
             dice = [tables.interval(means[key]) for key in keys[:2]]
             rows.append([found.dataset, str(steps), ours, dice[0], scratch, dice[1], *gains])
     return rows

@@ -54,7 +54,7 @@ def levels_table(found: Found) -> list[list[str]]:
             cells.append(mean_of(found, means, key, draws))
             for other in SCRATCH_WAYS:
                 own = key[0] in SCRATCH_WAYS and other != SCRATCH
-                cells.append(ABSENT if own else so_far(found.gain(key, one_label(other, steps)), found.dataset))
+                cells.append(ABSENT if own else so_far(found.gain(key, one_label(other, steps)), draws))
             if (key[0], steps) in results:
                 gains, p = results[key[0], steps]
                 said = in_words(gains, p, draws)
@@ -76,7 +76,7 @@ def levels_fewer_table(found: Found) -> list[list[str]]:
     for method in (arm.method for arm in level_arms_of(found.dataset)):
         if one_label(method, few) in found.scores:
             gains = [found.gain(one_label(method, own), one_label(other, steps)) for own, other, steps in pairs]
-            rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
+            rows.append([method, *(so_far(gain, PLANS[found.dataset].draws) for gain in gains)])
     return rows
 
 
@@ -91,7 +91,11 @@ def long_table(found: Found) -> list[list[str]]:
         if key in found.scores:
             gains = [None if key[0] == other else found.gain(key, one_label(other, LONG)) for other in ways]
             rows.append(
-                [key[0], mean_of(found, means, key, plan.draws), *(so_far(gain, found.dataset) for gain in gains)]
+                [
+                    key[0],
+                    mean_of(found, means, key, plan.draws),
+                    *(so_far(gain, plan.draws) for gain in gains),
+                ]
             )
     return rows
 

@@ -106,6 +106,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),
         *_chart(folder, f"{name}-steps", over_steps, "log2 of the steps", f"{name}: Dice against steps, one label"),
         *_table(f"{name}: Dice against labels", tables.labels_table(found)),
+        *_table(f"{name}: fewer labels against more", tables.fewer_labels_table(found)),
         *_chart(folder, f"{name}-labels", over_labels, "labelled patients", f"{name}: Dice against labelled patients"),
         *_table(f"{name}: which patients to label first", tables.choosing_table(found)),
         *_table(f"{name}: what validation chose", _choices(name, rows / "choices")),

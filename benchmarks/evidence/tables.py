@@ -80,7 +80,7 @@ def fewer_steps_table(found: Found) -> list[list[str]]:
     for method in found.methods("finetuned"):
         if method != SCRATCH:
             gains = [found.gain(one_label(method, few), one_label(SCRATCH, more)) for few, more in pairs]
-            rows.append([method, *(so_far(gain, found.dataset) for gain in gains)])
+            rows.append([method, *(so_far(gain, PLANS[found.dataset].draws) for gain in gains)])
     return rows
 
 
@@ -92,7 +92,7 @@ def untuned_table(found: Found) -> list[list[str]]:
         for method in found.methods(readout):
             key = (method, readout, LABELS, 0)
             others = [*(one_label(SCRATCH, steps) for steps in STEPS), *([trivial] if key != trivial else [])]
-            cells = [so_far(found.gain(key, other), found.dataset) for other in others]
+            cells = [so_far(found.gain(key, other), PLANS[found.dataset].draws) for other in others]
             rows.append([method, readout, *cells, *[ABSENT] * (len(STEPS) + 1 - len(cells))])
     return rows
 
@@ -121,6 +121,20 @@ def labels_table(found: Found) -> list[list[str]]:
     ]
 
 
+def fewer_labels_table(found: Found) -> list[list[str]]:
+    """With as many labels as scratch and with fewer: what pre-training saves; scratch with `MORE_STEPS` steps."""
+    counts, planned = _label_counts(found), PLANS[found.dataset].other_draws
+    others = {n: _labels_key(SCRATCH, "finetuned", n) for n in counts}
+    others = {n: key for n, key in others.items() if key in found.scores}
+    rows = [["labels", "method", "readout", *(f"minus scratch with {n}" for n in others)]]
+    for labels, (method, readout) in itertools.product(counts, _arms(found)):
+        key = _labels_key(method, readout, labels)
+        gains = {n: found.gain(key, other) for n, other in others.items() if n >= labels and key != other}
+        if any(gains.values()):
+            rows.append([str(labels), method, readout, *(so_far(gains.get(n), planned) for n in others)])
+    return rows
+
+
 def steps_table(found: Found) -> list[list[str]]:
     """Dice over steps of fine-tuning, one label."""
     methods, plan = found.methods("finetuned"), PLANS[found.dataset]
@@ -131,12 +145,10 @@ def steps_table(found: Found) -> list[list[str]]:
     ]
 
 
-def so_far(gain: Difference | None, dataset: str) -> str:
-    """A gain, with the number of its draws until all are there."""
+def so_far(gain: Difference | None, planned: int) -> str:
+    """A gain, with the number of its draws until all that are planned are there."""
     shown = interval(gain, "+")
-    return (
-        shown if gain is None or complete(gain, dataset) else f"{shown} ({gain.draws} of {PLANS[dataset].draws} draws)"
-    )
+    return shown if gain is None or gain.draws >= planned else f"{shown} ({gain.draws} of {planned} draws)"
 
 
 def choosing_table(found: Found) -> list[list[str]]:

@@ -42,6 +42,25 @@ def test_the_page_of_rows(tmp_path):
     ET.parse(docs / "evidence" / "hippocampus-steps.svg")
 
 
+def test_fewer_labels_against_more(tmp_path):
+    write_rows(tmp_path, "scratch", "finetuned", 1, 200, 0.9)  # other steps: of no weight
+    for labels, level, draws in ((1, 0.4, 10), (3, 0.5, 10), (5, 0.6, 4)):
+        write_rows(tmp_path, "scratch", "finetuned", labels, 400, level, draws=range(draws))
+    write_rows(tmp_path, "dense_contrast", "finetuned", 3, 400, 0.58, draws=range(10))
+    write_rows(tmp_path, "dense_contrast", "frozen", 1, 0, 0.45, draws=range(20))
+    head, *table = tables.fewer_labels_table(read_found(tmp_path)[0])
+    assert head == ["labels", "method", "readout", *(f"minus scratch with {n}" for n in (1, 3, 5))]
+    cells = {tuple(row[:3]): [cell.split(" ")[0] for cell in row[3:]] for row in table}
+    assert cells == {
+        ("1", "scratch", "finetuned"): ["–", "-0.100", "-0.200"],
+        ("1", "dense_contrast", "frozen"): ["+0.050", "-0.050", "-0.150"],
+        ("3", "scratch", "finetuned"): ["–", "–", "-0.100"],
+        ("3", "dense_contrast", "finetuned"): ["–", "+0.080", "-0.020"],
+    }
+    assert {row[5].endswith("(4 of 10 draws)") for row in table} == {True}
+    assert not any("draws" in cell for row in table for cell in row[3:5])
+
+
 def test_a_page_without_rows_says_so(tmp_path):
     assert "No test rows are there yet." in page.write_page(tmp_path / "none", tmp_path).read_text()
 
