@@ -17,7 +17,7 @@ from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
 from medgenesis.stopping import end_if_asked, ended_by_signals
-from medgenesis.storage.run_folder import hold_folder
+from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
@@ -66,13 +66,13 @@ def cross_validate(
 
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
+        OutputError: another process is at work in the folder.
         DatalistError: fewer patients than folds; a fold whose other folds have no label map with any of the classes.
         KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole cross-validation.
     """
     if task not in TASKS:
         raise ValueError(f"task: must be one of {', '.join(TASKS)}; found {task!r}. Choose one of them.")
-    hold_folder(folder)
-    with ended_by_signals(folder):
+    with held(folder), ended_by_signals(folder):
         return _cross_validated(configs, datalist, Path(folder), init, task, folds, seed, overrides)
 
 

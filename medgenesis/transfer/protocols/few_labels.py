@@ -16,7 +16,7 @@ from medgenesis.report.paired import difference
 from medgenesis.report.text import markdown_table
 from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.atomic import write_text
-from medgenesis.storage.run_folder import hold_folder, release_folder
+from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sentences, frozen_table
@@ -116,12 +116,8 @@ def compare_few_labels(
             f"--set: must leave alone what the comparison itself sets; found {', '.join(own)}. Use --iterations, "
             "--seeds and --pretrained."
         )
-    hold_folder(folder)
-    try:
-        with ended_by_signals(folder):
-            return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
-    finally:
-        release_folder(folder)
+    with held(folder), ended_by_signals(folder):
+        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
 
 
 def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, frozen, overrides) -> str:

@@ -17,7 +17,7 @@ from medgenesis.methods import Supervised
 from medgenesis.networks import PooledClassifier
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
-from medgenesis.storage.run_folder import hold_folder, release_folder
+from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import pooled_vectors
@@ -65,12 +65,8 @@ class FinetuneRuns:
         made = {**asdict(own), **self.encoder.shown(self.data.intensity)}
         made["dataset (fingerprint)"] = self.study_set.fingerprint
         if not steps.done("training", made):
-            hold_folder(folder)
-            try:
-                with steps.doing("training", made):
-                    self._train(own, folder, train, valid)
-            finally:
-                release_folder(folder)
+            with held(folder), steps.doing("training", made):
+                self._train(own, folder, train, valid)
             for file in left:  # only to go on from, and large
                 (folder / file).unlink(missing_ok=True)
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))
