@@ -16,6 +16,7 @@ from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
+from medgenesis.report.text import interval_text
 from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
@@ -146,7 +147,7 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
     for row in summary:
         name = f"{row['class']} {row['name']}".strip()
         measure = f"{row['measure']} {row['unit']}".strip()
-        lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
+        lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row['mean'], row['low'], row['high'])} |")
     counted = {row["case"] for row in rows if row["dice"]}
     note = f"95 % intervals over {len({patients[case] for case in counted})} patients."
     if len(counted) < len(drawn):
@@ -173,14 +174,11 @@ def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[
         each = [auc_interval(truth[parts == fold, index], scores[parts == fold, index])[0] for fold in set(parts)]
         each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
         row["mean_of_folds"] = float(np.mean(each)) if each else None
-        cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})
+        cell, mean = _cell(row["auc"], row["low"], row["high"]), _cell(row["mean_of_folds"])
         lines.append(f"| {index} | {row['records']} | {cell} | {mean} |")
     write_table(folder / "auc.csv", table, (*AUC_COLUMNS, "mean_of_folds"), decimals=".5f")
     return "\n".join([*lines, "", f"95 % intervals over {len(set(owners))} patients."])
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    if row["mean"] is None:
-        return "–"
-    ends = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    return f"{row['mean']:.3f}{ends}"
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    return "–" if value is None else interval_text(value, low, high)
