@@ -94,18 +94,20 @@ def release_folder(folder: str | Path) -> None:
 
 @contextmanager
 def held(folder: str | Path) -> Generator[None, None, None]:
-    """Hold the folder of a run within the block; one that this process held before stays held.
+    """Hold the folder of a run within the block, and let go of it and of folders in it that trainings have held since;
+    what this process held before stays held.
 
     Raises:
         OutputError: see `hold_folder`.
     """
-    before = _lock_of(folder) in _held
+    before, root = set(_held), _lock_of(folder).parent
     hold_folder(folder)
     try:
         yield
     finally:
-        if not before:
-            release_folder(folder)
+        for path in set(_held) - before:
+            if path.is_relative_to(root):
+                _release(path)
 
 
 @atexit.register

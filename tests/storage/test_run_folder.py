@@ -111,6 +111,18 @@ def test_what_was_held_before_the_block_stays_held(tmp_path):
     assert not refused(folder)
 
 
+def test_folders_below_that_the_block_has_held_are_let_go_of_with_it(tmp_path):
+    """A training holds its own folder until the process ends, or until what it was a part of does."""
+    earlier, inner, beside = (tmp_path / name for name in ("run/earlier", "run/fold_0/runs", "run_2"))
+    hold_folder(earlier)
+    with held(tmp_path / "run"):
+        hold_folder(inner)
+        hold_folder(beside)
+    assert [refused(folder) for folder in (earlier, inner, beside)] == [True, False, True]
+    release_folder(earlier)
+    release_folder(beside)
+
+
 def test_folders_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "pipe")
