@@ -115,15 +115,14 @@ def _once(run: Path, task: str, configs, training: list, held_out: list, init: s
     unfinished = (f"runs/{task}/last.pt", f"runs/{task}/best.pt")
     steps = Steps(run, {task: Step((TASKS[task],), unfinished)}, changed="renew")
     settings = dict(init=init, seed=seed, overrides=overrides)
-    made_with = run_made_with(configs, training, held_out, also, **settings)
-    if not steps.done(task, made_with):
-        with steps.doing(task, made_with):
-            if task == "finetune":
-                dice_after_finetuning(configs, training, held_out, run, iterations=None, **settings)
-            else:
-                predictions_after_classifying(configs, training, held_out, run, **settings)
-        for name in unfinished:  # only to go on from, and large
-            (run / name).unlink(missing_ok=True)
+
+    def answer() -> None:
+        if task == "finetune":
+            dice_after_finetuning(configs, training, held_out, run, iterations=None, **settings)
+        else:
+            predictions_after_classifying(configs, training, held_out, run, **settings)
+
+    steps.once(task, run_made_with(configs, training, held_out, also, **settings), answer)
 
 
 def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int) -> str:

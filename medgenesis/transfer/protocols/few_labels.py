@@ -200,13 +200,12 @@ def _once(
 ) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
     path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",), _TRAINING)}, changed="renew")
-    made_with = run_made_with(configs, training, test, also, **settings)
-    if not steps.done("dice", made_with):
-        with steps.doing("dice", made_with):
-            dice = _dice(configs, training, test, run, **settings)
-            write_text(path, json.dumps({"dice": dice.tolist()}))
-        for name in _TRAINING:  # only to go on from, and large
-            (run / name).unlink(missing_ok=True)
+
+    def answer() -> None:
+        dice = _dice(configs, training, test, run, **settings)
+        write_text(path, json.dumps({"dice": dice.tolist()}))
+
+    steps.once("dice", run_made_with(configs, training, test, also, **settings), answer)
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 
