@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.evidence.figures import write_chart
 from benchmarks.label_simulation import CHOICES, PRETEXT_STEPS, SPACING, STEPS, TESTED, WIDTH
 from medgenesis.report.intervals import mean_interval
+from medgenesis.report.text import interval_text
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.tables import read_table
 
@@ -51,8 +52,7 @@ class Difference(NamedTuple):
     draws: int
 
     def __str__(self) -> str:
-        interval = f" [{self.low:+.3f}, {self.high:+.3f}]" if self.draws > 1 else ""
-        return f"{self.mean:+.3f}{interval} ({self.draws})" if self.draws else "–"
+        return f"{interval_text(self.mean, self.low, self.high, '+.3f')} ({self.draws})" if self.draws else "–"
 
 
 def difference(one: dict[str, float], other: dict[str, float]) -> Difference:

@@ -7,14 +7,13 @@ tables of `docs/transfer-study.md` are made of `OUT/results.csv` and `OUT/compar
 """
 
 import argparse
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgenesis import cli
 from medgenesis.report import markdown_table
-from medgenesis.report.text import figure_text, p_text
+from medgenesis.report.text import figure_text, interval_text, p_text
 from medgenesis.storage import read_table, write_text
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "transfer-study.md"
@@ -98,12 +97,11 @@ def _against_random(pairs: Sequence[Mapping[str, str]], dataset: str, asked: Map
             continue
         sign = 1 if names[0] == ours else -1
         value, *ends = (sign * float(pair[end]) for end in ("difference", "low", "high"))
-        interval = "" if any(map(math.isnan, ends)) else " [{:+.3f}, {:+.3f}]".format(*sorted(ends))
         shown = float(pair["p"]) < 0.05
         said = "no difference shown" if not shown else "better" if value > 0 else "worse"
         lines.append(
-            f"- {pair['question']}, {measure}: `{ours}` against the untrained network {value:+.3f}"
-            f"{interval}, p {p_text(float(pair['p']))}, not corrected: **{said}**."
+            f"- {pair['question']}, {measure}: `{ours}` against the untrained network "
+            f"{interval_text(value, *sorted(ends), '+.3f')}, p {p_text(float(pair['p']))}, not corrected: **{said}**."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Names of version 0.1: they still work in 0.2, with a warning that says the new one, and go with 0.3."""
+"""Names of earlier versions: they still work, with a warning that says the new one, and go with 0.3."""
 
 import functools
 import importlib
@@ -46,7 +46,9 @@ NAMES = {
     "medgenesis.mining": {
         "CutPatternd": "medgenesis.mining.CropPatternd",
         "ResizeWholed": "medgenesis.mining.ResizeVolumed",
-        "save_picture": "medgenesis.mining.save_image",
+        "draw_feature_map": "medgenesis.report.draw_feature_map",
+        "save_image": "medgenesis.report.save_image",
+        "save_picture": "medgenesis.report.save_image",
     },
     "medgenesis.networks": {
         "deepest_map": "medgenesis.networks.bottleneck_features",

@@ -1,14 +1,12 @@
 """BACH: 400 microscopy images of breast tissue in four classes (ICIAR 2018)."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, class_of_row
-from medgenesis.datasets.study_split import split_as
-from medgenesis.errors import DatalistError
+from medgenesis.datasets.study_split import SPLITS, split_as
+from medgenesis.datasets.tables import class_of_row, rows_of_table
 
 CLASSES = ("Normal", "Benign", "InSitu", "Invasive")
 _FOLDER = "ICIAR2018_BACH_Challenge/Photos"
@@ -32,15 +30,11 @@ def bach_datalist(
     """
     photos = Path(root, _FOLDER)
     table = photos / "microscopy_ground_truth.csv"
-    if not table.is_file():
-        raise DatalistError(f"{table}: must be the data set's table; found no file. Give the folder that holds it.")
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
     records: list[dict | None] = []
-    for number, row in enumerate(rows, 1):
-        label = class_of_row(row[1] if len(row) > 1 else "", CLASSES, table, number)
-        image = str(photos / CLASSES[label] / row[0].strip())
-        records.append({"image": image, "class": label, "patient": row[0].strip(), "intensity": "xray", "colour": True})
+    for number, row in enumerate(rows_of_table(table, "file", "class", heading=False), 1):
+        label, file = class_of_row(row["class"], CLASSES, table, number), row["file"].strip()
+        image = str(photos / CLASSES[label] / file)
+        records.append({"image": image, "class": label, "patient": file, "intensity": "xray", "colour": True})
     header = {"name": name, "modality": {"0": "microscopy"}, "class_names": list(CLASSES)}
     return split_as(split, records, Path(root), header, splits=splits, seed=seed)
 

@@ -12,7 +12,7 @@ from medgenesis.data.datalists import write_datalist
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import SECTIONS
 from medgenesis.datasets.luna16 import SECTION_OF_FOLD, scans_by_fold
-from medgenesis.datasets.shared_folder import class_of_row, number_of_row, rows_of_table
+from medgenesis.datasets.tables import class_of_row, number_of_row, rows_of_table
 from medgenesis.errors import DatalistError
 from medgenesis.progress import track
 from medgenesis.storage.atomic import make_folder, replacing

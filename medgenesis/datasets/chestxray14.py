@@ -9,7 +9,7 @@ from typing import Any
 from medgenesis.data.patients import patient_of
 from medgenesis.data.splits import SECTIONS, check_disjoint, split_patients
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import rows_of_table
+from medgenesis.datasets.tables import rows_of_table
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 from medgenesis.data.patients import patient_of
 from medgenesis.datasets.chestxray14 import FINDINGS
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, rows_of_table
-from medgenesis.datasets.study_split import split_as
+from medgenesis.datasets.study_split import SPLITS, split_as
+from medgenesis.datasets.tables import rows_of_table
 from medgenesis.errors import DatalistError
 
 CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumothorax")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, rows_of_table
-from medgenesis.datasets.study_split import split_as
+from medgenesis.datasets.study_split import SPLITS, split_as
+from medgenesis.datasets.tables import rows_of_table
 from medgenesis.errors import DatalistError
 
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")

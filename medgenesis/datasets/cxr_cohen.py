@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, number_of_row, rows_of_table
+from medgenesis.datasets.study_split import SPLITS, by_patient
+from medgenesis.datasets.tables import number_of_row, rows_of_table
 
 CLASSES = ("Brixia below 8", "Brixia 8 or more")
 _SEVERE = 8  # of 18, global: the threshold that Borghesi et al. (2020) found for outcome

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, class_of_row, rows_of_table
+from medgenesis.datasets.study_split import SPLITS, by_patient
+from medgenesis.datasets.tables import class_of_row, rows_of_table
 
 CLASSES = ("ap", "pa")
 

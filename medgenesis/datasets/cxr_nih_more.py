@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.datasets.cxr_nih import CLASSES
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files, class_of_row, rows_of_table
+from medgenesis.datasets.study_split import SPLITS, by_patient
+from medgenesis.datasets.tables import class_of_row, rows_of_table
 
 
 def cxr_nih_more_datalist(

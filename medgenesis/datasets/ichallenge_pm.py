@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS
-from medgenesis.datasets.study_split import split_as
+from medgenesis.datasets.study_split import SPLITS, split_as
 from medgenesis.errors import DatalistError
 
 CLASSES = ("not pathological", "pathological myopia")

@@ -4,8 +4,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import checked_files, class_of_row, number_of_row, rows_of_table
+from medgenesis.datasets.tables import class_of_row, number_of_row, rows_of_table
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files
+from medgenesis.datasets.study_split import SPLITS, by_patient
 
 
 def mr_hippocampus_datalist(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS
+from medgenesis.datasets.study_split import SPLITS
 from medgenesis.datasets.tuberculosis_cxr import readings_datalist
 
 _TABLES = ("shenzhen_metadata.csv", "shenzhencxr_metadata.csv")
@@ -20,7 +20,7 @@ def shenzhen_datalist(
     name: str = "shenzhen",
 ) -> dict[str, Any]:
     """A datalist by `readings_datalist`: normal 0, abnormal 1."""
-    return readings_datalist(root, _TABLES, "ChinaSet_AllFiles/CXR_png", 3, name, split=split, splits=splits, seed=seed)
+    return readings_datalist(root, _TABLES, "ChinaSet_AllFiles/CXR_png", name, split=split, splits=splits, seed=seed)
 
 
 DATASET = PublishedDataset(

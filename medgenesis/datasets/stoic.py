@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.datasets.published import PublishedDataset
-from medgenesis.datasets.shared_folder import SPLITS, class_of_row, rows_of_table
-from medgenesis.datasets.study_split import split_as
+from medgenesis.datasets.study_split import SPLITS, split_as
+from medgenesis.datasets.tables import class_of_row, rows_of_table
 
 CLASSES = ("no COVID-19", "COVID-19")
 

@@ -7,12 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.datasets.shared_folder import SPLITS, by_patient, checked_files
+from medgenesis.data.splits import SECTIONS, split_patients
+from medgenesis.datasets.checked_files import checked_files
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)
 
+SPLITS = (0.6, 0.2, 0.2)
 _SEED = 42  # of pandas' sample(frac=1, random_state=42), which draws this permutation
+
+
+def by_patient(
+    records: list[dict],
+    header: dict[str, Any],
+    splits: Sequence[float] = SPLITS,
+    seed: int = 0,
+    *,
+    by_class: bool = True,
+) -> dict[str, Any]:
+    """A datalist whose sections have different patients.
+
+    Args:
+        records: with `image` and `patient`.
+        header: of the list.
+        splits: shares of the patients for training, validation and test.
+        seed: of the draw.
+        by_class: where all records have a class, each class is cut by itself (that of a patient's first record).
+    """
+    strata = None
+    if by_class and all("class" in record for record in records):
+        strata = {record["patient"]: record["class"] for record in records[::-1]}
+    section_of = split_patients((record["patient"] for record in records), splits, seed, strata)
+    sections = {one: [record for record in records if section_of[record["patient"]] == one] for one in SECTIONS}
+    return {"patient_keys": ["table"], **header, **sections}
 
 
 def study_order(count: int) -> np.ndarray:

@@ -1,25 +1,24 @@
 """Chest X-rays of two places with the text of a reading: what Shenzhen and Montgomery have in common."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medgenesis.datasets.shared_folder import SPLITS
-from medgenesis.datasets.study_split import split_as
+from medgenesis.datasets.study_split import SPLITS, split_as
+from medgenesis.datasets.tables import rows_of_table
 from medgenesis.errors import DatalistError
 
 logger = logging.getLogger(__name__)
 
 CLASSES = ("normal", "abnormal")
+_COLUMNS = ("file", "sex", "age", "reading")
 
 
 def readings_datalist(
     root: str | Path,
     tables: Sequence[str],
     images: str,
-    finding: int,
     name: str,
     *,
     split: str = "patient",
@@ -31,9 +30,9 @@ def readings_datalist(
 
     Args:
         root: of the data set.
-        tables: names that the table may have, the first that is there counts.
+        tables: names that the table may have, the first that is there counts; its columns are the file, sex, age and
+            the reading.
         images: folder of the images, below `root`.
-        finding: column of the reading; the first column is the file.
         name: of the list.
         split: "patient" or "reference", see `split_as`.
         splits: see `split_as`.
@@ -49,7 +48,8 @@ def readings_datalist(
         logger.warning("%s: no table (%s): the names of the files tell the class", root, ", ".join(tables))
         rows = [(path.name, _by_name(path.name)) for path in files]
     else:
-        rows = list(_read(table, finding))
+        own = rows_of_table(table, *_COLUMNS, heading=False)[1:]  # the words of its heading do not matter
+        rows = [(row["file"].strip(), int(row["reading"].strip().casefold() != "normal")) for row in own]
     records: list[dict | None] = []
     for file, label in rows:
         told = _by_name(file)
@@ -62,19 +62,6 @@ def readings_datalist(
         records.append({"image": path, "class": label, "patient": Path(file).stem, "intensity": "xray"})
     header = {"name": name, "modality": {"0": "X-ray"}, "class_names": list(CLASSES)}
     return split_as(split, records, root, header, splits=splits, seed=seed)
-
-
-def _read(table: Path, finding: int):
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    for number, row in enumerate(rows, 2):
-        if row and len(row) <= finding:
-            raise DatalistError(
-                f"{table}, row {number}: must have the reading in column {finding + 1}; found {len(row)} columns. Give "
-                "the data set's table."
-            )
-        if row:
-            yield row[0].strip(), int(row[finding].strip().casefold() != "normal")
 
 
 def _by_name(file: str) -> int | None:

@@ -4,7 +4,6 @@ Settings lie in the file of the vectors, not in a `steps.json` beside it (`Steps
 through too: each volume is known, or embedded again, by a stamp of its own, which is saved together with its vector.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +18,10 @@ from torch import nn
 from medgenesis.data.records import files_of
 from medgenesis.data.shards import Shard, all_shards, parse_shard, shard_folder
 from medgenesis.data.streamed_dataset import StreamedDataset
-from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.errors import VolumeError
 from medgenesis.io.naming import OutputNames, names_for
 from medgenesis.networks import network_parts
 from medgenesis.progress import track
-from medgenesis.storage.atomic import replacing
 from medgenesis.storage.fingerprints import (
     changes,
     file_stamps,
@@ -33,6 +31,7 @@ from medgenesis.storage.fingerprints import (
     transform_fingerprint,
 )
 from medgenesis.storage.run_folder import hold_folder
+from medgenesis.storage.vectors_file import load_vectors, save_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -53,31 +52,19 @@ class _Part:
 
     def save(self, path: Path) -> None:
         places = sorted(self.vectors)
-        about = {"format": FORMAT, "settings": self.settings, "finished": self.finished, "places": places}
+        about = {"settings": self.settings, "finished": self.finished, "places": places}
         about |= {"names": [self.names[i] for i in places], "stamps": [self.stamps[i] for i in places]}
         rows = np.stack([self.vectors[i] for i in places]) if places else np.empty((0, 0), np.float32)
-        with replacing(path) as beside, beside.open("wb") as file:
-            np.savez(file, vectors=rows, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+        save_vectors(path, rows, about, FORMAT)
 
     @classmethod
     def load(cls, path: Path) -> "_Part":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
-            if about["format"] > FORMAT:
-                raise DatalistError(
-                    f"{path}: its format must be at most {FORMAT}; found {about['format']}. Update medgenesis."
-                )
-            places = about["places"]
-            named = (dict(zip(places, of, strict=True)) for of in (about["names"], vectors, about["stamps"]))
+        def made(vectors: np.ndarray, about: dict[str, Any]) -> _Part:
+            columns = (about["names"], vectors, about["stamps"])
+            named = (dict(zip(about["places"], one, strict=True)) for one in columns)
             return cls(about["settings"], *named, bool(about["finished"]))
-        except DatalistError:
-            raise
-        except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
-            reason = str(error) or type(error).__name__
-            raise DatalistError(
-                f"{path}: cannot be read as a part's embeddings ({reason}). Remove it, and run again."
-            ) from error
+
+        return load_vectors(path, made, FORMAT, "a part's embeddings")
 
 
 def embed_part(

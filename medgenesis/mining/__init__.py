@@ -1,6 +1,6 @@
 """Pseudo labels without annotation: which anatomical patterns recur in many patients, and where."""
 
-from medgenesis.mining.contact_sheet import draw_contact_sheet, save_image
+from medgenesis.mining.contact_sheet import draw_contact_sheet
 from medgenesis.mining.coordinates import CoordinateSystem, choose_coordinates
 from medgenesis.mining.cubes import CropPatternd
 from medgenesis.mining.dataset import PatternDataset, VolumeLoader
@@ -19,7 +19,6 @@ from medgenesis.mining.similarity import PatternSimilarity, pattern_similarity
 from medgenesis.mining.whole_volumes import records_to_mine
 from medgenesis.mining.workflow import MiningRun
 from medgenesis.renamed import old_names
-from medgenesis.report.scatter import draw_feature_map
 
 __all__ = [
     "CoordinateSystem",
@@ -40,7 +39,6 @@ __all__ = [
     "choose_coordinates",
     "discover",
     "draw_contact_sheet",
-    "draw_feature_map",
     "export_published",
     "extract_features",
     "import_published",
@@ -50,7 +48,6 @@ __all__ = [
     "prepared_as",
     "records_to_mine",
     "released_dataset",
-    "save_image",
     "volume_features",
 ]
 

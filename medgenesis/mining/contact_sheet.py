@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from medgenesis.mining.cubes import crop_pattern, one_pass
 from medgenesis.mining.patterns import PatternTable
 from medgenesis.report.label_overlay import overlay
 from medgenesis.report.planes import MARGIN_GREY
-from medgenesis.storage.atomic import replacing
 
 _LEAST_SIDE = 64  # pixels: smaller cubes are enlarged, so that they are seen and the heading fits above them
 _GAP = 1
@@ -48,7 +46,7 @@ def draw_contact_sheet(
         window: intensities drawn as black and as white; what lies outside is clipped.
 
     Returns:
-        uint8 (H, W, 3), for `save_image` or `Report.image`.
+        uint8 (H, W, 3), for `report.save_image` or `Report.image`.
 
     Raises:
         ValueError: a setting out of its range, or a section without cubes of these classes.
@@ -104,13 +102,6 @@ class ContactSheetTask:
                 grey = ((self.slices[id(item)] - low) / (high - low)).clip(0, 1)
                 sheet.paste(overlay(grey, np.zeros(grey.shape)).repeat(scale, 0).repeat(scale, 1), r, c)
         return np.asarray(sheet.page)
-
-
-def save_image(drawing: np.ndarray, path: str | Path) -> Path:
-    """Write an image, uint8 (H, W) or (H, W, 3), in the format of its suffix, whole or not at all."""
-    with replacing(path) as beside:
-        Image.fromarray(drawing).save(beside, optimize=True)
-    return Path(path)
 
 
 def _chosen(

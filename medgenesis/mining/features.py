@@ -1,7 +1,6 @@
 """One feature vector a volume, and the file of them: what discovery starts from."""
 
 import copy
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from medgenesis.mining.index import VolumeIndex, known_rows
 from medgenesis.mining.whole_volumes import IndexedVolume, WholeVolumes
 from medgenesis.networks import global_average_pool, network_parts
 from medgenesis.progress import track
-from medgenesis.storage.atomic import replacing
 from medgenesis.storage.fingerprints import fingerprint, transform_fingerprint
+from medgenesis.storage.vectors_file import load_vectors, save_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +57,11 @@ class VolumeFeatures:
             OutputError: the file cannot be written.
         """
         about = {
-            "format": FORMAT,
             "settings": self.settings,
             "volumes": [asdict(volume) for volume in self.volumes],
             "stamps": self.stamps,
         }
-        text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        # an open file, because NumPy appends `.npz` to a name without it
-        with replacing(path) as beside, beside.open("wb") as file:
-            np.savez(file, vectors=self.vectors.astype(np.float32, copy=False), about=text)
+        save_vectors(path, self.vectors.astype(np.float32, copy=False), about, FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> "VolumeFeatures":
@@ -80,24 +75,17 @@ class VolumeFeatures:
             raise DatalistError(
                 f"{path}: must be a file of volume features; found none. Check the path, or compute them first."
             )
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
-            if about["format"] > FORMAT:
-                raise DatalistError(
-                    f"{path}: its format must be at most {FORMAT}; found {about['format']}. Update medgenesis."
-                )
+
+        def made(vectors: np.ndarray, about: dict[str, Any]) -> VolumeFeatures:
             volumes = [VolumeInfo(**row) for row in about["volumes"]]
-            features = cls(vectors, volumes, about["settings"], about["stamps"])
-        except DatalistError:
-            raise
-        except Exception as error:  # a damaged archive raises errors of zlib, zipfile, json and NumPy
-            reason = str(error) or type(error).__name__
-            raise DatalistError(f"{path}: cannot be read as volume features ({reason}). Compute them anew.") from error
-        if vectors.ndim != 2 or not len(vectors) == len(volumes) == len(features.stamps):
+            return cls(vectors, volumes, about["settings"], about["stamps"])
+
+        features = load_vectors(path, made, FORMAT, "volume features")
+        shape, volumes, stamps = features.vectors.shape, len(features.volumes), len(features.stamps)
+        if len(shape) != 2 or not shape[0] == volumes == stamps:
             raise DatalistError(
-                f"{path}: must hold one vector and one stamp a volume; found {vectors.shape} features of "
-                f"{len(volumes)} volumes with {len(features.stamps)} stamps. Compute them anew."
+                f"{path}: must hold one vector and one stamp a volume; found {shape} features of {volumes} volumes "
+                f"with {stamps} stamps. Compute them anew."
             )
         return features
 

@@ -86,13 +86,6 @@ class PatternTable:
             )
         return getattr(self, section)
 
-    def class_counts(self, section: str = "training") -> dict[int, int]:
-        """How many items each class has in a section; 0 where it has none."""
-        counts = dict.fromkeys(range(self.num_classes), 0)
-        for item in self.items(section):
-            counts[item["class"]] += 1
-        return counts
-
     @classmethod
     def load(cls, path: str | Path) -> "PatternTable":
         """Read a table; file names become absolute.

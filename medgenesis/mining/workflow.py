@@ -13,7 +13,7 @@ from torch import nn
 
 from medgenesis.data.shards import MERGE
 from medgenesis.errors import CheckpointError
-from medgenesis.mining.contact_sheet import ContactSheetTask, save_image
+from medgenesis.mining.contact_sheet import ContactSheetTask
 from medgenesis.mining.copies import warn_of_copies
 from medgenesis.mining.cubes import one_pass
 from medgenesis.mining.discovery import PartialTable, discover
@@ -27,6 +27,7 @@ from medgenesis.mining.resize import check_learnable, three_sides
 from medgenesis.mining.run_steps import AUTOENCODER, STEPS, VARIANTS, refuse_0_1
 from medgenesis.mining.similarity import SimilarityTask
 from medgenesis.renamed import renamed_methods
+from medgenesis.report.image_file import save_image
 from medgenesis.report.scatter import draw_feature_map
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint, record_fingerprint, transform_fingerprint

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medgenesis.report.patient_draws import patient_draws
 from medgenesis.report.student import student
 
 MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
@@ -50,7 +51,7 @@ def mean_interval(
     sums = np.bincount(owners, weights=numbers)
     if len(cases) < 2:
         return float(numbers.mean()), float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).integers(len(cases), size=(draws, len(cases)))
+    drawn = np.stack(list(patient_draws(len(cases), draws, seed)))
     means = sums[drawn].sum(axis=1) / cases[drawn].sum(axis=1)
     mean = float(numbers.mean())
     low, high, _ = student(mean, means, len(cases))

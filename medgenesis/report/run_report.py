@@ -12,6 +12,7 @@ from medgenesis.report.document import Report
 from medgenesis.report.intervals import MEASURES
 from medgenesis.report.metrics import read_curves
 from medgenesis.report.run_made import add_run_record, add_warning_of_weights
+from medgenesis.report.text import interval_text
 from medgenesis.storage.tables import read_table
 
 CASE_COLUMNS = (
@@ -152,9 +153,8 @@ def _classes(report: Report, folder: Path) -> None:
     if not (folder / "auc.csv").is_file():
         return
     report.heading("Classification")
-    rows = [
-        (row["class"], int(row["records"]), int(row["with"]), _interval(row)) for row in read_table(folder / "auc.csv")
-    ]
+    classes = read_table(folder / "auc.csv")
+    rows = [(row["class"], int(row["records"]), int(row["with"]), _interval(row, "auc")) for row in classes]
     caption = "Area under the ROC curve [95 % interval over patients]"
     report.table(("class", "records", "of the class", "AUC"), rows, caption)
     rows = read_table(folder / "predictions.csv") if (folder / "predictions.csv").is_file() else []
@@ -173,8 +173,7 @@ def _summary(report: Report, path: Path) -> None:
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         form = ".3f" if row["measure"] in MEASURES[:2] else ".1f"
-        ends = f" [{float(row['low']):{form}}, {float(row['high']):{form}}]" if row["low"] else ""
-        cells.setdefault(class_name(row), {})[row["measure"]] = f"{float(row['mean']):{form}}{ends}"
+        cells.setdefault(class_name(row), {})[row["measure"]] = _interval(row, "mean", form)
     most = max(int(row["patients"]) for row in rows)
     report.table(
         ("class", *measured_in(next((row["unit"] for row in rows if row["unit"]), "mm"))[: len(MEASURES)]),
@@ -183,11 +182,9 @@ def _summary(report: Report, path: Path) -> None:
     )
 
 
-def _interval(row: Row) -> str | None:
-    if not row["auc"]:
-        return None
-    ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] else ""
-    return f"{float(row['auc']):.3f}{ends}"
+def _interval(row: Row, name: str, form: str = ".3f") -> str | None:
+    value, low, high = (float(row[one]) if row[one] else None for one in (name, "low", "high"))
+    return None if value is None else interval_text(value, low, high, form)
 
 
 def _curves(report: Report, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Any text, made safe for a page; a table for a terminal."""
 
 import html
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
@@ -29,13 +30,17 @@ def p_text(p: float) -> str:
     return "–" if p != p else f"{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
+def interval_text(value: float, low: float | None, high: float | None, form: str = ".3f") -> str:
+    """`value [low, high]`, each in this format; the value alone where an end is None or no finite number."""
+    known = all(end is not None and math.isfinite(end) for end in (low, high))
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]" if known else f"{value:{form}}"
+
+
 def figure_text(figure: Mapping[str, float] | None) -> str | None:
     """`value` [`low`, `high`] to three digits, the ends where both are numbers; None where there is no figure."""
     if figure is None:
         return None
-    known = np.isfinite([figure.get("low", np.nan), figure.get("high", np.nan)]).all()
-    ends = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if known else ""
-    return f"{figure['value']:.3f}{ends}"
+    return interval_text(figure["value"], figure.get("low"), figure.get("high"))
 
 
 def text_table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int = 120) -> str:

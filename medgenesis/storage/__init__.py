@@ -10,7 +10,7 @@ from medgenesis.storage.fingerprints import (
     record_fingerprint,
     transform_fingerprint,
 )
-from medgenesis.storage.run_folder import check_writable, hold_folder, release_folder
+from medgenesis.storage.run_folder import check_writable, held, hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 
@@ -22,6 +22,7 @@ __all__ = [
     "file_fingerprint",
     "file_stamps",
     "fingerprint",
+    "held",
     "hold_folder",
     "read_checkpoint",
     "read_table",

@@ -4,7 +4,8 @@ import atexit
 import logging
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,7 @@ def hold_folder(folder: str | Path) -> None:
 
     Two runs in one folder would write each other's checkpoints. Of the processes of one training the first holds it
     for all. The system keeps the lock (of the file `.running`), so none is left behind by a kill; the
-    file is removed at the end.
+    file is removed at the end. Where the process goes on with other work, see `held`.
 
     Raises:
         OutputError: another process holds it, or it cannot be written.
@@ -57,7 +58,7 @@ def hold_folder(folder: str | Path) -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
     check_writable(folder)
-    path = Path(folder).absolute() / LOCK
+    path = _lock_of(folder)
     if path in _held and _is_there(path, _held[path]):
         return
     file = _open(path)
@@ -88,7 +89,25 @@ def hold_folder(folder: str | Path) -> None:
 
 def release_folder(folder: str | Path) -> None:
     """Let another process hold the folder, while this one goes on with others."""
-    _release(Path(folder).absolute() / LOCK)
+    _release(_lock_of(folder))
+
+
+@contextmanager
+def held(folder: str | Path) -> Generator[None, None, None]:
+    """Hold the folder of a run within the block, and let go of it and of folders in it that trainings have held since;
+    what this process held before stays held.
+
+    Raises:
+        OutputError: see `hold_folder`.
+    """
+    before, root = set(_held), _lock_of(folder).parent
+    hold_folder(folder)
+    try:
+        yield
+    finally:
+        for path in set(_held) - before:
+            if path.is_relative_to(root):
+                _release(path)
 
 
 @atexit.register
@@ -106,6 +125,11 @@ def _release(path: Path) -> None:
         with suppress(OSError):  # Windows removes no open file
             path.unlink()
     file.close()
+
+
+def _lock_of(folder: str | Path) -> Path:
+    """By its real place: a file that is opened again under another name loses its lock when that is closed."""
+    return Path(os.path.realpath(folder)) / LOCK
 
 
 def _open(path: Path) -> IO[str]:

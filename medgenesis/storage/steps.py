@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from medgenesis.errors import first_few
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import changes
+from medgenesis.storage.run_folder import held
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Step:
 
     Args:
         results: files that are there when it is done.
-        unfinished: files that a stopped one leaves, to go on from.
+        unfinished: files that a stopped one leaves, to go on from; `Steps.once` removes them when it is done.
     """
 
     results: tuple[str, ...]
@@ -42,6 +43,8 @@ class Steps:
         if not steps.done("features", settings):
             with steps.doing("features", settings):
                 ...  # writes features.npz, whole or not at all
+
+    `once` is all of this, for a step by one process.
 
     Args:
         folder: of the run; made when a step begins.
@@ -95,6 +98,26 @@ class Steps:
         self._write(name, plain, finished=False)
         yield
         self._write(name, plain, finished=True)
+
+    def once(self, name: str, settings: Mapping[str, Any], work: Callable[[], object]) -> None:
+        """Do a step, unless it is done with these settings, and remove what a stopped one would have gone on from.
+
+        Args:
+            name: of the step.
+            settings: that it is made with.
+            work: leaves the results; the folder is held meanwhile (`held`).
+
+        Raises:
+            ValueError: see `done`.
+            OutputError: another process is at work in the folder, or it cannot be written.
+        """
+        if self.done(name, settings):
+            return
+        with held(self.folder):
+            with self.doing(name, settings):
+                work()
+            for path in self.steps[name].unfinished:  # only to go on from, and large
+                (self.folder / path).unlink(missing_ok=True)
 
     def finished(self, name: str) -> bool:
         """Whether a step has ended well and its results are there, whatever its settings were."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medgenesis.mining import save_image
 from medgenesis.networks.input_normalisation import IMAGENET_MEAN
 from medgenesis.progress import track
+from medgenesis.report.image_file import save_image
 from medgenesis.storage.atomic import make_folder, replacing
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.analyses.changes import family, means

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medgenesis.data.landmarks import Landmarks, landmarks_of
 from medgenesis.errors import DatalistError
-from medgenesis.mining import save_image
+from medgenesis.report.image_file import save_image
 from medgenesis.report.intervals import interval_figure
 from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
 from medgenesis.storage.fingerprints import file_fingerprint

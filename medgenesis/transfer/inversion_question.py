@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from medgenesis.mining import save_image
+from medgenesis.report.image_file import save_image
 from medgenesis.report.planes import three_planes
 from medgenesis.storage.atomic import make_folder, replacing
 from medgenesis.storage.tables import write_table

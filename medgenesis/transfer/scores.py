@@ -1,11 +1,12 @@
 """Accuracy, balanced accuracy and AUC of soft scores, with intervals and paired tests over patients."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from medgenesis.inference.auc import auc_interval, in_full_order
+from medgenesis.report.patient_draws import patient_draws
 from medgenesis.report.student import LEVEL, student
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc")
@@ -73,12 +74,12 @@ class _Sorted:
         return float((ones * (zeros.cumsum() - zeros / 2)).sum() / pairs) if pairs else float("nan")
 
 
-def patient_draws(patients: np.ndarray, draws: int, seed: int):
+def drawn_weights(patients: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Weights (N,) of each draw of the bootstrap: patients with replacement, all records of each."""
     _, owners = np.unique(patients, return_inverse=True)
-    count, generator = int(owners.max()) + 1, np.random.default_rng(seed)
-    for _ in range(draws):
-        yield np.bincount(generator.integers(count, size=count), minlength=count)[owners]
+    count = int(owners.max()) + 1
+    for drawn in patient_draws(count, draws, seed):
+        yield np.bincount(drawn, minlength=count)[owners]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ class Drawn:
         values, every = judge(None), len(np.unique(patients))
         rarest = min(judge.patients_by_class(patients).values()) if isinstance(judge, Judge) else every
         counts = {name: rarest if name in _OF_CLASSES else every for name in values}
-        found = [judge(weights) for weights in patient_draws(patients, draws, seed)] if every > 1 else []
+        found = [judge(weights) for weights in drawn_weights(patients, draws, seed)] if every > 1 else []
         return cls(values, {name: np.array([one[name] for one in found]) for name in values}, counts)
 
 

@@ -17,7 +17,6 @@ _GENESIS: dict[str, Any] = {"intensity": "ct", "cube_size": [64, 64, 32]}
 _SWIN: dict[str, Any] = {"intensity": "ct", "cube_size": [96, 96, 96], "spacing_mm": [1.5, 1.5, 2.0]}
 _HF = "https://huggingface.co"
 _FB = "https://dl.fbaipublicfiles.com"
-_STUDY = "SSL transfer study (Anton et al. 2022)"
 
 
 def _entry(name: str, title: str, layout: str, files: str, network: str, **more: Any) -> dict[str, Any]:

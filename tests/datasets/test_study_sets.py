@@ -168,6 +168,25 @@ def test_a_row_that_ends_too_early_is_named(name, file, heading, short, tmp_path
         DATASETS[name](tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name, file, heading, short, said",
+    [
+        ("bach", "Photos/microscopy_ground_truth.csv", (), 1, "file, class; found none for class"),
+        ("shenzhen", "shenzhen_metadata.csv", ("a,b,c,d",), 2, "file, sex, age, reading; found none for age, reading"),
+        ("montgomery", "montgomery_metadata.csv", ("a,b,c,d",), 3, "file, sex, age, reading; found none for reading"),
+    ],
+)
+def test_tables_whose_columns_have_no_names_of_their_own(name, file, heading, short, said, tmp_path):
+    """Columns are told by their place; rows are counted from 1, with the heading where there is one."""
+    path = tmp_path / "ICIAR2018_BACH_Challenge" / file if name == "bach" else tmp_path / file
+    table(path, *heading, ",".join(["b.png", "M", "1"][:short]))
+    with pytest.raises(DatalistError, match=rf"{file}, row {len(heading) + 1}: must have a cell for each of {said}"):
+        DATASETS[name](tmp_path)
+    path.write_bytes("\n".join([*heading, "M\xfcller.png,M,1,é"]).encode("latin-1"))
+    with pytest.raises(DatalistError, match=rf"{file}: cannot be read as a table"):
+        DATASETS[name](tmp_path)
+
+
 def test_ichallenge(tmp_path):
     written(
         tmp_path / "Training400", *(f"AMD/A{n:04d}.jpg" for n in range(6)), *(f"Non-AMD/N{n:04d}.jpg" for n in range(6))

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from medgenesis.errors import VolumeError
-from medgenesis.mining import contact_sheet, draw_contact_sheet, save_image
-from medgenesis.report import Report
+from medgenesis.mining import contact_sheet, draw_contact_sheet
 from medgenesis.report.planes import MARGIN_GREY
 
 SIZE = (6, 5, 4)
@@ -148,15 +146,3 @@ def test_bad_input(table, arrays, loader):
     table.validation.clear()
     with pytest.raises(ValueError, match="validation"):
         draw_contact_sheet(table, load, section="validation")
-
-
-def test_a_saved_image_is_the_same_and_goes_into_a_report(table, arrays, loader, tmp_path):
-    sheet = draw_contact_sheet(table, loader(arrays))
-    path = save_image(sheet, tmp_path / "new" / "sheet.png")
-    assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
-    with Image.open(path) as drawing:
-        np.testing.assert_array_equal(np.asarray(drawing), sheet)
-    assert "data:image/png" in Report("t").image(sheet, "Patterns").render()
-    with pytest.raises((ValueError, OSError)):
-        save_image(sheet, tmp_path / "sheet.nonsense")
-    assert not list(tmp_path.glob("*.nonsense"))

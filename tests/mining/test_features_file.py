@@ -139,7 +139,7 @@ def test_damaged_files_are_named(small, tmp_path, caplog, dataset, network):
     whole = path.read_bytes()
     for broken in (b"", b"no archive", whole[: len(whole) // 2], whole[:100] + bytes(200) + whole[300:]):
         path.write_bytes(broken)
-        with pytest.raises(DatalistError, match="f.npz.*Compute them anew"):
+        with pytest.raises(DatalistError, match="f.npz.*Remove it, and compute them anew"):
             VolumeFeatures.load(path)
     np.savez(path, vectors=np.zeros((2, 3)))
     with pytest.raises(DatalistError, match="f.npz"):

@@ -93,7 +93,7 @@ def test_an_item_is_a_line(table, tmp_path):
 
 def test_counts(table):
     assert table.num_classes == 2
-    assert table.class_counts() == {0: 3, 1: 1} and table.class_counts("validation") == {0: 1, 1: 1}
+    assert [len(table.items(section)) for section in ("training", "validation")] == [4, 2]
     assert [item["patient"] for item in table.references] == ["p0", "p2"]
     with pytest.raises(ValueError, match="training, validation; found 'test'"):
         table.items("test")

@@ -1,5 +1,5 @@
 from medgenesis.report import text_table
-from medgenesis.report.text import figure_text, p_text
+from medgenesis.report.text import figure_text, interval_text, p_text
 
 
 def test_columns_stand_below_each_other_and_the_last_is_wrapped():
@@ -19,6 +19,14 @@ def test_a_small_p_is_not_nought_and_none_is_a_dash():
         "1.000",
         "–",
     ]
+
+
+def test_an_interval_is_written_where_both_ends_are_numbers():
+    nan, inf = float("nan"), float("inf")
+    assert interval_text(0.5, 0.25, 0.75) == "0.500 [0.250, 0.750]"
+    assert interval_text(-0.5, -0.75, 0.25, "+.2f") == "-0.50 [-0.75, +0.25]"
+    assert interval_text(12.34, 0.0, 123.456, ".1f") == "12.3 [0.0, 123.5]"
+    assert {interval_text(0.5, *ends) for ends in ((None, None), (nan, nan), (0.1, nan), (0.1, inf))} == {"0.500"}
 
 
 def test_a_figure_has_its_ends_where_both_are_known():

@@ -9,7 +9,7 @@ import pytest
 
 from medgenesis.bundles import begin_run
 from medgenesis.errors import OutputError
-from medgenesis.storage import check_writable, hold_folder, release_folder
+from medgenesis.storage import check_writable, held, hold_folder, release_folder
 
 HOLDS = """
 import os, sys, time
@@ -76,6 +76,51 @@ def test_the_lock_goes_with_the_run_and_is_taken_by_the_next(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".running"]
     release_folder(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+LOCKS = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'a+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+
+
+def refused(folder):
+    """Whether the system refuses the lock to a process of its own."""
+    lock = folder / ".running"
+    ask = [sys.executable, "-c", LOCKS, lock]
+    return lock.exists() and subprocess.run(ask, check=False, capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_a_folder_is_held_within_the_block_however_it_ends(tmp_path, error):
+    try:
+        with held(tmp_path):
+            assert refused(tmp_path)
+            if error:
+                raise error
+    except (ValueError, KeyboardInterrupt) as raised:
+        assert type(raised) is error
+    assert not refused(tmp_path)
+
+
+def test_what_was_held_before_the_block_stays_held(tmp_path):
+    folder, link = tmp_path / "run", tmp_path / "link"
+    hold_folder(folder)
+    link.symlink_to(folder)
+    with held(os.path.relpath(folder)), held(link):
+        pass
+    assert refused(folder)
+    release_folder(link)
+    assert not refused(folder)
+
+
+def test_folders_below_that_the_block_has_held_are_let_go_of_with_it(tmp_path):
+    """A training holds its own folder until the process ends, or until what it was a part of does."""
+    earlier, inner, beside = (tmp_path / name for name in ("run/earlier", "run/fold_0/runs", "run_2"))
+    hold_folder(earlier)
+    with held(tmp_path / "run"):
+        hold_folder(inner)
+        hold_folder(beside)
+    assert [refused(folder) for folder in (earlier, inner, beside)] == [True, False, True]
+    release_folder(earlier)
+    release_folder(beside)
 
 
 def test_folders_that_cannot_be_written(tmp_path):

@@ -169,6 +169,34 @@ def test_what_is_known_of_a_step(steps):
     assert steps.finished("first") and [path.name for path in steps.left_by("first")] == ["first.npz"]
 
 
+def test_once_a_step_is_done_its_settings_are_not_done_again_and_nothing_is_left_to_go_on_from(steps):
+    renewing, done_with = with_policy(steps, "renew"), []
+
+    def work(a, stop=None):
+        assert (steps.folder / ".running").is_file(), "another process must not begin it too"
+        assert (steps.folder / "first.partial").exists() == (done_with[-1:] == [a])
+        done_with.append(a)
+        leave(steps, "first.partial")
+        if stop:
+            raise stop
+        leave(steps, "first.npz")
+
+    with pytest.raises(KeyboardInterrupt):
+        renewing.once("first", {"a": 1}, lambda: work(1, KeyboardInterrupt))
+    assert (steps.folder / "first.partial").exists() and not (steps.folder / ".running").exists()
+    for a in (1, 1, 1, 2, 2):
+        renewing.once("first", {"a": a}, lambda a=a: work(a))
+        assert sorted(path.name for path in steps.folder.iterdir()) == ["first.npz", "steps.json"]
+        assert renewing.done("first", {"a": a})
+    assert done_with == [1, 1, 2]
+
+
+def test_once_other_settings_are_refused_before_the_work(steps):
+    done(steps, "first", {"a": 1}, "first.npz")
+    with pytest.raises(ValueError, match="a = 1, now it is 2"):
+        steps.once("first", {"a": 2}, lambda: pytest.fail("begun"))
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

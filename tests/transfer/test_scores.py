@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from medgenesis.inference import auc_interval
 from medgenesis.transfer.comparisons import _mean_dice
-from medgenesis.transfer.scores import Drawn, Judge, intervals, paired_difference, patient_draws
+from medgenesis.transfer.scores import Drawn, Judge, drawn_weights, intervals, paired_difference
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4))
@@ -43,7 +43,7 @@ def test_the_interval_is_that_of_student_of_patients_drawn_with_replacement():
     accuracy = figures["accuracy"]
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((value - half, value + half))
     assert tuple(figures["auc"].values()) == pytest.approx(auc_interval(truth, scores[:, 1], patients))
-    assert all(weights.sum() == 30 for weights in patient_draws(patients, 5, 0))
+    assert all(weights.sum() == 30 for weights in drawn_weights(patients, 5, 0))
 
 
 def test_where_all_are_told_right_the_lower_end_is_that_of_clopper_and_pearson():
@@ -127,7 +127,7 @@ def test_a_draw_without_a_class_is_no_draw_of_what_weighs_all_classes():
     truth, patients = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.arange(8)
     scores = np.random.default_rng(0).dirichlet(np.ones(3), 8)
     judge = Judge(truth, scores)
-    for weights in patient_draws(patients, 50, 0):
+    for weights in drawn_weights(patients, 50, 0):
         found, rows = judge(weights), np.repeat(np.arange(8), weights)
         whole = set(truth[rows]) == {0, 1, 2}
         assert np.isfinite(found["balanced_accuracy"]) == np.isfinite(found["auc"]) == whole

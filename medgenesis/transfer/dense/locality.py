@@ -62,7 +62,7 @@ def measure_locality(
         Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3, where a t-SNE is looked at.
 
     Notes:
-        For the image, `medgenesis.mining.draw_feature_map(vectors, landmarks)`.
+        For the image, `medgenesis.report.draw_feature_map(vectors, landmarks)`.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     kinds, count = len(set(landmarks)), len(vectors)

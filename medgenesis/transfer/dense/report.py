@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from medgenesis.data.landmarks import Landmarks
-from medgenesis.mining import save_image
 from medgenesis.networks import ResNet25D
+from medgenesis.report.image_file import save_image
 from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.tables import write_table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medgenesis.report.paired import Difference, difference, holm, verdict
+from medgenesis.report.text import interval_text
 
 HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
 LEAST = 5  # sets of labelled patients, test patients: of fewer no verdict; a gain in three is often gone in the next
@@ -215,9 +216,8 @@ def interval(one: Difference, sign: str = "") -> str:
         one: of Dice.
         sign: "+" of a difference, which is from -1 to 1; of Dice itself, from 0 to 1, "".
     """
-    form = f"{sign}.3f"
-    low, high = np.clip((one.low, one.high), -1.0 if sign else 0.0, 1.0)
-    return f"{one.mean:{form}}" + ("" if np.isnan(one.low) else f" [{low:{form}}, {high:{form}}]")
+    low, high = np.clip((one.low, one.high), -1.0 if sign else 0.0, 1.0)  # NaN stays
+    return interval_text(one.mean, low, high, f"{sign}.3f")
 
 
 def _saved(dice: Mapping[tuple[int, int, str], np.ndarray], one: Finding, baseline: str, what: int) -> Saved | None:

@@ -16,8 +16,9 @@ from medgenesis.progress import track
 from medgenesis.report import write_run_report
 from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
+from medgenesis.report.text import interval_text
 from medgenesis.stopping import end_if_asked, ended_by_signals
-from medgenesis.storage.run_folder import hold_folder
+from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.classified import predictions_after_classifying
@@ -66,13 +67,13 @@ def cross_validate(
 
     Raises:
         ValueError: another task; a plateau or patience, which would follow the fold.
+        OutputError: another process is at work in the folder.
         DatalistError: fewer patients than folds; a fold whose other folds have no label map with any of the classes.
         KeyboardInterrupt, SystemExit: after a Ctrl-C or SIGTERM, which ends the whole cross-validation.
     """
     if task not in TASKS:
         raise ValueError(f"task: must be one of {', '.join(TASKS)}; found {task!r}. Choose one of them.")
-    hold_folder(folder)
-    with ended_by_signals(folder):
+    with held(folder), ended_by_signals(folder):
         return _cross_validated(configs, datalist, Path(folder), init, task, folds, seed, overrides)
 
 
@@ -114,15 +115,14 @@ def _once(run: Path, task: str, configs, training: list, held_out: list, init: s
     unfinished = (f"runs/{task}/last.pt", f"runs/{task}/best.pt")
     steps = Steps(run, {task: Step((TASKS[task],), unfinished)}, changed="renew")
     settings = dict(init=init, seed=seed, overrides=overrides)
-    made_with = run_made_with(configs, training, held_out, also, **settings)
-    if not steps.done(task, made_with):
-        with steps.doing(task, made_with):
-            if task == "finetune":
-                dice_after_finetuning(configs, training, held_out, run, iterations=None, **settings)
-            else:
-                predictions_after_classifying(configs, training, held_out, run, **settings)
-        for name in unfinished:  # only to go on from, and large
-            (run / name).unlink(missing_ok=True)
+
+    def answer() -> None:
+        if task == "finetune":
+            dice_after_finetuning(configs, training, held_out, run, iterations=None, **settings)
+        else:
+            predictions_after_classifying(configs, training, held_out, run, **settings)
+
+    steps.once(task, run_made_with(configs, training, held_out, also, **settings), answer)
 
 
 def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, str], seed: int) -> str:
@@ -146,7 +146,7 @@ def _pool_cases(folder: Path, numbers: list[list[int]], patients: Mapping[int, s
     for row in summary:
         name = f"{row['class']} {row['name']}".strip()
         measure = f"{row['measure']} {row['unit']}".strip()
-        lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row)} |")
+        lines.append(f"| {name} | {measure} | {row['cases']} | {_cell(row['mean'], row['low'], row['high'])} |")
     counted = {row["case"] for row in rows if row["dice"]}
     note = f"95 % intervals over {len({patients[case] for case in counted})} patients."
     if len(counted) < len(drawn):
@@ -173,14 +173,11 @@ def _pool_predictions(folder: Path, numbers: list[list[int]], patients: Mapping[
         each = [auc_interval(truth[parts == fold, index], scores[parts == fold, index])[0] for fold in set(parts)]
         each = [one for one in each if not np.isnan(one)]  # a fold may lack the class
         row["mean_of_folds"] = float(np.mean(each)) if each else None
-        cell, mean = _cell({**row, "mean": row["auc"]}), _cell({"mean": row["mean_of_folds"], "low": None})
+        cell, mean = _cell(row["auc"], row["low"], row["high"]), _cell(row["mean_of_folds"])
         lines.append(f"| {index} | {row['records']} | {cell} | {mean} |")
     write_table(folder / "auc.csv", table, (*AUC_COLUMNS, "mean_of_folds"), decimals=".5f")
     return "\n".join([*lines, "", f"95 % intervals over {len(set(owners))} patients."])
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    if row["mean"] is None:
-        return "–"
-    ends = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    return f"{row['mean']:.3f}{ends}"
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    return "–" if value is None else interval_text(value, low, high)

@@ -16,7 +16,7 @@ from medgenesis.report.paired import difference
 from medgenesis.report.text import markdown_table
 from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.atomic import write_text
-from medgenesis.storage.run_folder import hold_folder, release_folder
+from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.protocols.comparison_frozen import FROZEN, frozen_sentences, frozen_table
@@ -116,12 +116,8 @@ def compare_few_labels(
             f"--set: must leave alone what the comparison itself sets; found {', '.join(own)}. Use --iterations, "
             "--seeds and --pretrained."
         )
-    hold_folder(folder)
-    try:
-        with ended_by_signals(folder):
-            return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
-    finally:
-        release_folder(folder)
+    with held(folder), ended_by_signals(folder):
+        return _compared(configs, datalist, inits, Path(folder), counts, seeds, steps, frozen, overrides)
 
 
 def _compared(configs, datalist, inits, folder: Path, counts, seeds, steps, frozen, overrides) -> str:
@@ -204,13 +200,12 @@ def _once(
 ) -> np.ndarray:
     """The result of a run, from its file where it has been computed before from the same."""
     path, steps = run / "dice.json", Steps(run, {"dice": Step(("dice.json",), _TRAINING)}, changed="renew")
-    made_with = run_made_with(configs, training, test, also, **settings)
-    if not steps.done("dice", made_with):
-        with steps.doing("dice", made_with):
-            dice = _dice(configs, training, test, run, **settings)
-            write_text(path, json.dumps({"dice": dice.tolist()}))
-        for name in _TRAINING:  # only to go on from, and large
-            (run / name).unlink(missing_ok=True)
+
+    def answer() -> None:
+        dice = _dice(configs, training, test, run, **settings)
+        write_text(path, json.dumps({"dice": dice.tolist()}))
+
+    steps.once("dice", run_made_with(configs, training, test, also, **settings), answer)
     return np.asarray(json.loads(path.read_text(encoding="utf-8"))["dice"], dtype=np.float64)
 
 

@@ -17,7 +17,6 @@ from medgenesis.methods import Supervised
 from medgenesis.networks import PooledClassifier
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
-from medgenesis.storage.run_folder import hold_folder, release_folder
 from medgenesis.storage.steps import Step, Steps
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import pooled_vectors
@@ -60,19 +59,10 @@ class FinetuneRuns:
             What is known of it, see `FinetuneResult.training`.
         """
         folder = self.folder / name
-        left = ("last.pt", "best.pt")
-        steps = Steps(folder, {"training": Step((WEIGHTS, RECORD), left)}, changed="renew")
+        steps = Steps(folder, {"training": Step((WEIGHTS, RECORD), ("last.pt", "best.pt"))}, changed="renew")
         made = {**asdict(own), **self.encoder.shown(self.data.intensity)}
         made["dataset (fingerprint)"] = self.study_set.fingerprint
-        if not steps.done("training", made):
-            hold_folder(folder)
-            try:
-                with steps.doing("training", made):
-                    self._train(own, folder, train, valid)
-            finally:
-                release_folder(folder)
-            for file in left:  # only to go on from, and large
-                (folder / file).unlink(missing_ok=True)
+        steps.once("training", made, lambda: self._train(own, folder, train, valid))
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))
 
     def _train(self, own: Finetune, folder: Path, train: np.ndarray, valid: np.ndarray | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import unittest.mock
 from contextlib import suppress
 
 import nibabel as nib
@@ -11,7 +12,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from medgenesis.data.image_fingerprints import image_fingerprints
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, OutputError
 from medgenesis.report.run_report import CASE_COLUMNS
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer import cross_validate
@@ -92,6 +93,24 @@ def test_a_finished_fold_is_not_repeated(study):
     assert run(folds=3) == first and len(asked) == 4
     run(folds=3, overrides={"learning_rate": 0.1})
     assert len(asked) == 7
+
+
+def test_the_folder_is_held_while_it_runs_and_free_afterwards(study, monkeypatch):
+    run, asked, out = study
+    with monkeypatch.context() as patch:
+        patch.setattr("medgenesis.storage.run_folder._lock", unittest.mock.Mock(side_effect=BlockingIOError))
+        with pytest.raises(OutputError, match="one run at a time"):
+            run(folds=3)
+    assert not asked
+    answer = cross_validation.dice_after_finetuning
+
+    def looking(*args, **settings):
+        assert (out / ".running").is_file()
+        answer(*args, **settings)
+
+    monkeypatch.setattr(cross_validation, "dice_after_finetuning", looking)
+    run(folds=3)
+    assert len(asked) == 3 and not (out / ".running").exists()
 
 
 @pytest.mark.parametrize("task", ["finetune", "classify"])
