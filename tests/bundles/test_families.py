@@ -38,6 +38,8 @@ def test_what_is_not_a_bundles_own_is_a_link_into_a_family(name):
     assert all(target.is_file() and target.parent.name[0] == "_" for target in linked.values())
     assert linked.pop("train.yaml") == linked["finetune.yaml"]  # the name that MONAI Label looks for
     assert all(target.name == file for file, target in linked.items())
+    page = bundles.path(name) / "docs" / "tasks.md"
+    assert name == STUDY or page.resolve() == linked["finetune.yaml"].with_name("tasks.md") and page.is_symlink()
     licence = bundles.path(name) / "LICENSE"
     assert licence.is_symlink() and licence.resolve() == bundles.path(name).parents[1] / "LICENSE"
 

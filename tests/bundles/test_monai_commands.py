@@ -184,9 +184,20 @@ def free(dims):
 
 @pytest.mark.parametrize("name", bundles.names())
 def test_the_pages_type_what_is_exported_here(name):
-    page = (bundles.path(name) / "docs" / "README.md").read_text()
-    typed = [ast.literal_eval(one) for one in re.findall(r'--converter_kwargs "(.+?)"', page)]
-    assert typed in ([], [free(5 if name.endswith("_ct") else 4)])
+    pages = "".join(path.read_text() for path in (bundles.path(name) / "docs").glob("*.md"))
+    typed = [ast.literal_eval(one) for one in re.findall(r'--converter_kwargs "(.+?)"', pages)]
+    assert typed == ([] if name == "transfer_encoders" else [free(5 if name.endswith("_ct") else 4)])
+
+
+@pytest.mark.parametrize("name", bundles.names())
+def test_the_pages_of_a_copy_link_to_each_other(name, tmp_path):
+    copy = bundles.copy(name, tmp_path / name)
+    for page in (copy / "README.md", copy / "docs" / "README.md"):
+        links = re.findall(r"\]\(([^)#]+)(?:#([\w-]+))?\)", page.read_text())
+        assert bool(links) == (name != "transfer_encoders")
+        for file, heading in links:
+            headings = re.findall("^## (.*)", (page.parent / file).read_text(), re.MULTILINE)
+            assert not heading or heading in [one.lower().replace(" ", "-") for one in headings]
 
 
 def test_tensorrt_overlay_infers_with_the_engine_alone(folder, weights, phantoms, monkeypatch):
@@ -247,6 +258,7 @@ def test_the_model_card_has_the_header_of_hugging_face(folder):
     _, header, text = (folder / "README.md").read_text().split("---\n", 2)
     header = yaml.safe_load(header)
     assert header["license"] == "apache-2.0" and header["library_name"] == "monai"
-    assert text.strip() == (folder / "docs" / "README.md").read_text().strip()
+    page = (folder / "docs" / "README.md").read_text()
+    assert text.strip() == page.replace("](tasks.md", "](docs/tasks.md").strip()
     hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
     assert hub.ModelCardData(**header).to_dict()["pipeline_tag"] == "image-segmentation"
