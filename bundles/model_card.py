@@ -1,6 +1,7 @@
 """The README.md of a copied bundle: its docs/README.md under the header that Hugging Face reads."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def write_model_card(bundle: str | Path, origins: Mapping[str, Mapping[str, Any]
         "tags": ["monai", "medical", "self-supervised-learning", image["modality"].lower(), "research-only"],
     }
     text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"\]\((?=[\w-]+\.md[#)])", "](docs/", text)  # links to the pages beside it
     path = folder / "README.md"
     write_text(path, f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{text}{_terms(origins or {})}")
     return path

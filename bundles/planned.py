@@ -64,6 +64,7 @@ def copy_planned(name: str, folder: str | Path, plan: Mapping[str, Any], origin:
             path.unlink()
     for path in (*(folder / "models").glob("*.pt"), folder / "docs" / "data_license.txt"):  # of the phantom's weights
         path.unlink(missing_ok=True)
+    (folder / "docs" / "tasks.md").unlink()  # of the family's settings, and of exports that the plan's network has not
     for path in configs.glob("infer.json"):
         path.write_text(_infer(path), encoding="utf-8")
     (folder / "large_files.yml").write_text("large_files: []\n", encoding="utf-8")

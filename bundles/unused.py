@@ -1,6 +1,5 @@
 """Settings that nothing uses: MONAI's runner takes any `--id value`, also one that is mistyped, without a word."""
 
-import difflib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +9,17 @@ import yaml
 
 from medgenesis.bundles.reading import Reading
 from medgenesis.bundles.shared import SETTINGS, Settings
+from medgenesis.errors import nearest
 
 logger = logging.getLogger(__name__)
 
 SEPARATOR = "#"  # of the parts of an id; MONAI also takes ::
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# ids that come with --tracking
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
 _NOTES = ("kept",)  # says with what the weights were made: another network has no use for a width that is noted alone
 SET_BY_COMMAND = "set_by_command"  # of a config: ids that a command sets for every task, whether one uses them or not
-# read by MONAI, MONAI Label and `check_settings` by their names; the others come with --tracking
+# read by MONAI, MONAI Label and `check_settings` by their names
 _KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRACKING)
 
 
@@ -53,10 +54,9 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
             remedy = f"Change it there{', or type ' + users if users else ', for the tasks that use it'}."
             raise ValueError(f"{id}: must be the name of a setting of a config; found it in {SETTINGS} alone. {remedy}")
         if not owners:
-            near = difflib.get_close_matches(id, known, n=3)
-            remedy = f"Did you mean {' or '.join(near)}?" if near else "Leave it out."
             raise ValueError(
-                f"{id}: must be a setting that a config of the bundle has; found none of that name. {remedy}"
+                f"{id}: must be a setting that a config of the bundle has; found none of that name. "
+                f"{nearest(id, known)}Correct the name, or leave it out."
             )
         # of a workflow that Python code has made the files are not known: any of the bundle may have said it
         said = [one[id] for one in ([own] if own else configs.values()) if id in one]
@@ -105,9 +105,10 @@ def _parts_without_user(reading: Reading) -> list[str]:
 
 def _refuse_unknown_parts(parts: list[str], known: set[str]) -> None:
     for id in sorted(set(parts) - known):
-        near = difflib.get_close_matches(id, known, n=3)
-        remedy = f"Did you mean {' or '.join(near)}?" if near else "Leave it out."
-        raise ValueError(f"{id}: must be a part that a config of the bundle has; found none of that name. {remedy}")
+        raise ValueError(
+            f"{id}: must be a part that a config of the bundle has; found none of that name. "
+            f"{nearest(id, known)}Correct the name, or leave it out."
+        )
 
 
 def _ids(part: Any, id: str = "") -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Pages that MkDocs does not find in docs/ because another file of the repository is their source.
 
 The API reference is made of the packages' `__all__`, the examples of `examples/*.py` (as a page and as a notebook),
-the bundle pages of `bundles/*/docs/README.md`; changelog and contributing are the files at the top. Nothing of it is
-committed twice, so nothing can be out of date.
+the bundle pages of `bundles/*/docs/README.md`, with a page a family for what they link to; changelog and contributing
+are the files at the top. Nothing of it is committed twice, so nothing can be out of date.
 """
 
 import ast
@@ -21,7 +21,7 @@ PERCENT_CELL = re.compile(r"^# %%.*$", flags=re.MULTILINE)
 
 def generated_pages() -> dict[str, str]:
     """Path below docs/ -> Markdown, of all pages that are made at build time."""
-    return {**reference_pages(), **example_pages(), **bundle_pages(), **project_pages()}
+    return {**reference_pages(), **example_pages(), **bundle_pages(), **task_pages(), **project_pages()}
 
 
 def on_config(config):
@@ -29,7 +29,7 @@ def on_config(config):
     sections = {
         "reference/": ["reference/commands.md", *sorted(reference_pages())],
         "examples/": sorted(example_pages()),
-        "bundles/": sorted(bundle_pages()),
+        "bundles/": [*sorted(bundle_pages()), *sorted(task_pages())],
     }
     for entry in config["nav"]:
         for title, target in entry.items():
@@ -152,8 +152,23 @@ def notebooks() -> dict[str, str]:
 
 
 def bundle_pages() -> dict[str, str]:
-    """The bundles' own pages."""
-    return {f"bundles/{path.parts[-3]}.md": path.read_text(encoding="utf-8") for path in _bundles()}
+    """The bundles' own pages, which link to that of their family."""
+    return {f"bundles/{path.parts[-3]}.md": _with_family(path) for path in _bundles()}
+
+
+def task_pages() -> dict[str, str]:
+    """What is the same in the bundles of a family, which each has as docs/tasks.md."""
+    pages = sorted((ROOT / "bundles").glob("_*/tasks.md"))
+    return {_family_page(path): path.read_text(encoding="utf-8") for path in pages}
+
+
+def _with_family(path: Path) -> str:
+    family = path.with_name("tasks.md").resolve()
+    return path.read_text(encoding="utf-8").replace("](tasks.md", f"]({Path(_family_page(family)).name}")
+
+
+def _family_page(path: Path) -> str:
+    return f"bundles/tasks{path.parent.name.replace('_', '-')}.md"
 
 
 def bundle_table() -> str:

@@ -1,7 +1,8 @@
 """The few errors of this domain, each also the built-in error that a caller would expect, and how a user meets them."""
 
+import difflib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 
 class VolumeError(ValueError):
@@ -59,6 +60,14 @@ def first_few(values: Collection[object], most: int, between: str = ", ") -> str
     """At most so many of them, in words, and how many more there are."""
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return between.join(map(str, list(values)[:most])) + more
+
+
+def nearest(found: str, names: Iterable[str]) -> str:
+    """A sentence for an error, with the (at most three) names most like what was found and a space behind it; or
+    nothing, where none is alike.
+    """
+    close = difflib.get_close_matches(found, set(names), n=3)
+    return f"Nearest: {', '.join(close)}. " if close else ""
 
 
 def say_cause_last() -> None:

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from difflib import SequenceMatcher
 
 import pytest
 
-from medgenesis.errors import CheckpointError, VolumeError, cause_of, first_few
+from medgenesis.errors import CheckpointError, VolumeError, cause_of, first_few, nearest
 
 
 def chained(*errors):
@@ -29,6 +30,15 @@ def chained(*errors):
 )
 def test_cause(errors, wanted):
     assert cause_of(chained(*errors)) is errors[wanted]
+
+
+@pytest.mark.parametrize("found", ["widht", "width", "train", "zzz", ""])
+def test_nearest_names(found):
+    """Those of a similarity of 0.6 at least, the most alike first; three of them."""
+    names = ["width", "widths", "with", "wide", "weights", "train", "trainer", "trained", "strain"]
+    alike = {name: SequenceMatcher(None, name, found).ratio() for name in names}
+    wanted = sorted((name for name in names if alike[name] >= 0.6), key=lambda name: (alike[name], name), reverse=True)
+    assert nearest(found, iter([*names, *names])) == (f"Nearest: {', '.join(wanted[:3])}. " if wanted else "")
 
 
 SCRIPT = """

@@ -1,6 +1,7 @@
 """The standard grid: one rule of orientation, spacing and intensity for pre-training, fine-tuning and inference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,28 @@ class Preprocessing(Compose):
     """A `Compose` whose errors are those of its steps.
 
     MONAI's says "applying transform …" where the cause, the file that is to blame, is what the user needs to know.
+
+    Args:
+        transforms: the steps.
+        maker: makes such steps again, with other arguments where it is given some; None: nobody asks for that.
     """
+
+    def __init__(self, transforms: Sequence[Callable], maker: Callable[..., "Preprocessing"] | None = None) -> None:
+        super().__init__(transforms)
+        self.maker = maker
+
+    def with_labels(self, label_merge: Mapping[int | str, Any] | None = None) -> "Preprocessing":
+        """The same steps for images that have label maps, under the key `label`.
+
+        Raises:
+            ValueError: what made the steps is not known.
+        """
+        if self.maker is None:
+            raise ValueError(
+                "preprocessing: must be made by `medgenesis.data.preprocessing` (or nnU-Net's); found steps of one's "
+                "own. Give those of images with label maps."
+            )
+        return self.maker(label_keys="label", label_merge=label_merge)
 
     def __call__(self, *args, **kwargs) -> Any:
         try:
@@ -95,6 +117,7 @@ def preprocessing(
         DatalistError: when called, for a record that lacks a key.
         IntensityRangeError: when called, for values that do not fit the preset.
     """
+    maker = partial(preprocessing, **locals())
     keys, label_keys = _as_tuple(keys), _as_tuple(label_keys)
     every = (*keys, *label_keys)
     lenient = {"allow_missing_keys": allow_missing_keys}
@@ -125,7 +148,7 @@ def preprocessing(
         steps.append(LimitImageSized(resampled, max_image_side, mode=modes, **lenient))
     if intensity is not None:
         steps.append(ScaleIntensityPresetd(keys, **preset_options(intensity), **lenient))
-    return Preprocessing(steps)
+    return Preprocessing(steps, maker)
 
 
 def _as_tuple(keys: str | Sequence[str]) -> tuple[str, ...]:

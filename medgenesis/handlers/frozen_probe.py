@@ -1,7 +1,8 @@
 """A linear probe of the frozen encoder, because restoration loss alone misleads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from medgenesis.data import PatchDataset, load_datalist
+from medgenesis.data import PatchDataset, Preprocessing, RandAcceptedCropd, load_datalist
 from medgenesis.networks import bottleneck_features, network_parts
 from medgenesis.renamed import renamed_arguments
 
@@ -65,6 +66,34 @@ class FrozenProbe:
             for section in ("training", "validation")
         ]
         return cls(*loaders, every=every)
+
+    @classmethod
+    def prepared_like(
+        cls,
+        preprocessing: Preprocessing,
+        datalist: str | Path | None,
+        label_merge: Mapping[int | str, Any] | None = None,
+        *,
+        size: Sequence[int],
+        criterion: str = "foreground",
+        patches_per_image: int = 8,
+        every: int = 5,
+    ) -> "FrozenProbe | None":
+        """The probe of a training: of random cubes, their volumes prepared as those that are learnt from.
+
+        Args:
+            preprocessing: of the training.
+            datalist: with label maps; None: there is no probe.
+            label_merge: target label -> source labels, as of `medgenesis.data.preprocessing`.
+            size: of the cubes, in voxels.
+            criterion: which cubes are asked, see `RandAcceptedCropd`; those of thinner volumes are padded.
+            patches_per_image: the same cubes every time.
+            every: epochs between probes.
+        """
+        if datalist is None:
+            return None
+        crop = RandAcceptedCropd("image", size, criterion, label_keys="label", pad=True)
+        return cls.from_datalist(datalist, preprocessing.with_labels(label_merge), crop, patches_per_image, every)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)

@@ -1,11 +1,10 @@
 """Weights that a task is to begin with: whether they are there is known before a volume is read."""
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, nearest
 from medgenesis.weights.catalog import CATALOG
 from medgenesis.weights.experiments import experiment_names, located
 from medgenesis.weights.pretrained import SCRATCH
@@ -31,9 +30,8 @@ def check_weights(setting: str, weights: Any) -> Any:
             f"{setting}: must be a file, or weights that come with medgenesis; found {str(weights)!r}, published "
             f"weights that do not. `medgenesis weights list {weights}` says how to get the file; give its path."
         )
-    near = difflib.get_close_matches(str(weights), [*experiment_names(), *published], n=3)
-    nearest = f"Nearest: {', '.join(near)}. " if near else ""
     raise CheckpointError(
         f"{setting}: must be a file with weights, scratch, or a name of `medgenesis weights list`; found "
-        f"{str(weights)!r}, no such file. {nearest}Check the path or the name, or train first."
+        f"{str(weights)!r}, no such file. {nearest(str(weights), [*experiment_names(), *published])}"
+        "Check the path or the name, or train first."
     )

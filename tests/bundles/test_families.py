@@ -32,14 +32,25 @@ def test_what_is_not_a_bundles_own_is_a_link_into_a_family(name):
             linked[path.name] = (folder / path.readlink()).resolve()
         else:
             own.add(path.name)
-    needed = {"metadata.json", "settings.yaml", "quick.yaml"} | ({"pretrain.yaml"} if name != STUDY else set())
+    needed = {"metadata.json"} | ({"pretrain.yaml"} if name != STUDY else set())
     own -= {f"{one}.yaml" for one in ENCODERS} if name == STUDY else set()
-    assert own <= OWN and needed <= own
+    assert own <= OWN and needed <= own and {"settings.yaml", "quick.yaml"} <= own | linked.keys()
     assert all(target.is_file() and target.parent.name[0] == "_" for target in linked.values())
     assert linked.pop("train.yaml") == linked["finetune.yaml"]  # the name that MONAI Label looks for
     assert all(target.name == file for file, target in linked.items())
+    page = bundles.path(name) / "docs" / "tasks.md"
+    assert name == STUDY or page.resolve() == linked["finetune.yaml"].with_name("tasks.md") and page.is_symlink()
     licence = bundles.path(name) / "LICENSE"
     assert licence.is_symlink() and licence.resolve() == bundles.path(name).parents[1] / "LICENSE"
+
+
+def test_no_file_stands_in_two_bundles():
+    first = {}
+    for path in (
+        path for name in NAMES for part in ("*", "configs/*", "docs/*") for path in bundles.path(name).glob(part)
+    ):
+        if path.is_file() and not path.is_symlink():
+            assert first.setdefault(path.read_bytes(), path) == path, "should be one file of the family, linked by both"
 
 
 @pytest.mark.parametrize("name", NAMES)

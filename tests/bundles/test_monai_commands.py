@@ -5,7 +5,9 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from monai.bundle import (
 )
 
 from medgenesis import bundles
+from medgenesis.errors import cause_of
+from medgenesis.handlers import LoadWeights
 from medgenesis.weights import with_settings
 
 SMALL = {"_ct": {"width": 2, "cube_size": [16, 16, 16]}, "_cxr": {"backbone": "resnet18_w8", "size": 64}}
@@ -180,18 +184,39 @@ def free(dims):
 
 @pytest.mark.parametrize("name", bundles.names())
 def test_the_pages_type_what_is_exported_here(name):
-    page = (bundles.path(name) / "docs" / "README.md").read_text()
-    typed = [ast.literal_eval(one) for one in re.findall(r'--converter_kwargs "(.+?)"', page)]
-    assert typed in ([], [free(5 if name.endswith("_ct") else 4)])
+    pages = "".join(path.read_text() for path in (bundles.path(name) / "docs").glob("*.md"))
+    typed = [ast.literal_eval(one) for one in re.findall(r'--converter_kwargs "(.+?)"', pages)]
+    assert typed == ([] if name == "transfer_encoders" else [free(5 if name.endswith("_ct") else 4)])
 
 
-def test_tensorrt_overlay_builds_no_network_of_its_own(folder):
-    config = yaml.safe_load((folder / "configs" / "inference_trt.yaml").read_text())
-    assert "models/model_trt.ts" in config["engine"] and "LoadWeights" not in str(config)
+@pytest.mark.parametrize("name", bundles.names())
+def test_the_pages_of_a_copy_link_to_each_other(name, tmp_path):
+    copy = bundles.copy(name, tmp_path / name)
+    for page in (copy / "README.md", copy / "docs" / "README.md"):
+        links = re.findall(r"\]\(([^)#]+)(?:#([\w-]+))?\)", page.read_text())
+        assert bool(links) == (name != "transfer_encoders")
+        for file, heading in links:
+            headings = re.findall("^## (.*)", (page.parent / file).read_text(), re.MULTILINE)
+            assert not heading or heading in [one.lower().replace(" ", "-") for one in headings]
 
 
-def test_tensorrt_engine(folder):
-    pytest.importorskip("torch_tensorrt", reason="torch_tensorrt, and an NVIDIA GPU, are not here: written, not tried")
+def test_tensorrt_overlay_infers_with_the_engine_alone(folder, weights, phantoms, monkeypatch):
+    """TorchScript stands for the engine, and an empty module for torch_tensorrt: neither is here without a GPU."""
+    network, x = weights
+    torch.jit.trace(network, x).save(folder / "models" / "model_trt.ts")
+    configs = [str(folder / "configs" / name) for name in ("inference.yaml", "inference_trt.yaml")]
+    datalist = phantoms if folder.name.endswith("_ct") else phantoms.with_name("xray_datalist.json")
+    settings = {"workflow_type": "infer", "logging_file": False, "datalist": str(datalist), "device": "cpu"}
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", None)  # not installed
+    with pytest.raises(RuntimeError) as error:
+        create_workflow(config_file=configs, **settings).parser.get_parsed_content("network_def")
+    assert isinstance(cause_of(error.value), ImportError)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
+    parser = create_workflow(config_file=configs, **settings).parser
+    evaluator = parser.get_parsed_content("evaluator")
+    with torch.no_grad():
+        assert torch.equal(evaluator.network(x), network(x)) and not evaluator.amp
+    assert not any(isinstance(one, LoadWeights) for one in parser.get_parsed_content("handlers"))
 
 
 def test_large_files_are_addresses_monai_can_read(folder, monkeypatch):
@@ -233,6 +258,7 @@ def test_the_model_card_has_the_header_of_hugging_face(folder):
     _, header, text = (folder / "README.md").read_text().split("---\n", 2)
     header = yaml.safe_load(header)
     assert header["license"] == "apache-2.0" and header["library_name"] == "monai"
-    assert text.strip() == (folder / "docs" / "README.md").read_text().strip()
+    page = (folder / "docs" / "README.md").read_text()
+    assert text.strip() == page.replace("](tasks.md", "](docs/tasks.md").strip()
     hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
     assert hub.ModelCardData(**header).to_dict()["pipeline_tag"] == "image-segmentation"

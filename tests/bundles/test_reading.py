@@ -244,7 +244,7 @@ def test_a_mistyped_part_is_refused_with_the_nearest_names(bundle, id):
     with pytest.raises(RuntimeError) as error:
         made(bundle / "configs" / "task.yaml", **{id: 3})
     found = str(cause_of(error.value))
-    assert found.startswith("train#") and "Did you mean train#" in found
+    assert found.startswith("train#") and "Nearest: train#" in found
 
 
 # values that no task can run with

@@ -12,8 +12,9 @@ from monai.data import CacheDataset, DataLoader, PersistentDataset, decollate_ba
 from monai.transforms import Compose, Invertd, SaveImaged
 from scipy import ndimage
 
-from medgenesis.data import preprocessing
+from medgenesis.data import Preprocessing, preprocessing
 from medgenesis.errors import DatalistError, IntensityRangeError, VolumeError
+from medgenesis.storage import transform_fingerprint
 
 
 def _tilted(codes: str, spacing) -> np.ndarray:
@@ -133,6 +134,17 @@ def test_caches_and_pickle(tmp_path, write_nifti):
     for result in results:
         assert torch.equal(result.as_tensor(), expected.as_tensor())
         assert torch.equal(result.affine, expected.affine)
+
+
+def test_the_same_steps_for_images_with_label_maps():
+    settings = {"intensity": "mri", "spacing_mm": (1, 2, 3), "orientation": "RAS", "in_channels": 2}
+    merge = {1: "2-3"}
+    steps = pickle.loads(pickle.dumps(preprocessing(**settings))).with_labels(merge)
+    wanted = preprocessing(label_keys="label", label_merge=merge, **settings)
+    assert transform_fingerprint(steps) == transform_fingerprint(wanted)
+    assert transform_fingerprint(steps) != transform_fingerprint(preprocessing(**settings).with_labels())
+    with pytest.raises(ValueError, match="^preprocessing: must be made by"):
+        Preprocessing(preprocessing().transforms).with_labels()
 
 
 def test_from_a_bundle_config(write_nifti):

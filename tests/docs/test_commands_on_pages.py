@@ -150,8 +150,8 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_on_the_page_of_a_bundle_are_of_its_configs(name):
-    """Every `--id` of docs/README.md is known to one of the bundle's tasks, with one of its overlays."""
-    page = (packaged_bundle(name).path / "docs" / "README.md").read_text()
+    """Every `--id` of its docs/*.md is known to one of the bundle's tasks, with one of its overlays."""
+    page = "\n".join(path.read_text() for path in (packaged_bundle(name).path / "docs").glob("*.md"))
     left = {*re.findall(r"(?<![\w-])--(\w[\w#]*)(?![\w#-])", page)} - OTHERS  # ids have no hyphen
     assert not [id for id in left if not any(known(id, settings) for _, settings in tasks_of(name))]
 

@@ -97,6 +97,12 @@ def test_every_bundle_and_example_has_a_page(hooks):
     pages = hooks.generated_pages()
     names = {path.parent.parent.name for path in (ROOT / "bundles").glob("*/docs/README.md")}
     assert names and all(f"bundles/{name}.md" in pages and f"({name}.md)" in hooks.bundle_table() for name in names)
+    families = [name for name in pages if name.startswith("bundles/tasks-")]
+    assert families == ["bundles/tasks-slabs.md", "bundles/tasks-volumes.md"]
+    for name, text in hooks.bundle_pages().items():
+        linked = {Path(name).with_name(link.partition("#")[0]).as_posix() for link in links_of(text)}
+        wanted = {True: "bundles/tasks-volumes.md", False: "bundles/tasks-slabs.md"}[name.endswith("_ct.md")]
+        assert {wanted} == linked or "transfer_encoders" in name
     examples = [path.stem for path in (ROOT / "examples").glob("*.py")]
     assert examples and all(f"({name}.md)" in pages["examples/index.md"] for name in examples)
     for name in examples:

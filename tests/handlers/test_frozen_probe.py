@@ -7,6 +7,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.utils.data import DataLoader
 
+from medgenesis.data import RandAcceptedCropd, preprocessing
+from medgenesis.datasets.phantom import write_phantoms
 from medgenesis.handlers import FrozenProbe
 from medgenesis.handlers.frozen_probe import _majority, probe_encoder
 
@@ -125,3 +127,20 @@ def test_as_a_handler_it_probes_every_few_epochs_and_keeps_the_figure_between():
     trainer.run([0], max_epochs=5)
     assert probed == [1, 2, 4]
     assert len(set(figures)) == 1 and figures[0] > 0.98  # the network does not change here
+
+
+def test_the_probe_of_a_training_reads_volumes_as_that_does(tmp_path):
+    datalist = write_phantoms(tmp_path, 2, seed=0, shape=(24, 24, 24), split=(0.5, 0.5, 0.0))
+    settings, merge = {"intensity": "mri_percentile", "spacing_mm": 1.5}, {"1": "1-2"}
+    found = FrozenProbe.prepared_like(
+        preprocessing(**settings, in_channels=1), datalist, merge, size=(8, 16, 8), patches_per_image=3, every=2
+    )
+    crop = RandAcceptedCropd("image", (8, 16, 8), "foreground", label_keys="label", pad=True)
+    labelled = preprocessing(label_keys="label", label_merge=merge, **settings)
+    wanted = FrozenProbe.from_datalist(datalist, labelled, crop, 3)
+    assert found.every == 2
+    for name in ("train_data_loader", "test_data_loader"):
+        for one, other in zip(getattr(found, name), getattr(wanted, name), strict=True):
+            assert one["image"].shape == (3, 1, 8, 16, 8)
+            assert torch.equal(one["image"], other["image"]) and torch.equal(one["label"], other["label"])
+    assert FrozenProbe.prepared_like(preprocessing(), None, size=(8, 8, 8)) is None

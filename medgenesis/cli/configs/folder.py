@@ -1,6 +1,5 @@
 """The bundle that a command names: one that comes with medgenesis, or a copy in a folder of one's own."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from medgenesis import bundles
 from medgenesis.bundles.links import content, written_as_text
 from medgenesis.bundles.shared import SETTINGS
 from medgenesis.cli.configs.settings import LOADER, first_comment
+from medgenesis.errors import nearest
 
 _PACKAGE = Path(bundles.__file__).resolve().parent
 
@@ -97,12 +97,6 @@ def find_bundle(named: str) -> BundleFolder:
         f"BUNDLE: must be one of {', '.join(bundles.names())}, or a folder with configs/; found {named!r}. "
         f"{nearest(named, bundles.names())}`medgenesis bundle NAME DIR` copies one."
     )
-
-
-def nearest(found: str, names: Sequence[str]) -> str:
-    """A sentence with the names most like what was found, or nothing."""
-    close = difflib.get_close_matches(found, sorted(set(names)), n=3)
-    return f"Nearest: {', '.join(close)}. " if close else ""
 
 
 def _known(what: str, name: str, among: dict[str, str], others: dict[str, str], bundle: str) -> None:

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pydoc import locate
 
-from medgenesis.cli.configs.folder import nearest
+from medgenesis.bundles.unused import TRACKING
 from medgenesis.cli.configs.settings import SECTIONS, SEPARATOR, Setting, mentioned
+from medgenesis.errors import nearest
 
 # Parts of ids that were renamed: old -> new
 RENAMED = {"cube_rule": "crop_criterion", "cubes_per_volume": "patches_per_image", "cut": "crop"}
@@ -15,7 +16,6 @@ RENAMED = {"cube_rule": "crop_criterion", "cubes_per_volume": "patches_per_image
 _WEIGHTS = {"init": "weights", "weights": "init"}
 
 RUNNER = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking", "workflow_name", "workflow_type")
-_TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "wandb_project")  # with `tracking`
 _OF_A_COMPONENT = ("_target_", "_disabled_", "_requires_", "_mode_", "_desc_")
 
 
@@ -31,7 +31,7 @@ def checked_id(id: str, settings: Mapping[str, Setting], among: Iterable[str] = 
         ValueError: no config uses it; the nearest ids are named, or the new name where it was renamed.
     """
     id = SEPARATOR.join(re.split("#|::", id))
-    if id in RUNNER or (id in _TRACKING and "tracking" in among):
+    if id in RUNNER or (id in TRACKING and "tracking" in among):
         return id
     used = used_ids(settings)
     if id in used or _is_new_part(id, used):

@@ -1,6 +1,7 @@
 """From files to what nnU-Net's network sees: its preprocessing by the plans, or its preprocessed arrays as they are."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def nnunet_preprocessing(
         VolumeError: when called, for a file that cannot be used.
         DatalistError: when called, for a record that lacks a key.
     """
+    maker = partial(nnunet_preprocessing, **locals())
     planned = len(plan["channels"])
     if in_channels not in (None, planned):
         raise ValueError(
@@ -93,7 +95,7 @@ def nnunet_preprocessing(
         NormaliseRawd(keys, plan["channels"], allow_missing_keys=True),
         ResampleRawd(resampled, plan["spacing"], label_keys=label_keys, **plan["resampling"], allow_missing_keys=True),
     ]
-    return Preprocessing(steps)
+    return Preprocessing(steps, maker)
 
 
 def is_array(volume: torch.Tensor) -> bool:

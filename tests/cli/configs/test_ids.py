@@ -1,7 +1,12 @@
 """Which ids are taken: those of the configs, and arguments that a component of theirs takes."""
 
-import pytest
+import json
 
+import pytest
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+
+from medgenesis import bundles
+from medgenesis.bundles.unused import TRACKING
 from medgenesis.cli.configs import Setting, checked_id, find_bundle, merged_settings
 from medgenesis.cli.configs.ids import RENAMED, used_ids
 
@@ -85,6 +90,21 @@ def test_weights_under_the_name_of_another_task(id, other):
     assert checked_id(id, settings_of(init="x", weights="y")) == id
     with pytest.raises(ValueError, match="Nearest: intensity"):
         checked_id("intens", settings)
+
+
+@pytest.mark.parametrize("id", TRACKING)
+def test_what_tracking_brings_is_taken_with_it_alone(id):
+    settings = settings_of(intensity="1")
+    assert checked_id(id, settings, ["tracking"]) == id
+    with pytest.raises(ValueError, match=f"^{id}: must be an id"):
+        checked_id(id, settings)
+
+
+def test_what_tracking_brings_is_what_the_trackers_put_at_the_top():
+    ours = json.loads((bundles.path("models_genesis_ct") / "configs" / "tracking_wandb.json").read_text())
+    brought = {**DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"], **ours["configs"]}
+    handlers = {"trainer", "validator", "evaluator"}
+    assert set(TRACKING) == brought.keys() - handlers - {"output_dir"}  # every task has that itself
 
 
 def test_a_setting_of_one_stage():

@@ -18,6 +18,7 @@ from medgenesis.data.nnunet.normalisation import NormaliseAsPlannedd
 from medgenesis.data.nnunet.resampling import ResampleAsPlannedd, slice_axis
 from medgenesis.errors import VolumeError
 from medgenesis.handlers import SegmentationCases
+from medgenesis.storage import transform_fingerprint
 from medgenesis.storage.tables import read_table
 
 
@@ -39,6 +40,12 @@ def test_a_raw_image_is_ordered_cropped_and_normalised_as_nnunet_does(tmp_path, 
     where = binary_fill_holes(array != 0) if mask else np.ones_like(array, bool)
     wanted = np.where(where, (array - array[where].mean()) / array[where].std(), array)
     np.testing.assert_allclose(found[0], wanted, atol=1e-5)
+
+
+def test_the_same_steps_for_images_with_label_maps():
+    steps = nnunet_preprocessing(planned(), in_channels=1).with_labels({1: "2-3"})
+    wanted = nnunet_preprocessing(planned(), label_keys="label", label_merge={1: "2-3"}, in_channels=1)
+    assert transform_fingerprint(steps) == transform_fingerprint(wanted)
 
 
 def test_ct_is_clipped_and_scaled_by_the_plans_numbers(tmp_path):
