@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.evidence import tables
+from benchmarks.evidence import level_tables, tables
 from benchmarks.evidence.found import Found
 from benchmarks.evidence.pretexts import PRETEXTS
 from benchmarks.evidence.probing import ON_ALL_LEVELS, SCRATCH, SCRATCH_WAYS
@@ -11,6 +11,10 @@ from benchmarks.evidence.rates import Choice
 
 PRETEXT_WAYS = (*PRETEXTS, *(way for way, begun in ON_ALL_LEVELS.items() if begun in PRETEXTS))
 COLUMNS = ("set", "steps", "ours, best on validation", "Dice", "scratch, best on validation", "Dice of it")
+AGAIN_SAID = (
+    "Asked again, with other draws of the labelled patients, what the first ones suggested (one method a set, written "
+    "down before; over every way of scratch, corrected over both numbers of steps):"
+)
 GAINS = ("ours minus plain scratch", "ours minus that scratch")
 
 
@@ -29,9 +33,7 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
             keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH)]
             planned = PLANS[found.dataset].draws
             means = found.means(keys, planned)
-            gains = [
-                tables.so_far(found.gain(keys[0], other), PLANS[found.dataset].draws) for other in (keys[2], keys[1])
-            ]
+            gains = [tables.so_far(found.gain(keys[0], other), planned) for other in (keys[2], keys[1])]
             dice = [tables.interval(means[key]) for key in keys[:2]]
             rows.append([found.dataset, str(steps), ours, dice[0], scratch, dice[1], *gains])
     return rows
@@ -63,6 +65,19 @@ def most_often(short: Sequence[Sequence[str]], every: Iterable[Found]) -> str:
         f"Of the pretexts that have run on a set, where there are two or more, best on validation, at {steps} steps, "
         f"on {most} of {len(best)} sets: {ways}."
     )
+
+
+def asked_again(every: Iterable[Found]) -> list[str]:
+    """Of each set that was asked again, with draws of its own: the verdict over all ways of scratch, in a line."""
+    lines = []
+    for found in every:
+        for (method, steps), (gains, p) in level_tables.over_scratches_again(found).items():
+            said = level_tables.in_words(gains, p, PLANS[found.dataset].again_draws)
+            over = ", ".join(
+                f"{tables.interval(gains.get(way), '+')} over {name}" for way, name in SCRATCH_WAYS.items()
+            )
+            lines.append(f"- `{found.dataset}`, `{method}`, {steps} steps: **{said}**: {over}")
+    return lines
 
 
 def _pretext(method: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.evidence import level_tables, rates, tables
 from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import Found, read_found
-from benchmarks.evidence.in_short import most_often, short_table
+from benchmarks.evidence.in_short import AGAIN_SAID, asked_again, most_often, short_table
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
@@ -39,6 +39,8 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Pa
     choices = rates.read_choices(rows / "choices")
     short = short_table(every, choices)
     parts += ["## In short", _SHORT, markdown_table(short), most_often(short, every)] if len(short) > 1 else []
+    again = asked_again(every)
+    parts += [AGAIN_SAID, "\n".join(again)] if again else []
     for found in every:
         parts += _section(found, docs / "evidence", rows, size)
     parts += _rates(choices) if size == SMALL else []
@@ -69,12 +71,6 @@ def sentence(found: Found) -> list[str]:
         lines.append(
             f"- `{ON_ALL_LEVELS[method]}`, head on all levels, {begun}, one label, {steps} steps: **{said}**: {over}"
         )
-    for (method, steps), (gains, p) in level_tables.over_scratches_again(found).items():
-        over = ", ".join(tables.interval(gains.get(one), "+") for one in SCRATCH_WAYS)
-        said = level_tables.in_words(gains, p, PLANS[found.dataset].again_draws)
-        lines.append(
-            f"- `{method}`, asked again with other labelled patients, {steps} steps: **{said}**: {over} over the same"
-        )
     return lines
 
 
@@ -100,7 +96,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         *_table(f"{name}: without fine-tuning", tables.frozen_table(found)),
         *_table(f"{name}: without fine-tuning, against scratch", tables.untuned_table(found)),
         *_table(f"{name}: with a head on all levels, one label", level_tables.levels_table(found)),
-        *_table(f"{name}: asked again with other labelled patients", level_tables.again_table(found)),
+        *_table(f"{name}: asked again with other draws", level_tables.again_table(found)),
         *_table(f"{name}: with a head on all levels, fewer steps against more", level_tables.levels_fewer_table(found)),
         *_table(f"{name}: after {LONG} steps, one label", level_tables.long_table(found)),
         *_table(f"{name}: Dice against steps, one label", tables.steps_table(found)),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.evidence import tables
 from benchmarks.evidence.found import read_found
-from benchmarks.evidence.in_short import most_often, short_table
+from benchmarks.evidence.in_short import AGAIN_SAID, asked_again, most_often, short_table
 from benchmarks.evidence.protocol import PLANS
 from benchmarks.evidence.rates import read_choices
 from benchmarks.evidence.rows import FOLDER
@@ -53,6 +53,8 @@ def lines(rows: Path = FOLDER) -> str:
     short = short_table(every, read_choices(rows / "choices"))
     if len(short) > 1:
         parts += [_SHORT, markdown_table(short), most_often(short, every)]
+    if again := asked_again(every):
+        parts += [AGAIN_SAID, "\n".join(again)]
     return "\n\n".join(parts)
 
 

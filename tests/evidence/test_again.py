@@ -3,7 +3,7 @@
 import pytest
 from helpers.evidence_rows import write_rows
 
-from benchmarks.evidence import level_tables, page, tables
+from benchmarks.evidence import in_short, level_tables, page, readme, tables
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.probing import SCRATCH_WAYS
 from benchmarks.evidence.protocol import AGAIN, PLANS, planned
@@ -40,7 +40,11 @@ def test_it_is_compared_with_every_scratch(tmp_path, ours, said):
         assert row[1] == OURS and row[-1] == said and row[-2] == "20 of 20"
         assert [cell.split(" ")[0] for cell in row[3:6]] == [f"{ours - DICE[one]:+.3f}" for one in SCRATCH_WAYS]
     assert len(level_tables.again_table(found)) == 3
-    assert f"asked again with other labelled patients, 50 steps: **{said}**" in "\n".join(page.sentence(found))
+    lines = in_short.asked_again([found])
+    assert len(lines) == 2 and lines[0].startswith(f"- `nodules`, `{OURS}`, 50 steps: **{said}**: {ours - 0.3:+.3f} [")
+    write_rows(tmp_path, "scratch", "finetuned", 1, 50, 0.5, draws=range(20))  # without the primary set no README
+    for text in (page.write_page(tmp_path, tmp_path / "docs").read_text(), readme.lines(tmp_path)):
+        assert all(line in text for line in lines)
 
 
 @pytest.mark.parametrize("few", DICE)
