@@ -52,7 +52,7 @@ PLANS = {
     "hippocampus": Plan(3, True, 20, LONG_WAYS, (2, 3, 5, 10), (25, 100, 400), choosing=True),
     "lungs": Plan(2, choosing=True),
     "prostate": Plan(choosing=True, again=("dense_contrast_levels",), again_draws=14),
-    "fetal_shift": Plan(),
+    "fetal_shift": Plan(again=("dense_contrast_probed",), again_draws=14),
     "mouse": Plan(choosing=True),
     "nodules": Plan(choosing=True, again=(f"{PROMPTED}_probed",)),
 }

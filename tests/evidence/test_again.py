@@ -65,4 +65,4 @@ def test_every_way_of_scratch_is_planned_with_it():
         draws = range(AGAIN, AGAIN + plan.again_draws)
         assert cells == {(method, draw, steps) for method in methods for draw in draws for steps in (50, 200)}
     assert PLANS["nodules"].again == (OURS,) and PLANS["nodules"].again_draws == len(DRAWS)
-    assert {dataset for dataset, plan in PLANS.items() if plan.again} == {"nodules", "prostate"}
+    assert {dataset for dataset, plan in PLANS.items() if plan.again} == {"nodules", "prostate", "fetal_shift"}
