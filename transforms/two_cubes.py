@@ -9,6 +9,7 @@ from monai.transforms import Compose, MapTransform, SpatialCrop
 from monai.utils import MAX_SEED, ensure_tuple_rep
 
 from medgenesis.transforms.base import as_volume
+from medgenesis.transforms.checks import check_batch
 from medgenesis.transforms.local_shuffle import RandLocalShuffle
 from medgenesis.transforms.nonlinear_intensity import RandNonlinearIntensity
 from medgenesis.transforms.painting import RandInPaint
@@ -29,6 +30,7 @@ class RandTwoCubesd(Reseeded, MapTransform):
     Raises:
         ValueError: names that are not all different; (on call) a cube that is larger than what it is cut from, or that
             may have no overlap: the larger one must have fewer than twice its voxels along each axis.
+        VolumeError: (on call) a volume of integers, or not finite.
 
     References:
         The corruptions are those of Zhou et al., Models Genesis, Medical Image Analysis 2021, arXiv 2004.07882.
@@ -59,6 +61,7 @@ class RandTwoCubesd(Reseeded, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         volume = as_volume(result[self.keys[0]])
+        check_batch(volume[None], "C", None)
         sides = volume.shape[1:]
         size = ensure_tuple_rep(self.size, len(sides))
         if any(not own <= side < 2 * own for own, side in zip(size, sides, strict=True)):

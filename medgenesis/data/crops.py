@@ -44,7 +44,8 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     Raises:
         ValueError: a setting out of its range.
-        VolumeError: when called, for a volume smaller than the cube, or without an affine where `size_mm` needs it.
+        VolumeError: when called, for a volume smaller than the cube, or without an affine where `size_mm` needs it, and
+            for images and label maps on another grid than the first image.
 
     Notes:
         Only the candidates' voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
@@ -84,10 +85,11 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
         item = dict(data)
         item |= {key: as_tensor(item[key]) for key in (*self.keys, *self.label_keys)}
         volume = item[self.keys[0]]
-        region = self._region(volume)
+        self._check_grids(item)
+        region, inside = self._region(volume), self._inside(volume)
         self.randomize(volume)
         for key in (*self.keys, *self.label_keys):
-            item[key] = self._crop(item[key], region, nearest=key in self.label_keys)
+            item[key] = self._crop(item[key], region, inside, nearest=key in self.label_keys)
         item["distance_to_acceptance"] = self.distance_to_acceptance
         if self.corners_key is not None:
             item[self.corners_key] = self._corners(volume, region)
@@ -116,6 +118,16 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
     def padding(self, volume: torch.Tensor) -> float:
         """Share of each cube of a volume (C, *spatial) that is padding, 0 where the volume is as large as the cube."""
         return 1 - float(np.prod(self._inside(volume)) / np.prod(self._region(volume)))
+
+    def _check_grids(self, item: Mapping[str, Any]) -> None:
+        first = self.keys[0]
+        grid = tuple(item[first].shape[1:])
+        for key in (*self.keys[1:], *self.label_keys):
+            if tuple(item[key].shape[1:]) != grid:
+                raise VolumeError(
+                    f"{key}: must lie on the grid of {first}, {grid}; found {tuple(item[key].shape[1:])}. Resample it "
+                    "first."
+                )
 
     def _region(self, volume: torch.Tensor) -> tuple[int, ...]:
         """Voxels that one cube covers, padding included."""
@@ -152,10 +164,12 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
         corners = np.stack([near, near + region]) / np.array(volume.shape[1:])
         return torch.as_tensor(corners, dtype=torch.float32)
 
-    def _crop(self, volume: torch.Tensor | BlockedVolume, region: tuple[int, ...], nearest: bool) -> torch.Tensor:
-        end = [start + side for start, side in zip(self.start, self._inside(volume), strict=True)]
+    def _crop(
+        self, volume: torch.Tensor | BlockedVolume, region: tuple[int, ...], inside: tuple[int, ...], nearest: bool
+    ) -> torch.Tensor:
+        end = [start + side for start, side in zip(self.start, inside, strict=True)]
         cube = crop_region(volume, self.start, end)
-        if tuple(cube.shape[1:]) != region:
+        if self.pad and inside != region:
             cube = SpatialPad(region)(cube)
         if self.size_mm is not None:
             mode = "nearest-exact" if nearest else ("linear", "bilinear", "trilinear")[cube.ndim - 2]

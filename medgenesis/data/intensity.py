@@ -1,5 +1,6 @@
 """Intensity presets: voxel values of a modality scaled to [0, 1], the range that the pretext transforms work on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ class ScaleIntensityPresetd(MapTransform):
         IntensityRangeError: the values do not fit the preset: z-scored or [0, 1] data given as HU (they span less
             than 2.5 % of the window), a CT that is not in HU (see `check_hounsfield`), more than half of the non-zero
             voxels above the `mri` window, more than 8 bits for `xray`, or values outside [0, 1] for `unit`.
-        VolumeError: a constant volume.
+        VolumeError: a constant volume, or a voxel that is NaN or infinite.
 
     References:
         Zhou et al., Models Genesis, arXiv 2004.07882, for `ct` and `mri`.
@@ -93,7 +94,12 @@ class ScaleIntensityPresetd(MapTransform):
 
     def _scale(self, volume: torch.Tensor) -> torch.Tensor:
         name = volume_name(volume)
-        least, most = float(volume.min()), float(volume.max())
+        least, most = float(volume.min()), float(volume.max())  # NaN where a voxel is
+        if not (math.isfinite(least) and math.isfinite(most)):
+            raise VolumeError(
+                f"{name}: voxels must be finite; found {least if math.isfinite(most) else most}. Replace them, by air "
+                "for example, or leave the file out."
+            )
         if least == most:
             raise VolumeError(
                 f"{name}: voxels must differ; found {least:g} in every one, there is nothing to learn from. Leave the "

@@ -9,7 +9,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from medgenesis.data.arrays import as_tensor
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.io.naming import volume_name
 
 GREATEST_LABEL = 2**24 - 1  # label maps are read as float32, which has no more whole numbers
 
@@ -24,6 +25,10 @@ class MergeLabelsd(MapTransform):
 
     Raises:
         DatalistError: a value that is no whole number, or one source in two groups.
+        VolumeError: when called, for a label map whose type cannot hold a target: 300 in uint8.
+
+    Notes:
+        A label map keeps its type. Sources that it cannot hold are not in it.
     """
 
     def __init__(
@@ -42,15 +47,36 @@ class MergeLabelsd(MapTransform):
         pairs = sorted((source, target) for target, sources in self.merge.items() for source in sources)
         if not pairs:
             return torch.zeros_like(label)
+        most = max(target for _, target in pairs)
+        if most > _greatest_whole(label.dtype):
+            raise VolumeError(
+                f"{volume_name(label)}: must hold the classes of label_merge, up to {most}; found "
+                f"{str(label.dtype).removeprefix('torch.')}, up to {_greatest_whole(label.dtype)}. Convert it to int32 "
+                "first."
+            )
+        values = _looked_up(label.as_tensor() if isinstance(label, MetaTensor) else label).contiguous()
         sources, targets = (
-            torch.tensor(one, dtype=label.dtype, device=label.device) for one in zip(*pairs, strict=True)
+            torch.tensor(one, dtype=values.dtype, device=label.device) for one in zip(*pairs, strict=True)
         )
-        values = (label.as_tensor() if isinstance(label, MetaTensor) else label).contiguous()
         place = torch.searchsorted(sources, values).clamp_(max=len(pairs) - 1)  # one look-up, however many labels
         result = torch.zeros_like(label)
-        found = sources[place] == values
-        result[found] = targets[place[found]]
+        plain = result.as_tensor() if isinstance(result, MetaTensor) else result
+        plain.copy_(torch.where(sources[place] == values, targets[place], 0))
         return result
+
+
+def _looked_up(values: torch.Tensor) -> torch.Tensor:
+    """In a type that holds every source: uint8 has no 300, and float16 no 2049."""
+    if not values.is_floating_point():
+        return values.long()
+    return values.float() if values.dtype.itemsize < 4 else values
+
+
+def _greatest_whole(dtype: torch.dtype) -> int:
+    """Up to which a type holds every whole number."""
+    if dtype == torch.bool:
+        return 1
+    return int(2 / torch.finfo(dtype).eps) if dtype.is_floating_point else torch.iinfo(dtype).max
 
 
 def parse_label_merge(merge: Mapping[int | str, Any]) -> dict[int, list[int]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 
@@ -11,7 +12,8 @@ class PretextMethod(nn.Module):
 
     A method sets `network` and defines `forward`; the rest has defaults.
 
-    ``forward(batch)`` takes a dictionary of tensors, batch first, and returns a dictionary with
+    ``forward(batch)`` takes a dictionary of tensors, batch first (a call makes plain tensors of `MetaTensor`s, of which
+    `torch.compile` refuses some operations), and returns a dictionary with
 
     - "loss": scalar, with its gradient;
     - one scalar, detached, for each name in `parts`: logged and averaged over the epoch;
@@ -30,6 +32,10 @@ class PretextMethod(nn.Module):
     settings: Mapping[str, Any] = {}
     least_batch: int = 1
     whole_batches: bool = True
+
+    def __call__(self, batch: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """As of any module, of plain tensors."""
+        return super().__call__({name: _plain(value) for name, value in batch.items()}, *args, **kwargs)
 
     def check_batch(self, batch: int, processes: int = 1) -> None:
         """Refuse a batch size (of each process) that the method cannot use; called before training.
@@ -52,6 +58,10 @@ class PretextMethod(nn.Module):
             f"method: must restore images; found {type(self).__name__}, which does not. Use a method that restores, "
             "such as ModelsGenesis."
         )
+
+
+def _plain(value: Any) -> Any:
+    return value.as_tensor() if isinstance(value, MetaTensor) else value
 
 
 def check_method(method: object) -> None:

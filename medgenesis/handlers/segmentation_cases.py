@@ -40,8 +40,9 @@ class SegmentationCases:
     measured on the grid that it leaves them on. `cases.csv`: a row a case (its number in the section, from 1) and
     class, with Dice, the surface Dice (share of both surfaces that lies near the other), the 95th percentile of the
     Hausdorff distance and the mean surface distance both ways (mm, of 2D images pixels), the volumes found and of the
-    reference (mL); a cell is empty where a class is absent from one of the two. `summary.csv`: the mean of each measure
-    and class with a 95 % interval over patients (`patient` of the records; else each case is one).
+    reference (mL; of 2D images empty). A class that the reference lacks has neither Dice nor surface Dice; one that is
+    missed has 0 of both; where one of the two lacks it there are no distances: such cells are empty. `summary.csv`: the
+    mean of each measure and class with a 95 % interval over patients (`patient` of the records; else each case is one).
 
     Args:
         folder: receives `cases.csv`, `summary.csv`, `cases/*.png` (the worst), `cases/worst_*.nii.gz` (the worst

@@ -4,10 +4,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 _QUANTILE = 1.959963985  # of the normal distribution, for 95 %
 AUC_COLUMNS = ("class", "records", "with", "auc", "low", "high")
+
+
+class SortedScores:
+    """Scores in their order, for the AUC of any weights of the records; a bootstrap sorts them once.
+
+    Args:
+        positive: which records are of the class, bool (N,).
+        scores: higher where this is likelier, (N,), none of them NaN; infinite ones are above and below all.
+    """
+
+    def __init__(self, positive: np.ndarray, scores: np.ndarray) -> None:
+        self.order = np.argsort(scores, kind="stable")
+        self.positive, ranked = positive[self.order], scores[self.order]
+        self.starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # of equal scores, which count half
+
+    def auc(self, weights: np.ndarray | None = None) -> float:
+        """Of pairs (other, of the class) the share in the right order, ties half; NaN where there is no pair.
+
+        Args:
+            weights: how often each record counts, from 0, (N,); None: once.
+        """
+        ordered = np.ones(len(self.order)) if weights is None else weights[self.order]
+        ones = np.add.reduceat(np.where(self.positive, ordered, 0), self.starts)
+        zeros = np.add.reduceat(np.where(self.positive, 0, ordered), self.starts)
+        pairs = ones.sum() * zeros.sum()
+        return float((ones * (zeros.cumsum() - zeros / 2)).sum() / pairs) if pairs else float("nan")
 
 
 def auc_interval(
@@ -42,8 +67,7 @@ def auc_interval(
     truth = truth.astype(bool)
     if truth.all() or not truth.any():
         return float("nan"), float("nan"), float("nan")
-    ones = int(truth.sum())  # of pairs (0, 1) the share in the right order, ties half: scikit-learn's takes no infinity
-    auc = float((rankdata(scores)[truth].sum() - ones * (ones + 1) / 2) / (ones * (len(truth) - ones)))
+    auc = SortedScores(truth, scores).auc()  # scikit-learn's takes no infinity
     groups = (
         np.arange(len(truth)) if patients is None else np.unique([str(p) for p in patients], return_inverse=True)[1]
     )

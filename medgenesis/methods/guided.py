@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medgenesis.methods.supervised import Supervised, plain
+from medgenesis.methods.supervised import Supervised
 from medgenesis.networks.guidance import guidance_maps
 
 _THICK = 5  # voxels of the neighbourhood in which a mistake must be large to be clicked
@@ -62,7 +62,7 @@ class GuidedSupervised(Supervised):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch, its clicks simulated."""
-        image, target = plain(batch["image"]), plain(batch[self.target])
+        image, target = batch["image"], batch[self.target]
         maps = self._simulated(image, target)
         return {"loss": self.loss(self.network(torch.cat([image, maps.to(image.dtype)], 1)), target)}
 

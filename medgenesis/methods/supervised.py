@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 
 import torch
-from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from medgenesis.engines import PretextMethod
@@ -76,11 +75,6 @@ class Supervised(PretextMethod):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch."""
-        target = plain(batch[self.target])
+        target = batch[self.target]
         target = target if self.dtype is None else target.to(self.dtype)
-        return {"loss": self.loss(self.network(plain(batch["image"])), target)}
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """Without meta data."""
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+        return {"loss": self.loss(self.network(batch["image"]), target)}

@@ -136,7 +136,7 @@ def ask_invariance(
     if encoder.of_record is not None:
         raise ValueError(f"{encoder.name}: must see images; found a table's numbers. Leave it out.")
     features = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
-    statistics = FeatureStatistics.of(features.vectors, compat=compat)
+    statistics = FeatureStatistics.of(features.vectors, compat=compat, name=encoder.name)
     rows = np.random.default_rng(seed).permutation(len(study_set.records))[:images].tolist()
     read = ImageReading(encoder, intensity)
     shown = (
@@ -172,7 +172,7 @@ def ask_multiview(
     check_counts(pairs=pairs, batch_size=batch_size)
     features = study_features(encoder, study_set, Path(folder) / "features", intensity=intensity, batch_size=batch_size)
     chosen = view_pairs(study_set.records, pairs, seed)
-    statistics = FeatureStatistics.of(features.vectors, compat=compat)
+    statistics = FeatureStatistics.of(features.vectors, compat=compat, name=encoder.name)
     figures = multiview(features.vectors, chosen, statistics, seed=seed)
     settings = {"pairs": len(chosen), "compat": compat, "seed": seed}
     save_result(folder, "multiview", encoder.described(intensity), study_set.told(), settings, figures)

@@ -93,7 +93,7 @@ def ask_places(
         ValueError: another question, a number below 1, no table of landmarks, an encoder that does not see these
             images, or what the question raises.
         DatalistError: a table that knows too few of the images, or places of other axes.
-        VolumeError: an image that cannot be read or seen, or images and volumes together.
+        VolumeError: an image that cannot be read or seen, images and volumes together, or features that are not finite.
     """
     if question not in PLACES or (question != "compositionality" and landmarks is None):
         raise ValueError(
@@ -131,7 +131,7 @@ def ask_places(
     place = Path(folder) / question / result_path(folder, question, told, study_set.told(), asked).stem
     embedder = embedder_of(encoder, window, seen.dims, batch_size=batch_size)
     if question == "compositionality":
-        figures = _wholes(embedder, list(seen.images.values()), settings, place)
+        figures = _wholes(embedder, seen.images, settings, place)
     elif question == "locality":
         figures = _locality(embedder, seen.images, seen.places(table), place)
     else:
@@ -200,8 +200,10 @@ def _locality(embedder: Any, images: Mapping[str, Tensor], table: Landmarks, pla
     return {name: {"value": value} for name, value in measure_locality(vectors, names, owners).items()}
 
 
-def _wholes(embedder: Any, images: Sequence[Tensor], settings: Places, place: Path) -> Figures:
-    found = measure_compositionality(embedder, images, patches=settings.patches, seed=settings.seed)
+def _wholes(embedder: Any, images: Mapping[str, Tensor], settings: Places, place: Path) -> Figures:
+    found = measure_compositionality(
+        embedder, list(images.values()), patches=settings.patches, seed=settings.seed, names=list(images)
+    )
     write_table(place / "compositionality.csv", [{"parts": count, **one} for count, one in found.items()])
     figures: Figures = {}
     for count, one in found.items():

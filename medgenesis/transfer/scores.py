@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medgenesis.inference.auc import auc_interval, in_full_order
+from medgenesis.inference.auc import SortedScores, auc_interval, in_full_order
 from medgenesis.report.patient_draws import patient_draws
 from medgenesis.report.student import LEVEL, student
 
@@ -31,7 +31,7 @@ class Judge:
         judged = (1,) if self.classes == 2 else self.present  # of two that exclude each other one says all
         ranked = probabilities if margins else in_full_order(probabilities)
         self.each = [(truth == index, ranked[:, index]) for index in judged]
-        self._sorted = [_Sorted(*one) for one in self.each]
+        self._sorted = [SortedScores(*one) for one in self.each]
 
     def __call__(self, weights: np.ndarray | None = None) -> dict[str, float]:
         """`accuracy`; `balanced_accuracy`, the mean over the classes that the records have; `auc`, of soft scores: of
@@ -56,22 +56,6 @@ class Judge:
         ends = [auc_interval(truth, scores, patients)[1:] for truth, scores in self.each]
         low, high = np.mean(ends, axis=0)
         return float(low), float(high)
-
-
-class _Sorted:
-    """Scores in their order, once for all draws."""
-
-    def __init__(self, positive: np.ndarray, scores: np.ndarray) -> None:
-        self.order = np.argsort(scores, kind="stable")
-        self.positive, ranked = positive[self.order], scores[self.order]
-        self.starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # of equal scores, which count half
-
-    def auc(self, weights: np.ndarray) -> float:
-        ordered = weights[self.order]
-        ones = np.add.reduceat(np.where(self.positive, ordered, 0), self.starts)
-        zeros = np.add.reduceat(np.where(self.positive, 0, ordered), self.starts)
-        pairs = ones.sum() * zeros.sum()
-        return float((ones * (zeros.cumsum() - zeros / 2)).sum() / pairs) if pairs else float("nan")
 
 
 def drawn_weights(patients: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:

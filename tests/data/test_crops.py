@@ -1,6 +1,7 @@
 """Where cubes are cut, what comes with them, and what is read for it."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def test_a_volume_smaller_than_the_cube():
     assert torch.equal(cube[:, 10:54, 10:54, 13:19].as_tensor(), volume.as_tensor())
     assert float(cube.sum()) == pytest.approx(float(volume.sum()), rel=1e-5)
     np.testing.assert_allclose(_at(cube.affine, 10, 10, 13), _at(AFFINE, 0, 0, 0))
+
+
+@pytest.mark.parametrize("pad", (False, True))
+@pytest.mark.parametrize("shape", ((1, 10, 9, 8), (1, 20, 18, 15), (1, 40, 36, 32), (1, 20, 18)))
+def test_keys_on_another_grid_are_refused_by_name(pad, shape):
+    other = torch.ones(shape)
+    found = rf"must lie on the grid of image, \(20, 18, 16\); found {re.escape(str(shape[1:]))}"
+    with pytest.raises(VolumeError, match="label: " + found):
+        RandAcceptedCropd("image", 6, "any", label_keys="label", pad=pad)({"image": _volume(), "label": other})
+    with pytest.raises(VolumeError, match="pet: " + found):
+        RandAcceptedCropd(["image", "pet"], 6, "any", pad=pad)({"image": _volume(), "pet": other})
 
 
 def test_padding_is_not_what_the_rule_sees():

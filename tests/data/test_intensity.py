@@ -130,6 +130,19 @@ def test_scaling_is_that_of_monai(values, low, width):
     assert np.array_equal(volume.numpy()[0], values)  # not in place
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("preset", "options", "most"),
+    [("ct", {}, 900), ("mri", {}, 3000), ("mri_percentile", {}, 900), ("unit", {}, 1), ("xray", {}, 255)]
+    + [("custom", {"a_min": 0, "a_max": 900}, 900)],
+)
+def test_a_voxel_that_is_not_finite_is_refused_by_the_file(preset, options, most, value):
+    values = np.random.default_rng(0).random((2, 9, 8, 7)) * most - (500 if preset == "ct" else 0)
+    values[1, 3, 4, 5] = value
+    with pytest.raises(VolumeError, match=r"scan\.nii: voxels must be finite; found (nan|inf|-inf)\."):
+        _scale(values, preset, **options)
+
+
 @pytest.mark.parametrize(("preset", "most"), [("unit", 1), ("xray", 255), ("mri_percentile", 900)])
 def test_numpy_arrays_become_what_tensors_become(preset, most):
     values = (np.random.default_rng(0).random((1, 9, 8, 7)) * most).astype(np.float32)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from medgenesis.inference import auc_interval
-from medgenesis.inference.auc import in_full_order
+from medgenesis.inference.auc import SortedScores, in_full_order
 
 
 @settings(deadline=None, max_examples=60)
@@ -19,6 +19,29 @@ def test_it_is_that_of_scikit_learn_ties_and_any_order_included(records):
         assert np.isnan([auc, low, high]).all()
     else:
         assert auc == pytest.approx(roc_auc_score(truth, scores)) and low <= auc <= high
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.one_of(st.integers(0, 3), st.floats(-2, 2)), st.sampled_from((0, 1, 2, 0.25))),
+        min_size=2,
+        max_size=30,
+    )
+)
+def test_weights_are_those_of_scikit_learn(records):
+    truth, scores, weights = (np.array(one) for one in zip(*records, strict=True))
+    scores, weights = scores.astype(float), weights.astype(float)
+    found = SortedScores(truth, scores)
+    if len(set(truth[weights > 0])) < 2:
+        assert np.isnan(found.auc(weights))
+    else:
+        assert found.auc(weights) == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
+    if 0 < truth.sum() < len(truth):
+        own, others = scores[truth], scores[~truth]
+        pairs = [(a > b) + (a == b) / 2 for a in own for b in others]
+        assert found.auc() == found.auc(np.ones(len(truth))) == sum(pairs) / len(pairs)
+        assert found.auc() == auc_interval(truth, scores)[0]
 
 
 def test_infinite_scores_are_above_and_below_all():

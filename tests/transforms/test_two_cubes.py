@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from medgenesis.errors import VolumeError
 from medgenesis.transforms import RandTwoCubesd
 
 
@@ -49,3 +50,10 @@ def test_what_is_refused():
             RandTwoCubesd("image", size)({"image": torch.rand(1, 20, 10, 10)})
     with pytest.raises(ValueError, match="keys: must be three different names"):
         RandTwoCubesd("image", other_key="image")
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16])
+def test_integers_are_refused_by_name(kind):
+    """MONAI's "applying transform" stood before the cause."""
+    with pytest.raises(VolumeError, match="^volume: must be floating point; found torch."):
+        RandTwoCubesd("image", 7)({"image": torch.zeros(1, 8, 8, 8, dtype=kind)})

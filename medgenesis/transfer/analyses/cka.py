@@ -32,7 +32,7 @@ def linear_cka(one: np.ndarray, other: np.ndarray, *, debiased: bool = False) ->
             below it), where the plain form grows with the number of features; at least 4 images.
 
     Returns:
-        NaN where a set is constant, or has too few images.
+        NaN where a set is constant (all rows equal), or has too few images.
 
     Raises:
         ValueError: sets of different numbers of images, or other than tables.
@@ -46,8 +46,14 @@ def linear_cka(one: np.ndarray, other: np.ndarray, *, debiased: bool = False) ->
             f"one, other: must be (images, features) of the same images; found {one.shape} and {other.shape}. Give a "
             "row an image."
         )
+    if _is_constant(one) or _is_constant(other):  # centred by a mean that is rounded it is not all 0
+        return float("nan")
     cross, first, second = (_hsic(*pair, debiased) for pair in ((one, other), (one, one), (other, other)))
     return float(cross / np.sqrt(first * second)) if first > 0 and second > 0 else float("nan")
+
+
+def _is_constant(features: np.ndarray) -> bool:
+    return all((some == features[0].astype(np.float64)).all() for some in chunks(features, np.arange(len(features))))
 
 
 def _hsic(one: np.ndarray, other: np.ndarray, debiased: bool) -> float:

@@ -31,19 +31,26 @@ class FeatureStatistics:
     shrinkage: float | None
 
     @classmethod
-    def of(cls, vectors: np.ndarray, *, compat: bool = False) -> "FeatureStatistics":
+    def of(cls, vectors: np.ndarray, *, compat: bool = False, name: str = "vectors") -> "FeatureStatistics":
         """Of vectors (N, d), of more than 10 000 a sample, with Ledoit and Wolf's shrinkage, for N is often below d; or
-        as the study, with 1e-6 added to the diagonal: then directions in which no image varies decide.
+        as the study, with 1e-6 added to the diagonal: then directions in which no image varies decide. Errors call
+        them by `name`, that of the encoder.
 
         Raises:
-            ValueError: fewer than two vectors, not finite ones, or a covariance that is not positive definite.
+            ValueError: fewer than two vectors, not finite ones, equal ones alone (but for `compat`), or a covariance
+                that is not positive definite.
         """
         if len(vectors) > _MOST:
             vectors = vectors[np.sort(np.random.default_rng(0).permutation(len(vectors))[:_MOST])]
         vectors = np.asarray(vectors, np.float64)
         if vectors.ndim != 2 or len(vectors) < 2 or not np.isfinite(vectors).all():
             raise ValueError(
-                f"vectors: must be finite, (N, d) with two or more; found shape {vectors.shape}. Give more images."
+                f"{name}: must be finite, (N, d) with two or more; found shape {vectors.shape}. Give more images."
+            )
+        if not compat and (vectors == vectors[0]).all():
+            raise ValueError(
+                f"{name}: features must differ from image to image; found the same of all {len(vectors)}. Look at the "
+                "encoder and its weights, or leave it out."
             )
         mean, shrinkage = vectors.mean(0), None
         if compat:
@@ -53,9 +60,10 @@ class FeatureStatistics:
         try:
             factor = cho_factor(covariance, lower=True)[0]
         except np.linalg.LinAlgError as error:
+            remedy = "Use shrinkage (no compat), or more images that differ." if compat else "Give images that differ."
             raise ValueError(
-                f"vectors: their covariance must be positive definite; found one that is not ({error}), of "
-                f"{len(vectors)} vectors. Use shrinkage (no compat), or more images that differ."
+                f"{name}: the covariance of its features must be positive definite; found one that is not ({error}), "
+                f"of {len(vectors)} images. {remedy}"
             ) from error
         return cls(mean, np.tril(factor), len(vectors), None if shrinkage is None else float(shrinkage))
 

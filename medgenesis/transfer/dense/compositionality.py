@@ -15,7 +15,12 @@ _OF_VOLUMES = {2: (2, 1), 3: (1, 3), 4: (2, 2)}  # the same along x and y: in th
 
 
 def measure_compositionality(
-    embedder: DenseEmbedder, images: Sequence[Tensor], *, patches: int = 200, seed: int = 0
+    embedder: DenseEmbedder,
+    images: Sequence[Tensor],
+    *,
+    patches: int = 200,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> dict[int, dict[str, float]]:
     """Cosine between the embedding of a patch and the mean of the embeddings of its parts, each resized alike.
 
@@ -25,6 +30,7 @@ def measure_compositionality(
             Volumes are cut along x and y alone.
         patches: at least so many, at random places, as many of each image.
         seed: of the places.
+        names: of the images, for errors; None: their numbers.
 
     Returns:
         Number of parts (2, 3, 4) -> "mean", "sd", "q25", "median", "q75" of the cosines; "unrelated", the mean cosine
@@ -33,6 +39,7 @@ def measure_compositionality(
 
     Raises:
         ValueError: fewer than two images, one smaller than a patch, or no patches.
+        VolumeError: an image whose features are not finite, by its name.
 
     References:
         Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3.
@@ -50,21 +57,23 @@ def measure_compositionality(
             "or larger images, or a smaller window."
         )
     rng = np.random.default_rng(seed)
-    wholes = []
+    names = [f"image {number + 1}" for number in range(len(images))] if names is None else names
+    wholes, owners = [], []
     for number in range(len(images) * -(-patches // len(images))):
         image = images[number % len(images)]
+        owners.append(names[number % len(images)])
         starts = [int(rng.integers(side - own + 1)) for side, own in zip(image.shape[1:], window, strict=True)]
         place = tuple(slice(start, start + own) for start, own in zip(starts, window, strict=True))
         wholes.append(torch.as_tensor(image)[(slice(None), *place)])
-    whole, splits = embedder.embed(torch.stack(wholes)), SPLITS if dims == 2 else _OF_VOLUMES
-    return {count: _figures(whole, _mean_of_parts(embedder, wholes, *split)) for count, split in splits.items()}
+    whole, splits = embedder.embed(torch.stack(wholes), owners), SPLITS if dims == 2 else _OF_VOLUMES
+    return {count: _figures(whole, _mean_of_parts(embedder, wholes, owners, *split)) for count, split in splits.items()}
 
 
-def _mean_of_parts(embedder: DenseEmbedder, wholes: list[Tensor], first: int, second: int) -> Tensor:
+def _mean_of_parts(embedder: DenseEmbedder, wholes: list[Tensor], owners: list[str], first: int, second: int) -> Tensor:
     """Mean embedding (N, C) of the parts of each patch, so many along its first two axes."""
     stack = torch.stack(wholes)
     parts = [part for band in stack.tensor_split(first, dim=2) for part in band.tensor_split(second, dim=3)]
-    return torch.stack([embedder.embed(part) for part in parts]).mean(dim=0)
+    return torch.stack([embedder.embed(part, owners) for part in parts]).mean(dim=0)
 
 
 def _figures(whole: Tensor, parts: Tensor) -> dict[str, float]:

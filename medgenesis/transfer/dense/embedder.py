@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
+from medgenesis.errors import VolumeError
 from medgenesis.renamed import renamed_arguments
 from medgenesis.transfer.geometry import resized
 
@@ -54,6 +55,7 @@ class DenseEmbedder:
     Raises:
         ValueError: a setting below 1; (on use) an image that is not (k, H, W) or (k, X, Y, Z), or a place outside of
             it.
+        VolumeError: (on use) features that are not finite: they have no place among others.
 
     References:
         Hosseinzadeh Taher et al., Adam, DART at MICCAI 2023 (arXiv 2309.15358), section 3: "DenseEmbedder", Adam's
@@ -87,8 +89,9 @@ class DenseEmbedder:
         return _sides(self.window, dims)
 
     @torch.no_grad()
-    def embed(self, patches: Tensor) -> Tensor:
-        """Embed patches (N, k, *spatial) of any one shape, each resized to the backbone's: (N, C) on the processor."""
+    def embed(self, patches: Tensor, names: Sequence[str] = ()) -> Tensor:
+        """Embed patches (N, k, *spatial) of any one shape, each resized to the backbone's: (N, C) on the processor.
+        An error names the patch's image, or its number where there are no names (N)."""
         device = next((weight.device for weight in self.backbone.parameters()), patches.device)
         size = _sides(self.size, patches.ndim - 2)
         vectors = []
@@ -99,10 +102,18 @@ class DenseEmbedder:
                     flat = some.ndim == 4
                     some = F.interpolate(some, size, mode="bilinear", antialias=True) if flat else resized(some, size)
                 vectors.append(self.backbone(some).float().cpu())
-        return torch.cat(vectors)
+        found = torch.cat(vectors)
+        lost = (~found.isfinite()).flatten(1).any(dim=1).nonzero()
+        if len(lost):
+            name = names[int(lost[0])] if names else f"patch {int(lost[0]) + 1}"
+            raise VolumeError(
+                f"{name}: its features must be finite; found NaN or infinity. Look at the image, or leave it out."
+            )
+        return found
 
-    def at(self, image: Tensor, points: Tensor) -> Tensor:
-        """Embed places (N, dims) of an image: (N, C); the middle of a window is its place to half a pixel."""
+    def at(self, image: Tensor, points: Tensor, name: str = "image") -> Tensor:
+        """Embed places (N, dims) of an image: (N, C); the middle of a window is its place to half a pixel. Errors on
+        features call the image by `name`."""
         points = torch.as_tensor(points, dtype=torch.float64)
         _check(image, points)
         image = torch.as_tensor(image).as_subclass(Tensor)
@@ -116,15 +127,16 @@ class DenseEmbedder:
                 tuple(slice(start, start + side) for start, side in zip(one, window, strict=True))
                 for one in some.tolist()
             ]
-            vectors.append(self.embed(torch.stack([padded[(slice(None), *place)] for place in places])))
+            windows = torch.stack([padded[(slice(None), *place)] for place in places])
+            vectors.append(self.embed(windows, [name] * len(windows)))
         return torch.cat(vectors)
 
-    def map(self, image: Tensor, stride: int) -> EmbeddingMap:
-        """Embed an image every `stride` pixels along all axes, the grid in its middle."""
+    def map(self, image: Tensor, stride: int, name: str = "image") -> EmbeddingMap:
+        """Embed an image every `stride` pixels along all axes, the grid in its middle; `name` as in `at`."""
         if stride < 1:
             raise ValueError(f"stride: must be at least 1 pixel; found {stride}. Give a larger one.")
         axes = [torch.arange((side - 1) % stride // 2, side, stride) for side in image.shape[1:]]
-        vectors = self.at(image, in_axis_order(torch.cartesian_prod(*axes)))
+        vectors = self.at(image, in_axis_order(torch.cartesian_prod(*axes)), name)
         x, y, *z = axes if len(axes) == 3 else reversed(axes)
         return EmbeddingMap(vectors.T.reshape(-1, *map(len, axes)), x, y, *z)
 

@@ -66,6 +66,7 @@ def match_landmarks(
 
     Raises:
         ValueError: fewer than two images, an image without landmarks, or no landmark in two of them.
+        VolumeError: an image whose features are not finite, by its name.
     """
     names = _shared(images, landmarks)
     single = list(dict.fromkeys(name for image in images for name in landmarks[image] if name not in names))
@@ -74,16 +75,16 @@ def match_landmarks(
         logger.info("landmarks: %d of %d left out: one image alone has %s", len(single), count, ", ".join(single))
     places, scale = _places(images, landmarks, names), _scales(images, spacing)
     queries = []
-    for image, own in zip(images.values(), places, strict=True):
+    for (name, image), own in zip(images.items(), places, strict=True):
         known = ~own.isnan().any(dim=1)
-        vectors = embedder.at(image, own[known])
+        vectors = embedder.at(image, own[known], name)
         queries.append(torch.full((len(names), vectors.shape[1]), torch.nan).index_put((known,), vectors))
     asked = F.normalize(torch.stack(queries), dim=2)  # (N, L, C)
     distances = np.full((len(images), len(images), len(names)), np.nan)
-    for target, image in enumerate(images.values()):
-        field = embedder.map(image, stride)
+    for target, (name, image) in enumerate(images.items()):
+        field = embedder.map(image, stride, name)
         cosines = asked @ F.normalize(field.vectors.flatten(1), dim=0)
-        found = field.points[cosines.nan_to_num(-torch.inf).argmax(dim=2)]  # (N, L, 2)
+        found = field.points[cosines.argmax(dim=2)]  # (N, L, 2); any place for a landmark that is not there
         distance = ((found - places[target]) * scale[target]).norm(dim=2)
         distance[asked.isnan().any(dim=2)] = torch.nan
         distance[target] = torch.nan

@@ -27,6 +27,7 @@ def embed_landmarks(
 
     Raises:
         ValueError: none of the images has a landmark.
+        VolumeError: an image whose features are not finite, by its name.
     """
     known = [name for name in images if landmarks.get(name)]
     if not known:
@@ -34,7 +35,7 @@ def embed_landmarks(
             f"landmarks: must be of these images; found none of {list(images)[:3]} … in the table. Give the table of "
             "these images."
         )
-    vectors = [embedder.at(images[name], list(landmarks[name].values())).numpy() for name in known]
+    vectors = [embedder.at(images[name], list(landmarks[name].values()), name).numpy() for name in known]
     labels = [(landmark, name) for name in known for landmark in landmarks[name]]
     return np.concatenate(vectors), [landmark for landmark, _ in labels], [name for _, name in labels]
 

@@ -43,7 +43,12 @@ def landmark_figures(
 
 
 def whole_figures(
-    embedder: DenseEmbedder, images: Sequence[Tensor], *, patches: int = 200, seed: int = 0
+    embedder: DenseEmbedder,
+    images: Sequence[Tensor],
+    *,
+    patches: int = 200,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """What `compositionality` says of one backbone, as one row of a table: the mean of each split, and the difference.
 
@@ -52,9 +57,10 @@ def whole_figures(
         images: slabs (k, H, W) in [0, 1], two or more.
         patches: see `compositionality`.
         seed: see `compositionality`.
+        names: see `compositionality`.
     """
-    row = {}
-    for count, figures in measure_compositionality(embedder, images, patches=patches, seed=seed).items():
+    row, asked = {}, {"patches": patches, "seed": seed, "names": names}
+    for count, figures in measure_compositionality(embedder, images, **asked).items():
         row |= {f"{count} parts": figures["mean"], f"{count} parts, difference": figures["difference"]}
     return row
 
@@ -109,6 +115,7 @@ def report_dense_features(
     Raises:
         ValueError: fewer than two images, or with landmarks; a landmark outside of its image, or an image smaller than
             the window; what the questions raise.
+        VolumeError: an image whose features are not finite, by its name.
     """
     least = min((side for image in images.values() for side in image.shape[1:]), default=0)
     window = max(1, least // _SHARE_OF_SIDE) if window is None else window
@@ -127,7 +134,7 @@ def report_dense_features(
             vectors, names, _ = embed_landmarks(embedder, marked, landmarks)
             groups = names if len(set(names)) <= MOST_GROUPS else None
             save_image(draw_feature_map(vectors, groups), folder / f"landmarks_{name.replace(' ', '_')}.png")
-        rows[name] |= whole_figures(embedder, list(images.values()), patches=patches, seed=seed)
+        rows[name] |= whole_figures(embedder, list(images.values()), patches=patches, seed=seed, names=list(images))
         logger.info(
             "DenseEmbedder, %s: %s", name, "; ".join(f"{figure} {value:.4g}" for figure, value in rows[name].items())
         )
@@ -138,7 +145,7 @@ def report_dense_features(
     if maps:
         embedder = DenseEmbedder(backbone, window, size)
         for number, (name, image) in enumerate(images.items()):
-            _write_map(embedder, image, stride, folder / "maps" / f"{number:03d}_{Path(name).stem}.npz")
+            _write_map(embedder, name, image, stride, folder / "maps" / f"{number:03d}_{Path(name).stem}.npz")
     logger.info(
         "DenseEmbedder: %d images, windows of %d pixels every %d, resized to %d; written: %s",
         len(images),
@@ -181,7 +188,7 @@ def _distances(found: LandmarkMatches, radii: Sequence[float]) -> dict[str, floa
     return {**hits, "mean distance, px": found.mean_distance}
 
 
-def _write_map(embedder: DenseEmbedder, image: Tensor, stride: int, path: Path) -> None:
-    field = embedder.map(image, stride)
+def _write_map(embedder: DenseEmbedder, name: str, image: Tensor, stride: int, path: Path) -> None:
+    field = embedder.map(image, stride, name)
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez(file, vectors=field.vectors.numpy(), x=field.x.numpy(), y=field.y.numpy())

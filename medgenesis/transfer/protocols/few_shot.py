@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
 from medgenesis.transfer.scores import Judge, intervals
 
 
@@ -61,17 +62,20 @@ def few_shot(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, sett
     margin (`prototype_scores`), for AUC not to depend on the scale of the features, as that of a softmax does.
 
     Args:
-        vectors: (N, d), memory-mapped or not.
-        labels: class of each, (N,).
+        vectors: (N, d), finite, memory-mapped or not.
+        labels: class of each, whole numbers (N,); what is below 0 has no class and is left out.
         patients: whose each is, (N,).
         settings: of the episodes.
 
     Raises:
-        ValueError: settings below 1, more ways than classes, or a class with too few patients (images), named.
+        ValueError: vectors that are not finite, labels that are no whole numbers, settings below 1, more ways than
+            classes, or a class with too few patients (images), named.
 
     References:
         Snell et al., Prototypical networks, NeurIPS 2017 (arXiv 1703.05175); Anton et al., J. Imaging 8(12):320, 2022.
     """
+    check_vectors(vectors)
+    check_labels(labels)
     pools, left_out = _pools(labels, patients, settings)
     ways = min(5, len(pools)) if settings.ways is None else settings.ways
     if not 2 <= ways <= len(pools):

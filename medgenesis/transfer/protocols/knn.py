@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
 from medgenesis.transfer.scores import Judge, intervals
 from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
 
@@ -34,8 +35,8 @@ def knn(
     """Vote of the nearest training and validation records, by cosine, for each test record.
 
     Args:
-        vectors: (N, d).
-        labels: class of each, (N,).
+        vectors: (N, d), finite.
+        labels: class of each, whole numbers from 0, (N,).
         sections: of each, (N,).
         patients: whose each is, (N,).
         settings: of the vote.
@@ -44,8 +45,8 @@ def knn(
         Figures with intervals over patients, rows of the test records (T,), and their scores (T, classes).
 
     Raises:
-        ValueError: k below 1, a temperature that is not above 0, another distance, or no records to learn
-            from or to judge.
+        ValueError: k below 1, a temperature that is not above 0, another distance, no records to learn from
+            or to judge, vectors that are not finite, or labels that are no classes.
 
     References:
         Wu et al., Unsupervised feature learning via non-parametric instance discrimination, CVPR 2018: the vote.
@@ -58,13 +59,16 @@ def knn(
         )
     if settings.distance not in ("cosine", "standardised"):
         raise ValueError(f"distance: must be cosine or standardised; found {settings.distance!r}. Choose one of them.")
+    check_vectors(vectors)
+    check_labels(labels, np.concatenate([known, test]))
     by_cosine = settings.distance == "cosine"
     scale = _units if by_cosine else _standardised(*mean_and_deviation(vectors, known))
     scaled = [changed_rows(vectors, rows, scale) for rows in (known, test)]
     search = NearestNeighbors(n_neighbors=min(settings.k, len(known)), algorithm="brute").fit(scaled[0])
     distances, nearest = search.kneighbors(scaled[1])
-    # of unit vectors the cosine is 1 - distance² / 2; less 1, for the best vote to be 1
-    votes = np.exp(-(distances**2) / 2 / settings.temperature) if by_cosine else np.ones_like(distances)
+    # of unit vectors the cosine is 1 - distance² / 2; less that of the nearest, whose vote is 1 at any temperature
+    further = distances**2 - distances[:, :1] ** 2
+    votes = np.exp(-further / 2 / settings.temperature) if by_cosine else np.ones_like(distances)
     scores = np.zeros((len(test), int(labels.max()) + 1))
     for column in range(nearest.shape[1]):
         np.add.at(scores, (np.arange(len(test)), labels[known][nearest[:, column]]), votes[:, column])

@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from medgenesis.data.splits import SECTIONS
+from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
 from medgenesis.transfer.protocols.study_rows import split_rows
 from medgenesis.transfer.scores import MEASURES, Judge, intervals
 from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
@@ -75,15 +77,16 @@ def linear(
     """Fit on training for each C, choose on validation, fit on both, judge on test.
 
     Args:
-        vectors: (N, d).
-        labels: class of each, (N,).
+        vectors: (N, d), finite.
+        labels: class of each, whole numbers from 0, (N,).
         sections: "training", "validation" or "test" of each, (N,); without validation a fifth of the training patients
             is drawn for it, of each class.
         patients: whose each is, (N,).
         settings: of the regression.
 
     Raises:
-        ValueError: an unknown metric, values of C that are not above 0, an empty section, or one class alone.
+        ValueError: an unknown metric, values of C that are not above 0, an empty section, one class alone, vectors
+            that are not finite, or labels that are no classes.
 
     Notes:
         The study's published program tries the same values; at 100 steps those above about 1 are not converged.
@@ -93,6 +96,8 @@ def linear(
             f"metric, grid: must be one of {', '.join(MEASURES)} and values above 0; found {settings.metric!r} and "
             f"{list(settings.grid)[:5]}. Correct them."
         )
+    check_vectors(vectors)
+    check_labels(labels, np.flatnonzero(np.isin(sections, SECTIONS)))
     train, valid, test = split_rows(labels, sections, patients, by_image=settings.compat, seed=settings.seed)
     classes = int(labels.max()) + 1
     tried: list[dict] = []

@@ -38,6 +38,16 @@ def test_it_is_that_of_the_definition(seed, n):
         assert linear_cka(x, y, debiased=True) == pytest.approx(expected)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-1e6, 1e6), st.integers(4, 30), st.booleans(), st.sampled_from((np.float32, np.float64)))
+def test_a_constant_set_has_none_however_its_mean_is_rounded(value, n, debiased, kind):
+    constant = np.full((n, 3), value, kind) * np.array([1, 0.1, 3], kind)
+    other = np.random.default_rng(0).standard_normal((n, 4)).astype(kind)
+    for pair in ((constant, other), (other, constant), (constant, constant)):
+        assert np.isnan(linear_cka(*pair, debiased=debiased))
+    assert linear_cka(np.c_[constant, other], other, debiased=False) > 0.99
+
+
 def test_rotations_are_alike_and_unrelated_features_are_not():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 60))

@@ -36,6 +36,13 @@ def test_shrinkage_is_the_default_and_works_with_few_images():
         FeatureStatistics.of(vectors[:1])
 
 
+def test_constant_features_are_refused_by_the_encoder_with_a_remedy_that_is_one():
+    for value in (0.0, 0.1, 1e3 / 3):
+        with pytest.raises(ValueError, match=r"^mine: features must differ .*; found the same of all 7\. Look at"):
+            FeatureStatistics.of(np.full((7, 3), value), name="mine")
+    assert FeatureStatistics.of(np.full((7, 3), 0.1), compat=True).shrinkage is None  # the study's ridge
+
+
 def images(count=12, side=24):
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(1, side, side, generator=generator) for _ in range(count)]

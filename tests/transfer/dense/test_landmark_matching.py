@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from medgenesis.transfer import DenseEmbedder, RawPixels, match_landmarks, same_position_baseline
+from medgenesis.errors import VolumeError
+from medgenesis.transfer import (
+    DenseEmbedder,
+    RawPixels,
+    match_landmarks,
+    measure_compositionality,
+    same_position_baseline,
+)
+from medgenesis.transfer.dense.locality import embed_landmarks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -17,6 +25,11 @@ class Place(nn.Module):
     def forward(self, x):
         place = x[:, :, x.shape[2] // 2, x.shape[3] // 2] * torch.pi / 2
         return torch.cat([place.cos(), place.sin()], dim=1)
+
+
+class Raw(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)
 
 
 class Same(nn.Module):
@@ -53,6 +66,26 @@ def test_landmarks_of_one_image_alone_are_counted(caplog):
     same_position_baseline(IMAGES, more)
     assert caplog.text.count("landmarks: 1 of 4 left out: one image alone has spine") == 1
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [(25, 20), (0, 0)])
+def test_features_that_are_not_finite_are_refused_by_the_image(value, place):
+    """At a landmark, or where one is sought alone: such places became the answer, or searches were left out."""
+    images = {**IMAGES, "b": IMAGES["b"].clone()}
+    images["b"][0, place[1] - 3, place[0] + 4 if place[0] else 0] = value
+    embedder = DenseEmbedder(Raw(), 3, batch_size=7)
+    with pytest.raises(VolumeError, match="b: its features must be finite; found NaN or infinity"):
+        match_landmarks(embedder, images, LANDMARKS, stride=1)
+    with pytest.raises(VolumeError, match="b: its features"):
+        embedder.map(images["b"], 1, "b")
+    if place[0]:
+        with pytest.raises(VolumeError, match="b: its features"):
+            embed_landmarks(embedder, images, LANDMARKS)
+    images["b"][:] = value
+    for names, told in ((["a", "b", "c"], "b"), (None, "image 2")):
+        with pytest.raises(VolumeError, match=f"{told}: its features"):
+            measure_compositionality(DenseEmbedder(Raw(), 3), list(images.values()), names=names)
 
 
 def test_a_coarse_grid_is_right_to_half_its_step():

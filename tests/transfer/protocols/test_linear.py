@@ -125,3 +125,15 @@ def test_neighbours_vote_by_their_cosine():
     for cosine, label in cosines[:3]:
         votes[label] += np.exp(cosine / 0.5)
     assert rows.tolist() == [4] and np.allclose(scores[0], votes / votes.sum())
+
+
+@pytest.mark.parametrize("temperature", [0.07, 1e-3, 1e-5, 1e-300])
+def test_votes_of_any_temperature(temperature):
+    """Far from all neighbours every exp(cosine / temperature) is as good as 0, and the votes still have a ratio."""
+    known = np.array([[1, 0.1], [1, 0.11], [1, 0.5], [-1, -1]], float)
+    labels, sections = np.array([0, 1, 1, 0]), np.array(["training"] * 3 + ["test"])
+    scores = knn(known, labels, sections, np.arange(4), Knn(k=3, temperature=temperature))[2][0]
+    units = known / np.linalg.norm(known, axis=1, keepdims=True)
+    exponents = [float(one @ units[3]) / temperature for one in units[:3]]
+    votes = np.exp(np.array(exponents) - max(exponents))
+    assert scores == pytest.approx([votes[0] / votes.sum(), votes[1:].sum() / votes.sum()], abs=1e-6)
