@@ -46,14 +46,21 @@ def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -
             "--patient-pattern",
             *(len(doubts), ", ".join(doubts[:_EXAMPLES])),
         )
-    by_folder = {path: key for path, (key, kind) in key_of.items() if kind == "folder name"}
+    if doubts := doubtful(key.secret for key in key_of.values() if key.secret):
+        where = sorted(path for path, key in key_of.items() if key.secret in doubts)
+        logger.warning(
+            "%d PatientIDs are hard to tell apart, as those of %s: each counts as another patient; if they are not, "
+            "give a --patient-pattern",
+            *(len(doubts), ", ".join(where[:_EXAMPLES])),
+        )
+    by_folder = {path: key.key for path, key in key_of.items() if key.kind == "folder name"}
     if below := repeated_below(by_folder):
         logger.warning(
             "%d folders are taken for patients, as %s, but the same patients' names stand below them: if they are "
             "visits or sites, give a --patient-pattern",
             *(len(below), ", ".join(below[:_EXAMPLES])),
         )
-    by_convention = [path for path, (_, kind) in key_of.items() if kind in ("folder name", "file name")]
+    by_convention = [path for path, key in key_of.items() if key.kind in ("folder name", "file name")]
     if visits := visit_folders(by_convention):
         logger.warning(
             "%d folders are taken for visits, as %s, and what is below them for patients: if they are patients, give a "

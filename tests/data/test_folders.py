@@ -1,5 +1,6 @@
 """Datalists made from folders, of files and of DICOM series."""
 
+import hashlib
 import json
 import os
 import uuid
@@ -46,6 +47,34 @@ def test_series_of_one_patient_stay_together(write_series, tmp_path):
         for p in {r["patient"] for r in records_of(datalist)}
     }
     assert sizes == {2} and all(len(datalist[section]) == 2 for section in ("training", "validation", "test"))
+
+
+def write_ids(write_series, *identities):
+    for i, identity in enumerate(identities):
+        write_series(f"all/scan{i}", np.zeros((1, 2, 2)), [(0, 0, 0)], PatientID=identity)
+
+
+def test_visits_in_patient_ids_are_no_patients_as_in_names(write_series, tmp_path, caplog):
+    ids = [f"TRIAL-{k:03d}_V{visit}" for k in range(6) for visit in (1, 2)]
+    write_ids(write_series, *ids)
+    datalist = make_datalist(tmp_path / "all", splits=(0.4, 0.3, 0.3))
+    of_visit = {record["image"]: record["patient"] for record in records_of(datalist)}
+    by_place = [of_visit[str(tmp_path / f"all/scan{i}")] for i in range(12)]
+    assert by_place == [hashlib.sha256(name[:9].encode()).hexdigest()[:12] for name in ids]
+    assert datalist["patient_keys"] == ["hash of PatientID without visit"], "lists of before hold the whole ID"
+    assert not caplog.records
+
+
+def test_patient_ids_that_are_hard_to_tell_apart_are_counted_and_not_named(write_series, tmp_path, caplog):
+    write_ids(write_series, "Q-P001", "q-p001", "Q-P002", "1.2.840.113619.20190531")
+    datalist = make_datalist(tmp_path / "all", splits=(1, 0, 0))
+    assert len({record["patient"] for record in records_of(datalist)}) == 4
+    assert "2 PatientIDs are hard to tell apart, as those of scan0, scan1:" in caplog.text
+    assert datalist["patient_keys"] == ["hash of PatientID"]
+    assert not any(name.casefold() in (caplog.text + json.dumps(datalist)).casefold() for name in ("Q-P00", "20190531"))
+    caplog.clear()
+    make_datalist(tmp_path / "all", splits=(1, 0, 0), patient_pattern="scan.")
+    assert "PatientIDs" not in caplog.text
 
 
 def test_empty_and_absent_folders(tmp_path):
