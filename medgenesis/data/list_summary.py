@@ -30,6 +30,8 @@ def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -
         example.setdefault(record["patient"], Path(first).name)
     counts = ", ".join(f"{len(found)} {name}" for name, found in sections.items())
     logger.info("%d records of %d patients: %s", len(records), len(example), counts)
+    if names := datalist.get("class_names"):
+        logger.info("classes: %s", ", ".join(f"{number} = {name}" for number, name in enumerate(names)))
     channels = {len(record["image"]) for record in records if isinstance(record["image"], list)}
     if channels:
         logger.info("channels joined to one record each: %s files", " or ".join(map(str, sorted(channels))))
