@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="*",
         metavar="FOLDER",
-        help="folders name the classes: these, or the first below DIR; each class is split by itself",
+        help="folders name the classes: these, or the first below DIR in their order; each class is split by itself",
     )
     folder.add_argument("--only", metavar="GLOB", help="names of the scans, where other files lie beside them")
     folder.add_argument(

@@ -40,9 +40,11 @@ def load_datalist(
     datalist = read_datalist(path)
     if section not in datalist:
         present = ", ".join(name for name in ALL_SECTIONS if name in datalist)
+        splits = "0.9 0.1 0" if section == "validation" else "0.8 0.1 0.1"
         raise DatalistError(
-            f"{path}: must have the section {section!r}; found {present or 'none'}. Name another section, or add it to "
-            "the list."
+            f"{path}: must have the section {section!r}; found {present or 'none'}. Make a list that has it, by "
+            f"`medgenesis datalist --images DIR --splits {splits} --out NEW.json`, or write it into this one; a task "
+            "that reads one section alone takes another by `--section`."
         )
     records = datalist[section] + (datalist.get(UNLABELED, []) if unlabeled else [])
     gone = {name for name in _names(records) if not file_exists(name)}

@@ -8,10 +8,13 @@ from typing import NamedTuple
 import pydicom
 
 from medgenesis.data.left_out import LeftOut
-from medgenesis.data.patients import PatientKey
+from medgenesis.data.patients import PatientKey, without_additions
 from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import DICOM_SUFFIXES, DicomFiles, is_localizer, is_radiograph, series_of, sort_files
 from medgenesis.io.dicom_series import sorted_series
+
+WITHOUT_VISIT = "hash of PatientID without visit"
+"""The kind of a key whose ID holds more than the patient (`TRIAL-001_V2`); lists of before have hashes of the whole."""
 
 
 class DicomScan(NamedTuple):
@@ -90,6 +93,8 @@ def _patient(header: pydicom.Dataset) -> PatientKey | None:
     for tag in ("PatientID", "StudyInstanceUID"):
         identity = str(header.get(tag) or "").strip()
         if identity:
-            key = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:12]
-            return PatientKey(key, f"hash of {tag}")
+            patient = without_additions(identity) if tag == "PatientID" else identity
+            key = hashlib.sha256(patient.encode(errors="surrogateescape")).hexdigest()[:12]
+            kind = f"hash of {tag}" if patient == identity else WITHOUT_VISIT
+            return PatientKey(key, kind, patient if tag == "PatientID" else "")
     return None

@@ -8,14 +8,14 @@ from medgenesis.errors import DatalistError
 
 
 def class_names(scans: Sequence[Scan], names: Sequence[str], images: Path, sections: Sequence[str] = ()) -> list[str]:
-    """The classes in their order: as given, else the first folders below `images` (or its `sections`) by name.
+    """The classes in their order: as given, else the first folders below `images` (or its `sections`), ordered.
 
     Raises:
         DatalistError: fewer than two, or a name that no folder has.
     """
     folders = [scan.name.split("/")[:-1] for scan in scans]
     folders = [path[1:] if path and path[0] in sections else path for path in folders]
-    found = list(names) or sorted({path[0] for path in folders if path})
+    found = list(names) or sorted({path[0] for path in folders if path}, key=_number_or_name)
     lacking = [name for name in found if not any(name in path for path in folders)]
     if len(found) < 2 or len(set(found)) < len(found) or lacking:
         raise DatalistError(
@@ -24,6 +24,11 @@ def class_names(scans: Sequence[Scan], names: Sequence[str], images: Path, secti
             "NORMAL PNEUMONIA."
         )
     return found
+
+
+def _number_or_name(name: str) -> tuple[int, int, str]:
+    """Whole numbers in their order, `2` before `10`, then names."""
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 
 def class_of(scan: Scan, names: Sequence[str], images: Path) -> int:

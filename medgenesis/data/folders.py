@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medgenesis.data.channel_files import join_channels
+from medgenesis.data.dicom_scans import WITHOUT_VISIT
 from medgenesis.data.folder_classes import class_names, class_of, without_class
 from medgenesis.data.given_sections import Part, nested_parts, say_given, section_folders, sections_of
 from medgenesis.data.intensity import check_preset
@@ -65,7 +66,7 @@ def make_datalist(
         classes: folders whose names are the classes, in this order; empty takes the first folders below `images`. Each
             record gets `class`, and every class is split by itself.
         patient_pattern: regular expression that finds the patient in an image's path below `images`; None takes the
-            conventions of `patient_key`, and for DICOM a hash of the PatientID.
+            conventions of `patient_key`, and for DICOM a hash of the PatientID, without the visit that it ends in.
         label_merge: target label -> source labels, `{1: "10-14"}`; noted in the list.
         label_names: label -> name; noted in the list.
         modality: noted in the list; None takes what a dataset.json says, else "X-ray" or "MR" where `intensity` is of
@@ -107,8 +108,10 @@ def make_datalist(
         **(task.header if task else {}),
     }
     keys = {folder.named(scan): folder.patient(scan) for folder in folders for scan in folder.scans}
-    kinds = sorted({key.kind for key in keys.values()})
-    datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": kinds}
+    kinds = {key.kind for key in keys.values()}
+    if WITHOUT_VISIT in kinds:
+        kinds -= {"hash of PatientID"}  # the same rule, which had nothing to take off
+    datalist = {**said, **_given(label_merge, label_names, modality, name), "patient_keys": sorted(kinds)}
     datalist |= {"class_names": folders[0].classes} if folders[0].classes else {}
     labelled = any(part.labels for part in parts) or classes is not None
     how = Sections(splits or DEFAULT_SPLITS, seed, few, labelled, classes is not None, given)

@@ -9,6 +9,7 @@ from medgenesis.errors import IntensityRangeError
 from medgenesis.io.dicom_series import once
 
 _LEAST_HU = -1100.0  # air with noise
+_LEAST_TWICE = -2200.0  # the same with an offset of 1024 subtracted again
 _NOISE = -50.0  # of air at an offset of 1024
 _AIR, _TISSUE, _DENSE = -500.0, -300.0, 700.0  # air and most of lung are below; all tissue is above; of bone
 _PADDINGS = 3  # values that one file pads with, at most
@@ -28,20 +29,22 @@ def check_hounsfield(volume: torch.Tensor, name: str, least: float, most: float)
         IntensityRangeError: no voxel below 0 but padding; much as dense as bone, and no air; much that is below
             air, and little where tissue is.
     """
-    dense = below = 0.0
+    dense, below, multiplied = 0.0, 0.0, False
     if least >= 0 or has_offset(volume, least):
         why = "no voxel is below 0 HU, as air, lung and fat are (padding does not count)"
-        remedy = (
-            "Leave the file out if it is a label map, or subtract the offset that the CT is stored with (often 1024)"
-        )
+        eight_bits = "Values of 8 bits: 'custom' with a_min 0 and a_max 255. " if least >= 0 and most <= 255 else ""
+        remedy = f"{eight_bits}A label map: leave it out. A CT: subtract the offset that it is stored with (often 1024)"
     elif (dense := dense_share(volume, least)) > 0.3:
         why = (
             f"{dense:.0%} of the voxels are above {_DENSE:g} HU, as dense bone is, and few below {_AIR:g} HU, as air is"
         )
-        remedy = "Subtract the offset that the CT is stored with, or multiply by -1 where air is bright"
+        remedy = "A CT: subtract the offset that it is stored with, or multiply by -1 where air is bright"
     elif (below := share_below_air(volume)) > 0.2:
         why = f"{below:.0%} of the voxels are below {_LEAST_HU:g} HU, less than air (padding does not count)"
-        remedy = "Add the offset that was subtracted once too often (often 1024)"
+        if multiplied := _is_multiplied(volume):
+            remedy = "A CT: divide by what its HU were multiplied by (10 perhaps)"
+        else:
+            remedy = "A CT: add the offset that was subtracted once too often (often 1024)"
     else:
         if dense > 0.2:
             once(f"{name}: {dense:.0%} of the voxels are above {_DENSE:g} HU: are these HU, without an offset?")
@@ -50,9 +53,11 @@ def check_hounsfield(volume: torch.Tensor, name: str, least: float, most: float)
         if least == -128 and most <= 127:
             once(f"{name}: values from {least:g} to {most:g}, as of 8 bits with a sign: are these HU?")
         return
+    if _has_negative_tissue(volume, least) and not multiplied:
+        remedy += "; if it is in HU all the same, choose 'custom' with a_min -1000 and a_max 1000"
     raise IntensityRangeError(
-        f"{name}: values must fit preset 'ct', [-1000, 1000]; found {least:g} to {most:g}, {why}. {remedy}; if it is "
-        "in HU all the same, choose 'custom' with a_min -1000 and a_max 1000."
+        f"{name}: values must fit preset 'ct', [-1000, 1000]; found {least:g} to {most:g}, {why}. MR or PET: set "
+        f"`intensity` to 'mri_percentile'. {remedy}."
     )
 
 
@@ -89,12 +94,30 @@ def share_below_air(volume: torch.Tensor) -> float:
     subtracted again 30 % at least (crops round lung nodules; 44 % of whole ones).
     """
     values = _sample(volume)
-    low = values[values < _LEAST_HU]
-    padding = int(np.sort(np.unique(low, return_counts=True)[1])[-_PADDINGS:].sum())
-    count = values.size - padding
+    low = _below_air(values)[1].sum()
+    count = values.size - (np.count_nonzero(values < _LEAST_HU) - low)
     if np.count_nonzero(values > _TISSUE) >= 0.2 * count:
         return 0.0
-    return (low.size - padding) / max(count, 1)
+    return float(low / max(count, 1))
+
+
+def _below_air(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values below -1100 HU that are no padding, and how often each is there."""
+    found, counts = np.unique(values[values < _LEAST_HU], return_counts=True)
+    rest = np.sort(np.argsort(counts, kind="stable")[: max(0, found.size - _PADDINGS)])
+    return found[rest], counts[rest]
+
+
+def _is_multiplied(volume: torch.Tensor) -> bool:
+    """Whether most of what is below -1100 HU is less than air with 1024 subtracted again."""
+    found, counts = _below_air(_sample(volume))
+    return bool(counts[found < _LEAST_TWICE].sum() > 0.5 * counts.sum())
+
+
+def _has_negative_tissue(volume: torch.Tensor, least: float) -> bool:
+    """Whether something below 0 is neither padding nor noise of air at an offset."""
+    values = volume.numpy(force=True)
+    return bool(((values < _NOISE) & (values > max(least, _LEAST_HU))).any())
 
 
 def _padding(values: np.ndarray, least: float) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from medgenesis.data.pipeline import Preprocessing, find_domain_error
 from medgenesis.data.reading import read_in_order
 from medgenesis.data.records import files_of
 from medgenesis.data.remembered import RememberedChecks
+from medgenesis.data.segment_names import find_disagreement, names_in_map
 from medgenesis.data.splits import SECTIONS
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node
@@ -94,7 +95,8 @@ def choose_labels(
 
     Raises:
         DatalistError: the merge is no mapping, or matches no label of the first section; a section's maps have no
-            foreground, or, without a merge, a label that the list calls "ignore".
+            foreground, or, without a merge, a label that the list calls "ignore"; files that name their segments
+            (3D Slicer) mean another structure by the same label.
         VolumeError: (`on_error="stop"`) a label map that cannot be read, or is none.
 
     Notes:
@@ -109,6 +111,7 @@ def choose_labels(
     first = next(iter(counts))
     target = None if merge is None else {source: value for value, sources in merge.items() for source in sources}
     classes = {section: _classes(found, target) for section, found in counts.items()}
+    _check_segments(sections, maps, target)
     if target is not None:
         _compare(first, counts[first], target)
     for section, found in classes.items():
@@ -157,6 +160,20 @@ def _merge(given: Mapping | None, header: Mapping[str, Any], name: str) -> dict[
         if parse_label_merge(given) != parse_label_merge(header["label_merge"]):
             logger.warning("label_merge: %s, not that of the header of %s", dict(given) or "labels as they are", name)
     return parse_label_merge(given) if given else None
+
+
+def _check_segments(
+    sections: Mapping[str, Sequence[dict]], maps: Mapping[str, dict], target: Mapping[int, int] | None
+) -> None:
+    """Refuse files whose names of segments give a label two meanings; `maps` are the labels found, by section."""
+    names_of = {
+        record["label"]: names_in_map(record["label"], maps[section][_key(record)])
+        for section, records in sections.items()
+        for record in records
+        if isinstance(record.get("label"), str) and _key(record) in maps[section]
+    }
+    if found := find_disagreement(names_of, target):
+        raise DatalistError(found.message())
 
 
 def _classes(found: Mapping[int, int], target: Mapping[int, int] | None) -> Counter[int]:

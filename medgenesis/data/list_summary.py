@@ -30,6 +30,8 @@ def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -
         example.setdefault(record["patient"], Path(first).name)
     counts = ", ".join(f"{len(found)} {name}" for name, found in sections.items())
     logger.info("%d records of %d patients: %s", len(records), len(example), counts)
+    if names := datalist.get("class_names"):
+        logger.info("classes: %s", ", ".join(f"{number} = {name}" for number, name in enumerate(names)))
     channels = {len(record["image"]) for record in records if isinstance(record["image"], list)}
     if channels:
         logger.info("channels joined to one record each: %s files", " or ".join(map(str, sorted(channels))))
@@ -46,14 +48,21 @@ def say_summary(datalist: Mapping[str, Any], key_of: Mapping[str, PatientKey]) -
             "--patient-pattern",
             *(len(doubts), ", ".join(doubts[:_EXAMPLES])),
         )
-    by_folder = {path: key for path, (key, kind) in key_of.items() if kind == "folder name"}
+    if doubts := doubtful(key.secret for key in key_of.values() if key.secret):
+        where = sorted(path for path, key in key_of.items() if key.secret in doubts)
+        logger.warning(
+            "%d PatientIDs are hard to tell apart, as those of %s: each counts as another patient; if they are not, "
+            "give a --patient-pattern",
+            *(len(doubts), ", ".join(where[:_EXAMPLES])),
+        )
+    by_folder = {path: key.key for path, key in key_of.items() if key.kind == "folder name"}
     if below := repeated_below(by_folder):
         logger.warning(
             "%d folders are taken for patients, as %s, but the same patients' names stand below them: if they are "
             "visits or sites, give a --patient-pattern",
             *(len(below), ", ".join(below[:_EXAMPLES])),
         )
-    by_convention = [path for path, (_, kind) in key_of.items() if kind in ("folder name", "file name")]
+    by_convention = [path for path, key in key_of.items() if key.kind in ("folder name", "file name")]
     if visits := visit_folders(by_convention):
         logger.warning(
             "%d folders are taken for visits, as %s, and what is below them for patients: if they are patients, give a "

@@ -57,6 +57,8 @@ class PatientKey(NamedTuple):
     key: str
     kind: str
     """What was taken: "file name", "folder name", "sub- of BIDS", "UID", "pattern …", "hash of PatientID", …"""
+    secret: str = ""
+    """What the key is a hash of, to look for doubts; never to be said or written."""
 
 
 def patient_of(relative: str, pattern: str | None = None) -> str:
@@ -84,7 +86,7 @@ def patient_key(relative: str, pattern: str | None = None) -> PatientKey:
     if xray := _XRAY.search(relative):
         return PatientKey(xray.group(1), "file name")
     _, part, below = split_at_patient(relative)
-    key = part if UID.fullmatch(part) else _without_additions(part)  # a UID may end as a date does
+    key = without_additions(part)
     if UID.fullmatch(key):
         return PatientKey(key, "UID")
     return PatientKey(key, "folder name" if below else "file name")
@@ -103,7 +105,7 @@ def split_at_patient(relative: str) -> tuple[list[str], str, list[str]]:
 
 def names_patient(part: str) -> bool:
     """Whether a folder or file is called as patients are: `P001`, `9000000`; not `DESS`, `img001`, `003`."""
-    key = _without_additions(part)
+    key = without_additions(part)
     if any(kind.fullmatch(key) for kind in (_CONTAINER, VISIT_FOLDER, _NO_PATIENT)) or re.fullmatch(_DATE, key):
         return False
     return bool(re.fullmatch(r"[1-9]\d{3,}|(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*(?<=\d\d)", key))
@@ -111,7 +113,7 @@ def names_patient(part: str) -> bool:
 
 def _names_patient_of_visit(part: str) -> bool:
     """Likewise, but surely enough below `V01`, which may be a volunteer: not `DESS_01`, `AP_20190531`."""
-    key = _without_additions(part)
+    key = without_additions(part)
     return names_patient(part) and bool(re.search(r"\d{3}$", key)) and not _DATED.fullmatch(key)
 
 
@@ -138,7 +140,10 @@ def form(key: str) -> str:
     return "pseudonym" if built != "#" and _PSEUDONYM.fullmatch(key) else built
 
 
-def _without_additions(name: str) -> str:
+def without_additions(name: str) -> str:
+    """The name of a patient without what conventions add behind it: visits, dates, contrasts."""
+    if UID.fullmatch(name):  # which may end as a date does
+        return name
     while match := _ADDED.search(name) or _VISIT.search(name):
         name = name[: match.start()]
     match = _PREFIX.match(name)

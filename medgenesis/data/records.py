@@ -29,11 +29,13 @@ def check_record(record: Any, path: Path, section: str) -> dict:
     if not isinstance(record, dict) or not record.get("image"):
         raise DatalistError(f'{where}: must be an object with "image"; found {record!r}. Correct the record.')
     for key in ("image", "label"):
-        if key in record and not all(isinstance(name, str) and name.strip() for name in _names(record[key])):
+        names = _names(record.get(key, "absent"))
+        if not (names and all(isinstance(name, str) and name.strip() for name in names)):
             raise DatalistError(
                 f'{where}: "{key}" must be a file name or a list of them; found {record[key]!r}. Correct the record.'
             )
-    both = record.get("label") == record["image"]
+    mapped = _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
+    both = {*_names(mapped["image"])} & {*_names(mapped.get("label", []))}  # however each is spelt
     if both and not str(record["image"]).lower().endswith(".npz"):  # of nnU-Net, which holds both
         raise DatalistError(
             f'{where}: "label" must be another file than "image"; found {record["label"]!r} as both. Correct the '
@@ -67,7 +69,7 @@ def check_record(record: Any, path: Path, section: str) -> dict:
             raise DatalistError(
                 f'{where}: "intensity" must be a preset or its arguments; found {record["intensity"]!r}. {error}'
             ) from error
-    return _mapped(record, lambda name: os.path.normpath(path.parent.absolute() / name))
+    return mapped
 
 
 def with_channel_files(record: dict) -> dict:

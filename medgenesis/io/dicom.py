@@ -20,6 +20,8 @@ try:
 except ImportError:  # pydicom 2.4, which MONAI Label 0.8.5 needs
     from pydicom.pixel_data_handlers import apply_modality_lut
 
+_FOR_PROCESSING = {f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("1.1.1", "1.2.1", "1.3.1")}  # DX, MG, IO
+
 
 class DicomReader(ImageReader):
     """Read the DICOM series of a folder (or one slice of it) with pydicom, in stored values times slope plus intercept.
@@ -27,8 +29,10 @@ class DicomReader(ImageReader):
     The array is (x, y, z) as `NibabelReader` gives it, slices sorted by their position along the slice normal; a single
     slice gives (x, y, 1). The step between slices may be oblique to them (gantry tilt): the affine holds the shear.
     A radiograph (SOP class or modality CR, DX, MG or IO, without a place in space) is an image, (x, y) on the LPS grid
-    at 1 mm, bright where little came through. MONOCHROME1, where small values are bright, is inverted, with a
-    warning for volumes.
+    at 1 mm, as it is looked at: MONOCHROME1, where small values are bright, is inverted. One that is meant for
+    processing is bright where little came through: inverted where PixelIntensityRelationshipSign is 1, whatever its
+    photometric interpretation; without that sign, as MONOCHROME1 and 2 say. Of volumes too MONOCHROME1 is inverted,
+    with a warning.
 
     Args:
         series: which series of the folder, as `medgenesis.io.dicom_files.series_of` names it; None where there is one.
@@ -37,6 +41,9 @@ class DicomReader(ImageReader):
         MONAI's `PydicomReader` sorts by InstanceNumber, takes the mean distance along the scanner's axis for the
         spacing, and so passes missing slices, sagittal series and mixed series without a word. Here these are checked.
         What pydicom has no decoder for (lossless JPEG, without further packages) is decoded by SimpleITK's GDCM.
+
+    References:
+        DICOM PS3.3, C.8.11.3.1.2: of sign 1 higher values mean more X-ray intensity, of sign -1 less.
     """
 
     def __init__(self, series: str | None = None) -> None:
@@ -75,7 +82,7 @@ class DicomReader(ImageReader):
             return image, make_meta(LPS_TO_RAS, image.shape)
         shape = (int(img[0].Columns), int(img[0].Rows), len(img))
         array = np.empty(shape, dtype=np.float32)
-        if img[0].get("PhotometricInterpretation") == "MONOCHROME1":
+        if _is_monochrome1(img[0]):
             once(
                 f"{Path(img[0].filename).parent}: MONOCHROME1, small values are bright: what is stored is inverted, as "
                 "GDCM does. Where they are Hounsfield units as they are, have them exported as MONOCHROME2"
@@ -95,19 +102,36 @@ def _slice_values(file: str | Path) -> np.ndarray:
     try:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own
-        values = _by_gdcm(file)
-        if dataset.get("ModalityLUTSequence"):  # which GDCM leaves aside
-            values = _by_table(np.rint((values - intercept) / slope).astype(np.int64), dataset)
-        return values
+        values = _by_gdcm(file)  # MONOCHROME1 inverted, tables left aside
+        turn = _is_negative(dataset) != _is_monochrome1(dataset)
+        if not turn and not dataset.get("ModalityLUTSequence"):
+            return values
+        stored = np.rint((values - intercept) / slope).astype(np.int64)
     except Exception as error:  # pydicom has many for damaged pixels
         raise _damaged(file, error) from error
-    stored = own_bits(stored, int(dataset.get("BitsStored") or 0))
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # bright is dark; as GDCM inverts it
+    else:
+        stored = own_bits(stored, int(dataset.get("BitsStored") or 0))
+        turn = _is_negative(dataset)
+    if turn:
         unsigned = not dataset.get("PixelRepresentation")
         stored = ((1 << int(dataset.BitsStored)) if unsigned else 0) - 1 - stored.astype(np.int64)
     if dataset.get("ModalityLUTSequence"):
         return _by_table(stored, dataset)
     return (stored * slope + intercept).astype(np.float32)
+
+
+def _is_monochrome1(dataset: pydicom.Dataset) -> bool:
+    return dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _is_negative(dataset: pydicom.Dataset) -> bool:
+    """Whether small values are bright; of radiographs for processing, which nobody looks at, whether bone is dark."""
+    intent = str(dataset.get("PresentationIntentType") or "").upper()
+    raw = intent == "FOR PROCESSING" or (not intent and dataset.get("SOPClassUID") in _FOR_PROCESSING)
+    sign = dataset.get("PixelIntensityRelationshipSign")
+    if raw and sign in (1, -1) and is_radiograph(dataset):
+        return sign == 1
+    return _is_monochrome1(dataset)
 
 
 def own_bits(stored: np.ndarray, bits: int) -> np.ndarray:

@@ -51,8 +51,8 @@ class GreyReader(ImageReader):
         """The rows of one image.
 
         Raises:
-            VolumeError: several pages; a pixel type that is not read; a label map in colours, as JPEG or with 0 as
-                white; 16-bit values that are no brightness, or of a PNG with colours or alpha.
+            VolumeError: several pages; a pixel type that is not read; a label map in colours, in the alpha channel, as
+                JPEG or with 0 as white; more than 8 bits with colours or alpha; a BMP that Pillow reads wrongly.
         """
         (name,) = ensure_tuple(data)
         path = Path(name)
@@ -66,10 +66,15 @@ class GreyReader(ImageReader):
             image.verify()  # the checksum of every part; the image is of no use after that
             image = kind(io.BytesIO(content))
         bits = stored_bits(image, content)
-        if kind is PngImageFile and bits == 16 and not image.mode.startswith("I"):
+        if bits > 8 and not image.mode.startswith(("I", "F")):
             raise VolumeError(
-                f"{path}: a PNG of 16 bits must be grey, without alpha; found colours or alpha (Pillow's mode "
+                f"{path}: an image of {bits} bits must be grey, without alpha; found colours or alpha (Pillow's mode "
                 f"{image.mode}), of which the upper 8 bits alone would be read. Save it as grey."
+            )
+        if kind is BmpImageFile and bits != {"1": 1, "L": 8}.get(image.mode, bits):
+            raise VolumeError(
+                f"{path}: a BMP with a palette of greys must have 8 bits, or 1 with two; found {bits} bits, which "
+                f"Pillow reads as others (its mode {image.mode}). Save it as PNG."
             )
         if self.labels and isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
             raise VolumeError(
@@ -113,11 +118,14 @@ def _type_meant(image: ImageFile) -> type | None:
 
 
 def stored_bits(image: ImageFile, content: bytes) -> int:
-    """Bits of a grey value as stored."""
+    """Bits of a grey value, or of a channel, as stored."""
     if isinstance(image, PngImageFile):
         return content[24]
     if isinstance(image, TiffImageFile):
-        return image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
+        return max(image.tag_v2.get(BITSPERSAMPLE, (1,)))
+    if isinstance(image, BmpImageFile):
+        place = 24 if content[14] == 12 else 28  # of the header of OS/2, and of all later ones
+        return min(8, int.from_bytes(content[place : place + 2], "little"))  # more are of several channels
     return 8
 
 
@@ -159,5 +167,10 @@ def _numbers(image: Image.Image, bits: int, path: Path) -> np.ndarray:
         raise VolumeError(
             f"{path}: a label map must hold one number a pixel; found colours (Pillow's mode {image.mode}). Save the "
             "numbers, as grey values or as a palette's indices."
+        )
+    if image.mode in ("LA", "PA", "RGBA") and np.ptp(colours) == 0 and np.ptp(rows[..., -1]) > 0:
+        raise VolumeError(
+            f"{path}: a label map must not be in the alpha channel; found one value in the others (Pillow's mode "
+            f"{image.mode}). Save the numbers as grey values, without alpha."
         )
     return colours[..., 0]

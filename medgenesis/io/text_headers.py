@@ -4,7 +4,7 @@ import math
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,7 @@ class TextHeader:
         offset: bytes before the voxels; None: they are the last bytes of their file.
         encoding: "raw", "zlib" or "gzip", or another word, which is ITK's to read.
         byteorder: "<" or ">".
+        pairs: what programs have added to an NRRD, key -> value.
     """
 
     fields: dict[str, str]
@@ -32,6 +33,7 @@ class TextHeader:
     offset: int | None
     encoding: str
     byteorder: str
+    pairs: dict[str, str] = field(default_factory=dict)
 
 
 def read_text_header(path: Path) -> TextHeader:
@@ -73,12 +75,16 @@ def _meta_image(path: Path, file: IO[bytes]) -> TextHeader:
 
 def _nrrd(path: Path, file: IO[bytes]) -> TextHeader:
     fields: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     names: list[str] = []
     lines = _lines(path, file, until_blank=True)
     if not next(lines, "").startswith("NRRD000"):
         raise _malformed(path, "no NRRD")
     for line in lines:
-        if line.startswith("#") or ":=" in line:
+        key, is_pair, value = line.partition(":=")
+        if is_pair:
+            pairs[key] = value.encode("latin-1").decode("utf-8", "replace")
+        if line.startswith("#") or is_pair:
             continue
         _add(path, fields, _NRRD_LINE.fullmatch(line), line)
         if re.match("LIST\\b", fields.get("datafile", "")):
@@ -96,6 +102,7 @@ def _nrrd(path: Path, file: IO[bytes]) -> TextHeader:
         None if skips[1] < 0 else offset + skips[1],
         {"gz": "gzip"}.get(encoding, encoding),
         ">" if fields.get("endian", "").lower() == "big" else "<",
+        pairs,
     )
 
 

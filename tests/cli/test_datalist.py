@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
@@ -113,3 +114,18 @@ def test_bad_arguments(arguments, what, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=what):
         _run(*arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_decathlon_list_without_validation_says_how_to_get_one(tmp_path):
+    for kind in ("imagesTr", "labelsTr"):
+        (tmp_path / kind).mkdir()
+        for case in range(4):
+            np.save(tmp_path / kind / f"liver_{case}.npy", np.zeros((2, 2, 2)))
+    pairs = [{key: f"./{key}sTr/liver_{case}.npy" for key in ("image", "label")} for case in range(4)]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": pairs, "test": []}))
+    with pytest.raises(DatalistError, match="must have the section 'validation'; found training, test") as raised:
+        load_datalist(tmp_path / "dataset.json", "validation")
+    command = re.search(r"`medgenesis datalist (.+?)`", str(raised.value))[1]
+    new = str(tmp_path / "new.json")
+    _run(*command.replace("DIR", str(tmp_path)).replace("NEW.json", new).split())  # as it is written there
+    assert [len(load_datalist(new, section)) for section in ("training", "validation")] == [3, 1]

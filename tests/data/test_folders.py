@@ -1,9 +1,11 @@
 """Datalists made from folders, of files and of DICOM series."""
 
+import hashlib
 import json
 import os
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from helpers.lists import records_of, touch
 from hypothesis import HealthCheck, given, settings
 
-from medgenesis.data import load_datalist, make_datalist, write_datalist
+from medgenesis.data import join_datalists, load_datalist, make_datalist, write_datalist
 from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.io import LoadVolumed
 
@@ -46,6 +48,57 @@ def test_series_of_one_patient_stay_together(write_series, tmp_path):
         for p in {r["patient"] for r in records_of(datalist)}
     }
     assert sizes == {2} and all(len(datalist[section]) == 2 for section in ("training", "validation", "test"))
+
+
+def write_ids(write_series, *identities):
+    for i, identity in enumerate(identities):
+        write_series(f"all/scan{i}", np.zeros((1, 2, 2)), [(0, 0, 0)], PatientID=identity)
+
+
+def test_visits_in_patient_ids_are_no_patients_as_in_names(write_series, tmp_path, caplog):
+    ids = [f"TRIAL-{k:03d}_V{visit}" for k in range(6) for visit in (1, 2)]
+    write_ids(write_series, *ids)
+    datalist = make_datalist(tmp_path / "all", splits=(0.4, 0.3, 0.3))
+    of_visit = {record["image"]: record["patient"] for record in records_of(datalist)}
+    by_place = [of_visit[str(tmp_path / f"all/scan{i}")] for i in range(12)]
+    assert by_place == [hashlib.sha256(name[:9].encode()).hexdigest()[:12] for name in ids]
+    assert datalist["patient_keys"] == ["hash of PatientID without visit"], "lists of before hold the whole ID"
+    assert not caplog.records
+
+
+def test_patient_ids_that_are_hard_to_tell_apart_are_counted_and_not_named(write_series, tmp_path, caplog):
+    write_ids(write_series, "Q-P001", "q-p001", "Q-P002", "1.2.840.113619.20190531")
+    datalist = make_datalist(tmp_path / "all", splits=(1, 0, 0))
+    assert len({record["patient"] for record in records_of(datalist)}) == 4
+    assert "2 PatientIDs are hard to tell apart, as those of scan0, scan1:" in caplog.text
+    assert datalist["patient_keys"] == ["hash of PatientID"]
+    assert not any(name.casefold() in (caplog.text + json.dumps(datalist)).casefold() for name in ("Q-P00", "20190531"))
+    caplog.clear()
+    make_datalist(tmp_path / "all", splits=(1, 0, 0), patient_pattern="scan.")
+    assert "PatientIDs" not in caplog.text
+
+
+def test_classes_that_are_numbers_are_ordered_as_numbers_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = touch(tmp_path, *(f"{number}/p{number}.nii" for number in (0, 1, 10, 2, 100)))
+    datalist = make_datalist(folder, classes=[], splits=(1, 0, 0))
+    assert datalist["class_names"] == ["0", "1", "2", "10", "100"]
+    by_folder = {Path(record["image"]).parent.name: record["class"] for record in records_of(datalist)}
+    assert by_folder == {"0": 0, "1": 1, "2": 2, "10": 3, "100": 4}
+    assert "classes: 0 = 0, 1 = 1, 2 = 2, 3 = 10, 4 = 100" in caplog.text
+
+
+def test_classes_of_a_list_made_before_are_joined_by_their_names(tmp_path):
+    """Its classes were ordered by name: "10" was class 2."""
+    touch(tmp_path, "old.nii", "10/p1.nii", "2/p2.nii", "0/p0.nii")
+    before = {"class_names": ["0", "10", "2"], "training": [{"image": "old.nii", "patient": "old", "class": 1}]}
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    write_datalist(
+        make_datalist(tmp_path, classes=["0", "2", "10"], only="p*", splits=(1, 0, 0)), tmp_path / "new.json"
+    )
+    joined = join_datalists([(tmp_path / "new.json", 1), (tmp_path / "before.json", 1)])
+    named = {Path(one["image"]).name: joined["class_names"][one["class"]] for one in joined["training"]}
+    assert named == {"p0.nii": "0", "p1.nii": "10", "p2.nii": "2", "old.nii": "10"}
 
 
 def test_empty_and_absent_folders(tmp_path):

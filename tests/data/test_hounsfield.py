@@ -202,6 +202,25 @@ def test_eight_bits_with_a_sign_are_warned_of(phantoms, caplog):
     assert not caplog.records
 
 
+def test_the_remedies_are_those_of_the_values(phantoms):
+    """What is followed as it is written: a preset that fits, an operation that gives HU again."""
+    hu = phantoms[0].clip(-1024, 3000)
+    body, lungs = hu > -300, _thorax(0, air=0.6, lung=0.25, bone=0.02).numpy()[0]
+    cases = {
+        "MR": (np.where(body, 300 + 0.5 * hu, 0).clip(0), ["offset"], ["a_max 255", "in HU all the same"]),
+        "8 bits": ((hu + 1000).clip(0, 2000) / 2000 * 255, ["a_min 0 and a_max 255"], ["in HU all the same"]),
+        "padded, offset": (np.where(body, hu + 1024, -3024), ["subtract the offset"], ["in HU all the same"]),
+        "times 10": (10 * lungs, ["divide"], ["offset", "in HU all the same"]),
+        "twice": (hu - 1024, ["add the offset", "in HU all the same"], ["divide", "a_max 255"]),
+    }  # fmt: skip
+    for name, (values, said, unsaid) in cases.items():
+        with pytest.raises(IntensityRangeError, match="HU") as raised:
+            scale(values, name)
+        remedy = str(raised.value).partition(". ")[2]
+        assert remedy.startswith("MR or PET: set `intensity` to 'mri_percentile'"), name
+        assert [text in remedy for text in said + unsaid] == [True] * len(said) + [False] * len(unsaid), (name, remedy)
+
+
 LOW = [-3000.0, -2048.0, -1900.0, -1500.0, -1200.0, -1000.0, -600.0, -400.0, 0.0, 900.0]
 
 

@@ -94,8 +94,8 @@ ORDINARY = {
 @pytest.mark.parametrize("names", [pytest.param(names, id=name) for name, names in ORDINARY.items()])
 def test_of_ordinary_names_there_is_no_doubt(names):
     keys = {name: patient_key(name) for name in names}
-    assert not doubtful(key for key, _ in keys.values())
-    assert not repeated_below({name: key for name, (key, kind) in keys.items() if kind == "folder name"})
+    assert not doubtful(one.key for one in keys.values())
+    assert not repeated_below({name: one.key for name, one in keys.items() if one.kind == "folder name"})
 
 
 @pytest.mark.parametrize("kind", ["visits", "months"])

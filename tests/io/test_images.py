@@ -1,11 +1,12 @@
 """Images through the data layer: one rule of shape, intensities, shrinking, lists that mix them with volumes."""
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from monai.transforms import Invertd
 from PIL import Image
-from pydicom.uid import DigitalXRayImageStorageForPresentation
+from pydicom.uid import DigitalXRayImageStorageForPresentation, DigitalXRayImageStorageForProcessing
 
 from medgenesis.data import ScaleIntensityPresetd, load_datalist, make_datalist, preprocessing, write_datalist
 from medgenesis.data.cache import cached_volumes
@@ -100,6 +101,35 @@ def test_monochrome1_is_turned_bright_for_dense(xray):
     stored = GREY.astype(np.uint16) * 16
     negative = xray("n", 4095 - stored, BitsStored=12, HighBit=11, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(_prepared(negative, intensity=None)[0].numpy().T, stored)
+
+
+@pytest.mark.parametrize("decoder", ["pydicom", "GDCM"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_radiograph_for_processing_is_bright_where_little_came_through(xray, photometric, sign, decoder, monkeypatch):
+    """PS3.3, C.8.11.3.1.2: of sign 1 lower values mean less X-ray intensity, of -1 more."""
+    little = GREY.astype(np.uint16) * 16  # large where little came through
+    tags = {
+        "BitsStored": 12, "HighBit": 11, "PhotometricInterpretation": photometric, "PixelIntensityRelationship": "LIN",
+        "PixelIntensityRelationshipSign": sign,
+    }  # fmt: skip
+    stored = 4095 - little if sign == 1 else little
+    raw = xray("raw", stored, PresentationIntentType="FOR PROCESSING", **tags)
+    shown = xray("shown", stored, PresentationIntentType="FOR PRESENTATION", **tags)
+    header = pydicom.dcmread(raw)
+    del header.PresentationIntentType
+    header.SOPClassUID = DigitalXRayImageStorageForProcessing
+    header.save_as(f"{raw}c")
+    if decoder == "GDCM":
+
+        def none(self):
+            raise NotImplementedError("no decoder")
+
+        monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(none))
+    for path in (raw, f"{raw}c"):
+        np.testing.assert_array_equal(_prepared(path, intensity=None)[0].numpy().T, little)
+    as_shown = 4095 - stored if photometric == "MONOCHROME1" else stored
+    np.testing.assert_array_equal(_prepared(shown, intensity=None)[0].numpy().T, as_shown)
 
 
 def test_radiographs_of_one_folder_are_scans_of_their_own(xray):

@@ -112,8 +112,52 @@ def test_png_of_16_bits_with_colours_or_alpha_is_refused(tmp_path, colour_type, 
         content += struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
     (tmp_path / "x.png").write_bytes(content)
     for labels in (True, False):
-        with pytest.raises(VolumeError, match="x.png: a PNG of 16 bits must be grey, without alpha"):
+        with pytest.raises(VolumeError, match="x.png: an image of 16 bits must be grey, without alpha"):
             rows(tmp_path / "x.png", labels)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_tiff_of_16_bits_with_colours_is_refused(tmp_path, channels):
+    stored = np.repeat(NUMBERS[:, :, None].astype(np.uint16) * 300, channels, 2)
+    sitk.WriteImage(sitk.GetImageFromArray(stored, isVector=True), str(tmp_path / "x.tif"))
+    for labels in (True, False):
+        with pytest.raises(VolumeError, match="x.tif: an image of 16 bits must be grey, without alpha"):
+            rows(tmp_path / "x.tif", labels)
+
+
+def _bmp(numbers, bits, palette):
+    """A BMP, written by its description: rows from below, packed, each of whole 4 bytes; blue, green, red, 0."""
+    digits = np.unpackbits(numbers[::-1, :, None], axis=2)[..., 8 - bits :].reshape(len(numbers), -1)
+    packed = np.packbits(np.pad(digits, ((0, 0), (0, -digits.shape[1] % 32))), axis=1).tobytes()
+    colours = b"".join(bytes([blue, green, red, 0]) for red, green, blue in palette)
+    start = 54 + len(colours)
+    head = struct.pack("<IiiHHIIiiII", 40, *numbers.shape[::-1], 1, bits, 0, len(packed), 0, 0, len(palette), 0)
+    return b"BM" + struct.pack("<IHHI", start + len(packed), 0, 0, start) + head + colours + packed
+
+
+def test_bmp_whose_bits_pillow_takes_for_others(tmp_path):
+    """With a palette of black and white or of greys, Pillow takes 8 bits for 1, and 4 for 8."""
+    two, greys = [(0, 0, 0), (255, 255, 255)], [(i, i, i) for i in range(16)]
+    for numbers, bits, palette in ((NUMBERS > 0, 8, two), (NUMBERS > 0, 4, two), (NUMBERS, 4, greys)):
+        (tmp_path / "x.bmp").write_bytes(_bmp(numbers.astype(np.uint8), bits, palette))
+        for labels in (True, False):
+            with pytest.raises(VolumeError, match=f"x.bmp: a BMP with a palette of greys .* found {bits} bits"):
+                rows(tmp_path / "x.bmp", labels)
+    colours = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+    read = (NUMBERS > 0, 1, two), (NUMBERS, 8, greys), (NUMBERS, 8, colours), (NUMBERS, 4, colours)
+    for numbers, bits, palette in read:
+        (tmp_path / "x.bmp").write_bytes(_bmp(numbers.astype(np.uint8), bits, palette))
+        np.testing.assert_array_equal(rows(tmp_path / "x.bmp", labels=True), numbers)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_label_maps_in_the_alpha_channel_are_refused(tmp_path, mode):
+    plain, numbers = Image.new("L", (60, 44), 7), Image.fromarray(NUMBERS)
+    Image.merge(mode, [plain] * (len(mode) - 1) + [numbers]).save(tmp_path / "x.png")
+    with pytest.raises(VolumeError, match="x.png: a label map must not be in the alpha channel"):
+        rows(tmp_path / "x.png", labels=True)
+    Image.merge(mode, [numbers] * (len(mode) - 1) + [plain]).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(rows(tmp_path / "x.png", labels=True), NUMBERS)
 
 
 @pytest.mark.parametrize("stored", [NUMBERS, NUMBERS > 0, NUMBERS.astype(np.uint16)])

@@ -17,6 +17,7 @@ from medgenesis.data.label_names import label_names
 from medgenesis.data.labels import MergeLabelsd, parse_label_merge
 from medgenesis.data.nnunet import nnunet_preprocessing
 from medgenesis.data.pipeline import preprocessing
+from medgenesis.data.segment_names import Disagreement, find_disagreement, names_in_map
 from medgenesis.data.splits import ALL_SECTIONS, SECTIONS, UNLABELED
 from medgenesis.data.survey import Surveyed, survey_records
 from medgenesis.report import display_range, flat_image, three_planes
@@ -35,6 +36,7 @@ class Found:
         places: of each record its section and its number there, from 1.
         records: of all sections.
         surveyed: what was found of each.
+        segments: label map -> label -> name, of the files that name what they hold (3D Slicer).
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Found:
     places: list[tuple[str, int]]
     records: list[dict]
     surveyed: list[Surveyed] = field(default_factory=list)
+    segments: dict[str, dict[int, str]] = field(default_factory=dict)
 
     @property
     def sections(self) -> list[str]:
@@ -93,6 +96,14 @@ class Found:
         maps = [(i, one.labels) for i, one in enumerate(self.surveyed) if one.error is None and one.labels is not None]
         return [i for i, labels in maps if not any(self.target(value, kept) for value in labels)]
 
+    def segment_names(self, label: int) -> list[str]:
+        """What files call a stored label."""
+        return list(dict.fromkeys(names[label] for names in self.segments.values() if label in names))
+
+    def disagreement(self) -> Disagreement | None:
+        """Of the names of segments."""
+        return find_disagreement(self.segments, self.targets())
+
     def targets(self) -> dict[int, int] | None:
         """Stored label -> the class that it becomes; None where labels are learnt as they are."""
         if not self.settings.label_merge:
@@ -112,9 +123,10 @@ class Found:
 
     @property
     def all_right(self) -> bool:
-        """Whether every record can be used, and no scan or patient is in two sections."""
-        across = any(map(self.across, self.duplicates()))
-        return len(self.usable()) == len(self.records) and not across and not self.shared_patients()
+        """Whether every record can be used, no scan or patient is in two sections, and segments agree."""
+        if any(map(self.across, self.duplicates())) or self.shared_patients() or self.disagreement():
+            return False
+        return len(self.usable()) == len(self.records)
 
 
 def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: int = 0) -> Found:
@@ -164,6 +176,10 @@ def find(path: str | Path, settings: Settings, *, drawn: int = 24, num_workers: 
         num_workers=num_workers,
     )
     found.surveyed += readings if settings.plan is None else [_as_planned(one, settings.plan) for one in readings]
+    for i in found.usable():
+        label, labels = found.records[i].get("label"), found.surveyed[i].labels
+        if isinstance(label, str) and labels and (names := names_in_map(label, labels)):
+            found.segments[label] = names
     return found
 
 

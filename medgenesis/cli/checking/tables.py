@@ -38,6 +38,7 @@ def all_tables(found: Found, named: bool) -> Iterator[Table]:
         _scans(found),
         _kinds(found),
         _labels(found),
+        _segments(found, named),
         _classes(found),
     ):  # fmt: skip
         if table.rows:
@@ -130,6 +131,7 @@ def _labels(found: Found) -> Table:
         if target == 0 and value != 0:
             becomes = "background: left out by the merge"
         name = names.get(target) if target else stored_names.get(value)
+        name = name or ", ".join(found.segment_names(value)) or None
         cases = [sum(found.places[i][0] == section for i, _ in holding) for section in found.sections]
         voxels = sum(count for _, count in holding)
         becomes += "" if holding else ": in no label map"
@@ -138,6 +140,18 @@ def _labels(found: Found) -> Table:
     empty = found.without_foreground()
     note = f"; {len(empty)} hold background alone: {', '.join(map(found.name, empty[:12]))}" if empty else ""
     return Table(f"Labels of {len(maps)} label maps: cases that hold them{note}", headers, rows)
+
+
+def _segments(found: Found, named: bool) -> Table:
+    """A label that files with names of segments (3D Slicer) call otherwise."""
+    rows = []
+    if one := found.disagreement():
+        at = {record["label"]: i for i, record in enumerate(found.records) if isinstance(record.get("label"), str)}
+        files = [file if named else found.name(at[file]) for file in (one.file, one.other_file)]
+        rows.append(
+            (one.what, *(f"{said} in {file}" for said, file in zip((one.first, one.other), files, strict=True)))
+        )
+    return Table("Segments that disagree", ("what", "one", "another"), rows)
 
 
 def _classes(found: Found) -> Table:
