@@ -55,17 +55,15 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
         "MONAI Label at http://%s:%d (3D Slicer: this address; browser: %s). Ctrl-C stops it", host, port, "/ohif/"
     )
     words = ["start_server", "--app", str(app), "--studies", str(studies), "--host", host, "--port", str(port)]
-    before = (
-        sys.argv,
-        signal.signal(signal.SIGTERM, _leave),
-    )  # uvicorn raises it again, and what viewers sent would stay
+    words_before = sys.argv
+    at_sigterm = signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again, and what viewers sent would stay
     sys.argv = ["monailabel", *words, "--uvicorn_app", "medgenesis.label_app.server:app"]
     try:
         with own_temporary_folder():
             Main().run()
     finally:
-        sys.argv = before[0]
-        signal.signal(signal.SIGTERM, before[1])
+        sys.argv = words_before
+        signal.signal(signal.SIGTERM, at_sigterm)
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:
