@@ -1,11 +1,11 @@
 """Landmarks of images and volumes as a table: image, landmark, x, y, and of volumes z."""
 
-import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medgenesis.data.tables import table_rows
 from medgenesis.errors import DatalistError
 from medgenesis.storage.tables import write_table
 
@@ -34,36 +34,28 @@ def read_landmarks(path: str | os.PathLike) -> Landmarks:
     order.
 
     Raises:
-        DatalistError: the file cannot be read or is empty, a column is missing, a name is blank, a place is not two
-            finite numbers (three with `z`), or an image has a landmark twice.
+        DatalistError: the file cannot be read or is empty, a column is missing or there twice, a row has more cells
+            than the heading, a name is blank, a place is not two finite numbers (three with `z`), or an image has a
+            landmark twice.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DatalistError(
-                    f"{path}: must have the columns {', '.join(COLUMNS)}; found no {', '.join(missing)}. Add what is "
-                    "missing to its heading."
-                )
-            landmarks: Landmarks = {}
-            for row in reader:
-                _add(landmarks, row, f"{path}, line {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    path, landmarks = Path(path), {}
+    if not path.is_file():
         raise DatalistError(
-            f"{path}: must be a CSV file of landmarks, but cannot be read: {error}. Check the path, or state that "
-            "there are no landmarks ('$None' on a command line)."
-        ) from error
+            f"{path}: must be a CSV file of landmarks; found no file. Check the path, or state that there are no "
+            "landmarks ('$None' on a command line)."
+        )
+    for line, row in table_rows(path, COLUMNS, "Add what is missing to its heading.", optional=("z",)):
+        _add(landmarks, row, f"{path}, row {line}")
     if not landmarks:
         raise DatalistError(
-            f"{path}: must name at least one landmark; found none below its heading. Add a line for each landmark."
+            f"{path}: must name at least one landmark; found none below its heading. Add a row for each landmark."
         )
     return landmarks
 
 
-def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
-    image, name, *place = ((row[column] or "").strip() for column in COLUMNS)
-    place += [deep] if (deep := (row.get("z") or "").strip()) else []
+def _add(landmarks: Landmarks, row: Mapping[str, str], where: str) -> None:
+    image, name, *place = (row[column].strip() for column in COLUMNS)
+    place += [deep] if (deep := row.get("z", "").strip()) else []
     try:
         numbers = tuple(map(float, place))
     except ValueError:
@@ -71,7 +63,7 @@ def _add(landmarks: Landmarks, row: dict[str, str | None], where: str) -> None:
     if not (image and name and all(map(math.isfinite, numbers))):
         raise DatalistError(
             f"{where}: needs an image, a landmark and two finite numbers of pixels (of volumes three); found {row}. "
-            "Correct the line."
+            "Correct the row; write numbers with a point, not with a comma."
         )
     points = landmarks.setdefault(image, {})
     if name in points:

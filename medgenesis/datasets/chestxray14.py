@@ -89,8 +89,8 @@ def published_datalist(
         As `chestxray14_datalist`, with `classes` from the table: 1 for each finding that it names.
 
     Raises:
-        DatalistError: a file that is absent, several tables, an image that the table lacks, or a finding that is none
-            of the 14; what `chestxray14_datalist` raises.
+        DatalistError: a file that is absent, several tables, an image that the table lacks or has twice, a finding that
+            is none of the 14, or one beside "No Finding"; what `chestxray14_datalist` raises.
     """
     root = Path(root)
     lists = [root / "train_val_list.txt", root / "test_list.txt"]
@@ -110,9 +110,17 @@ def published_datalist(
 
 def _findings(table: Path) -> dict[str, list[int]]:
     """The 14 numbers of each image, from `Image Index` and `Finding Labels` ("Mass|Nodule", "No Finding")."""
-    found = {}
+    found: dict[str, list[int]] = {}
     for row in rows_of_table(table, "Image Index", "Finding Labels"):
-        image, named = row["Image Index"], set(row["Finding Labels"].split("|")) - {"No Finding"}
+        image, written = row["Image Index"].strip(), row["Finding Labels"].split("|")
+        named = set(written) - {"No Finding"}
+        if image in found:
+            raise DatalistError(f"{table}: {image}: must have one row; found a second one. Take one out.")
+        if named and "No Finding" in written:
+            raise DatalistError(
+                f"{table}: {image}: must name findings, or No Finding; found both, {row['Finding Labels']!r}. Correct "
+                "the row."
+            )
         if unknown := sorted(named - set(FINDINGS)):
             raise DatalistError(
                 f"{table}: {image}: must name some of the 14 findings; found {unknown[0]!r}. Give NIH's table."

@@ -1,10 +1,10 @@
 """The tables that data sets come with: rows with every cell that is asked for, or an error that names the row."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from medgenesis.data.tables import table_rows
 from medgenesis.errors import DatalistError
 
 
@@ -13,34 +13,15 @@ def rows_of_table(path: Path, *columns: str, heading: bool = True) -> list[dict[
 
     Args:
         path: the file.
-        columns: their names.
+        columns: their names; capitals, and blanks around a name, are no matter.
         heading: the first row has the names; False: it has none, and the columns are the first ones, in this order.
 
     Raises:
-        DatalistError: no such file, one that cannot be read, no such column, or a row that ends before it.
+        DatalistError: no such file, or what `medgenesis.data.tables.table_rows` raises.
     """
     if not path.is_file():
         raise DatalistError(f"{path}: must be the data set's table; found no file. Give the folder that holds it.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, None if heading else columns)
-            named, rows = reader.fieldnames or (), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatalistError(f"{path}: cannot be read as a table ({error}). Give the data set's own table.") from error
-    absent = [name for name in columns if name not in named]
-    if absent:
-        raise DatalistError(
-            f"{path}: must have the columns {', '.join(columns)}; found no {', '.join(absent)}. Give the data "
-            "set's own table."
-        )
-    for number, row in enumerate(rows, 2 if heading else 1):
-        short = [name for name in columns if row[name] is None]
-        if short:
-            raise DatalistError(
-                f"{path}, row {number}: must have a cell for each of {', '.join(columns)}; found none for "
-                f"{', '.join(short)}. Correct the table."
-            )
-    return rows
+    return [row for _, row in table_rows(path, columns, "Give the data set's own table.", heading=heading)]
 
 
 def class_of_row(text: str, classes: Sequence[str], table: Path, number: int) -> int:
@@ -80,5 +61,8 @@ def number_of_row(text: str, column: str, table: Path, number: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DatalistError(f"{table}, row {number}: {column} must be a number; found {text!r}. Correct the table.")
+        raise DatalistError(
+            f"{table}, row {number}: {column} must be a number; found {text!r}. Correct the table; numbers have a "
+            "point, not a comma."
+        )
     return value

@@ -56,6 +56,7 @@ class LabelApp(MONAILabelApp):
         self.settings = AppSettings.read(app_dir)
         self.history = History(app_dir, self.settings)
         self.models = Models(self.settings, self.history)
+        self.draft = DraftTask(self.settings, app_dir, self.datastore)
         restoration = Restoration(self.settings)
         self.scores: dict[str, StudyScore] = {"uncertain": FlipDisagreement(self.models)}
         if restoration.possible:
@@ -87,10 +88,12 @@ class LabelApp(MONAILabelApp):
         return DicomWebStudies(client_of(address), self.settings.classes, search, dicomweb_cache(self.app_dir), frames)
 
     def on_init_complete(self) -> None:
-        """Name the trainings that are not shown, when the server starts."""
+        """Name the trainings that are not shown, and a network that gives no draft, when the server starts."""
         for name, labels in self.history.passed_over().items():
             own = ", ".join(self.settings.labels)
             logger.warning("training %s is passed over: it is of %s, not of %s; --labels chooses", name, labels, own)
+        if (network := self.draft.unknown) is not None:
+            logger.warning("no draft before a training: where the feature maps of %s are is not known", network)
         super().on_init_complete()
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +145,7 @@ class LabelApp(MONAILabelApp):
         """The bundle's segmentation, the draft, clicks and scribbles."""
         return {
             self.settings.name: SegmentTask(self.settings, self.models),
-            "draft": DraftTask(self.settings, self.app_dir, self.datastore),
+            "draft": self.draft,
             "clicks": ClickTask(self.settings, self.models),
             "scribbles": ScribbleTask(self.settings, self.models),
         }

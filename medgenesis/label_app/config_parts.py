@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigWorkflow
+from torch import nn
 
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.weights import settings_of
@@ -36,13 +37,22 @@ def config_parts(
 
 
 def check_training(settings: AppSettings) -> None:
-    """Refuse before anything is served what the first training would refuse: settings that do not fit the weights.
+    """Refuse before anything is served what the first training would refuse: settings that do not fit the weights, and
+    a network that cannot be built.
 
     Raises:
-        ValueError: a setting that nothing uses, is not possible, or is another than that of the weights.
+        ValueError: a setting that nothing uses, is not possible, or is another than that of the weights; a network
+            whose package is not installed.
     """
     options = {"init": settings.weights, "label_merge": {}, "num_classes": 1 + len(settings.labels)}
     config_parts(settings, "finetune", ["initialize::1"], options)  # `medgenesis.bundles.check_settings`
+    network_of(settings)
+
+
+def network_of(settings: AppSettings, seed: int = 0) -> nn.Module:
+    """The network of `inference.yaml`, which no list of files is read for; its weights are random ones."""
+    options = {"weights": settings.weights, "num_classes": 1 + len(settings.labels)}
+    return config_parts(settings, "inference", ["network_def"], options, seed)["network_def"]
 
 
 def fine_tuning_parts(settings: AppSettings, weights: str, names: Iterable[str]) -> dict[str, Any]:

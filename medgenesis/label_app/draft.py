@@ -7,11 +7,11 @@ from torch import Tensor
 
 from medgenesis.data.pipeline import Preprocessing
 from medgenesis.errors import DOMAIN_ERRORS
-from medgenesis.label_app.config_parts import config_parts, fine_tuning_parts
+from medgenesis.label_app.config_parts import fine_tuning_parts, network_of
 from medgenesis.label_app.labelled import Labelled, cause_or_raise
 from medgenesis.label_app.segmenter import Segmenter
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.networks.voxel_probe import fit_voxel_probe
+from medgenesis.networks.voxel_probe import fit_voxel_probe, has_levels
 from medgenesis.weights import initialise
 
 MOST = 5  # labelled studies that a draft is made of, the latest
@@ -33,18 +33,23 @@ def draft_segmenter(
 
     Raises:
         CheckpointError: the weights are not of the bundle's network.
+        ValueError: its maps are not known, see `without_draft`.
     """
     weights = settings.weights
-    options = {"weights": weights, "num_classes": 1 + len(settings.labels)}
-    parts = config_parts(settings, "inference", ("network_def",), options, seed=seed)
-    network = initialise(parts["network_def"], weights)
+    network = initialise(network_of(settings, seed), weights)
     parts = fine_tuning_parts(settings, weights, ("preprocessing", "train#random_transforms"))
     prepared, refused = _prepared(labelled, parts["preprocessing"])
     if not prepared:
         return None, 0, refused
     crops = _crops(prepared, parts["train#random_transforms"], seed)
-    probe = fit_voxel_probe(network, crops, options["num_classes"], seed=seed)
+    probe = fit_voxel_probe(network, crops, 1 + len(settings.labels), seed=seed)
     return Segmenter(settings, weights, network=probe), len(prepared), refused
+
+
+def without_draft(settings: AppSettings) -> str | None:
+    """The kind of the app's network, where no draft can be made of it as its maps are not known; None: one can."""
+    network = network_of(settings)
+    return None if has_levels(network) else type(network).__name__
 
 
 def _prepared(labelled: Sequence[Labelled], prepare: Callable) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -5,13 +5,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from medgenesis.errors import DatalistError
-from medgenesis.label_app.draft import draft_segmenter
+from medgenesis.label_app.draft import draft_segmenter, without_draft
 from medgenesis.label_app.infer_task import result_of, study_of
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 from medgenesis.label_app.segmenter import Segmenter
@@ -42,9 +43,14 @@ class DraftTask(InferTask):
         self._lock = threading.Lock()
         self._made: tuple[tuple, Segmenter, int, float] | None = None  # labels, draft, studies, valid until
 
+    @cached_property
+    def unknown(self) -> str | None:
+        """The kind of the network, where its maps are not known: then there is no draft."""
+        return without_draft(self.settings)
+
     def is_valid(self) -> bool:
-        """Whether anything is labelled: only then do viewers show it."""
-        return bool(self.datastore().get_labeled_images())
+        """Whether anything is labelled, and a draft can be made of the network: only then do viewers show it."""
+        return self.unknown is None and bool(self.datastore().get_labeled_images())
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Segment `request["image"]`; the file of the result, and what is in it.

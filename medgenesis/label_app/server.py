@@ -6,10 +6,13 @@ What another web page in the same browser asks for is refused, and archives are 
 import logging
 import os
 import tarfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from monailabel.app import app
@@ -20,6 +23,7 @@ from monailabel.interfaces.exception import LabelNotFoundException, MONAILabelEx
 
 from medgenesis.errors import DOMAIN_ERRORS, cause_of
 from medgenesis.label_app import dicomweb
+from medgenesis.label_app.background import end_background_tasks
 from medgenesis.label_app.own_pages import OwnPagesAlone
 from medgenesis.label_app.start import LISTENS, LOOPBACK
 from medgenesis.label_app.studies import is_address
@@ -69,6 +73,19 @@ for middleware in app.user_middleware:
 # CORS keeps answers from a page; what it has sent is done all the same.
 hosts = LOOPBACK if os.environ.get(LISTENS) in LOOPBACK else None
 app.add_middleware(OwnPagesAlone, allowed=own, hosts=hosts)
+
+started = app.router.lifespan_context
+
+
+@asynccontextmanager
+async def with_its_processes(served: FastAPI) -> AsyncGenerator[Any, None]:
+    """MONAI Label's start; when the server stops, the processes that it has started end too."""
+    async with started(served) as state:
+        yield state
+    await run_in_threadpool(end_background_tasks)
+
+
+app.router.lifespan_context = with_its_processes
 
 if hasattr(tarfile, "data_filter"):  # a session may be sent as an archive, whose names could lead anywhere
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from medgenesis.errors import OutputError
 from medgenesis.label_app.studies import FETCHING
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve until it is stopped.
+    """Serve until it is stopped. A training ends with the server, and saves: see `medgenesis.label_app.background`.
 
     Args:
         app: the folder that `prepare` has written.
@@ -36,6 +39,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     Raises:
         ValueError: MONAI Label is not installed, or the port is none.
         OutputError: the port is in use.
+        SystemExit: with status 143, after a SIGTERM.
     """
     check_installed()
     check_port(host, port)
@@ -51,13 +55,19 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
         "MONAI Label at http://%s:%d (3D Slicer: this address; browser: %s). Ctrl-C stops it", host, port, "/ohif/"
     )
     words = ["start_server", "--app", str(app), "--studies", str(studies), "--host", host, "--port", str(port)]
-    before = sys.argv
+    words_before = sys.argv
+    at_sigterm = signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again, and what viewers sent would stay
     sys.argv = ["monailabel", *words, "--uvicorn_app", "medgenesis.label_app.server:app"]
     try:
         with own_temporary_folder():
             Main().run()
     finally:
-        sys.argv = before
+        sys.argv = words_before
+        signal.signal(signal.SIGTERM, at_sigterm)
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 @contextmanager

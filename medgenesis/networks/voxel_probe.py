@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from monai.networks.nets import SegResNet
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
@@ -15,39 +16,59 @@ from medgenesis.networks.level_head import enlarged
 PER_CLASS = 150  # voxels that are drawn of each class in a crop
 _LEAST_SPREAD = 0.01  # of a feature, share of the median feature's: dead channels are no evidence
 PENALTY = 0.001  # weight of the squared coefficients against one voxel's loss
+_DECODER_STAGES = ("levels", "blocks", "stages")  # of UNet3D; of MONAI's FlexibleUNet and UNet25D; of nnU-Net's
 
 
 def has_levels(network: nn.Module) -> bool:
     """Whether `FeatureLevels` knows where the maps of a network are."""
-    decoder = getattr(network, "decoder", None)
-    return hasattr(network, "encoder") and (hasattr(decoder, "levels") or hasattr(decoder, "blocks"))
+    return bool(_stages(network))
+
+
+def _stages(network: nn.Module) -> list[nn.Module]:
+    """What computes the maps one after the other: those of the decoder, where an encoder lists its own."""
+    if isinstance(network, SegResNet):
+        return [*network.down_layers, *network.up_layers]
+    decoder = getattr(network, "decoder", None) if hasattr(network, "encoder") else None
+    found = (getattr(decoder, name, None) for name in _DECODER_STAGES)
+    return next(([*one] for one in found if isinstance(one, nn.ModuleList)), [])
 
 
 class FeatureLevels(nn.Module):
     """What a U-Net makes of an image, from the intensities to its last decoder level.
 
     Args:
-        network: with `encoder`, which returns a list of maps, and `decoder`, whose `levels` (or MONAI's `blocks`) are
-            applied one after the other: `UNet3D`, `UNet25D`. Not changed.
+        network: with `encoder`, which returns a list of maps, and `decoder`, whose `levels`, `blocks` or `stages` are
+            applied one after the other: `UNet3D`, `UNet25D`, the networks of nnU-Net's plans; or MONAI's SegResNet.
+            Not changed.
 
     Shape:
         input: images (B, C, *spatial).
         returns: the images, the maps of the encoder and those of the decoder: a list of (B, channels, *some spatial).
+
+    Raises:
+        ValueError: another network.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        if not has_levels(network):
+            raise ValueError(
+                "network: must be a UNet3D, UNet25D, SegResNet or one of nnU-Net's plans, whose maps are known; found "
+                f"{type(network).__name__}. Take one of these for drafts and frozen features, or fine-tune."
+            )
         self.network = network
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found: list[Tensor] = []
-        decoder = self.network.decoder
-        stages = decoder.levels if hasattr(decoder, "levels") else decoder.blocks
-        hooks = [stage.register_forward_hook(lambda _, __, out: found.append(out)) for stage in stages]
+        encoded: Iterable[Tensor] = ()
+        hooks = [stage.register_forward_hook(lambda _, __, out: found.append(out)) for stage in _stages(self.network)]
         try:
-            guided = getattr(self.network, "guided", None)  # a network of clicks is given none
-            encoded = self.network.encoder(x if guided is None else guided(x))
-            decoder(encoded)
+            if isinstance(self.network, SegResNet):
+                self.network(x)
+            else:
+                guided = getattr(self.network, "guided", None)  # a network of clicks is given none
+                encoded = self.network.encoder(x if guided is None else guided(x))
+                self.network.decoder(encoded)
         finally:
             for hook in hooks:
                 hook.remove()

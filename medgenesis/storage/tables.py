@@ -52,9 +52,19 @@ def write_table(
 
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
-    """The rows of a CSV file with a heading, as texts by column; a byte-order mark is passed over."""
+    """The rows of a CSV file with a heading, as texts by column; a byte-order mark is passed over.
+
+    Raises:
+        ValueError: a row with more cells than the heading.
+    """
     with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    if surplus := [row for row in rows if None in row]:
+        raise ValueError(
+            f"{path}: a row must have no more cells than the heading; found {list(surplus[0].values())}. Write numbers "
+            "with a point, not with a comma, or make the table again."
+        )
+    return rows
 
 
 def _cells(row: Row, columns: Sequence[str], path: str | os.PathLike) -> list[Any]:

@@ -92,7 +92,7 @@ def ask_places(
     Raises:
         ValueError: another question, a number below 1, no table of landmarks, an encoder that does not see these
             images, or what the question raises.
-        DatalistError: a table that knows too few of the images, or places of other axes.
+        DatalistError: a table that knows too few of the images, or places of other axes or outside of their image.
         VolumeError: an image that cannot be read or seen, images and volumes together, or features that are not finite.
     """
     if question not in PLACES or (question != "compositionality" and landmarks is None):
@@ -133,10 +133,10 @@ def ask_places(
     if question == "compositionality":
         figures = _wholes(embedder, seen.images, settings, place)
     elif question == "locality":
-        figures = _locality(embedder, seen.images, seen.places(table), place)
+        figures = _locality(embedder, seen.images, seen.places(table, str(landmarks)), place)
     else:
         patients = study_set.patients[rows]
-        figures = _landmarks(embedder, seen, seen.places(table), settings, window, patients, place)
+        figures = _landmarks(embedder, seen, seen.places(table, str(landmarks)), settings, window, patients, place)
     save_result(folder, question, told, study_set.told(), asked, figures)
     return figures
 

@@ -27,11 +27,18 @@ def test_a_table_of_a_spreadsheet(tmp_path):
         ("", "columns image, landmark, x, y"),
         ("image,landmark,x\na.png,carina,1\n", "found no y"),
         ("image,landmark,x,y\n", "at least one landmark"),
-        ("image,landmark,x,y\na.png,carina,1,2\na.png,carina,1,3\n", "line 3: .*found 'carina' of a.png"),
-        ("image,landmark,x,y\na.png,carina,1,nan\n", "line 2: needs"),
-        ("image,landmark,x,y\na.png,carina,1,two\n", "line 2: needs"),
-        ("image,landmark,x,y\na.png,carina,1\n", "line 2: needs"),
-        ("image,landmark,x,y\n,carina,1,2\n", "line 2: needs"),
+        ("image,landmark,x,y\na.png,carina,1,2\na.png,carina,1,3\n", "row 3: .*found 'carina' of a.png"),
+        ("image,landmark,x,y\na.png,carina,1,nan\n", "row 2: needs"),
+        ("image,landmark,x,y\na.png,carina,1,two\n", "row 2: needs"),
+        ("image,landmark,x,y\na.png,carina,1\n", "row 2: must have a cell for each of .*; found none for y"),
+        ("image,landmark,x,y\na.png,carina,12,5,30,7\n", "row 2: must have no more cells .*found 6.* with a point"),
+        ("image,landmark,x,y\n\na.png,carina,12,5,30\n", "row 3: must have no more cells .*found 5.* with a point"),
+        ('image,landmark,x,y\na.png,carina,"12,5","30,7"\n', "row 2: needs .* with a point, not with a comma"),
+        ("image,landmark,x,y,X\na.png,carina,1,2,3\n", "once each; found 'x' twice"),
+        ("image,landmark,x,y,z, Z\na.png,carina,1,2,3,4\n", "once each; found 'z' twice"),
+        ("image;landmark;x;y\na.png;carina;1;2\n", "found the first line 'image;landmark;x;y'. Save it as CSV UTF-8"),
+        ("sep=,\nimage,landmark,x,y\na.png,carina,1,2\n", "found the first line 'sep=,'. Save it as CSV UTF-8"),
+        ("image,landmark,x,y\n,carina,1,2\n", "row 2: needs"),
     ],
 )
 def test_broken_tables(tmp_path, text, message):
@@ -46,16 +53,26 @@ def test_places_of_volumes_have_z(tmp_path):
     write_landmarks(tmp_path / "points.csv", points)
     assert read_landmarks(tmp_path / "points.csv") == points
     (tmp_path / "points.csv").write_text("image,landmark,x,y,z\na.nii.gz,one,1,2,three\n")
-    with pytest.raises(DatalistError, match=r"line 2: needs an image, a landmark and two .* \(of volumes three\)"):
+    with pytest.raises(DatalistError, match=r"row 2: needs an image, a landmark and two .* \(of volumes three\)"):
         read_landmarks(tmp_path / "points.csv")
 
 
 def test_no_table(tmp_path):
-    with pytest.raises(DatalistError, match=r"absent.csv: .* cannot be read.*'\$None'"):
+    with pytest.raises(DatalistError, match=r"absent.csv: .* found no file.*'\$None'"):
         read_landmarks(tmp_path / "absent.csv")
-    (tmp_path / "points.csv").write_bytes(b"image,landmark,x,y\n\xff\xfe\x00,1")
-    with pytest.raises(DatalistError, match="cannot be read"):
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_another_encoding_is_to_be_saved_anew(tmp_path, encoding):
+    (tmp_path / "points.csv").write_bytes("image,landmark,x,y\nLunge_ü.png,carina,1,2\n".encode(encoding))
+    with pytest.raises(DatalistError, match="cannot be read as a table in UTF-8 .*Save it as CSV UTF-8, with commas"):
         read_landmarks(tmp_path / "points.csv")
+
+
+def test_headings_in_capitals_and_trailing_commas_are_read(tmp_path):
+    """Places lost their z where the heading had Z, without a word."""
+    (tmp_path / "points.csv").write_text("Image,LANDMARK, x ,Y,Z,,\na.nii.gz,one,1,2,3,,,\n")
+    assert read_landmarks(tmp_path / "points.csv") == {"a.nii.gz": {"one": (1.0, 2.0, 3.0)}}
 
 
 def test_landmarks_of_records_by_path_from_the_table_or_by_name(tmp_path):

@@ -102,3 +102,39 @@ def test_what_is_missing_is_named(luna, tmp_path):
     write_table(folder / "none.csv", [["1.2.3", 0, 0, 0, 0]], COLUMNS)
     with pytest.raises(DatalistError, match="subset0: must have candidates of class 1"):
         luna16_candidates(folder / "luna", folder / "none.csv", folder / "out")
+
+
+def _classes(path):
+    listed = json.loads(path.read_text())
+    return [(record["patient"], record["class"]) for one in ("training", "test") for record in listed[one]]
+
+
+def test_blanks_round_a_class_or_a_series_change_nothing(luna):
+    """`1 ` was counted as no nodule, and a row of `1.2.3 ` was left out."""
+    folder, _ = luna
+    text = (folder / "candidates.csv").read_text()
+    changed = "\n".join(f"{series} ,{rest} " for series, _, rest in (one.partition(",") for one in text.splitlines()))
+    (folder / "blanks.csv").write_text(changed + "\n")
+    found = [
+        _classes(luna16_candidates(folder / "luna", folder / name, folder / name[0], size=SIZE, negatives=2))
+        for name in ("candidates.csv", "blanks.csv")
+    ]
+    assert found[0] == found[1] and sum(label for _, label in found[1]) == 2
+
+
+def test_a_place_outside_of_its_scan_is_refused(luna):
+    """It became a cube of pure air, of class 1."""
+    folder, _ = luna
+    row = ["1.2.3", -70.5, 12.0, -3000.0, 1]
+    write_table(folder / "odd.csv", [["1.2.3", *OFFSET, 1], row, ["1.2.4", *OFFSET, 1]], COLUMNS)
+    with pytest.raises(DatalistError, match=r"odd\.csv, row 3: its place must be in the scan.* mm outside of 1\.2\.3,"):
+        luna16_candidates(folder / "luna", folder / "odd.csv", folder / "out", size=SIZE)
+    assert not list((folder / "out").iterdir())
+
+
+def test_rows_without_a_scan_and_scans_without_a_row_are_counted(luna, caplog):
+    folder, _ = luna
+    write_scan(folder / "luna" / "subset0", "1.2.5", np.zeros(SHAPE, np.int16), (1, 1, 1))
+    luna16_candidates(folder / "luna", folder / "candidates.csv", folder / "ncc", size=SIZE)
+    assert "1 of 13 rows left out, their scans are not there: 1 series (9.9.9)" in caplog.text
+    assert "1 of 3 scans have no row (1.2.5)" in caplog.text

@@ -162,6 +162,21 @@ def test_published_files_that_are_absent_or_odd(images):
         dataset(images)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("00000002_000.png,Mass,0,2", "00000002_000.png: must have one row; found a second one"),
+        ("00000099_000.png,Mass|No Finding,0,99", "00000099_000.png: must name findings, or No Finding; found both"),
+    ],
+)
+def test_rows_that_contradict_are_refused(images, row, said):
+    """The last of two rows counted, and `Mass|No Finding` was a mass."""
+    with (_published(images) / "Data_Entry_2017_v2020.csv").open("a") as table:
+        table.write(f"\n{row}\n")
+    with pytest.raises(DatalistError, match=said.replace("|", r"\|")):
+        get_dataset("chestxray14")(images)
+
+
 def test_a_patient_in_both_official_lists_is_refused(images):
     with pytest.raises(DatalistError, match="in both training and test|in both validation and test"):
         get_dataset("chestxray14")(_published(images, test=(6, 7)))

@@ -168,6 +168,17 @@ def test_a_row_that_ends_too_early_is_named(name, file, heading, short, tmp_path
         DATASETS[name](tmp_path)
 
 
+def test_a_row_with_more_cells_than_the_heading_is_named(tmp_path):
+    for text, said in (
+        ("image,level\na,0\nb,1,5\n", "row 3: must have no more cells than the heading, 2; found 3: b,1,5. Write"),
+        ("image,level,level\na,0,1\n", "once each; found 'level' twice"),
+        ("image;level\na;0\n", "found the first line 'image;level'. Save it as CSV UTF-8"),
+    ):
+        (tmp_path / "trainLabels.csv").write_text(text)
+        with pytest.raises(DatalistError, match=said):
+            DATASETS["eyepacs"](tmp_path)
+
+
 @pytest.mark.parametrize(
     "name, file, heading, short, said",
     [

@@ -1,13 +1,16 @@
 """The folder that the server and the trainings start from: labels, weights, and what is refused before a start."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from helpers.nnunet import plans
 
 from medgenesis import bundles
-from medgenesis.errors import CheckpointError, DatalistError
+from medgenesis.data.nnunet import plan_of
+from medgenesis.errors import CheckpointError, DatalistError, cause_of
 from medgenesis.label_app import AppSettings, prepare
 from medgenesis.label_app.config_parts import check_training
 from medgenesis.weights import with_settings
@@ -116,3 +119,14 @@ def test_without_weights_a_fresh_bundle_is_told_to_pretrain_first(tmp_path):
 def test_the_start_warns_of_nothing_that_the_user_did_not_set(tmp_path, caplog):
     check_training(prepare(tmp_path, bundles.path(BUNDLE), weights="scratch", overlays=["quick"]))
     assert [one.getMessage() for one in caplog.records if one.name.startswith("medgenesis")] == []
+
+
+def test_a_network_that_cannot_be_built_is_refused_at_the_start(tmp_path, monkeypatch):
+    """As a bundle of nnU-Net's plans where its package is absent: the first training failed, after the drawing."""
+    root = bundles.copy_planned("models_genesis_ct", tmp_path / "b", plan_of(plans(), source="plans"), "plans")
+    made = prepare(tmp_path / "app", root, ["liver"], weights="scratch")
+    for name in ("", ".architectures", ".architectures.unet"):
+        monkeypatch.setitem(sys.modules, f"dynamic_network_architectures{name}", None)
+    with pytest.raises((ValueError, RuntimeError)) as refused:
+        check_training(made)
+    assert "dynamic_network_architectures: must be installed" in str(cause_of(refused.value))

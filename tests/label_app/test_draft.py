@@ -3,10 +3,13 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
+from helpers.nnunet import plans
 
 from medgenesis import bundles
+from medgenesis.data.nnunet import plan_of
 from medgenesis.datasets.phantom import write_phantoms
-from medgenesis.label_app.draft import draft_segmenter
+from medgenesis.label_app.draft import draft_segmenter, without_draft
 from medgenesis.label_app.labelled import Labelled
 from medgenesis.label_app.restoration import Restoration
 from medgenesis.label_app.settings import AppSettings
@@ -52,6 +55,48 @@ def test_one_label_gives_a_draft_of_the_next_study(phantoms, bundle, monkeypatch
     lungs = found[0].numpy() == 1
     assert 2 * (lungs & (truth == 1)).sum() / (lungs.sum() + (truth == 1).sum()) > 0.5
     assert set(np.unique(found)) <= {0, 1, 2}
+
+
+def _with_network(folder, target, **arguments):
+    """Settings of a copy of a bundle with another network."""
+    copied = bundles.copy("models_genesis_ct", folder / "bundle")
+    network = {"_target_": target, "spatial_dims": 3, "in_channels": 1, "out_channels": "@out_channels", **arguments}
+    (copied / "configs" / "mine.yaml").write_text(yaml.safe_dump({"network_def": network}))
+    settings = {"cube_size": [16, 16, 16], "overlap": 0.25}
+    return AppSettings("mine", str(copied), ["lungs", "liver"], "scratch", ["mine"], settings)
+
+
+def _planned(folder):
+    """Settings of a bundle of nnU-Net's plans."""
+    pytest.importorskip("dynamic_network_architectures")
+    content = plans("CTNormalization", spacing=(2.0, 2.0, 2.0), patch_size=[16, 16, 16])
+    root = bundles.copy_planned("models_genesis_ct", folder / "bundle", plan_of(content, source="plans"), "plans")
+    return AppSettings("planned", str(root), ["lungs", "liver"], "scratch", [], {"overlap": 0.25})
+
+
+@pytest.mark.parametrize(
+    "made",
+    [_planned, lambda folder: _with_network(folder, "monai.networks.nets.SegResNet", init_filters=8)],
+    ids=["planned", "segresnet"],
+)
+def test_networks_of_plans_and_segresnet_give_a_draft(phantoms, tmp_path, made, monkeypatch):
+    """It was an error without a word of what to do."""
+    monkeypatch.setattr("medgenesis.label_app.draft._CROPS", 12)
+    settings = made(tmp_path)
+    assert without_draft(settings) is None
+    first, second = (_study(phantoms, number) for number in (0, 1))
+    segmenter, count, _ = draft_segmenter(settings, [first])
+    found, truth = segmenter.label_map(second.image)[0].numpy(), np.asarray(nib.load(second.label).dataobj)
+    assert count == 1 and found.shape == truth.shape
+    assert set(np.unique(found)) <= {0, 1, 2}
+    assert (found == 1)[truth == 1].mean() > 1.2 * (found == 1)[truth != 1].mean()  # untrained maps tell little
+
+
+def test_a_network_whose_maps_are_not_known_gives_none(phantoms, tmp_path):
+    settings = _with_network(tmp_path, "monai.networks.nets.BasicUNet", features=[4, 4, 8, 8, 16, 4])
+    assert without_draft(settings) == "BasicUNet"
+    with pytest.raises(ValueError, match=r"network: must be a UNet3D, .*; found BasicUNet\."):
+        draft_segmenter(settings, [_study(phantoms, 0)])
 
 
 def test_noise_is_stranger_than_a_chest(phantoms, tmp_path):

@@ -1,6 +1,7 @@
 """What keeps a label app from starting is said before anything is served."""
 
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -103,3 +104,21 @@ def test_a_server_reads_no_temporary_file_of_another_program(tmp_path, monkeypat
     monkeypatch.setattr("monailabel.main.Main.run", serving)
     serve(tmp_path / "app", tmp_path / "studies", port=free_port())
     assert not sent[0].parent.exists() and tempfile.gettempdir() == str(foreign.parent) and foreign.exists()
+
+
+def test_what_viewers_have_sent_is_removed_at_a_sigterm(tmp_path, monkeypatch):
+    """uvicorn raises the signal again when it has shut down, and the process ended there."""
+    folders = []
+
+    def serving(main):
+        folders.append(Path(tempfile.gettempdir()))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("monailabel.main.Main.run", serving)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            serve(tmp_path / "app", tmp_path / "studies", port=free_port())
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN and not folders[0].exists()
+    finally:
+        signal.signal(signal.SIGTERM, before)

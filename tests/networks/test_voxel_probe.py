@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.nnunet import plans
+from monai.networks.nets import BasicUNet, SegResNet
 from sklearn.linear_model import LogisticRegression
 
 from medgenesis.networks import UNet3D, UNet25D
+from medgenesis.networks.planned import planned_network
 from medgenesis.networks.voxel_probe import (
     FeatureLevels,
     VoxelProbe,
@@ -118,6 +121,37 @@ def test_a_network_of_clicks_is_given_none():
         found, zeros = FeatureLevels(network)(image), torch.zeros(1, 2, 16, 16, 16)
         torch.testing.assert_close(network.head(found[-1]), network(torch.cat([image, zeros], 1)))
     assert found[0] is image
+
+
+def _planned(residual):
+    pytest.importorskip("dynamic_network_architectures")
+    return planned_network(plans(residual=residual)["configurations"]["3d_fullres"]["architecture"], 1, 2)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "segresnet"])
+def test_the_maps_of_other_networks_are_what_they_compute(name):
+    """The last one gives the answer by the network's own last layer; all of them are on grids that a probe can see."""
+    torch.manual_seed(0)
+    network = (SegResNet(3, 8, 1, 2) if name == "segresnet" else _planned(name == "residual")).eval()
+    image = torch.rand(2, 1, 16, 16, 16)
+    head = network.conv_final if name == "segresnet" else network.decoder.seg_layers[-1]
+    with torch.no_grad():
+        levels = FeatureLevels(network)(image)
+        torch.testing.assert_close(head(levels[-1]), network(image), rtol=0, atol=0)
+    assert has_levels(network) and levels[0] is image
+    sides = [16, 8, 4, 2, 4, 8, 16] if name == "segresnet" else [16, 8, 4, 8, 16]
+    assert [one.shape[4] for one in levels[1:]] == sides
+    label = (image[0, :1] > 0.5).long()
+    probe = fit_voxel_probe(network, [(image[0], label)], 2, per_class=300)
+    with torch.no_grad():
+        assert (probe(image[:1]).argmax(1) == label).float().mean() > 0.95  # the intensities are among the maps
+
+
+def test_a_network_whose_maps_are_not_known_is_refused():
+    for network in (BasicUNet(3, 1, 2, (4, 4, 8, 8, 16, 4)), torch.nn.Conv3d(1, 1, 1)):
+        assert not has_levels(network)
+        with pytest.raises(ValueError, match=f"network: must be a UNet3D, .* found {type(network).__name__}"):
+            FeatureLevels(network)
 
 
 def test_two_classes_are_scikit_learns(monkeypatch):

@@ -86,3 +86,10 @@ def test_a_row_that_fails_half_way_leaves_the_old_file(tmp_path):
         write_table(path, rows(), ["a"])
     assert read_table(path) == [{"a": "old"}]
     assert io.StringIO(path.read_text()).readlines() == ["a\n", "old\n"]
+
+
+def test_a_row_with_more_cells_than_the_heading_is_refused(tmp_path):
+    """As a spreadsheet with decimal commas writes it: the last of its cells were cut off."""
+    (tmp_path / "t.csv").write_text("epoch,loss\n1,0,5\n")
+    with pytest.raises(ValueError, match=r"t\.csv: a row must have no more cells .* found \['1', '0', \['5'\]\]\."):
+        read_table(tmp_path / "t.csv")

@@ -48,6 +48,16 @@ def xrays(folder, count=4):
     return StudySet("xrays", tuple(records), ())
 
 
+@pytest.mark.parametrize("question", ["landmarks", "locality"])
+def test_a_landmark_outside_of_its_image_is_named_with_its_table(folder, tmp_path, question):
+    """As one of another resolution of the image, or by a decimal comma."""
+    table = tmp_path / "odd.csv"
+    table.write_text((folder / "landmarks.csv").read_text().replace("2.png,two,51,29", "2.png,two,51,2900"))
+    said = r"odd\.csv: a landmark must lie in its image; found 'two' of .*2\.png at x 51, y 2900\. Correct its row"
+    with pytest.raises(DatalistError, match=said):
+        ask_places(question, control("pixels"), xrays(folder), SETTINGS, tmp_path, landmarks=table)
+
+
 def test_windows_go_through_the_network_in_batches_of_the_size_asked_for(folder, tmp_path):
     seen = []
 

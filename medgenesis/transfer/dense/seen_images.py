@@ -1,5 +1,6 @@
 """Images and volumes at their own resolution as an encoder sees them, and where the places of their files lie there."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from medgenesis.data.landmarks import Landmarks
 from medgenesis.errors import DatalistError, VolumeError
+from medgenesis.transfer.dense.embedder import lie_in
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import ImageReading
 from medgenesis.transfer.geometry import Geometry
@@ -35,11 +37,15 @@ class SeenImages:
         """Spatial axes, 2 or 3."""
         return next(iter(self.images.values())).ndim - 1
 
-    def places(self, table: Landmarks) -> Landmarks:
+    def places(self, table: Landmarks, source: str | os.PathLike = "landmarks") -> Landmarks:
         """The landmarks of a table in pixels of the images, or voxels of the volumes, that are seen.
 
+        Args:
+            table: in pixels or voxels of the files.
+            source: its file, for messages.
+
         Raises:
-            DatalistError: a place without z in a volume, or with z in an image.
+            DatalistError: a place without z in a volume, with z in an image, or outside of its image.
         """
         found: Landmarks = {}
         for name in self.images:
@@ -50,7 +56,14 @@ class SeenImages:
                         "x, y of images, and x, y, z of volumes."
                     )
                 moved = self.affines[name] @ [*place, 1] if self.dims == 3 else place
-                found.setdefault(name, {})[landmark] = tuple(map(float, moved[: self.dims]))
+                moved = tuple(map(float, moved[: self.dims]))
+                if not lie_in(self.images[name], torch.tensor([moved], dtype=torch.float64)):
+                    at = ", ".join(f"{axis} {value:g}" for axis, value in zip("xyz", place, strict=False))
+                    raise DatalistError(
+                        f"{source}: a landmark must lie in its image; found {landmark!r} of {name} at {at}. Correct "
+                        "its row: pixels of the file, of volumes voxels, counted from 0."
+                    )
+                found.setdefault(name, {})[landmark] = moved
         return found
 
 

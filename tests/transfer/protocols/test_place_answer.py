@@ -50,7 +50,7 @@ def test_dice_on_the_images_own_grid_by_hand(tmp_path):
     assert have_foreground(configs, tested, tmp_path / "folds", overrides) == [True, False, True]
     own = {**overrides, "labels": None, "num_classes": 2}  # a config that chooses no labels itself
     assert have_foreground(configs, tested, tmp_path / "folds", own) == [True, False, True]
-    other = {"_target_": "monai.networks.nets.SegResNet", "out_channels": 2}
+    other = {"_target_": "monai.networks.nets.BasicUNet", "out_channels": 2}
     assert not survey_labels(configs, {"a": [one]}, [fine], tmp_path, {**overrides, "network_def": other}).has_levels
     unbuilt = {**overrides, "network_def": {"_target_": "medgenesis.networks.UNet3D", "head_levels": "none such"}}
     found = survey_labels(configs, {"a": [one]}, [fine], tmp_path, unbuilt, frozen=False)
