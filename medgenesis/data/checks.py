@@ -109,7 +109,7 @@ def _check_finite(volume: torch.Tensor) -> None:
         bad = int((~finite).sum())
         raise VolumeError(
             f"{volume_name(volume)}: voxels must be finite; found NaN or infinity in {bad} of {volume.numel()}. "
-            "Replace them, by air for example, or leave the file out."
+            "Replace them, in a scan by air for example, in a label map by 0, the background; or leave the file out."
         )
 
 
@@ -123,9 +123,10 @@ def _check_affine(volume: torch.Tensor) -> None:
 
 
 def check_whole_numbers(label: torch.Tensor) -> None:
-    """Raise VolumeError, with the file's name, where a value is no whole number, or above `GREATEST_LABEL`."""
+    """Raise VolumeError, with the file's name, where a value is NaN, no whole number, or above `GREATEST_LABEL`."""
     whole = label.round()
     if not torch.equal(label, whole):
+        _check_finite(label)
         if torch.allclose(label, whole, rtol=0, atol=_ROUNDED):
             one = float(label[label != whole][0])
             raise VolumeError(

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -35,7 +36,8 @@ class NiftiReader(ImageReader):
     """Read `.nii` and `.nii.gz`: to the end, so that gzip compares its checksum, and no byte more than the voxels.
 
     The geometry is that of the sform where its code is above 0, else of the qform where its code is, else of the
-    spacing alone: as nibabel, FSL and MRtrix have it. What disagrees is warned of, with both.
+    spacing alone: as nibabel, FSL and MRtrix have it. Where another of them gives another spacing, other
+    axes, or a place more than a voxel away, that is warned of, with both or the distance.
 
     Notes:
         MONAI's `NibabelReader` replaces a sform that disagrees with `pixdim` by the qform, even one whose code is 0.
@@ -153,6 +155,8 @@ def _warn_of_disagreement(path: Path, header: nibabel.Nifti1Header, affine: np.n
         said = f"pixdim says a spacing of {_listed(spacing)} mm, its sform {_listed(used)} mm; the sform is used"
     elif sform and qform and _axes(header.get_qform()) != _axes(affine):
         said = f"axes grow to {_axes(header.get_qform())} by its qform, {_axes(affine)} by its sform; the sform is used"
+    elif sform and qform and (apart := _apart(header.get_qform(), affine, header.get_data_shape()[:3])) > used.max():
+        said = f"its qform lies up to {apart:.4g} mm from its sform; the sform is used"
     else:
         return
     warnings.warn(f"{path}: {said}. Write its geometry anew if that is wrong.", stacklevel=2)
@@ -160,6 +164,14 @@ def _warn_of_disagreement(path: Path, header: nibabel.Nifti1Header, affine: np.n
 
 def _axes(affine: np.ndarray) -> str:
     return "".join(code or "?" for code in nibabel.aff2axcodes(affine))
+
+
+def _apart(one: np.ndarray, other: np.ndarray, sides: Sequence[int]) -> float:
+    """The greatest distance, in mm, between the places of a corner by two affines."""
+    corners = np.array(
+        [(*corner, *[0] * (3 - len(sides)), 1) for corner in product(*((0, side - 1) for side in sides))]
+    )
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
 def _listed(values: np.ndarray) -> str:

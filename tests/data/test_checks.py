@@ -37,6 +37,14 @@ def test_voxels_that_are_no_numbers(value):
         _check(image)
 
 
+def test_nan_in_a_label_map_is_to_become_background():
+    label = _volume("l.nii")
+    label[0, 0, 0, 0] = np.nan
+    for check in (check_whole_numbers, lambda one: _check(_volume("i.nii"), one)):
+        with pytest.raises(VolumeError, match="l.nii: voxels must be finite; .* 1 of 120.*in a label map by 0"):
+            check(label)
+
+
 @pytest.mark.parametrize("affine", [torch.zeros(4, 4), torch.diag(torch.tensor([1.0, 0.0, 1.0, 1.0]))])
 def test_no_place_in_space(affine):
     with pytest.raises(VolumeError, match="i.nii: its affine must be invertible"):
@@ -75,7 +83,6 @@ def test_a_label_that_is_a_scan():
     [
         ([0, 1.9999, 4.9998], r"found 1\.9999 for example, whole but for rounding .*numpy\.rint"),
         ([0, 1.9999, 4.99], "found others, as of probabilities or a scan.*threshold it"),
-        ([0, 1.9999, float("nan")], "found others"),
     ],
 )
 def test_a_label_that_only_rounding_makes_whole_is_refused_with_that_remedy(values, remedy):

@@ -1,6 +1,8 @@
 """NIfTI: which of its geometries holds, and that a file is whole, against nibabel and edited bytes."""
 
 import gzip
+import itertools
+import re
 import struct
 import zlib
 
@@ -66,6 +68,29 @@ def test_forms_that_turn_the_axes_otherwise_are_said(tmp_path):
     nibabel.save(image, tmp_path / "scan.nii")
     with pytest.warns(UserWarning, match="grow to RAS by its qform, LPS by its sform; the sform is used"):
         np.testing.assert_allclose(affine_of(tmp_path / "scan.nii"), SFORM, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["turned by 20 degrees", "shifted by 50 mm", "shifted by half a voxel", "none"])
+def test_a_qform_at_another_place_is_said_with_the_distance(tmp_path, recwarn, change):
+    sine, cosine = np.sin(np.deg2rad(20)), np.cos(np.deg2rad(20))
+    qform = SFORM.copy()
+    if change.startswith("turned"):
+        qform = np.array([[cosine, -sine, 0, 0], [sine, cosine, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) @ SFORM
+    elif change.startswith("shifted"):
+        qform[1, 3] += 50 if "50" in change else nibabel.affines.voxel_sizes(SFORM).max() / 2
+    image = nibabel.Nifti1Image(ARRAY, SFORM)
+    image.set_qform(qform, code=1)
+    nibabel.save(image, tmp_path / "scan.nii")
+    np.testing.assert_allclose(affine_of(tmp_path / "scan.nii"), SFORM, atol=1e-5)
+    corners = [np.array([*corner, 1]) for corner in itertools.product(*((0, side - 1) for side in ARRAY.shape))]
+    apart = max(np.linalg.norm(qform @ corner - SFORM @ corner) for corner in corners)
+    said = [str(one.message) for one in recwarn if "its qform lies" in str(one.message)]
+    if change in ("none", "shifted by half a voxel"):
+        assert not said
+    else:
+        (text,) = said
+        number = float(re.search(r"scan.nii: its qform lies up to (\S+) mm from its sform; the sform is used", text)[1])
+        assert number == pytest.approx(apart, rel=1e-3)
 
 
 def test_without_any_form_left_and_right_are_said_to_be_unknown(scan):
