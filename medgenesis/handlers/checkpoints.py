@@ -43,8 +43,8 @@ class Checkpoints:
         validator: the `PretextEvaluator` (or MONAI's) whose key metric says what is best, or None: then last is best.
         export: file that receives the best network's plain state dict (`models/pretrained.pt`), or None. What a run
             that begins finds there, the model of another one, is kept as `earlier/` in `output_dir`.
-        every: also save `last.pt` every so many iterations (where one ends with an optimizer step), or None; what is
-            lost by a kill is redone identically.
+        every: also save `last.pt` every so many iterations, of each multiple at the first optimizer step at or after
+            it, or None; what is lost by a kill is redone identically.
         settings: what the network is trained with, kept among the weights (`medgenesis.weights.with_settings`): the
             defaults of the tasks after it.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
@@ -112,7 +112,7 @@ class Checkpoints:
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")
             self._stop(engine)
-        elif self.every and engine.state.iteration % self.every == 0:
+        elif self.every and engine.state.iteration % self.every < engine.group_size:  # a multiple lies in the group
             self._save(engine, "last.pt")
 
     def epoch_completed(self, engine: Engine) -> None:
