@@ -53,7 +53,7 @@ def made_with() -> dict[str, Any]:
     if reading is None:
         return {}
     config, parser = reading.parser.get(), reading.parser
-    unused = set(unused_ids(reading))
+    unused = set(unused_ids(reading, chosen_alone=False))  # as runs of before, which are continued
     shared = parser.get_parsed_content("settings") if "settings" in config else {}
     single = "accumulation_steps" in config and parser.get_parsed_content("accumulation_steps") == 1
     options = {"told": partial(_told, renamed=[_RATE, _STEPS] if single else [_RATE]), "without": _FREE_WITHIN}
