@@ -30,7 +30,9 @@ def test_settings_of_a_discriminator_that_is_not_chosen_are_named(caid, caplog):
         with caplog.at_level(logging.WARNING, UNUSED):
             workflow = caid.workflow("pretrain", **typed, **more)
         messages = [one.getMessage() for one in caplog.records if one.name == UNUSED]
-        return workflow, sorted(one.split(":")[0] for one in messages if "has no effect" in one and "pretrain.yaml" in one)
+        return workflow, sorted(
+            one.split(":")[0] for one in messages if "has no effect" in one and "pretrain.yaml" in one
+        )
 
     assert said()[1] == []
     workflow, named = said(discriminator="SimSiam")
