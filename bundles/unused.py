@@ -152,6 +152,17 @@ def _referred_to(part: Any) -> Iterator[str]:
             yield _normal(id)
 
 
+def reached_from(config: Mapping[str, Any], id: str) -> set[str]:
+    """The top-level ids of a config that one of them refers to, directly or through others."""
+    reached: set[str] = set()
+    new = {id}
+    while new:
+        parts = [config[one] for one in new if one in config]
+        new = {one.partition(SEPARATOR)[0] for one in _referred_to(parts)} - reached
+        reached |= new
+    return reached
+
+
 def _texts(part: Any) -> Iterator[str]:
     """Of every part, at any depth."""
     if isinstance(part, Mapping):
