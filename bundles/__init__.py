@@ -11,6 +11,7 @@ from medgenesis.bundles.catalog import copy, names, path
 from medgenesis.bundles.checks import check_settings, check_starts, check_values
 from medgenesis.bundles.demo_weights import weights_or_demo
 from medgenesis.bundles.hub import download
+from medgenesis.bundles.network_settings import kept_settings
 from medgenesis.bundles.planned import can_be_planned, copy_planned
 from medgenesis.bundles.reading import root
 from medgenesis.bundles.run_settings import made_with, models_folder
@@ -26,6 +27,7 @@ __all__ = [
     "copy",
     "copy_planned",
     "download",
+    "kept_settings",
     "made_with",
     "models_folder",
     "names",

@@ -5,12 +5,14 @@ import pydoc
 from collections.abc import Mapping
 from typing import Any
 
-from medgenesis.bundles.reading import Reading
+from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.shared import Settings
+from medgenesis.bundles.unused import reached_from
 
 _OWN = "medgenesis.networks."
 _PLANNED = "medgenesis.networks.planned_network"
 _SHAPE = ("width", "norm")
+_BY_NETWORK = (*_SHAPE, "backbone", "input_normalisation")
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
 
@@ -49,6 +51,34 @@ def refuse_other_network(reading: Reading, settings: Settings) -> None:
                 f"network_def: {id} must be the setting {id}, {wanted!r}, which is kept with the weights; found "
                 f"{found!r}{', as it is left out' if left_out else ''}. Write {id}: '@{id}' there, or give --{id}."
             )
+
+
+def kept_settings(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept with the weights: the `kept` of the config being read, without settings that its network has not.
+
+    Another network in the place of the bundle's may have no width: that of settings.yaml would be told of its weights.
+    """
+    reading = being_read()
+    return dict(kept) if reading is None else without_foreign(kept, reading)
+
+
+def without_foreign(kept: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
+    """Likewise, of a config that is named.
+
+    Args:
+        kept: settings.
+        reading: what evaluates the config: its `network_def` has a setting where it refers to it, or is of ours with an
+            argument of that name.
+    """
+    config = reading.parser.get()
+    if "network_def" not in config:
+        return dict(kept)
+    network, own = config["network_def"], ()
+    if isinstance(network, Mapping) and str(network.get("_target_")).startswith(_OWN):
+        made = pydoc.locate(network["_target_"])
+        own = inspect.signature(made).parameters if callable(made) else ()
+    has = {*reached_from(config, "network_def"), *own}
+    return {id: value for id, value in kept.items() if id in has or id not in _BY_NETWORK}
 
 
 def refuse_indivisible_cubes(reading: Reading) -> None:

@@ -1,6 +1,7 @@
 """What made a run of a bundle, to be compared when it is continued; and where its weights go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,12 @@ _FREE = {
 _FREE_WITHIN = {
     *("handlers", "data", "cache", "cache_dir", "num_workers", "max_epochs", "steps", "lr", "made_with", "deferred"),
 }
-_RATE = "@optimizer::lr"  # as the parser writes it
+# as the parser writes them, and what runs of before say, which are continued
+_RATE = ("@optimizer::lr", "@learning_rate")  # of groups: it may change
+_STEPS = (  # one a batch, where no gradients are added up
+    "medgenesis.engines.steps_an_epoch(len(@train::dataloader), @accumulation_steps)",
+    "len(@train::dataloader)",
+)
 
 
 def made_with() -> dict[str, Any]:
@@ -47,9 +53,10 @@ def made_with() -> dict[str, Any]:
     if reading is None:
         return {}
     config, parser = reading.parser.get(), reading.parser
-    unused = set(unused_ids(reading))
+    unused = set(unused_ids(reading, chosen_alone=False))  # as runs of before, which are continued
     shared = parser.get_parsed_content("settings") if "settings" in config else {}
-    options = {"told": _told, "without": _FREE_WITHIN}
+    single = "accumulation_steps" in config and parser.get_parsed_content("accumulation_steps") == 1
+    options = {"told": partial(_told, renamed=[_RATE, _STEPS] if single else [_RATE]), "without": _FREE_WITHIN}
     kept = {id: plain_config(_value(parser, id), shared, **options) for id in config if id not in _FREE | unused}
     named = next((id for id in ("datalist", "patterns") if id in config), None)
     if named is not None:
@@ -83,11 +90,15 @@ def _value(parser: "ConfigParser", id: str) -> Any:
     return found if all(isinstance(part, WORDS) for part in parts) or isinstance(found, Mapping) else value
 
 
-def _told(value: Any) -> Any:
-    """A file by its content; of the rate of groups what runs of before say, which are continued: it may change."""
+def _told(value: Any, renamed: Sequence[tuple[str, str]]) -> Any:
+    """A file by its content; expressions in the words of before."""
     if not isinstance(value, str):
         return value
-    return f"file {file_fingerprint(value)[:8]}" if _is_file(value) else value.replace(_RATE, "@learning_rate")
+    if _is_file(value):
+        return f"file {file_fingerprint(value)[:8]}"
+    for now, before in renamed:
+        value = value.replace(now, before)
+    return value
 
 
 def _is_file(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Settings that nothing uses: MONAI's runner takes any `--id value`, also one that is mistyped, without a word."""
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "is_not_rank0", "save_execute_config", "wandb_project")
 _NOTES = ("kept",)  # says with what the weights were made: another network has no use for a width that is noted alone
 SET_BY_COMMAND = "set_by_command"  # of a config: ids that a command sets for every task, whether one uses them or not
+_CHOICE = re.compile(r"\bchosen\('\w+', @(\w+), @(\w+)\)")  # by a setting, of a mapping
 # read by MONAI, MONAI Label and `check_settings` by their names
 _KEPT = ("_meta_", "imports", "displayable_configs", "detector", "checks", *TRACKING)
 
@@ -64,21 +66,32 @@ def refuse_unused_settings(reading: Reading, settings: Settings) -> None:
             _warn(id, owners, reading.files)
 
 
-def unused_ids(reading: Reading, but_for: Collection[str] = ()) -> list[str]:
+def unused_ids(reading: Reading, but_for: Collection[str] = (), *, chosen_alone: bool = True) -> list[str]:
     """The top-level ids of a config that it never refers to, that MONAI does not read by their names, and that the
     command which runs it has not set itself (`SET_BY_COMMAND`).
 
     Args:
         reading: what evaluates the config.
         but_for: ids whose references do not count.
+        chosen_alone: of a mapping of which `medgenesis.bundles.chosen` takes one entry, no other one counts.
     """
     config = reading.parser.get()
-    users = {id: value for id, value in config.items() if id not in but_for}
+    users = {id: value for id, value in (_as_chosen(config) if chosen_alone else config).items() if id not in but_for}
     passed = {SET_BY_COMMAND, *config.get(SET_BY_COMMAND, ())}
     used = {*_KEPT, *passed, *_properties(), *(id.partition(SEPARATOR)[0] for id in _referred_to(users))}
     workflow = reading.workflow  # None where a part of a config is asked for alone, as a label app does
     used |= {workflow.init_id, workflow.run_id, workflow.final_id} if workflow else {"initialize", "run", "finalize"}
     return [id for id in config if id not in used]
+
+
+def _as_chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with no other entry of its `optimizers` or the like than the one that is taken."""
+    taken = dict(config)
+    for choice, among in _CHOICE.findall("\n".join(_texts(config))):
+        entries = config.get(among)
+        if isinstance(entries, Mapping) and config.get(choice) in entries:
+            taken[among] = entries[config[choice]]
+    return taken
 
 
 def _parts_without_user(reading: Reading) -> list[str]:
@@ -135,16 +148,33 @@ def _properties() -> set[str]:
 def _referred_to(part: Any) -> Iterator[str]:
     from monai.bundle.reference_resolver import ReferenceResolver
 
+    for text in _texts(part):
+        for id in ReferenceResolver.match_refs_pattern(text):
+            yield _normal(id)
+
+
+def reached_from(config: Mapping[str, Any], id: str) -> set[str]:
+    """The top-level ids of a config that one of them refers to, directly or through others."""
+    reached: set[str] = set()
+    new = {id}
+    while new:
+        parts = [config[one] for one in new if one in config]
+        new = {one.partition(SEPARATOR)[0] for one in _referred_to(parts)} - reached
+        reached |= new
+    return reached
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """Of every part, at any depth."""
     if isinstance(part, Mapping):
         part = part.values()
     elif isinstance(part, str):
-        for id in ReferenceResolver.match_refs_pattern(part):
-            yield _normal(id)
+        yield part
         return
     elif not isinstance(part, (list, tuple)):
         return
     for value in part:
-        yield from _referred_to(value)
+        yield from _texts(value)
 
 
 def _users(part: Any, what: str, id: str = "") -> Iterator[str]:

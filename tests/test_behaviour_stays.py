@@ -29,6 +29,7 @@ EARLIER = "e5d431a"
 RENAMED: dict[str, str] = {}  # ids of configs, files, columns, keys and texts: earlier name -> present name
 # Keys and columns that are no result: settings have tests of their own, checksums and times differ.
 LEFT_OUT = {"settings", "format", "name", "description", "about", "seconds", "cubes_per_second", "patches_per_second"}
+LEFT_OUT |= {"files"}  # fingerprints of what a run was trained on, in its checkpoints
 RESULTS = ("models/*.pt", "runs/**/*.pt", "runs/**/*.csv", "runs/**/*.nii.gz", "runs/**/*_seg.png")
 MINED = ("runs/mine/patterns.json", "runs/mine/similarity.json", "runs/mine/features.npz")
 STAGED = ("--workflow_name", "medgenesis.engines.StagedWorkflow")

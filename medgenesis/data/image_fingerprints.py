@@ -32,9 +32,16 @@ def image_fingerprints(record: Mapping[str, Any]) -> list[str]:
 
 
 def all_fingerprints(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """`image_fingerprints` of each record, read by several threads at once: an archive on a server is far away."""
+    """`image_fingerprints` of each record, read by several threads at once: an archive on a server is far away.
+
+    An image that many records name, as the cubes of a pattern table do, is read once.
+    """
+    keys = [repr([record.get(key) for key in ("image", "series", "cube")]) for record in records]
+    distinct = dict(zip(keys, records, strict=True))
     with ThreadPoolExecutor(_READERS) as readers:
-        return list(track(readers.map(image_fingerprints, records), "images recognised", total=len(records)))
+        read = readers.map(image_fingerprints, distinct.values())
+        found = dict(zip(distinct, track(read, "images recognised", total=len(distinct)), strict=True))
+    return [found[key] for key in keys]
 
 
 def _of(path: Path, part: str) -> str:

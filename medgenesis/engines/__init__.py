@@ -1,6 +1,6 @@
 """One engine for all pretext methods."""
 
-from medgenesis.engines.epoch_rates import epochs_for, rate_schedule
+from medgenesis.engines.epoch_rates import epochs_for, rate_schedule, steps_an_epoch
 from medgenesis.engines.evaluator import PretextEvaluator
 from medgenesis.engines.layer_rates import parameter_groups
 from medgenesis.engines.method import PretextMethod
@@ -16,4 +16,5 @@ __all__ = [
     "epochs_for",
     "parameter_groups",
     "rate_schedule",
+    "steps_an_epoch",
 ]

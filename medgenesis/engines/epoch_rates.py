@@ -63,6 +63,11 @@ def epochs_for(epochs: int, steps: int | None, batches: int, accumulation_steps:
     return epochs if steps is None else -(-iterations_for(steps, batches, accumulation_steps) // batches)
 
 
+def steps_an_epoch(batches: int, accumulation_steps: int = 1) -> int:
+    """Optimizer steps of an epoch; arguments as of `epochs_for`."""
+    return -(-batches // accumulation_steps)
+
+
 def iterations_for(steps: int, batches: int, accumulation_steps: int = 1) -> int:
     """The batch that ends the last of `steps` optimizer steps, counted over all epochs; arguments as of `epochs_for`.
 
@@ -71,5 +76,5 @@ def iterations_for(steps: int, batches: int, accumulation_steps: int = 1) -> int
     """
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, or null; found {steps}. Give more, or leave it out.")
-    whole, left = divmod(steps, -(-batches // accumulation_steps))
+    whole, left = divmod(steps, steps_an_epoch(batches, accumulation_steps))
     return whole * batches + left * accumulation_steps

@@ -148,6 +148,13 @@ class PretextTrainer(Trainer):
         return position % self.accumulation_steps == 0 or self.at_epoch_end
 
     @property
+    def group_size(self) -> int:
+        """Batches whose gradients make one step, of the group of the present one: an epoch's last may be short."""
+        position = (self.state.iteration - 1) % self.state.epoch_length
+        first = position - position % self.accumulation_steps
+        return min(self.accumulation_steps, self.state.epoch_length - first)
+
+    @property
     def at_epoch_end(self) -> bool:
         """Whether the batch just seen is its epoch's last one."""
         return self.state.iteration % self.state.epoch_length == 0 or self.state.iteration == self.last_iteration
@@ -168,7 +175,7 @@ class PretextTrainer(Trainer):
         with torch.autocast(self.state.device.type, enabled=self.scaler.is_enabled()):
             output = self.wrapped(batch)
         self.state.batch = batch
-        self.scaler.scale(output["loss"] / self._group_size()).backward()
+        self.scaler.scale(output["loss"] / self.group_size).backward()
         if self.at_step:
             self._optimizer_step()
         output = {**output, "loss": output["loss"].detach()}
@@ -249,12 +256,6 @@ class PretextTrainer(Trainer):
         for name in ("loss", *self.method.parts):
             self._sums[name] = self._sums.get(name, 0) + output[name].detach().double()
         self._sums["batches"] = self._sums.get("batches", torch.zeros_like(self._sums["loss"])) + 1
-
-    def _group_size(self) -> int:
-        """Batches in the group of the present one: an epoch's last group may be short."""
-        position = (self.state.iteration - 1) % self.state.epoch_length
-        first = position - position % self.accumulation_steps
-        return min(self.accumulation_steps, self.state.epoch_length - first)
 
     def _optimizer_step(self) -> None:
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])  # schedules go on before anything is logged

@@ -1,5 +1,6 @@
 """Last and best checkpoints, resume, and a clean end on SIGTERM or Ctrl-C."""
 
+import itertools
 import logging
 import math
 import os
@@ -14,8 +15,10 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
 from medgenesis.data.contents import contents_of
+from medgenesis.data.file_contents import Prints, changed_files, file_contents, images_known
+from medgenesis.distributed import once_a_node
 from medgenesis.engines import PretextEvents
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, first_few
 from medgenesis.handlers.save_weights import described
 from medgenesis.stopping import STOPPING, note_signal
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
@@ -24,6 +27,9 @@ from medgenesis.storage.run_folder import check_writable, hold_folder
 from medgenesis.weights.seen import kept_seen, note_seen, set_seen
 
 logger = logging.getLogger(__name__)
+
+_FILES = "files"  # key of a checkpoint: what is in the files of each list
+_SHOWN = 3  # files in a message
 
 
 class Checkpoints:
@@ -37,8 +43,8 @@ class Checkpoints:
         validator: the `PretextEvaluator` (or MONAI's) whose key metric says what is best, or None: then last is best.
         export: file that receives the best network's plain state dict (`models/pretrained.pt`), or None. What a run
             that begins finds there, the model of another one, is kept as `earlier/` in `output_dir`.
-        every: also save `last.pt` every so many iterations (where one ends with an optimizer step), or None; what is
-            lost by a kill is redone identically.
+        every: also save `last.pt` every so many iterations, of each multiple at the first optimizer step at or after
+            it, or None; what is lost by a kill is redone identically.
         settings: what the network is trained with, kept among the weights (`medgenesis.weights.with_settings`): the
             defaults of the tasks after it.
         resume: continue from `last.pt` where it exists; False refuses to overwrite it.
@@ -46,11 +52,12 @@ class Checkpoints:
     SIGTERM, and Ctrl-C: the running batch group (at an epoch's end, the epoch) is finished, `last.pt` written, and the
     trainer exits with status 143, or 130. During validation it is noticed when that has ended. A second Ctrl-C stops at
     once. Only rank 0 writes. Files are written beside, then renamed. Fingerprints of the images that
-    were trained on are kept among the weights (`medgenesis.weights.seen`).
+    were trained on are kept among the weights (`medgenesis.weights.seen`), those of all files of the lists
+    (`medgenesis.data.file_contents`) in the checkpoint: a run whose images or label maps have changed since is refused.
 
     Raises:
         OutputError: a folder cannot be written, or another run is at work in it.
-        CheckpointError: `last.pt` is damaged, or of another run.
+        CheckpointError: `last.pt` is damaged, of another run, or of files that have changed since.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Checkpoints:
         self.settings = settings
         self._stop_asked = 0  # number of the signal
         self._previous: dict[int, Any] = {}
+        self._files: dict[str, Prints] = {}  # by list
         self._process = 0
 
     def attach(self, engine: Engine) -> None:
@@ -83,16 +91,14 @@ class Checkpoints:
         if self.validator is not None:
             engine.validation_list = contents_of(self.validator.data_loader.dataset)
         last = self.folder / "last.pt"
-        seen: list[str] = []
+        earlier = None
         if last.exists() and not engine.begins_anew:
-            seen = self._resume(engine, last)
+            earlier = self._resume(engine, last)
         elif self.export is not None and engine.state.rank == 0:
             keep_earlier(self.export, self.folder / "earlier")
-        if engine.state.rank == 0:  # who writes
-            if seen:  # of the same list, or it were not continued
-                set_seen(engine.method.network, seen)
-            else:
-                note_seen(engine.method.network, engine.data_loader.dataset)
+        once_a_node(lambda: self._note_files(engine, earlier))
+        if earlier is not None:
+            logger.info("continuing from %s: %d iterations done", last, engine.state.iteration)
         self._stop_asked = 0
         if threading.current_thread() is threading.main_thread():  # only there may signal handlers be set
             self._process = os.getpid()
@@ -106,7 +112,7 @@ class Checkpoints:
         if self._agreed_to_stop(engine):
             self._save(engine, "last.pt")
             self._stop(engine)
-        elif self.every and engine.state.iteration % self.every == 0:
+        elif self.every and engine.state.iteration % self.every < engine.group_size:  # a multiple lies in the group
             self._save(engine, "last.pt")
 
     def epoch_completed(self, engine: Engine) -> None:
@@ -134,8 +140,8 @@ class Checkpoints:
         for number in list(self._previous):
             signal.signal(number, self._previous.pop(number))
 
-    def _resume(self, engine: Engine, last: Path) -> list[str]:
-        """Continue; returns the fingerprints of the images that the run has learnt from."""
+    def _resume(self, engine: Engine, last: Path) -> dict[str, Any]:
+        """Continue; returns the checkpoint."""
         if not self.resume:
             raise CheckpointError(
                 f"{last}: must not exist for a new run; found one. Choose another output folder, remove it, or resume."
@@ -154,8 +160,40 @@ class Checkpoints:
         if self.validator is not None and "best_loss" in checkpoint:  # absent where the run had no validation so far
             self.validator.state.best_metric = checkpoint["best_loss"]
             self.validator.state.best_metric_epoch = checkpoint["best_epoch"]
-        logger.info("continuing from %s: %d iterations done", last, engine.state.iteration)
-        return kept_seen(checkpoint["method"])
+        return checkpoint
+
+    def _note_files(self, engine: Engine, earlier: Mapping[str, Any] | None) -> None:
+        """Note what is in the files of the lists; of a run that goes on, refuse those that have changed."""
+        datasets = {"training": engine.data_loader.dataset}
+        if self.validator is not None:
+            datasets["validation"] = self.validator.data_loader.dataset
+        self._files = {name: file_contents(dataset) for name, dataset in datasets.items()}
+        seen = [] if earlier is None else kept_seen(earlier["method"])
+        if earlier is not None:
+            known = earlier.get(_FILES)
+            if known is None:  # of before: it says which images were seen, or nothing
+                known = {"training": images_known(seen, self._files["training"])} if seen else {}
+            self._refuse_changed(
+                sorted(
+                    {
+                        file
+                        for name in datasets.keys() & known.keys()
+                        for file in changed_files(datasets[name], known[name], self._files[name])
+                    }
+                )
+            )
+        if seen:
+            set_seen(engine.method.network, seen)
+        else:
+            note_seen(engine.method.network, itertools.chain.from_iterable(self._files["training"].get("image", ())))
+
+    def _refuse_changed(self, files: list[str]) -> None:
+        if files:
+            raise CheckpointError(
+                f"{self.folder / 'last.pt'}: must be of a run on the files as they are now; found {len(files)} that "
+                f"have changed since it began ({first_few(files, _SHOWN)}). Choose another output_dir, or put the "
+                "earlier files back."
+            )
 
     def _remedy(self, engine: Engine) -> str:
         """What is left where the last checkpoint is damaged: the best one holds the whole state of its epoch."""
@@ -171,6 +209,7 @@ class Checkpoints:
             return
         checkpoint = engine.checkpoint()
         checkpoint["method"] = described(checkpoint["method"], engine.method, self.settings)
+        checkpoint[_FILES] = self._files
         if self.validator is not None:
             checkpoint["best_loss"] = float(self.validator.state.best_metric)  # an AUC is NumPy's, which torch refuses
             checkpoint["best_epoch"] = self.validator.state.best_metric_epoch

@@ -1,4 +1,4 @@
-"""Learning rates that go on after every epoch, or after its validation."""
+"""Learning rates that go on after every epoch, after its validation, or after every optimizer step."""
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
@@ -9,11 +9,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 class EpochSchedule(LrScheduleHandler):
     """MONAI's handler, but not for a part of an epoch, with which a run of so many steps ends.
 
-    The run may be given more steps later; the epoch then ends another time.
+    The run may be given more steps later; the epoch then ends another time. With `epoch_level=False` the schedule goes
+    on after every optimizer step, not after each batch whose gradients are added up for one.
     """
 
     def __call__(self, engine: Engine) -> None:
-        if not self.epoch_level or engine.state.iteration % engine.state.epoch_length == 0:
+        whole = engine.state.iteration % engine.state.epoch_length == 0
+        if whole if self.epoch_level else engine.at_step:
             super().__call__(engine)
 
 

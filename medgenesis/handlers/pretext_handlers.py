@@ -36,7 +36,7 @@ class PretextHandlers:
         lr_scheduler: stepped after every epoch, or
         epoch_level: False: after every optimizer step.
         export: file that receives the best network's plain state dict, see `Checkpoints`.
-        save_every: also save `last.pt` every so many iterations, or None.
+        save_every: also save `last.pt` every so many iterations, or None, see `Checkpoints`.
         patience: epochs without a lower validation loss after which training stops, or None: it goes on.
         probe: a `FrozenProbe`, or None.
         settings: what the network is trained with, kept among the weights, see `Checkpoints`.

@@ -61,8 +61,9 @@ class PatternDataset(SeededDataset):
     """The cubes of a pattern table with their classes, each corrupted into a pretext pair.
 
     Every volume that cubes come from is read once when the data set is made, so that one that cannot be read, or has
-    changed since it was mined, is known before hours are spent; this pass fills the cache, which holds each volume
-    once, however many cubes it gives.
+    another shape than when it was mined, is known before hours are spent (one with other voxels in the same shape is
+    not: `medgenesis mine` again reads files that have changed anew); this pass fills the cache, which holds each
+    volume once, however many cubes it gives.
 
     Args:
         table: the patterns.

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from medgenesis.bundles.network_settings import without_foreign
+from medgenesis.bundles.reading import Reading
 from medgenesis.bundles.shared import settings as bundle_settings
 from medgenesis.errors import CheckpointError
 from medgenesis.weights.catalog import Published, chosen_entry
@@ -156,6 +158,7 @@ def _network(
             "bundle or overlay, or type the settings: --set ID=VALUE."
         ) from error
     kept = parser.get_parsed_content("kept", instantiate=True) if "kept" in config else {}
+    kept = without_foreign(kept, Reading(parser))
     return network, {name: value for name, value in kept.items() if name in known or name not in _OF_IMAGES}
 
 

@@ -1,6 +1,5 @@
 """Which images a network was trained on: fingerprints among its weights, so that a test on them is noticed."""
 
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -9,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from medgenesis.data.contents import records_of
 from medgenesis.data.datalists import read_datalist, with_channels
 from medgenesis.data.image_fingerprints import all_fingerprints
 from medgenesis.data.records import files_of
@@ -40,10 +38,9 @@ def seen_of(module: nn.Module) -> list[str] | None:
     return sorted({one for part in module.modules() for one in part.__dict__.get(_NAME, ())}) or None
 
 
-def note_seen(network: nn.Module, dataset: Any) -> None:
-    """Add the images of a data set that a network is trained on; of one that does not tell its records nothing."""
-    records = [record for record in records_of(dataset) if "image" in record]
-    set_seen(network, {*(seen_of(network) or ()), *itertools.chain.from_iterable(all_fingerprints(records))})
+def note_seen(network: nn.Module, seen: Iterable[str]) -> None:
+    """Add the fingerprints of the images that a network is trained on."""
+    set_seen(network, {*(seen_of(network) or ()), *seen})
 
 
 def warn_of_seen(

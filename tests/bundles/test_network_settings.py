@@ -92,3 +92,33 @@ def test_a_task_that_keeps_nothing_may_have_a_norm_of_its_own(tmp_path):
 )
 def test_one_that_agrees_is_taken_and_another_package_is_left_alone(checked, task, target, arguments, settings):
     assert checked(task, {"_target_": target, **arguments}, **settings) == ""
+
+
+@pytest.mark.parametrize(
+    ("network_def", "told"),
+    [
+        (None, {"width", "norm"}),
+        ({"_target_": SEGRESNET, "init_filters": 8}, set()),
+        ({"_target_": SEGRESNET, "init_filters": "@width"}, {"width"}),
+        ({"_target_": SEGRESNET, "init_filters": "@filters"}, {"width"}),  # by way of another
+        ({"_target_": OWN, "width": 32}, {"width", "norm"}),  # the setting's value, as the tasks after it build it
+    ],
+)
+def test_weights_tell_no_setting_that_their_network_has_not(tmp_path, network_def, told):
+    configs = bundles.copy("models_genesis_ct", tmp_path / "bundle") / "configs"
+    network = {} if network_def is None else {"network_def": network_def}
+    asked = {
+        "init_id": "asked",
+        "asked": "$medgenesis.bundles.kept_settings({'width': 8, 'norm': 'batch', 'cube_size': 1})",
+    }
+    for task in ("pretrain", "finetune"):
+        workflow = ConfigWorkflow(
+            [str(configs / f"{task}.yaml")],
+            workflow_type="train",
+            logging_file=False,
+            filters="$@width // 2",
+            **network,
+            **asked,
+        )
+        workflow.initialize()
+        assert {*workflow.parser.get_parsed_content("asked")} == {*told, "cube_size"}

@@ -221,6 +221,15 @@ def test_a_typed_setting_is_compared_with_the_files_that_are_read(bundle, said):
     assert message.startswith("epochs: has no effect")
 
 
+def test_what_only_an_entry_that_is_not_chosen_uses_has_no_effect(bundle, said):
+    config = CONFIG + "depth: 1\nrate: 2\nkind: deep\nkinds: {deep: ['@depth', '@rate'], flat: '@rate'}\n"
+    (bundle / "configs" / "task.yaml").write_text(config + "user: $medgenesis.bundles.chosen('kind', @kind, @kinds)\n")
+    assert said("task.yaml", depth=3, rate=3) == said("task.yaml", kind="flat", rate=3) == []
+    (message,) = said("task.yaml", depth=3, kind="flat")
+    assert message.startswith("depth: has no effect here")
+    assert said("task.yaml", depth=3, kind="none") == []  # an error of its own, where it is chosen
+
+
 def test_what_is_only_noted_with_the_weights_has_no_effect(bundle, said):
     """Another network may have no width; that its weights note one is no use."""
     config = CONFIG + "norm: batch\nnet: ['@width', '@norm']\nkept: {width: '@width', norm: '@norm', mine: '@mine'}\n"

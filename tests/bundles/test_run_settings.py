@@ -70,3 +70,20 @@ def test_a_run_of_before_is_continued(told):
     assert said["optimizer"]["params"] == rates
     assert said["validate"]["postprocessing"] == "@train::postprocessing"
     assert "set_by_command" not in said
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_pretraining_of_before_is_continued_where_a_step_is_a_batch(fresh_bundle, batches):
+    """Steps of the rate were counted in batches: with one batch a step the same, else another training."""
+    workflow = fresh_bundle.workflow("pretrain", accumulation_steps=batches)
+    said = workflow.parser.get_parsed_content("train#trainer#made_with")
+    before = "$@lr_step_epochs * len(@train::dataloader)"
+    assert (said["lr_scheduler"]["schedulers"][1]["step_size"] == before) == (batches == 1)
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_the_rate_is_halved_after_so_many_epochs(fresh_bundle, batches):
+    parser = fresh_bundle.workflow("pretrain", accumulation_steps=batches, lr_step_epochs=5).parser
+    length = len(parser.get_parsed_content("train#dataloader"))
+    steps = len(range(0, length, batches))
+    assert parser.get_parsed_content("lr_scheduler")._schedulers[1].step_size == 5 * steps

@@ -47,6 +47,7 @@ def toy_trainer(
     network=None,
     every=None,
     scheduled=True,
+    datasets=None,
     **settings,
 ):
     torch.manual_seed(0)
@@ -62,9 +63,9 @@ def toy_trainer(
     method = ModelsGenesis(network)
     optimizer = torch.optim.SGD(method.parameters(), lr=lr, momentum=0.9)
     scheduler = scheduled_rates(optimizer) if scheduled else None
-    cubes = ToyCubes()
+    cubes, judged = datasets or (ToyCubes(),) * 2
     loader = DataLoader(cubes, 2, sampler=SeededSampler(len(cubes), seed=3), drop_last=True)
-    fixed = DataLoader(cubes, 4, sampler=SeededSampler(len(cubes), shuffle=False, fixed=True))
+    fixed = DataLoader(judged, 4, sampler=SeededSampler(len(judged), shuffle=False, fixed=True))
     validator = PretextEvaluator("cpu", fixed, method)
     handlers = [
         ValidationHandler(1, validator),

@@ -248,6 +248,7 @@ def test_a_network_of_monai_by_an_overlay(tmp_path, caplog):
     torch.save(source.state_dict(), tmp_path / "swin_unetr.pt")
     done = import_weights(tmp_path / "swin_unetr.pt", configs, tmp_path / "models")
     assert done.report.complete and not done.report.fresh and "not in the catalogue" in caplog.text
+    assert not {"width", "norm"} & {*done.settings} and done.settings["in_channels"] == 1
     assert "intensity" not in done.settings and "its intensities (not known) are no setting here" in caplog.text
     written = torch.load(done.weights, weights_only=True)
     assert all(torch.equal(written[key], value) for key, value in source.state_dict().items())
