@@ -10,6 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
+from monai.utils import convert_to_tensor
 from torch import nn
 
 from medgenesis.data.streamed_dataset import StreamedDataset
@@ -20,7 +21,6 @@ from medgenesis.label_app.class_order import InOrder, order_of
 from medgenesis.label_app.clicks import Clicks, places_of
 from medgenesis.label_app.config_parts import config_parts
 from medgenesis.label_app.settings import AppSettings
-from medgenesis.methods.supervised import plain
 from medgenesis.networks import guidance_maps
 from medgenesis.weights import load_pretrained, settings_of
 
@@ -116,7 +116,8 @@ class Segmenter:
 
     def _scores(self, volumes: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:
         """The answer to volumes (B, C, *spatial) with the affine of a prepared image, which slabs by `step_mm` need."""
-        return plain(self.inferer(MetaTensor(volumes, meta=prepared.meta).to(self.device), self.network))
+        answered = self.inferer(MetaTensor(volumes, meta=prepared.meta).to(self.device), self.network)
+        return convert_to_tensor(answered, track_meta=False)
 
     def _guidance(self, prepared: MetaTensor, image: str | Path, clicks: Clicks) -> torch.Tensor:
         """Maps of the clicks on the grid that the network sees."""
