@@ -1,8 +1,8 @@
 """Look at what a list will teach, before hours are spent: every scan is read once, and what is wrong is listed.
 
 A table goes to standard output; a page with a contact sheet, and records.csv, into the folder --out. The page names
-records by section and number alone. Exit status: 0, all records can be used; 1, some cannot, or a scan or a patient is
-in two sections; 2, the list or an argument is wrong.
+records by section and number alone. Exit status: 0, all records can be used; 1, some cannot, a scan or a patient is in
+two sections, or names of segments disagree; 2, the list or an argument is wrong.
 """
 
 import argparse

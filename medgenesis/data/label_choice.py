@@ -22,7 +22,7 @@ from medgenesis.data.pipeline import Preprocessing, find_domain_error
 from medgenesis.data.reading import read_in_order
 from medgenesis.data.records import files_of
 from medgenesis.data.remembered import RememberedChecks
-from medgenesis.data.segment_names import find_disagreement, names_in_map
+from medgenesis.data.segment_names import check_segments, names_in_map
 from medgenesis.data.splits import SECTIONS
 from medgenesis.data.volume_check import VolumeCheck
 from medgenesis.distributed import once_a_node
@@ -172,8 +172,7 @@ def _check_segments(
         for record in records
         if isinstance(record.get("label"), str) and _key(record) in maps[section]
     }
-    if found := find_disagreement(names_of, target):
-        raise DatalistError(found.message())
+    check_segments(names_of, target)
 
 
 def _classes(found: Mapping[int, int], target: Mapping[int, int] | None) -> Counter[int]:

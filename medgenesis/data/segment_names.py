@@ -5,34 +5,34 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from medgenesis.errors import DatalistError
 from medgenesis.io.segments import segment_names
-
-_REMEDY = (
-    "Give each structure one label and one name in all files: in 3D Slicer, rename segments that are the same, or "
-    "export all segmentations as label maps by one colour table"
-)
 
 
 class Disagreement(NamedTuple):
     """What two files say otherwise."""
 
     what: str
+    rule: str
     first: str
     file: str
     other: str
     other_file: str
 
-    def message(self) -> str:
-        """What is wrong, with both files."""
-        return (
-            f"{self.what} in all label maps; found {self.first} in {self.file} and {self.other} in {self.other_file}. "
-            f"{_REMEDY}."
-        )
-
 
 def names_in_map(file: str, labels: Collection[int]) -> dict[int, str]:
     """Names of the segments of a label map that has these labels, as far as the file gives them."""
     return {label: name for label, name in segment_names(file).items() if label in labels}
+
+
+def check_segments(names_of: Mapping[str, Mapping[int, str]], target: Mapping[int, int] | None = None) -> None:
+    """Raise DatalistError, with both files, where `find_disagreement` finds one."""
+    if found := find_disagreement(names_of, target):
+        raise DatalistError(
+            f"{found.what}: {found.rule} in all label maps; found {found.first} in {found.file} and {found.other} in "
+            f"{found.other_file}. Give each structure one label and one name in all files: in 3D Slicer, rename "
+            "segments that are the same, or export all segmentations as label maps by one colour table."
+        )
 
 
 def find_disagreement(
@@ -60,12 +60,12 @@ def find_disagreement(
         for label, name in names.items():
             before, where = by_label.setdefault(label, (name, file))
             if _alike(before) != _alike(name) and not is_merged(label):
-                return Disagreement(f"label {label}: must be one structure", repr(before), where, repr(name), file)
+                return Disagreement(f"label {label}", "must be one structure", repr(before), where, repr(name), file)
             if times[_alike(name)] > 1:  # lesions, one a label
                 continue
             other, where = by_name.setdefault(_alike(name), (label, file))
             if class_of(other) != class_of(label):
-                return Disagreement(f"segment {name!r}: must have one label", str(other), where, str(label), file)
+                return Disagreement(f"segment {name!r}", "must have one label", str(other), where, str(label), file)
     return None
 
 

@@ -16,7 +16,7 @@ LEDGER = ".images.json"  # name of a result -> fingerprint of the path of its im
 
 
 def claim_names(folder: str | Path, names: OutputNames) -> None:
-    """Note for which image each name is written in a folder.
+    """Note for which image each name is written in a folder; a note without results counts for nothing.
 
     Args:
         folder: of the results.
@@ -29,12 +29,19 @@ def claim_names(folder: str | Path, names: OutputNames) -> None:
     known = _read(folder)
     own = {name.casefold(): fingerprint(list(key)) for key, name in names.names.items()}
     for (path, _), name in names.names.items():
-        if known.get(name.casefold(), own[name.casefold()]) != own[name.casefold()]:
+        if known.get(name.casefold(), own[name.casefold()]) != own[name.casefold()] and _has_results(folder, name):
             raise DatalistError(
                 f"{path}: must not replace the results of another image; found those of another one as {name} in "
                 f"{folder}. Choose another output_dir, or remove them and {LEDGER} there."
             )
     _write(folder, {**known, **own})
+
+
+def _has_results(folder: str | Path, name: str) -> bool:
+    """Whether a file of that name, with a postfix or a suffix, is there: `scan_seg.nii.gz`, `scan.png`."""
+    whole = Path(folder, name)
+    begins = tuple(f"{whole.name}{sign}".casefold() for sign in "_.")
+    return whole.parent.is_dir() and any(file.name.casefold().startswith(begins) for file in whole.parent.iterdir())
 
 
 def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, keep: bool = True) -> None:

@@ -103,7 +103,7 @@ def _slice_values(file: str | Path) -> np.ndarray:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed: GDCM has its own
         values = _by_gdcm(file)  # MONOCHROME1 inverted, tables left aside
-        turn = _is_negative(dataset) != _is_monochrome1(dataset)
+        turn = is_negative(dataset) != _is_monochrome1(dataset)
         if not turn and not dataset.get("ModalityLUTSequence"):
             return values
         stored = np.rint((values - intercept) / slope).astype(np.int64)
@@ -111,7 +111,7 @@ def _slice_values(file: str | Path) -> np.ndarray:
         raise _damaged(file, error) from error
     else:
         stored = own_bits(stored, int(dataset.get("BitsStored") or 0))
-        turn = _is_negative(dataset)
+        turn = is_negative(dataset)
     if turn:
         unsigned = not dataset.get("PixelRepresentation")
         stored = ((1 << int(dataset.BitsStored)) if unsigned else 0) - 1 - stored.astype(np.int64)
@@ -124,8 +124,9 @@ def _is_monochrome1(dataset: pydicom.Dataset) -> bool:
     return dataset.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
-def _is_negative(dataset: pydicom.Dataset) -> bool:
-    """Whether small values are bright; of radiographs for processing, which nobody looks at, whether bone is dark."""
+def is_negative(dataset: pydicom.Dataset) -> bool:
+    """Whether the stored values are turned round when they are read: small ones are bright, or, of a radiograph for
+    processing, which nobody looks at, bone is dark."""
     intent = str(dataset.get("PresentationIntentType") or "").upper()
     raw = intent == "FOR PROCESSING" or (not intent and dataset.get("SOPClassUID") in _FOR_PROCESSING)
     sign = dataset.get("PixelIntensityRelationshipSign")

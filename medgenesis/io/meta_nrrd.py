@@ -13,7 +13,7 @@ from monai.utils import ensure_tuple
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.readers import LPS_TO_RAS, make_meta
-from medgenesis.io.text_geometry import check_axes, check_units_and_scale, warn_of_no_spacing
+from medgenesis.io.text_geometry import check_axes, check_units_and_scale, warn_of_no_spacing, warn_of_orientation
 from medgenesis.io.text_headers import TextHeader, read_text_header
 from medgenesis.storage.unpacked_size import refuse_bomb
 
@@ -46,6 +46,8 @@ class SimpleITKReader(ImageReader):
         check_units_and_scale(path, header)
         warn_of_no_spacing(path, header)
         check_axes(path, _affine(reader, min(reader.GetDimension(), 3)))
+        if reader.GetDimension() >= 3:  # a flat image lies as pictures do
+            warn_of_orientation(path, header, _affine(reader, 3))
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
         dtype = _dtype(reader)
         values = math.prod(shape) * components

@@ -14,6 +14,18 @@ _UNITS = {"DistanceUnits": "DistanceUnits", "spaceunits": "space units", "units"
 _MM = {"", "?", "???", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}  # the first three say nothing
 _IN_SPACE = {"domain", "space", "none", "???"}  # kinds of NRRD's axes; the others are channels, time, …
 _AS_STORED = {"ElementToIntensityFunctionSlope": 1.0, "ElementToIntensityFunctionOffset": 0.0}
+_PATIENT = re.compile(  # the spaces of NRRD that are the patient's
+    r"(right-anterior|left-anterior|left-posterior)-superior(-time)?|(RAS|LAS|LPS)T?", re.IGNORECASE
+)
+_FROM = {
+    "R": (0, -1),
+    "L": (0, 1),
+    "A": (1, -1),
+    "P": (1, 1),
+    "I": (2, 1),
+    "S": (2, -1),
+}  # where an axis comes from: RAS
+_ALONG = 0.3  # cosine; of an axis halfway between two others it is 0.7
 _LEAST_VOLUME = 1e-3  # of the cell of unit vectors along the axes
 
 
@@ -45,6 +57,30 @@ def warn_of_no_spacing(path: Path, header: TextHeader) -> None:
     if not {"ElementSpacing", "ElementSize", "spacings", "spacedirections"} & set(header.fields):
         said = "its header gives no spacing, 1 mm is taken along each axis"
         warnings.warn(f"{path}: {said}. Write its geometry anew if that is wrong.", stacklevel=2)
+
+
+def warn_of_orientation(path: Path, header: TextHeader, affine: np.ndarray) -> None:
+    """Say that left and right are not known, or that a MetaImage says them twice, and otherwise.
+
+    Args:
+        path: of the file, for the message.
+        header: as it stands.
+        affine: (4, 4), to RAS millimetres, as ITK takes it.
+    """
+    said = header.fields.get("AnatomicalOrientation", "").upper()
+    nrrd = "ElementDataFile" not in header.fields
+    if nrrd and not _PATIENT.fullmatch(space := header.fields.get("space", "")):
+        what = f"its space {space[:40]!r} does" if space else "it has no `space`, and does"
+        what += " not say where left and right are; the axes are taken to be left, posterior, superior"
+    elif len(said) == 3 and set(said) <= set(_FROM):
+        axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        along = [_FROM[letter][1] * axes[_FROM[letter][0], i] for i, letter in enumerate(said)]
+        if min(along) > _ALONG:
+            return
+        what = f"its AnatomicalOrientation {said} contradicts its TransformMatrix; the matrix is used"
+    else:
+        return
+    warnings.warn(f"{path}: {what}. Write its geometry anew if that is wrong.", stacklevel=2)
 
 
 def check_axes(path: Path, affine: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 
+from medgenesis.io.dicom import is_negative
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.storage.atomic import replacing
 
@@ -35,11 +36,11 @@ def convert_radiograph(source: str | Path, target: str | Path) -> None:
 
 def _window(path: str | Path) -> tuple[float, float] | None:
     """The first window of the file, as DICOM's linear function has its ends (PS3.3 C.11.2.1.2)."""
-    tags = ["WindowCenter", "WindowWidth", "PhotometricInterpretation"]
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":  # is turned when it is read; the window is not
+    tags = ["WindowCenter", "WindowWidth"]
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    if is_negative(header):  # is turned when it is read; the window is not
         return None
-    centre, width = (np.atleast_1d(header.get(tag)) for tag in tags[:2])
+    centre, width = (np.atleast_1d(header.get(tag)) for tag in tags)
     try:
         centre, width = float(centre[0]), float(width[0])
     except (TypeError, ValueError, IndexError):

@@ -45,6 +45,24 @@ def test_label_maps_and_restorations_of_another_image_stay(tmp_path, volumes):
         write(volumes[2])
 
 
+def test_an_image_that_failed_keeps_no_name(tmp_path):
+    """Of a and b, b gives NaN and is never written; a sound b from elsewhere may take the name, another a may not."""
+    first = [{"image": str(tmp_path / "x" / name)} for name in ("a.nii.gz", "b.nii.gz")]
+    other = [{"image": str(tmp_path / "y" / name)} for name in ("a.nii.gz", "b.nii.gz")]
+
+    def write(records, item):
+        scan = MetaTensor(torch.zeros(1, 4, 4, 4), meta={"filename_or_obj": item["image"]})
+        SaveLabelMapsd("pred", records, tmp_path / "maps")({"image": scan, "pred": torch.ones(1, 4, 4, 4)})
+
+    write(first, first[0])  # and then the run ends
+    write(other[1:], other[1])
+    assert sorted(path.name for path in (tmp_path / "maps").glob("*.gz")) == ["a_seg.nii.gz", "b_seg.nii.gz"]
+    for records in (other[:1], first[1:]):
+        with pytest.raises(DatalistError, match="must not replace the results of another image"):
+            write(records, records[0])
+    write(first[:1], first[0])
+
+
 def test_tables_of_other_images_are_kept(tmp_path, volumes):
     network = UNet3D(width=1)
     classifier = torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))
@@ -62,6 +80,7 @@ def test_a_longer_list_of_the_same_images_goes_on(tmp_path):
     claim_names(tmp_path, OutputNames(records[:2]))
     claim_names(tmp_path, OutputNames(records))
     claim_names(tmp_path, OutputNames(records[2:]))
+    (tmp_path / "2_seg.nii.gz").touch()
     with pytest.raises(DatalistError, match="2.nii.gz"):
         claim_names(tmp_path, OutputNames([{"image": str(tmp_path / "t" / "2.nii.gz")}]))
 

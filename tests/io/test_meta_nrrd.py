@@ -256,7 +256,7 @@ def test_what_is_in_mm_is_read_as_itk_reads_it(tmp_path, name, old, new, recwarn
     expected, expected_meta = from_itk(sitk.ReadImage(str(path)))
     np.testing.assert_array_equal(array, expected)
     np.testing.assert_allclose(meta["affine"], expected_meta["affine"])
-    assert not recwarn.list
+    assert all("where left and right are" in str(one.message) for one in recwarn), "of the one without a space"
 
 
 def test_units_and_spacings_of_other_axes_than_those_of_space(tmp_path):
@@ -278,3 +278,53 @@ def test_no_spacing_is_warned_of_as_with_a_nifti(tmp_path, name, old):
         array, meta = SimpleITKReader().read(write(tmp_path / name, old, ""))
     np.testing.assert_array_equal(array, ARRAY.T)
     np.testing.assert_array_equal(np.abs(np.diag(meta["affine"])), 1)
+
+
+LPS = "space: left-posterior-superior\n"
+
+
+@pytest.mark.parametrize(
+    "new, said",
+    [
+        ("space: scanner-xyz\n", "its space 'scanner-xyz' does not say where left and right are"),
+        ("space: 3D-right-handed\n", "its space '3D-right-handed' does not say where left and right are"),
+        ("space dimension: 3\n", "it has no `space`, and does not say where left and right are"),
+        (LPS, None),
+        ("space: RAS\n", None),
+        ("space: Left-Anterior-Superior\n", None),
+    ],
+)
+def test_a_space_that_is_not_the_patients_is_said(tmp_path, recwarn, new, said):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((2, 3, 4), np.int16)), str(tmp_path / "x.nrrd"))
+    content = (tmp_path / "x.nrrd").read_bytes()
+    assert LPS.encode() in content
+    (tmp_path / "x.nrrd").write_bytes(content.replace(LPS.encode(), new.encode()))
+    read(tmp_path / "x.nrrd")
+    assert [f"x.nrrd: {said}" in str(one.message) for one in recwarn] == ([] if said is None else [True])
+
+
+def test_spacings_alone_do_not_say_where_left_is(tmp_path):
+    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nspacings: 1 1 2\nencoding: raw\nendian: little\n\n"
+    (tmp_path / "x.nrrd").write_bytes(head.encode() + bytes(48))
+    with pytest.warns(UserWarning, match="x.nrrd: it has no `space`, and does not say where left and right are"):
+        read(tmp_path / "x.nrrd")
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, -1, 1), (1, 1, -1)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("degrees", [0, 30])
+def test_a_metaimage_that_says_its_orientation_twice(tmp_path, recwarn, flips, order, degrees):
+    """As ITK writes it, it agrees; with its first letter turned round it does not."""
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    image = sitk.GetImageFromArray(np.zeros((2, 3, 4), np.int16))
+    image.SetDirection((turn @ (np.eye(3) * flips)[:, order]).ravel().tolist())
+    sitk.WriteImage(image, str(tmp_path / "x.mha"))
+    read(tmp_path / "x.mha")
+    assert not recwarn.list
+    content = (tmp_path / "x.mha").read_bytes()
+    place = content.index(b"AnatomicalOrientation = ") + 24
+    other = {"R": "L", "L": "R", "A": "P", "P": "A", "I": "S", "S": "I"}[chr(content[place])]
+    (tmp_path / "x.mha").write_bytes(content[:place] + other.encode() + content[place + 1 :])
+    with pytest.warns(UserWarning, match="x.mha: its AnatomicalOrientation .* contradicts its TransformMatrix"):
+        read(tmp_path / "x.mha")

@@ -148,9 +148,7 @@ def _segments(found: Found, named: bool) -> Table:
     if one := found.disagreement():
         at = {record["label"]: i for i, record in enumerate(found.records) if isinstance(record.get("label"), str)}
         files = [file if named else found.name(at[file]) for file in (one.file, one.other_file)]
-        rows.append(
-            (one.what, *(f"{said} in {file}" for said, file in zip((one.first, one.other), files, strict=True)))
-        )
+        rows.append((f"{one.what}: {one.rule}", f"{one.first} in {files[0]}", f"{one.other} in {files[1]}"))
     return Table("Segments that disagree", ("what", "one", "another"), rows)
 
 
