@@ -20,7 +20,6 @@ ALLOWED = {
     "medgenesis/data/labels.py": ("…",),  # caught in the same file
     "transforms/functional/windows.py": ("its result differs",),  # caught in the same file
     "medgenesis/handlers/checkpoints.py": ("…: …",),  # the file, before a message in the grammar
-    "medgenesis/data/label_choice.py": ("…",),  # of `Disagreement`, in the grammar
     "medgenesis/storage/checkpoint.py": ("…",),  # the message of an error of writing, in the grammar
     "medgenesis/weights/layouts/layout.py": ("…: …",),  # the file, before a message in the grammar
     "medgenesis/handlers/collapse_guard.py": ("…: for … batches",),  # composed of signs in the grammar
