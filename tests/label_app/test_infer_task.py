@@ -35,6 +35,7 @@ def test_the_start_names_the_trainings_that_are_not_shown(caplog, monkeypatch):
     monkeypatch.setattr(MONAILabelApp, "on_init_complete", lambda self: None)
     app = LabelApp.__new__(LabelApp)
     app.settings, app.history = AppSettings("ours", "nowhere", ["lungs"]), SimpleNamespace(passed_over=dict)
+    app.draft = SimpleNamespace(unknown=None)
     app.on_init_complete()
     assert not caplog.records
     app.history = SimpleNamespace(passed_over=lambda: {"0003": "lungs, spleen"})
