@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from medgenesis.bundles.agreement import compare_with_model
-from medgenesis.bundles.network_settings import refuse_indivisible_cubes, refuse_other_network
+from medgenesis.bundles.network_settings import refuse_indivisible_cubes, refuse_other_network, refuse_undefined
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.same_file import say_what_differs
 from medgenesis.bundles.shared import Settings
@@ -31,6 +31,7 @@ def check_settings(settings: Settings) -> None:
     reading = being_read()
     if reading is not None:
         refuse_unused_settings(reading, settings)
+        refuse_undefined(reading)
         refuse_impossible_values(reading)
         refuse_missing_device(reading)
         refuse_other_network(reading, settings)

@@ -53,6 +53,22 @@ def refuse_other_network(reading: Reading, settings: Settings) -> None:
             )
 
 
+def refuse_undefined(reading: Reading) -> None:
+    """Refuse a `network_def` that refers to a setting which the task has not: known else when all volumes are read.
+
+    Raises:
+        ValueError: it does.
+    """
+    config = reading.parser.get()
+    absent = sorted(reached_from(config, "network_def") - config.keys() - {""}) if "network_def" in config else []
+    if absent:
+        raise ValueError(
+            f"network_def: must refer to settings of this task; found {', '.join(absent)}, which it has not. Leave the "
+            "overlay out of it (the pre-training of semantic_genesis_ct takes no other network: it needs a head for "
+            f"classes), or type what it lacks: --{absent[0]} VALUE."
+        )
+
+
 def kept_settings(kept: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept with the weights: the `kept` of the config being read, without settings that its network has not.
 

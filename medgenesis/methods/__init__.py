@@ -5,7 +5,7 @@ Each is a `medgenesis.engines.PretextMethod`, which says what the engine relies 
 
 from medgenesis.methods.adam import Adam
 from medgenesis.methods.caid import CAiD, check_caid_size
-from medgenesis.methods.dense_contrast import DenseContrast
+from medgenesis.methods.dense_contrast import DenseContrast, check_overlap_voxels
 from medgenesis.methods.discriminators.barlow_twins import BarlowTwins
 from medgenesis.methods.discriminators.momentum_contrast import MomentumContrast
 from medgenesis.methods.discriminators.simsiam import SimSiam
@@ -36,6 +36,7 @@ __all__ = [
     "Supervised",
     "TransVW",
     "check_caid_size",
+    "check_overlap_voxels",
     "initialise_from_stage",
 ]
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 _DEEP = "Turn deep supervision off: one answer an image is learnt from."
+_FIRST = "Put a module around it that returns the first alone: ViTAutoEnc also gives the states of its layers."
 
 
 def check_restored(restored: Any, target: Tensor) -> None:
@@ -32,6 +33,8 @@ def check_features(features: Any, images: Tensor) -> None:
 
 def _check_one(answer: Any) -> None:
     if not isinstance(answer, Tensor):
+        beside = isinstance(answer, (list, tuple)) and not all(isinstance(one, Tensor) for one in answer)
         raise ValueError(
-            f"network: must give one tensor (B, C, *spatial); found a {type(answer).__name__} of {len(answer)}. {_DEEP}"
+            f"network: must give one tensor (B, C, *spatial); found a {type(answer).__name__} of {len(answer)}. "
+            f"{_FIRST if beside else _DEEP}"
         )

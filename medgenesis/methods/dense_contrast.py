@@ -1,5 +1,8 @@
 """Dense contrast: the same voxel in two overlapping cubes is alike, other voxels are not."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,8 +31,8 @@ class DenseContrast(PretextMethod):
         returns: "loss"; "matched", share of drawn voxels whose nearest is the right one.
 
     Raises:
-        ValueError: a setting out of its range; (on call) cubes without overlap, a network that gives no
-            features of each voxel.
+        ValueError: a setting out of its range; (on call) cubes without overlap, or with fewer voxels than are to be
+            drawn, a network that gives no features of each voxel.
 
     References:
         O Pinheiro et al., Unsupervised learning of dense visual representations, NeurIPS 2020 (arXiv 2011.05499).
@@ -60,6 +63,7 @@ class DenseContrast(PretextMethod):
                 f"{absent[0]}: must be in the batch; found {', '.join(batch)}. Make pairs by RandTwoCubesd, and let "
                 "the data set keep its keys."
             )
+        _refuse_more(self.voxels, math.prod(batch["image"].shape[2:]), "a cube")
         images = torch.cat([batch["image"], batch["other"]])
         answers = self.network(images)
         check_features(answers, images)
@@ -86,6 +90,30 @@ class DenseContrast(PretextMethod):
         shares = torch.rand((len(offsets), self.voxels, len(sides)), generator=generator)
         here = low[:, None] + (shares * (high - low)[:, None]).long()
         return here, here - offsets[:, None]
+
+
+def check_overlap_voxels(voxels: int, cube_size: Sequence[int]) -> None:
+    """Refuse more voxels than the smallest overlap of two cubes, cut from one and a half times their sides, holds.
+
+    Args:
+        voxels: drawn of each pair.
+        cube_size: of the cubes.
+
+    Raises:
+        ValueError: there are more.
+    """
+    _refuse_more(
+        voxels, math.prod(side - side // 2 for side in cube_size), f"the smallest overlap of {list(cube_size)}"
+    )
+
+
+def _refuse_more(voxels: int, most: int, what: str) -> None:
+    """The cosines of all pairs of drawn voxels are held at once, too: a million needs terabytes."""
+    if voxels > most:
+        raise ValueError(
+            f"voxels: must be at most {most}, those of {what}; found {voxels}. Take fewer, 128 for example, or larger "
+            "cubes."
+        )
 
 
 def _at(features: Tensor, places: Tensor) -> Tensor:

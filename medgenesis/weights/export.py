@@ -80,7 +80,8 @@ def export_weights(path: str | os.PathLike, layout: str, out: str | os.PathLike)
     origin = kept_origin(content) or {**published_origin((), {}), "title": "of medgenesis, of its own training"}
     with replacing(beside) as file:
         file.write_text(sidecar_text({"layout": layout, **origin, "settings": settings}), encoding="utf-8")
-    return f"{source}: {said}; terms: {in_words(origin)}"
+    terms = f"terms: {in_words(origin)}" if kept_origin(content) else "of our own training, without terms of others"
+    return f"{source}: {said}; {terms}"
 
 
 def refuse_existing(*files: Path) -> None:

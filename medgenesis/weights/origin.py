@@ -54,7 +54,8 @@ def origin_of(module: nn.Module) -> dict[str, Any] | None:
 
 
 def in_words(origin: Mapping[str, Any]) -> str:
-    """Title and terms in one line."""
+    """Title, name where there is one, and terms in one line."""
+    name = f" [{origin['name']}]" if origin.get("name") else ""
     further = ", trained further" if origin.get("trained_further") else ""
     use = {False: " (no commercial use)", None: " (commercial use not stated)"}.get(origin.get("commercial_use"), "")
-    return f"{origin.get('title')} [{origin.get('name')}]{further}: {origin.get('terms')}{use}"
+    return f"{origin.get('title')}{name}{further}: {origin.get('terms')}{use}"

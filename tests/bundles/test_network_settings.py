@@ -122,3 +122,21 @@ def test_weights_tell_no_setting_that_their_network_has_not(tmp_path, network_de
         )
         workflow.initialize()
         assert {*workflow.parser.get_parsed_content("asked")} == {*told, "cube_size"}
+
+
+def test_what_a_task_has_not_is_said_before_a_volume_is_read(tmp_path, monkeypatch):
+    configs = bundles.copy("semantic_genesis_ct", tmp_path / "bundle") / "configs"
+    network_def = {"_target_": SEGRESNET, "out_channels": "@out_channels"}
+    monkeypatch.setattr("medgenesis.mining.PatternTable.load", lambda *_: pytest.fail("the table was read"))
+    asked = {"init_id": "asked", "asked": "$medgenesis.bundles.check_settings(@settings)"}
+    with pytest.raises(RuntimeError) as error:
+        ConfigWorkflow(
+            [str(configs / "pretrain.yaml")],
+            workflow_type="train",
+            logging_file=False,
+            network_def=network_def,
+            **asked,
+        ).initialize()
+    said = str(cause_of(error.value))
+    assert said.startswith("network_def: must refer to settings of this task; found out_channels, ")
+    assert "a head for classes" in said

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.nets import DynUNet, ViTAutoEnc
 from torch import nn
 
 from medgenesis.methods import DenseContrast, MaskedAutoencoder, ModelsGenesis, RegionPrompts, SemanticGenesis
@@ -71,3 +71,12 @@ def test_features_with_deep_supervision(make, samples, heads):
 def test_features_of_another_grid():
     with pytest.raises(ValueError, match=r"network: must give .*\(4, D, 16, 16, 16\).*encoder-decoder"):
         DenseContrast(nn.Conv3d(1, 4, 2, stride=2))(batch())
+
+
+def test_states_beside_the_answer_are_not_taken_for_deep_supervision():
+    network = ViTAutoEnc(1, (16, 16, 16), (4, 4, 4), hidden_size=12, mlp_dim=12, num_layers=1, num_heads=1)
+    with pytest.raises(
+        ValueError, match="network: must give one tensor .*found a tuple of 2.*returns the first"
+    ) as said:
+        ModelsGenesis(network)(batch())
+    assert DEEP not in str(said.value)

@@ -1,12 +1,13 @@
 """Dense contrast: the voxels that are compared are the same ones, its loss by loops, and what is drawn."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from medgenesis.methods import DenseContrast
+from medgenesis.methods import DenseContrast, check_overlap_voxels
 
 OFFSET = torch.tensor([[2, -1, 0], [-3, 0, 1]])
 
@@ -75,5 +76,22 @@ def test_what_cannot_be_compared_is_named():
         method({"image": torch.rand(1, 2, 4, 4)})
     with pytest.raises(ValueError, match=r"offset: must leave an overlap of cubes of \(7, 7, 7\)"):
         method({**pairs(), "offset": torch.tensor([[7, 0, 0], [0, 0, 0]])})
+    with pytest.raises(ValueError, match="voxels: must be at most 343, those of a cube; found 344. Take fewer"):
+        DenseContrast(Given(), voxels=344)(pairs())
     with pytest.raises(ValueError, match="voxels, temperature: must be at least 2, and above 0; found 1"):
         DenseContrast(Given(), voxels=1)
+
+
+@pytest.mark.parametrize("sides", [(7, 4, 1), (3, 2, 5)])
+def test_no_more_voxels_than_the_smallest_overlap_holds(sides):
+    """Of all places of two cubes in one of one and a half times their sides, counted one by one."""
+    starts = [range(side // 2 + 1) for side in sides]
+    places = list(itertools.product(*starts))
+    least = min(
+        math.prod(side - abs(a - b) for side, a, b in zip(sides, one, other, strict=True))
+        for one in places
+        for other in places
+    )
+    check_overlap_voxels(least, sides)
+    with pytest.raises(ValueError, match=f"voxels: must be at most {least}, .*found {least + 1}"):
+        check_overlap_voxels(least + 1, sides)

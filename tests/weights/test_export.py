@@ -99,6 +99,9 @@ def test_settings_and_terms_stand_beside(tmp_path, caplog):
     assert "its network normalises its input itself" in caplog.text
     beside = json.loads((tmp_path / "o.json").read_text())
     assert beside["terms"] == "ASU" and beside["commercial_use"] is False and beside["settings"] == settings
+    torch.save(with_settings(weights, settings), tmp_path / "own.pt")
+    said = export_weights(tmp_path / "own.pt", "backbone", tmp_path / "own.pth")
+    assert said.endswith("; of our own training, without terms of others") and "None" not in said
 
 
 @pytest.mark.parametrize("out", ["p.pt", "other.pth"])
