@@ -6,7 +6,7 @@ from benchmarks.evidence import level_tables, tables
 from benchmarks.evidence.found import Found
 from benchmarks.evidence.pretexts import PRETEXTS
 from benchmarks.evidence.probing import ON_ALL_LEVELS, SCRATCH, SCRATCH_WAYS
-from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS
+from benchmarks.evidence.protocol import LABELS, MEAN_TEACHER, PLANS, STEPS, tuned_at
 from benchmarks.evidence.rates import Choice
 
 PRETEXT_WAYS = (*PRETEXTS, *(way for way, begun in ON_ALL_LEVELS.items() if begun in PRETEXTS))
@@ -26,8 +26,8 @@ def short_table(every: Iterable[Found], choices: Sequence[Choice]) -> list[list[
     rows = [[*COLUMNS, *GAINS]]
     for found in every:
         for steps in STEPS:
-            ours = _best(found, choices, steps, pretrained=True)
-            scratch = _best(found, choices, steps, pretrained=False)
+            ours = best_on_validation(found, choices, LABELS, steps)
+            scratch = best_on_validation(found, choices, LABELS, steps, pretrained=False)
             if ours is None or scratch is None:
                 continue
             keys = [tables.one_label(method, steps) for method in (ours, scratch, SCRATCH)]
@@ -90,16 +90,29 @@ def _complete(found: Found, method: str, steps: Sequence[int] = STEPS) -> bool:
     return all(len(found.scores.get(tables.one_label(method, one), ())) >= draws for one in steps)
 
 
-def _best(found: Found, choices: Sequence[Choice], steps: int, *, pretrained: bool) -> str | None:
-    """The fine-tuned arm with all its draws whose chosen value was the best on validation; None where there is none."""
-    known = {one.method: max(one.dice.values()) for one in choices if _asked(one, found.dataset, steps)}
+def best_on_validation(
+    found: Found, choices: Sequence[Choice], labels: int, steps: int, *, pretrained: bool = True
+) -> str | None:
+    """The fine-tuned arm with all its draws whose chosen value was the best on validation; None where there is none.
+
+    Args:
+        found: the test rows, which say what is complete and nothing else.
+        choices: what was tried on validation, of all sets.
+        labels, steps: of the arms. The values are those that cells of so many take (`tuned_at`).
+        pretrained: of the pretexts; otherwise of the ways of scratch.
+    """
+    tuned, planned = tuned_at(labels, steps), PLANS[found.dataset]
+    draws = planned.draws if labels == LABELS and steps in STEPS else planned.other_draws
+    known = {
+        one.method: max(one.dice.values())
+        for one in choices
+        if (one.dataset, one.labels, one.steps) == (found.dataset, *tuned)
+    }
     there = {
         method: dice
         for method, dice in known.items()
-        if (method not in SCRATCH_WAYS) == pretrained and method != MEAN_TEACHER and _complete(found, method, [steps])
+        if (method not in SCRATCH_WAYS) == pretrained
+        and method != MEAN_TEACHER
+        and len(found.scores.get((method, "finetuned", labels, steps), ())) >= draws
     }
     return max(there, key=lambda method: there[method]) if there else None
-
-
-def _asked(choice: Choice, dataset: str, steps: int) -> bool:
-    return (choice.dataset, choice.labels, choice.steps) == (dataset, LABELS, steps)

@@ -10,6 +10,7 @@ from benchmarks.evidence.in_short import AGAIN_SAID, asked_again, most_often, sh
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LONG, PLANS, SEEDS, STEPS, VALIDATION_DRAWS, planned
 from benchmarks.evidence.rows import FOLDER
+from benchmarks.evidence.saved import LABELS_SAID, STEPS_SAID, saved_labels, saved_steps
 from benchmarks.evidence.size import SMALL, Size
 from medgenesis.report import markdown_table
 from medgenesis.storage import read_table, write_text
@@ -41,6 +42,8 @@ def write_page(rows: Path = FOLDER, docs: Path = DOCS, size: Size = SMALL) -> Pa
     parts += ["## In short", _SHORT, markdown_table(short), most_often(short, every)] if len(short) > 1 else []
     again = asked_again(every)
     parts += [AGAIN_SAID, "\n".join(again)] if again else []
+    for said, saved in ((STEPS_SAID, saved_steps(every, choices)), (LABELS_SAID, saved_labels(every, choices))):
+        parts += [said, "\n".join(one.line() for one in saved)] if saved else []
     for found in every:
         parts += _section(found, docs / "evidence", rows, size)
     parts += _rates(choices) if size == SMALL else []

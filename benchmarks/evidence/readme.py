@@ -8,6 +8,7 @@ from benchmarks.evidence.in_short import AGAIN_SAID, asked_again, most_often, sh
 from benchmarks.evidence.protocol import PLANS
 from benchmarks.evidence.rates import read_choices
 from benchmarks.evidence.rows import FOLDER
+from benchmarks.evidence.saved import in_a_sentence, saved_labels, saved_steps
 from medgenesis.report import markdown_table
 from medgenesis.storage import write_text
 
@@ -50,11 +51,14 @@ def lines(rows: Path = FOLDER) -> str:
         "methods; mean Dice of the test patients with 95 % intervals over draws and patients:",
         _columns(tables.scratch_table(found), _SHOWN),
     ]
-    short = short_table(every, read_choices(rows / "choices"))
+    choices = read_choices(rows / "choices")
+    short = short_table(every, choices)
     if len(short) > 1:
         parts += [_SHORT, markdown_table(short), most_often(short, every)]
     if again := asked_again(every):
         parts += [AGAIN_SAID, "\n".join(again)]
+    steps, labels = saved_steps(every, choices), saved_labels(every, choices)
+    parts += [in_a_sentence(steps, labels)] if steps or labels else []
     return "\n\n".join(parts)
 
 

@@ -117,18 +117,18 @@ def labels_table(found: Found) -> list[list[str]]:
     heads = [f"{count} label{'s' * (count > 1)}{_draws(means[count], plan.other_draws)}" for count in means]
     return [
         ["method", "readout", *heads],
-        *([*arm, *(mean_of(found, means[n], _labels_key(*arm, n), plan.other_draws) for n in means)] for arm in arms),
+        *([*arm, *(mean_of(found, means[n], labels_key(*arm, n), plan.other_draws) for n in means)] for arm in arms),
     ]
 
 
 def fewer_labels_table(found: Found) -> list[list[str]]:
     """With as many labels as scratch and with fewer: what pre-training saves; scratch with `MORE_STEPS` steps."""
     counts, planned = _label_counts(found), PLANS[found.dataset].other_draws
-    others = {n: _labels_key(SCRATCH, "finetuned", n) for n in counts}
+    others = {n: labels_key(SCRATCH, "finetuned", n) for n in counts}
     others = {n: key for n, key in others.items() if key in found.scores}
     rows = [["labels", "method", "readout", *(f"minus scratch with {n}" for n in others)]]
     for labels, (method, readout) in itertools.product(counts, _arms(found)):
-        key = _labels_key(method, readout, labels)
+        key = labels_key(method, readout, labels)
         gains = {n: found.gain(key, other) for n, other in others.items() if n >= labels and key != other}
         if any(gains.values()):
             rows.append([str(labels), method, readout, *(so_far(gains.get(n), planned) for n in others)])
@@ -180,12 +180,12 @@ def curves_over_labels(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]
     """Mean Dice of each method over the number of labels."""
     arms = _arms(found)
     means = _over_labels(found, arms)
-    return _curves({", ".join(arm): {n: means[n].get(_labels_key(*arm, n)) for n in means} for arm in arms})
+    return _curves({", ".join(arm): {n: means[n].get(labels_key(*arm, n)) for n in means} for arm in arms})
 
 
 def _over_labels(found: Found, arms: list[tuple[str, str]]) -> dict[int, dict[Key, Difference]]:
     draws = PLANS[found.dataset].other_draws
-    return {n: found.means([_labels_key(*arm, n) for arm in arms], draws) for n in _label_counts(found)}
+    return {n: found.means([labels_key(*arm, n) for arm in arms], draws) for n in _label_counts(found)}
 
 
 def _over_steps(found: Found, methods: list[str]) -> dict[int, dict[Key, Difference]]:
@@ -240,7 +240,8 @@ def one_label(method: str, steps: int) -> Key:
     return (method, "finetuned", LABELS, steps)
 
 
-def _labels_key(method: str, readout: str, labels: int) -> Key:
+def labels_key(method: str, readout: str, labels: int) -> Key:
+    """The key of an arm with so many labels; fine-tuned with `MORE_STEPS` steps."""
     return (method, readout, labels, MORE_STEPS if readout == "finetuned" else 0)
 
 
