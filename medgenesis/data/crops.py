@@ -46,6 +46,7 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
         ValueError: a setting out of its range.
         VolumeError: when called, for a volume smaller than the cube, or without an affine where `size_mm` needs it, and
             for images and label maps on another grid than the first image.
+        KeyError: when called, for an item without one of `keys` and `label_keys`.
 
     Notes:
         Only the candidates' voxels are read, so a memory-mapped volume stays on the disk. Cubes own their memory.
@@ -83,6 +84,11 @@ class RandAcceptedCropd(Reseeded, RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         item = dict(data)
+        if absent := [key for key in (*self.keys, *self.label_keys) if key not in item]:
+            raise KeyError(
+                f"{', '.join(map(str, absent))}: `keys` and `label_keys` must be in every item; found "
+                f"{', '.join(map(str, item))}. Leave cases without it out, or give a crop of the keys that are there."
+            )
         item |= {key: as_tensor(item[key]) for key in (*self.keys, *self.label_keys)}
         volume = item[self.keys[0]]
         self._check_grids(item)

@@ -166,6 +166,13 @@ def test_keys_on_another_grid_are_refused_by_name(pad, shape):
         RandAcceptedCropd(["image", "pet"], 6, "any", pad=pad)({"image": _volume(), "pet": other})
 
 
+@pytest.mark.parametrize("absent", ["image", "label"])
+def test_an_item_without_a_key_is_named(absent):
+    item = {key: torch.zeros(1, 8, 8, 8) for key in ("image", "label") if key != absent}
+    with pytest.raises(KeyError, match=f"{absent}: `keys` and `label_keys` must be in every item; found {min(item)}"):
+        RandAcceptedCropd("image", 4, "any", label_keys="label")(item)
+
+
 def test_padding_is_not_what_the_rule_sees():
     volume = MetaTensor(torch.full((1, 30, 30, 4), 0.07))
     assert RandAcceptedCropd("image", 32, "lung", pad=True)({"image": volume})["distance_to_acceptance"] == 0
