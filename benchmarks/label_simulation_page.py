@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.evidence.figures import write_chart
 from benchmarks.label_simulation import CHOICES, PRETEXT_STEPS, SPACING, STEPS, TESTED, WIDTH
-from medgenesis.report.intervals import mean_interval
 from medgenesis.report.text import interval_text
+from medgenesis.statistics.intervals import mean_interval
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.tables import read_table
 

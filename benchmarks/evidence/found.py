@@ -14,7 +14,7 @@ from benchmarks.evidence.protocol import AGAIN, ARMS
 from benchmarks.evidence.rows import COLUMNS
 from benchmarks.evidence.statistics import grids_of, scores_of
 from medgenesis.errors import DatalistError
-from medgenesis.report.paired import Difference, difference
+from medgenesis.statistics.paired import Difference, difference
 from medgenesis.storage import read_table
 
 Key = tuple[str, str, int, int]  # method, readout, labels, steps

@@ -9,7 +9,7 @@ from benchmarks.evidence.found import Found
 from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LONG, PLANS, SCRATCH, STEPS, level_arms_of
 from benchmarks.evidence.tables import ABSENT, interval, mean_of, one_label, so_far
-from medgenesis.report.paired import Difference, holm, verdict
+from medgenesis.statistics.paired import Difference, holm, verdict
 
 _ALONE = "p over scratch alone (Holm)"
 _MINUS = [f"minus {name}" for name in SCRATCH_WAYS.values()]

@@ -9,7 +9,7 @@ from benchmarks.evidence.in_short import best_on_validation
 from benchmarks.evidence.probing import SCRATCH, SCRATCH_WAYS
 from benchmarks.evidence.protocol import LABELS, MORE_STEPS, PLANS, STEPS
 from benchmarks.evidence.rates import Choice
-from medgenesis.report.paired import Difference
+from medgenesis.statistics.paired import Difference
 
 MARGIN = 0.02  # Dice that fewer labels may lose and still count as much
 FEW, MORE = STEPS

@@ -21,7 +21,7 @@ from benchmarks.evidence.protocol import (
     Plan,
     arms_of,
 )
-from medgenesis.report.paired import Difference, holm, verdict
+from medgenesis.statistics.paired import Difference, holm, verdict
 
 ABSENT = "–"
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from medgenesis.report import display_range, flat_image, three_planes
-from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
+from medgenesis.report.case_summary import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice, write_run_report
 from medgenesis.storage.atomic import replacing
 from medgenesis.storage.tables import write_table

@@ -1,6 +1,5 @@
 """Networks applied to whole images: slice by slice, restored, embedded, classified."""
 
-from medgenesis.inference.auc import auc_interval
 from medgenesis.inference.classification import classify_volumes
 from medgenesis.inference.embedded_shards import check_shard
 from medgenesis.inference.embedding import embed_volume, embed_volumes
@@ -28,7 +27,6 @@ __all__ = [
     "ShowLabelMapsd",
     "SlabInferer",
     "VoxelProbe",
-    "auc_interval",
     "claim_tables",
     "check_shard",
     "choose_prompts",

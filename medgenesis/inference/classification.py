@@ -12,10 +12,10 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.data.checks import check_answers
-from medgenesis.inference.auc import AUC_COLUMNS, auc_table, in_columns
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for, volume_name
 from medgenesis.report import write_run_report
+from medgenesis.statistics.auc import AUC_COLUMNS, auc_table, in_columns
 from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from medgenesis.report.case_summary import MEASURES
 from medgenesis.report.document import Report
-from medgenesis.report.intervals import MEASURES
 from medgenesis.report.metrics import read_curves
 from medgenesis.report.run_made import add_run_record, add_warning_of_weights
 from medgenesis.report.text import interval_text

@@ -11,8 +11,6 @@ from medgenesis.transfer.analyses import (
     restoration_errors,
 )
 from medgenesis.transfer.analyses.inversion import Inversion
-from medgenesis.transfer.ask_analyses import ask_cka, ask_invariance, ask_multiview, ask_saliency
-from medgenesis.transfer.ask_dense import Places, ask_places
 from medgenesis.transfer.comparisons import compare
 from medgenesis.transfer.dense import (
     DenseEmbedder,
@@ -32,11 +30,7 @@ from medgenesis.transfer.dense import (
     whole_figures,
 )
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.finetuning_question import ask_finetuning
-from medgenesis.transfer.inversion_question import ask_inversion
 from medgenesis.transfer.named_encoder import open_encoder
-from medgenesis.transfer.perceptual_question import ask_perceptual
-from medgenesis.transfer.propagation_question import ask_propagation
 from medgenesis.transfer.protocols import (
     compare_few_labels,
     cross_validate,
@@ -44,7 +38,13 @@ from medgenesis.transfer.protocols import (
 )
 from medgenesis.transfer.protocols.finetune_settings import Finetune
 from medgenesis.transfer.protocols.propagation import Propagation
-from medgenesis.transfer.study import FewShot, Knn, Linear, ask
+from medgenesis.transfer.questions.analyses import ask_cka, ask_invariance, ask_multiview, ask_saliency
+from medgenesis.transfer.questions.classes import FewShot, Knn, Linear, ask
+from medgenesis.transfer.questions.finetuning import ask_finetuning
+from medgenesis.transfer.questions.inversion import ask_inversion
+from medgenesis.transfer.questions.perceptual import ask_perceptual
+from medgenesis.transfer.questions.places import Places, ask_places
+from medgenesis.transfer.questions.propagation import ask_propagation
 from medgenesis.transfer.study_report import write_study_report
 from medgenesis.transfer.study_set import StudySet, open_study_set
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from medgenesis.statistics.scores import Drawn, Judge, paired_difference
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.protocols.few_shot import weighted_accuracy
 from medgenesis.transfer.results import load_arrays
-from medgenesis.transfer.scores import Drawn, Judge, paired_difference
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from benchmarks.evidence.found import Found
 from benchmarks.evidence.networks import restorer
 from benchmarks.evidence.programme import Programme
 from benchmarks.evidence.rows import Cell
-from medgenesis.report.paired import difference
+from medgenesis.statistics.paired import difference
 
 
 @pytest.fixture

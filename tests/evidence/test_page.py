@@ -12,7 +12,7 @@ from benchmarks.evidence.figures import write_chart
 from benchmarks.evidence.found import read_found
 from benchmarks.evidence.protocol import arms_of
 from medgenesis.errors import DatalistError
-from medgenesis.report.paired import Difference
+from medgenesis.statistics.paired import Difference
 from medgenesis.storage import write_table
 
 

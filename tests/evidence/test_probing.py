@@ -13,7 +13,7 @@ from benchmarks.evidence.probing import LEVELS, ON_ALL_LEVELS, SCRATCH_WAYS
 from benchmarks.evidence.programme import Programme
 from benchmarks.evidence.protocol import PLANS, arms_of, level_arms_of
 from benchmarks.evidence.rows import Cell
-from medgenesis.report.paired import Difference
+from medgenesis.statistics.paired import Difference
 
 
 def test_it_begins_with_the_frozen_answer_and_learns_all_of_it(study, monkeypatch):

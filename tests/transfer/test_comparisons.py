@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from medgenesis.statistics.scores import Drawn, Judge, paired_difference
 from medgenesis.storage.tables import read_table, write_table
 from medgenesis.transfer.comparisons import PAIRS, compare
 from medgenesis.transfer.results import load_results, save_result
-from medgenesis.transfer.scores import Drawn, Judge, paired_difference
 
 PATIENTS, TRUTH = np.arange(30) // 2, np.arange(30) % 2
 

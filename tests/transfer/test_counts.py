@@ -4,12 +4,12 @@ import pytest
 from helpers.study_sets import column_encoder
 
 from medgenesis.transfer.analyses.inversion import Inversion
-from medgenesis.transfer.ask_analyses import ask_invariance, ask_multiview, ask_saliency
-from medgenesis.transfer.ask_dense import Places, ask_places
 from medgenesis.transfer.counts import check_counts
 from medgenesis.transfer.features import study_features
-from medgenesis.transfer.inversion_question import ask_inversion
 from medgenesis.transfer.protocols.propagation import Propagation, propagate
+from medgenesis.transfer.questions.analyses import ask_invariance, ask_multiview, ask_saliency
+from medgenesis.transfer.questions.inversion import ask_inversion
+from medgenesis.transfer.questions.places import Places, ask_places
 from medgenesis.transfer.study_set import StudySet
 
 ENCODER, NONE = column_encoder(), StudySet("none", (), ())

@@ -22,11 +22,11 @@ from medgenesis.transfer.published_tables import (
     published_finetune,
     published_linear,
 )
+from medgenesis.transfer.questions.classes import ask
 from medgenesis.transfer.report_analyses import add_analysis
 from medgenesis.transfer.report_published import add_published, correlation
 from medgenesis.transfer.result_settings import of_equal_settings, settings_said
 from medgenesis.transfer.results import load_results, save_result
-from medgenesis.transfer.study import ask
 from medgenesis.transfer.study_report import _chosen, write_study_report
 from medgenesis.transfer.study_set import StudySet, open_study_set
 from medgenesis.weights.catalog import CATALOG

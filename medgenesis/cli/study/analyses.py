@@ -51,7 +51,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
     from medgenesis.report.text import figure_text
-    from medgenesis.transfer import ask_analyses as asking
+    from medgenesis.transfer.questions import analyses as asking
 
     if args.question == "perceptual":
         return _perceptual(args)
@@ -84,7 +84,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
 def _inversion(args: argparse.Namespace, encoders: list, study_set: Any, options: dict[str, Any]) -> list[dict]:
     from medgenesis.report.text import figure_text
     from medgenesis.transfer.analyses.inversion import Inversion
-    from medgenesis.transfer.inversion_question import ask_inversion
+    from medgenesis.transfer.questions.inversion import ask_inversion
 
     settings = Inversion(args.steps, args.rate, args.layer, args.seed, args.compat)
     rows = []
@@ -103,7 +103,7 @@ def _perceptual(args: argparse.Namespace) -> str:
     from medgenesis.report.text import figure_text
     from medgenesis.transfer.analyses.perceptual import LPIPS_NETS, lpips_is_installed
     from medgenesis.transfer.named_encoder import open_encoder
-    from medgenesis.transfer.perceptual_question import ask_perceptual
+    from medgenesis.transfer.questions.perceptual import ask_perceptual
 
     named, nets = list(args.by), list(args.net or ())
     if not nets and not named:

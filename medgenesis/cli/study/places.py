@@ -45,7 +45,7 @@ def ask_about_places(args: argparse.Namespace) -> str:
     """Ask every encoder on every data set, and return the table."""
     from medgenesis.report import text_table
     from medgenesis.report.text import figure_text
-    from medgenesis.transfer.ask_dense import Places, ask_places
+    from medgenesis.transfer.questions.places import Places, ask_places
 
     radii = tuple(args.radius) if getattr(args, "radius", None) else None
     patches, stride = getattr(args, "patches", 200), getattr(args, "stride", None)

@@ -9,7 +9,7 @@ from medgenesis.cli.study.options import common, opened, study_sets
 
 if TYPE_CHECKING:
     from medgenesis.transfer.protocols.propagation import Propagation
-    from medgenesis.transfer.study import Settings
+    from medgenesis.transfer.questions.classes import Settings
 
 
 def add_protocols(questions: Any) -> None:
@@ -76,9 +76,9 @@ def ask_protocol(args: argparse.Namespace) -> str:
 
 
 def _ask(args: argparse.Namespace, encoder: Any, study_set: Any, settings: Any) -> dict[str, Any]:
-    from medgenesis.transfer.finetuning_question import ask_finetuning
-    from medgenesis.transfer.propagation_question import ask_propagation
-    from medgenesis.transfer.study import ask
+    from medgenesis.transfer.questions.classes import ask
+    from medgenesis.transfer.questions.finetuning import ask_finetuning
+    from medgenesis.transfer.questions.propagation import ask_propagation
 
     how = {"intensity": args.intensity}
     if args.question == "propagate":

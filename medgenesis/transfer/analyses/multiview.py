@@ -9,7 +9,7 @@ import numpy as np
 
 from medgenesis.data.folds import patient_of
 from medgenesis.errors import DatalistError
-from medgenesis.report.intervals import interval_figure
+from medgenesis.statistics.intervals import interval_figure
 from medgenesis.transfer.analyses.invariance import FeatureStatistics, similarity
 
 logger = logging.getLogger(__name__)

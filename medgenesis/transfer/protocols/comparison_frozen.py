@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medgenesis.report.paired import Difference, difference
+from medgenesis.statistics.paired import Difference, difference
 from medgenesis.transfer.protocols.comparison_table import Rows, interval, labelled_patients
 
 FROZEN = 0  # steps, of a run in which nothing of the network is learnt

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medgenesis.report.paired import Difference, difference, holm, verdict
 from medgenesis.report.text import interval_text
+from medgenesis.statistics.paired import Difference, difference, holm, verdict
 
 HEADING = ("labels", "steps", "start", "Dice", "difference", "p (Holm)", "draws won", "in words")
 LEAST = 5  # sets of labelled patients, test patients: of fewer no verdict; a gain in three is often gone in the next

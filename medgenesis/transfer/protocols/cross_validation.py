@@ -11,12 +11,12 @@ from monai.bundle import ConfigParser
 
 from medgenesis.data import datalist_header
 from medgenesis.data.folds import patient_folds, patient_of
-from medgenesis.inference.auc import AUC_COLUMNS, auc_interval, auc_table, in_columns, in_full_order
 from medgenesis.progress import track
 from medgenesis.report import write_run_report
-from medgenesis.report.intervals import SUMMARY_COLUMNS, summarise_cases
+from medgenesis.report.case_summary import SUMMARY_COLUMNS, summarise_cases
 from medgenesis.report.run_report import CASE_COLUMNS, WORST, mean_dice
 from medgenesis.report.text import interval_text
+from medgenesis.statistics.auc import AUC_COLUMNS, auc_interval, auc_table, in_columns, in_full_order
 from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.run_folder import held
 from medgenesis.storage.steps import Step, Steps

@@ -12,8 +12,8 @@ import numpy as np
 from medgenesis.data import check_disjoint, datalist_header
 from medgenesis.data.folds import patient_of
 from medgenesis.progress import track
-from medgenesis.report.paired import difference
 from medgenesis.report.text import markdown_table
+from medgenesis.statistics.paired import difference
 from medgenesis.stopping import end_if_asked, ended_by_signals
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.run_folder import held
@@ -87,7 +87,7 @@ def compare_few_labels(
 
     Returns:
         Sentences and a table in Markdown: mean Dice over draws, test patients and classes, the paired difference from
-        the last start, both with a 95 % interval over draws and patients (`medgenesis.report.paired.difference`); draws
+        the last start, both with a 95 % interval over draws and patients (`medgenesis.statistics.difference`); draws
         of the same labelled patients count once, by their mean; p is corrected over all differences of the table
         (Holm); the same of frozen features, without a verdict; and the Dice of the answer that looks at no image.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from medgenesis.statistics.scores import Judge, intervals
 from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
-from medgenesis.transfer.scores import Judge, intervals
 
 
 @dataclass(frozen=True)

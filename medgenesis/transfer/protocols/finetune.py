@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from medgenesis.statistics.scores import Judge, intervals
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.finetune_runs import WEIGHTS, FinetuneRuns
 from medgenesis.transfer.protocols.finetune_settings import Finetune, check_settings, search_grid
 from medgenesis.transfer.protocols.study_rows import split_rows
 from medgenesis.transfer.protocols.training_data import TrainingData
-from medgenesis.transfer.scores import Judge, intervals
 from medgenesis.transfer.study_set import StudySet
 
 

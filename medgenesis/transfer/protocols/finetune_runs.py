@@ -15,6 +15,7 @@ from medgenesis.engines import PretextTrainer
 from medgenesis.handlers import CollapseGuard, ValidatedSteps
 from medgenesis.methods import Supervised
 from medgenesis.networks import PooledClassifier
+from medgenesis.statistics.scores import Judge
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.storage.steps import Step, Steps
@@ -22,7 +23,6 @@ from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.features import pooled_vectors
 from medgenesis.transfer.protocols.finetune_settings import Finetune
 from medgenesis.transfer.protocols.training_data import TrainingData
-from medgenesis.transfer.scores import Judge
 from medgenesis.transfer.study_set import StudySet
 
 WEIGHTS, RECORD = "classifier.pt", "training.json"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from medgenesis.statistics.scores import MEASURES
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.scores import MEASURES
 
 
 @dataclass(frozen=True)

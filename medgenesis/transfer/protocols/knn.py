@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from medgenesis.statistics.scores import Judge, intervals
 from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
-from medgenesis.transfer.scores import Judge, intervals
 from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
 
 

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from medgenesis.data.splits import SECTIONS
+from medgenesis.statistics.scores import MEASURES, Judge, intervals
 from medgenesis.transfer.protocols.known_table import check_labels, check_vectors
 from medgenesis.transfer.protocols.study_rows import split_rows
-from medgenesis.transfer.scores import MEASURES, Judge, intervals
 from medgenesis.transfer.scratch import changed_rows, mean_and_deviation
 
 logger = logging.getLogger(__name__)

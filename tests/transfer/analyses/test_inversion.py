@@ -15,7 +15,7 @@ from medgenesis.transfer.analyses.inversion import Inversion, invert
 from medgenesis.transfer.analyses.likeness import likeness
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.inversion_question import ask_inversion, drawn_pair, shown_whole
+from medgenesis.transfer.questions.inversion import ask_inversion, drawn_pair, shown_whole
 from medgenesis.transfer.study_set import open_study_set
 
 QUICK = Inversion(steps=20, rate=2e-2)

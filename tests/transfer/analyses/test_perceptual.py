@@ -15,7 +15,7 @@ from medgenesis.transfer.analyses import perceptual
 from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_distance
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.perceptual_question import ask_perceptual
+from medgenesis.transfer.questions.perceptual import ask_perceptual
 from medgenesis.transfer.results import save_result
 from medgenesis.transfer.study_report import write_study_report
 

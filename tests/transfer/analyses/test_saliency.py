@@ -12,10 +12,10 @@ from torch import nn
 
 from medgenesis.transfer.analyses.image_statistics import by_image_statistics
 from medgenesis.transfer.analyses.saliency import attentive_diffusion, occlusion_saliency
-from medgenesis.transfer.ask_analyses import ask_saliency
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.geometry import Geometry
+from medgenesis.transfer.questions.analyses import ask_saliency
 from medgenesis.transfer.study_set import StudySet
 
 

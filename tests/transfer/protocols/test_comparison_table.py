@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medgenesis.report.paired import difference, holm
+from medgenesis.statistics.paired import difference, holm
 from medgenesis.transfer.protocols.comparison_table import by_labelled_set, by_patient, findings, sentences, table
 
 STARTS = ("ours", "scratch")

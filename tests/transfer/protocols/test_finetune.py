@@ -10,11 +10,11 @@ from helpers.study_sets import LearntColumns, column_encoder, write_images
 
 from medgenesis.errors import TrainingError, VolumeError
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.finetuning_question import ask_finetuning
 from medgenesis.transfer.protocols import finetune as protocol
 from medgenesis.transfer.protocols import finetune_runs
 from medgenesis.transfer.protocols.finetune import Finetune
 from medgenesis.transfer.protocols.finetune_settings import search_grid
+from medgenesis.transfer.questions.finetuning import ask_finetuning
 from medgenesis.transfer.results import load_arrays
 from medgenesis.transfer.study_set import StudySet, open_study_set
 

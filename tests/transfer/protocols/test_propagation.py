@@ -12,8 +12,8 @@ from medgenesis.errors import DatalistError
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.dense.places import features_at, grid_of
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.propagation_question import ask_propagation
 from medgenesis.transfer.protocols.propagation import Propagation, _same_place, propagate
+from medgenesis.transfer.questions.propagation import ask_propagation
 from medgenesis.transfer.study_set import open_study_set
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import nn
 
 from medgenesis.errors import DatalistError, VolumeError
-from medgenesis.transfer.ask_dense import Places, ask_places
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.dense import DenseEmbedder, RawPixels, match_landmarks, measure_compositionality
 from medgenesis.transfer.dense.of_encoder import PooledEncoder, embedder_of, windows_of
 from medgenesis.transfer.dense.seen_images import seen_images
 from medgenesis.transfer.encoder import Encoder
+from medgenesis.transfer.questions.places import Places, ask_places
 from medgenesis.transfer.study_set import StudySet
 
 SETTINGS = Places(window=16, stride=2, radii=(3.0,), patches=6)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.report.intervals import interval_figure
+from medgenesis.statistics.intervals import interval_figure
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.protocols.propagation import CaseDice, Propagation, as_seen, propagate

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from medgenesis.inference import auc_interval
+from medgenesis.statistics import auc_interval
+from medgenesis.statistics.scores import Drawn, Judge, drawn_weights, intervals, paired_difference
 from medgenesis.transfer.comparisons import _mean_dice
-from medgenesis.transfer.scores import Drawn, Judge, drawn_weights, intervals, paired_difference
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medgenesis.report import paired
+from medgenesis.statistics import paired
 
 
 def test_resampled_means_are_those_of_a_loop():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medgenesis.report.patient_draws import patient_draws
-from medgenesis.transfer.scores import drawn_weights
+from medgenesis.statistics.patient_draws import patient_draws
+from medgenesis.statistics.scores import drawn_weights
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medgenesis.inference.auc import SortedScores, auc_interval, in_full_order
-from medgenesis.report.patient_draws import patient_draws
-from medgenesis.report.student import LEVEL, student
+from medgenesis.statistics.auc import SortedScores, auc_interval, in_full_order
+from medgenesis.statistics.patient_draws import patient_draws
+from medgenesis.statistics.student import LEVEL, student
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc")
 _OF_CLASSES = ("balanced_accuracy", "auc")  # the rarest class counts in them as much as any other
@@ -102,7 +102,7 @@ def intervals(
 ) -> Figures:
     """Each measure, a share from 0 to 1, with its 95 % interval, for patients vary.
 
-    Student's t with the standard error of a bootstrap over patients (`report.student`); of a `Judge` that of AUC is
+    Student's t with the standard error of a bootstrap over patients (`student`); of a `Judge` that of AUC is
     Newcombe's (`auc_interval`), and a balanced accuracy has as many patients as its rarest class. Where all patients
     were told right, or all wrong, nothing spreads: the other end is then that of Clopper and Pearson; where all have
     the same share between, there is none.
@@ -143,7 +143,7 @@ def paired_difference(one: Drawn, other: Drawn) -> Figures:
 
     Returns:
         measure -> `value` (the difference), `low`, `high`, and `p`, two-sided: Student's t with the standard error of
-        the draws, and that of the sign test where all patients differ alike (`report.student`); of how many `patients`,
+        the draws, and that of the sign test where all patients differ alike (`student`); of how many `patients`,
         of the rarest class where classes weigh alike: NaN for fewer than two.
     """
     found = {}

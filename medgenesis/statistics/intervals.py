@@ -1,16 +1,13 @@
 """Means with an interval that knows that a patient's cases are alike."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from medgenesis.report.patient_draws import patient_draws
-from medgenesis.report.student import student
-
-MEASURES = ("dice", "surface_dice", "hausdorff_95", "surface_distance")
-SUMMARY_COLUMNS = ("class", "name", "measure", "unit", "cases", "patients", "mean", "low", "high")
+from medgenesis.statistics.patient_draws import patient_draws
+from medgenesis.statistics.student import student
 
 
 def mean_interval(
@@ -24,7 +21,7 @@ def mean_interval(
     """The mean over cases and its 95 % interval, for patients vary.
 
     The standard error is that of a bootstrap in which patients are drawn with replacement, times sqrt(n / (n - 1)), and
-    the ends are those of Student's t with n - 1 degrees of freedom, of n patients, as in `report.paired.difference`:
+    the ends are those of Student's t with n - 1 degrees of freedom, of n patients, as in `difference`:
     percentiles of few patients are too narrow (they hold the mean for 2, 3 and 5 patients in 50, 75 and 84 % of cases).
 
     Args:
@@ -61,36 +58,3 @@ def mean_interval(
 def interval_figure(*args: Any, **options: Any) -> dict[str, float]:
     """`mean_interval` by name: "value", "low", "high"."""
     return dict(zip(("value", "low", "high"), mean_interval(*args, **options), strict=True))
-
-
-def summarise_cases(rows: Sequence[Mapping[str, Any]], patients: Mapping[Any, object], seed: int = 0) -> list[dict]:
-    """A row of `summary.csv` for each measure of each class, and of their mean a case ("all").
-
-    Args:
-        rows: as of `cases.csv`; a measure that is empty is passed over.
-        patients: of each case.
-        seed: of the bootstrap.
-    """
-    found: dict[tuple, dict[Any, list[float]]] = {}
-    for row in rows:
-        for measure in MEASURES:
-            if row.get(measure) in ("", None):
-                continue
-            for name in ((row["class"], row.get("name") or ""), ("all", "")):
-                found.setdefault((*name, measure), {}).setdefault(row["case"], []).append(float(row[measure]))
-    unit = rows[0]["unit"] if rows else "mm"
-    summary = []
-    for (index, name, measure), by_case in sorted(found.items(), key=_order):
-        values = [float(np.mean(own)) for own in by_case.values()]
-        owners = [patients.get(case, case) for case in by_case]
-        is_length = measure in MEASURES[2:]
-        figures = mean_interval(values, owners, bounds=(0.0, math.inf if is_length else 1.0), seed=seed)
-        mean, low, high = (None if np.isnan(one) else one for one in figures)
-        numbers = (unit if is_length else "", len(values), len(set(map(str, owners))), mean, low, high)
-        summary.append(dict(zip(SUMMARY_COLUMNS, (index, name, measure, *numbers), strict=True)))
-    return summary
-
-
-def _order(item: tuple[tuple, Any]) -> tuple:
-    index, _, measure = item[0]
-    return index == "all", int(index) if index != "all" else 0, MEASURES.index(measure)

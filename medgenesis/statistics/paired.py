@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medgenesis.report.student import LEVEL, student
+from medgenesis.statistics.student import LEVEL, student
 
 BOOTSTRAP = 10_000
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from medgenesis.data.landmarks import Landmarks, landmarks_of
 from medgenesis.errors import DatalistError
 from medgenesis.report.image_file import save_image
-from medgenesis.report.intervals import interval_figure
 from medgenesis.report.scatter import MOST_GROUPS, draw_feature_map
+from medgenesis.statistics.intervals import interval_figure
 from medgenesis.storage.fingerprints import file_fingerprint
 from medgenesis.storage.tables import write_table
 from medgenesis.transfer.counts import check_counts

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from medgenesis.inference import auc_interval
-from medgenesis.inference.auc import SortedScores, in_full_order
+from medgenesis.statistics.auc import SortedScores, auc_interval, in_full_order
 
 
 @settings(deadline=None, max_examples=60)
