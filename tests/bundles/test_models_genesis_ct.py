@@ -195,6 +195,14 @@ def test_classify_writes_a_classifier_that_predict_applies(bundle, tmp_path):
     assert any(name.startswith("encoder.") for name in weights) and not any("decoder" in name for name in weights)
 
 
+def test_predict_says_which_scans_the_classifier_was_trained_on(bundle, tmp_path, caplog):
+    bundle.run("classify")
+    for section, said in (("validation", False), ("training", True)):
+        caplog.clear()
+        bundle.run("predict", kind=None, section=section, output_dir=str(tmp_path / section))
+        assert said == ("was trained on" in caplog.text)
+
+
 def test_a_killed_run_continues_with_the_same_command(fresh_bundle):
     """One epoch, then the command for two; against two at once. Cubes, transforms and network included."""
     threads = torch.get_num_threads()
