@@ -22,6 +22,7 @@ from benchmarks.evidence.training import CLIP_NORM, WARM_UP, train
 from medgenesis.engines import PretextMethod
 from medgenesis.errors import OutputError
 from medgenesis.methods import (
+    Adam,
     CAiD,
     DenseContrast,
     MaskedAutoencoder,
@@ -32,14 +33,23 @@ from medgenesis.methods import (
     SemanticGenesis,
     TransVW,
 )
-from medgenesis.networks import YNet3D
+from medgenesis.networks import ResNet25D, YNet3D
 from medgenesis.storage import fingerprint, hold_folder, read_checkpoint, save_checkpoint
-from medgenesis.transforms import RandGenesisd, RandMaskBlocksd, RandRegionPromptd, RandTwoCubesd, caid_views
+from medgenesis.transforms import (
+    RandGenesisd,
+    RandMaskBlocksd,
+    RandRegionPromptd,
+    RandTwoCubesd,
+    adam_views,
+    caid_views,
+)
+from medgenesis.weights import load_pretrained
 
 Weights = dict[str, Tensor]
 NO_FLIP = {"flip": 0.0}  # as the bundles: a flip would move the content of a cube
 BLOCKS = {2: {"ratio": 0.6, "block_size": 8}, 3: {"ratio": 0.6, "block_size": 4}}
 QUEUE = {"queue_size": 512, "momentum": 0.99}
+PRUNE_AFTER = 100  # batches of a level, as the bundle's overlay for short trainings
 FEATURES, WINDOW, SEGMENTS = 16, 4, (4, 32)  # numbers of each voxel, voxels, supervoxels of a crop
 WIDER = 1.5  # sides of a crop
 PROMPTED = "region_prompts"  # answers without training too
@@ -63,6 +73,7 @@ class Pretext:
         dims: of the sets that it is for.
         whole: whether the transform gets whole images, and cuts them itself.
         steps, batch, rate: of the training, Adam with a warm-up and a cosine; the set's size may make it longer.
+        begins: the pretext of `STAGES` with whose weights this one begins; None: those of the seed.
     """
 
     method: Callable[[StudySet], PretextMethod]
@@ -74,6 +85,7 @@ class Pretext:
     steps: int = 1000
     batch: int = 4
     rate: float = 1e-3
+    begins: str | None = None
 
     def steps_on(self, study: StudySet) -> int:
         """Optimizer steps on a set."""
@@ -90,12 +102,36 @@ def _mined(study: StudySet, weights_of: Callable[[str], Weights]) -> list[dict[s
     return mined_sources(study, weights_of("models_genesis"))
 
 
+def _anatomy(level: int, begins: str | None = None) -> Pretext:
+    """One level of Adam; all three together have the steps of another pretext."""
+    return Pretext(
+        lambda study: Adam(ResNet25D(study.size.backbone, 1), level=level, prune_after=PRUNE_AFTER, **QUEUE),
+        lambda study: adam_views(study.crop[0], level=level),
+        lambda study: {
+            "views": "adam_views",
+            "level": level,
+            "prune_after": PRUNE_AFTER,
+            **QUEUE,
+            "begins": None if begins is None else STAGES[begins].plain(study),
+        },
+        dims=(2,),
+        whole=True,
+        steps=334,
+        batch=8,
+        begins=begins,
+    )
+
+
 def _wider(study: StudySet) -> tuple[int, ...]:
     """What two overlapping crops are cut from: half as wide again, as far as the images go."""
     whole = study.unlabelled[0].image.shape[1:]
     return tuple(min(int(WIDER * side), most) for side, most in zip(study.crop, whole, strict=True))
 
 
+STAGES: dict[str, Pretext] = {  # of pretexts that are trained in several, each before the one that begins with it
+    "adam_level_0": _anatomy(0),
+    "adam_level_2": _anatomy(2, begins="adam_level_0"),
+}
 PRETEXTS: dict[str, Pretext] = {
     "models_genesis": Pretext(
         lambda study: ModelsGenesis(restorer(study)),
@@ -131,6 +167,7 @@ PRETEXTS: dict[str, Pretext] = {
         whole=True,
         batch=8,
     ),
+    "adam": _anatomy(4, begins="adam_level_2"),
     "transvw": Pretext(
         lambda study: TransVW(ModelsGenesis(restorer(study)), PATTERNS["classes"]),
         lambda study: RandGenesisd(preset="models", rates=NO_FLIP),
@@ -175,7 +212,7 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     """The weights of a pretext, from the work folder where they are there, else trained; a stopped training goes on.
 
     Args:
-        name: of `PRETEXTS`.
+        name: of `PRETEXTS`, or of `STAGES`.
         study: the set.
         seed: of the weights, the samples and their order.
         work: folder for weights and checkpoints.
@@ -184,7 +221,7 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     Raises:
         HeldElsewhere: another process works on it.
     """
-    pretext = PRETEXTS[name]
+    pretext = {**STAGES, **PRETEXTS}[name]
     about = {"version": VERSION, "pretext": pretext.plain(study), "set": study.made_of, "crop": study.crop}
     path = work / study.name / f"{name}-s{seed}-{fingerprint(about)[:8]}.pt"
     if path.exists():
@@ -192,9 +229,15 @@ def pretrained(name: str, study: StudySet, seed: int, work: Path, *, handlers: t
     hold_method(work, study, name)
     if path.exists():  # made by the process that held it
         return read_checkpoint(path)
-    sources = pretext.sources(study, lambda other: pretrained(other, study, seed, work, handlers=handlers))
+
+    def weights_of(other: str) -> Weights:
+        return pretrained(other, study, seed, work, handlers=handlers)
+
+    sources, earlier = pretext.sources(study, weights_of), pretext.begins and weights_of(pretext.begins)
     torch.manual_seed(seed)
     method, steps = pretext.method(study), pretext.steps_on(study)
+    if earlier:
+        load_pretrained(method.network, earlier)
     crop = [] if pretext.whole else [RandCropOfCased(study.crop)]
     transform = Compose([*crop, pretext.transform(study)])
     data = CasesInMemory(sources, transform, steps * pretext.batch, seed)

@@ -24,6 +24,23 @@ def test_pretexts_of_voxels_begin_a_fine_tuning(name, tmp_path, study, monkeypat
     frozen_network(study, weights, seed=0)
 
 
+def test_each_level_of_adam_begins_with_the_backbone_of_the_one_before(study, tmp_path, monkeypatch):
+    flat = dataclasses.replace(study, crop=(32, 32))
+    moved = []
+
+    def train(method, *args, **options):
+        moved.append((method.level, float(method.network.conv1.weight.detach().flatten()[0])))
+        torch.nn.init.constant_(method.network.conv1.weight, method.level + 1)
+
+    monkeypatch.setattr(pretexts, "train", train)
+    weights = pretexts.pretrained("adam", flat, 0, tmp_path)
+    assert [level for level, _ in moved] == [0, 2, 4] and [first for _, first in moved[1:]] == [1, 3]
+    assert (weights["conv1.weight"] == 5).all()
+    network = segmenter(flat, seed=0)
+    load_pretrained(network, weights, skip_head="always")
+    assert (network.state_dict()["encoder.conv1.weight"] == 5).all()
+
+
 def test_prompts_name_the_voxels_of_others(study):
     """Features by which ball and air are two directions: the answer is the ball, as far as the coarse grid shows it."""
     cases = [dataclasses.replace(case, label=(case.label > 0).to(torch.uint8)) for case in study.cases["training"]]
