@@ -93,6 +93,7 @@ def _section(found: Found, folder: Path, rows: Path, size: Size) -> list[str]:
         f"## {name}",
         ("The primary end point. " if PLANS[name].primary and size == SMALL else "Secondary. ")
         + f"{there} of {of} planned cells have run.",
+        *([_WITHOUT.format(", ".join(f"`{one}`" for one in PLANS[name].without))] if PLANS[name].without else []),
         said,
         *_table(f"{name}: one labelled patient, against scratch with as many steps", tables.scratch_table(found)),
         *_table(f"{name}: fewer steps against more", tables.fewer_steps_table(found)),
@@ -151,6 +152,9 @@ def _choices(dataset: str, folder: Path) -> list[list[str]]:
         lines.append([rows[0][name] for name in ("method", "readout", "labels", "steps")] + [", ".join(cells)])
     return lines
 
+
+_WITHOUT = """Not run, for they cannot be trained here: {} (the protocol says why). The corrections count them all the
+same."""
 
 _SHORT = """One labelled patient. Of all pre-trained ways of fine-tuning (each method; with the usual head, and with a
 head on all levels begun at random, `_levels`, or as its frozen readout, `_probed`, as the overlay `few_labels` of the
