@@ -117,6 +117,16 @@ class NetworkParts:
         return _submodule(self.network, "encoder", self.encoder_name)
 
     @cached_property
+    def encoder_names(self) -> tuple[str, ...]:
+        """Dotted names of the network's modules that are the encoder, and so what its keys begin with: of the encoder
+        itself, by all its names, or, where that is gathered here, of the modules that it holds."""
+        named = list(self.network.named_modules(remove_duplicate=False))
+        held = {id(self.encoder)}
+        if not any(id(module) in held for _, module in named):
+            held = {id(module) for module in self.encoder.modules()}
+        return tuple(name for name, module in named if id(module) in held)
+
+    @cached_property
     def head(self) -> str:
         """Dotted name of the last module, whose shapes depend on the number of outputs."""
         kind = type(self.network).__name__

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -66,7 +66,8 @@ def load_pretrained(
             published 2D network over the slices of a slab. Channels for clicks (`UNet3D(guidance=…)`) begin with zeros,
             so that the network answers as before, or stay as they are where the file has equally many.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
-        parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
+        parts: "all", or "encoder": of the file nothing else is taken than what `network_parts` knows as the network's
+            encoder, and everything else stays newly initialised.
         partial: take what fits, of whatever network and of a file that is not whole: keys that both have in the same
             shape. What is missing, unknown or of another shape is reported, and a warning says how much of the network
             was loaded.
@@ -75,7 +76,8 @@ def load_pretrained(
     Raises:
         CheckpointError: the file cannot be read, holds weights that are not finite, or is of another network: any key
             but those named above is missing, unknown or of another shape; with ``partial``, nothing fits.
-        ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is.
+        ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is, or with
+            "encoder" where its encoder is.
     """
     if skip_head not in ("if_needed", "always", "never"):
         raise ValueError(
@@ -96,21 +98,27 @@ def load_pretrained(
         absent += _of_another_head(own, found)
     found = {key: value for key, value in found.items() if key not in absent}
     dropped += others + absent
-    if parts == "encoder" and any(key.startswith("encoder.") for key in own):
-        dropped += tuple(key for key in found if not key.startswith("encoder."))
-        found = {key: value for key, value in found.items() if key.startswith("encoder.")}
     made = tuple(key for key in layout.made(found) if key in found) if layout else ()
-    found = _under_all_names(found, network)
+    encoder = _encoder_prefixes(network) if parts == "encoder" else ("",)
+    dropped += tuple(key for key in found if not key.startswith(encoder) and key not in made)
+    found = {key: value for key, value in found.items() if key.startswith(encoder)}
+    names = _names_of_tensors(network)
+    found = _under_all_names(found, names)
     if inflate_input:
         clicked = int((kept(content, SETTINGS) or {}).get("guidance") or 0)
         found = _inflated(found, own, clicked, getattr(network, "guidance", 0))
-    fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
+    fresh: tuple[str, ...] = ()
+    if skip_head != "never" and parts == "encoder":
+        fresh = tuple(key for key in own if not key.startswith(encoder))
+    elif skip_head != "never":
+        fresh = _fresh(network, found, own, names, head=head, always=skip_head == "always")
     if layout is not None and layout.covers and skip_head != "never":
         fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
     if skip_head != "never":  # what an import has left out, as it was not of its file
         lacking = set(kept(content, FRESH, list) or ())
         fresh = tuple(key for key in own if key in fresh or (key in lacking and key not in found))
     name = "medgenesis" if layout is None else layout.name
+    made = tuple(key for key in made if key in found and key not in fresh)
     report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
     fits = any(not key.endswith("num_batches_tracked") for key in report.matched)  # counters fit every network
     if partial and fits:
@@ -183,13 +191,30 @@ def _published(
     return published_origin(among, {"file": Path(weights).name, **digests})
 
 
-def _under_all_names(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
-    """The same weights, also under the other names that the network has for the same tensors (DynUNet, nnU-Net's)."""
+def _encoder_prefixes(network: nn.Module) -> tuple[str, ...]:
+    """What the keys of a network's encoder begin with, by all names of its tensors."""
+    try:
+        return tuple(f"{name}." for name in network_parts(network).encoder_names)
+    except ValueError as error:
+        raise ValueError(
+            f'parts: must be "all" for a network whose encoder is not known; found "encoder" and '
+            f"{type(network).__name__}. Take all of the weights, or let the network have a property `encoder` that "
+            "returns the module."
+        ) from error
+
+
+def _names_of_tensors(network: nn.Module) -> list[list[str]]:
+    """The keys of a network, those of one tensor together (DynUNet and nnU-Net's have several names for some)."""
     names: dict[int, list[str]] = {}
     for key, value in network.state_dict(keep_vars=True).items():
         names.setdefault(id(value), []).append(key)
+    return list(names.values())
+
+
+def _under_all_names(found: dict[str, torch.Tensor], names: Iterable[Sequence[str]]) -> dict[str, torch.Tensor]:
+    """The same weights, also under the other names that the network has for the same tensors."""
     again = {}
-    for same in names.values():
+    for same in names:
         given = next((key for key in same if key in found), None)
         if len(same) > 1 and given is not None:
             again |= {key: found[given] for key in same if key not in found}
@@ -205,7 +230,7 @@ def _warn_of_other_norm(network: nn.Module, source: str) -> None:
         )
 
 
-def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:
+def _of_parts_absent_in(other: Collection[str], keys: Collection[str]) -> tuple[str, ...]:
     """Those of ``keys`` that are of an optional part of which ``other`` has nothing, where both have an encoder."""
     if not all(any(key.startswith("encoder.") for key in side) for side in (other, keys)):
         return ()
@@ -222,12 +247,22 @@ def _of_another_head(other: Mapping, keys: Mapping) -> tuple[str, ...]:
     return ()
 
 
-def _fresh(network: nn.Module, found: Mapping, own: Mapping, *, head: str | None, always: bool) -> tuple[str, ...]:
+def _fresh(
+    network: nn.Module,
+    found: Mapping,
+    own: Mapping,
+    names: Iterable[Sequence[str]],
+    *,
+    head: str | None,
+    always: bool,
+) -> tuple[str, ...]:
     """The keys that are to stay newly initialised: of heads that do not fit, and of parts that the file lacks.
 
-    All keys of a head, for half a head would fit neither task.
+    All keys of a head, for half a head would fit neither task. Of several names of a tensor the first says of which
+    part it is: the decoder of nnU-Net's network holds the encoder, too.
     """
-    fresh = set(_of_parts_absent_in(found, own))
+    again = {key for _, *others in names for key in others}
+    fresh = {key for key in _of_parts_absent_in(found.keys() - again, own) if key not in found}
     for name in network_parts(network, head=head).heads:
         keys = [key for key in own if key.startswith(f"{name}.")]
         if always or any(key in found and found[key].shape != own[key].shape for key in keys):

@@ -66,6 +66,23 @@ def test_transfer_knows_its_parts(package, residual):
     torch.testing.assert_close(inflated(one.repeat(1, 3, 1, 1, 1)), network(one), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("whole_file", [False, True])
+def test_the_encoder_alone(package, residual, whole_file, caplog):
+    """The decoder holds the encoder under further names, which are no decoder's; also of a file that has no decoder."""
+    source, network = (planned_network(ARCHITECTURES[residual], 1, outputs) for outputs in (1, 4))
+    given = {key: value for key, value in source.state_dict().items() if whole_file or key.startswith("encoder.")}
+    before = copy.deepcopy(network.state_dict())
+    report = load_pretrained(network, given, parts="encoder" if whole_file else "all")
+    assert set(report.matched) == {key for key in before if key.startswith(("encoder.", "decoder.encoder."))}
+    assert set(report.fresh) == before.keys() - set(report.matched)
+    assert all(
+        torch.equal(value, (source.state_dict() if key in report.matched else before)[key])
+        for key, value in network.state_dict().items()
+    )
+    assert ("has no decoder" in caplog.text) is not whole_file
+
+
 def test_every_weight_that_is_trained_gets_a_gradient(package):
     network = planned_network(ARCHITECTURES[False], 1, 1)
     network(torch.randn(1, 1, 8, 16, 12)).square().mean().backward()

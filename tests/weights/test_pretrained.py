@@ -127,6 +127,34 @@ def test_not_finite_changes_nothing():
     assert same(target.state_dict(), before)
 
 
+# what their keys begin with, read off MONAI's modules: contracting path, and of SwinUNETR the block on its last map
+ENCODERS = {
+    "UNet3D": ("encoder.",),
+    "DynUNet": ("input_block.", "downsamples.", "bottleneck."),
+    "SegResNet": ("convInit.", "down_layers."),
+    "SwinUNETR": ("swinViT.", "encoder10."),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_encoder_alone_of_each_network(name):
+    source, target = NETWORKS[name](), NETWORKS[name](o=3)
+    before, given = copy_of(target), source.state_dict()
+    encoder = {id(v) for k, v in target.state_dict(keep_vars=True).items() if k.startswith(ENCODERS[name])}
+    encoder = {key for key, value in target.state_dict(keep_vars=True).items() if id(value) in encoder}
+    report = load_pretrained(target, given, parts="encoder")
+    assert report.complete and report.entries == len(given)
+    assert set(report.matched) == encoder and set(report.fresh) == set(report.dropped) == before.keys() - encoder
+    after = target.state_dict()
+    assert all(torch.equal(after[key], (given if key in encoder else before)[key]) for key in after)
+
+
+def test_the_encoder_alone_of_an_unknown_network_is_refused():
+    network = torch.nn.ModuleDict({"backbone": torch.nn.Conv3d(1, 6, 3), "last": torch.nn.Conv3d(6, 1, 1)})
+    with pytest.raises(ValueError, match='parts: must be "all" .* found "encoder" and ModuleDict'):
+        load_pretrained(network, copy_of(network), head="last", parts="encoder")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_one_channel_spread_over_three(name):
     """Three equal channels must give what one channel gave: an input convolution is linear."""
