@@ -12,7 +12,8 @@ from medgenesis.bundles.unused import reached_from
 _OWN = "medgenesis.networks."
 _PLANNED = "medgenesis.networks.planned_network"
 _SHAPE = ("width", "norm")
-_BY_NETWORK = (*_SHAPE, "backbone", "input_normalisation")
+_BY_NETWORK = (*_SHAPE, "backbone", "input_normalisation", "guidance", "head_levels")
+_SETTING_OF = {"guidance": "click_channels"}  # what is kept under another name than the setting's
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
 
@@ -94,7 +95,7 @@ def without_foreign(kept: Mapping[str, Any], reading: Reading) -> dict[str, Any]
         made = pydoc.locate(network["_target_"])
         own = inspect.signature(made).parameters if callable(made) else ()
     has = {*reached_from(config, "network_def"), *own}
-    return {id: value for id, value in kept.items() if id in has or id not in _BY_NETWORK}
+    return {id: kept[id] for id in kept if id not in _BY_NETWORK or {id, _SETTING_OF.get(id, id)} & has}
 
 
 def refuse_indivisible_cubes(reading: Reading) -> None:
