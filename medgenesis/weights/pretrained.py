@@ -18,8 +18,8 @@ from medgenesis.weights.digests import file_digests
 from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import FRESH, SETTINGS, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
-from medgenesis.weights.layouts.layout import Layout
-from medgenesis.weights.layouts.models_genesis import strip_module, without_module
+from medgenesis.weights.layouts.layout import Layout, without_wrappers
+from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
@@ -172,7 +172,7 @@ def _under_our_keys(
     state_dict: Tensors, own: Mapping, source: str, partial: bool
 ) -> tuple[dict[str, torch.Tensor], Layout | None, tuple[str, ...]]:
     """The entries under our keys, the layout (None: our own), and the published keys that have none."""
-    layout = None if {*map(without_module, state_dict)} == own.keys() else find_layout(state_dict)
+    layout = None if {*map(without_wrappers, state_dict)} == own.keys() else find_layout(state_dict)
     if layout is None:
         return strip_module(state_dict, source), None, ()
     weights, dropped = layout.read(state_dict, source, partial=partial)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.networks import EncoderClassifier, SparseUNet3D, UNet3D, UNet25D, YNet3D
+from medgenesis.networks import EncoderClassifier, ResNet25D, SparseUNet3D, UNet3D, UNet25D, YNet3D
 from medgenesis.weights import load_pretrained, load_published, models_genesis_keys
 from medgenesis.weights.contents import tensors_of
 from medgenesis.weights.inspection import inspect_weights
@@ -117,6 +117,23 @@ def test_a_key_with_and_without_module_is_refused(published, reference, tmp_path
             with pytest.raises(CheckpointError, match=f"{file.name}: keys: must be of one network; found ") as refused:
                 read(file)
             assert f"'{name}'" in str(refused.value) and f"'module.{name}'" in str(refused.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_wrappers_of_any_kind_and_number(published, reference, tmp_path, prefix):
+    """Of DataParallel and `torch.compile`: the same layout and the same values as without."""
+    bare = published().rename(tmp_path / "bare.pt")
+    path = published(prefix=prefix)
+    assert inspect_weights(path).layout.name == "Models Genesis"
+    networks = [UNet3D(width=4, norm="batch_always") for _ in range(3)]
+    wrapped = {f"{prefix}{key}": value for key, value in networks[0].state_dict().items()}
+    for network, file in zip(networks, (path, bare, wrapped), strict=True):
+        assert load_pretrained(network, file).complete
+    for key, value in networks[0].state_dict().items():
+        assert torch.equal(value, networks[1].state_dict()[key])
+    ours = ResNet25D("resnet18").state_dict()
+    torch.save({f"{prefix}{key}": value for key, value in ours.items()}, tmp_path / "r18.pt")
+    assert inspect_weights(tmp_path / "r18.pt").layout.slug == "backbone"
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
