@@ -141,7 +141,10 @@ def load_pretrained(
     restores = layout is not None or (known is not None and "num_classes" not in known)
     note_newly_initialised(network, own if restores else fresh)
     note_absent(network, fresh)
-    set_origin(network, kept_origin(content) or _published(weights, layout, entries))
+    published = layout
+    if known is None and kept_origin(content) is None and not (isinstance(content, Mapping) and "method" in content):
+        published = layout or find_layout(entries)  # a backbone without head has our keys as it was published
+    set_origin(network, kept_origin(content) or _published(weights, published, entries))
     set_seen(network, kept_seen(content))
     if parts == "all" and any(key.startswith("decoder.") for key in fresh):
         logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)

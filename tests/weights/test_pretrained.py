@@ -9,10 +9,11 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import ModelsGenesis
-from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, UNet3D, YNet3D, network_parts
+from medgenesis.networks import AutoEncoder3D, EncoderClassifier, ResNet25D, SparseUNet3D, UNet3D, YNet3D, network_parts
 from medgenesis.storage import save_checkpoint
 from medgenesis.weights import initialise, load_pretrained
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
+from medgenesis.weights.origin import origin_of
 from medgenesis.weights.settings import with_settings
 
 NETWORKS = {
@@ -318,3 +319,20 @@ def test_partial_of_counters_alone_is_nothing():
     with pytest.raises(CheckpointError, match="in common with the file; found none of weights"):
         load_pretrained(target, UNet3D(in_channels=2, out_channels=2, width=3).state_dict(), partial=True)
     assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+def test_a_published_backbone_without_its_head_keeps_its_terms(tmp_path):
+    """Its keys are ours; ours that tell their settings, and checkpoints of our training, are still of nobody else."""
+    backbone = ResNet25D("resnet18", 3).state_dict()
+    head = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    files = {"headless": backbone, "whole": backbone | head, "ours": with_settings(backbone, {"slices": 3})}
+    files["method"] = {"method": {f"network.{key}": value for key, value in backbone.items()}}
+    origins = {}
+    for name, content in files.items():
+        torch.save(content, tmp_path / f"{name}.pt")
+        network = ResNet25D("resnet18", 3)
+        assert load_pretrained(network, tmp_path / f"{name}.pt").complete
+        origins[name] = origin_of(network)
+    assert origins["ours"] is None and origins["method"] is None
+    told = {name: {**origins[name], "source": None} for name in ("headless", "whole")}
+    assert told["headless"] == told["whole"] and origins["headless"]["source"]["file"] == "headless.pt"
