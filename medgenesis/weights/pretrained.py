@@ -134,7 +134,7 @@ def load_pretrained(
             f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "
             f"of another network. {report} Build the network with the settings of the pre-training (class, width, "
             "norm, channels; inflate_input=True takes another number of input channels), choose init=scratch, or take "
-            "what fits: partial=True."
+            "what fits: partial=True, of `medgenesis weights import` --partial."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     known = kept(content, SETTINGS)  # a pretext's head gives an image, or features: it is no segmentation's
@@ -146,8 +146,11 @@ def load_pretrained(
         published = layout or find_layout(entries)  # a backbone without head has our keys as it was published
     set_origin(network, kept_origin(content) or _published(weights, published, entries))
     set_seen(network, kept_seen(content))
-    if parts == "all" and any(key.startswith("decoder.") for key in fresh):
-        logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
+    decoder = _of_decoder_alone(network, names, head)
+    if parts == "all" and decoder and not decoder & {*report.matched}:
+        other = any(key in decoder for key, *_ in report.mismatched)
+        said = "has a decoder of another shape" if other else "has no decoder"
+        logger.warning("%s %s: that of %s starts newly initialised", source, said, type(network).__name__)
     if layout is not None and layout.settings(found).get("norm") == "batch_always":
         _warn_of_other_norm(network, source)
     return report
@@ -212,6 +215,13 @@ def _names_of_tensors(network: nn.Module) -> list[list[str]]:
     for key, value in network.state_dict(keep_vars=True).items():
         names.setdefault(id(value), []).append(key)
     return list(names.values())
+
+
+def _of_decoder_alone(network: nn.Module, names: Iterable[Sequence[str]], head: str | None) -> set[str]:
+    """The keys of a module `decoder` that are of no head, count nothing, and name no tensor of the encoder again."""
+    heads = tuple(f"{one}." for one in (*(getattr(network, "head_names", None) or ()), head) if one)
+    own = {key for key, *_ in names if key.startswith("decoder.") and not key.startswith(heads)}
+    return {key for key in own if not key.endswith("num_batches_tracked")}
 
 
 def _under_all_names(found: dict[str, torch.Tensor], names: Iterable[Sequence[str]]) -> dict[str, torch.Tensor]:

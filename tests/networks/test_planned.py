@@ -50,7 +50,7 @@ def test_it_is_the_class_of_the_package_built_by_hand(package, residual):
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_transfer_knows_its_parts(package, residual):
+def test_transfer_knows_its_parts(package, residual, caplog):
     network = planned_network(ARCHITECTURES[residual], 1, 1)
     parts = network_parts(network)
     assert parts.heads == ("decoder.seg_layers.0", "decoder.seg_layers.1")
@@ -61,6 +61,7 @@ def test_transfer_knows_its_parts(package, residual):
     other = planned_network(ARCHITECTURES[residual], 1, 4)
     report = load_pretrained(other, network.state_dict())
     assert all(".seg_layers." in key for key in report.fresh) and len(report.fresh) == 4
+    assert "decoder" not in caplog.text  # its heads alone begin anew
     inflated = initialise(planned_network(ARCHITECTURES[residual], 3, 1), network.state_dict(), inflate_input=True)
     one = torch.randn(1, 1, 8, 16, 12)
     torch.testing.assert_close(inflated(one.repeat(1, 3, 1, 1, 1)), network(one), atol=1e-4, rtol=1e-4)

@@ -336,3 +336,13 @@ def test_a_published_backbone_without_its_head_keeps_its_terms(tmp_path):
     assert origins["ours"] is None and origins["method"] is None
     told = {name: {**origins[name], "source": None} for name in ("headless", "whole")}
     assert told["headless"] == told["whole"] and origins["headless"]["source"]["file"] == "headless.pt"
+
+
+def test_a_decoder_of_another_shape_is_said(caplog):
+    encoder = {key: value for key, value in UNet3D(width=2).state_dict().items() if key.startswith("encoder.")}
+    load_pretrained(UNet3D(width=2), {**UNet3D(width=3).state_dict(), **encoder}, partial=True)
+    assert "has a decoder of another shape: that of UNet3D starts newly initialised" in caplog.text
+    caplog.clear()
+    lacking = {key: value for key, value in UNet3D(width=2).state_dict().items() if "decoder.levels.0" not in key}
+    load_pretrained(UNet3D(width=2), lacking, partial=True)
+    assert "decoder of another shape" not in caplog.text and "has no decoder" not in caplog.text
