@@ -10,6 +10,7 @@ from medgenesis.networks import EncoderClassifier, ResNet25D, SparseUNet3D, UNet
 from medgenesis.weights import load_pretrained, load_published, models_genesis_keys
 from medgenesis.weights.contents import tensors_of
 from medgenesis.weights.inspection import inspect_weights
+from medgenesis.weights.kept import FRESH, keep
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
 
@@ -217,7 +218,30 @@ def test_a_look_at_a_file_with_one_key(tmp_path):
 def test_a_look_at_whole_files(tmp_path, network):
     save = semantic_genesis_file if isinstance(network, YNet3D) else models_genesis_file
     torch.save(save(network.state_dict()), tmp_path / "p.pt")
-    assert inspect_weights(tmp_path / "p.pt").layout is not None
+    found = inspect_weights(tmp_path / "p.pt")
+    assert found.layout is not None and found.extent == "whole"
+
+
+@pytest.mark.parametrize(
+    ("without", "extent"), [(("out_tr",), "whole but for its head"), (("out_tr", "up_tr"), "encoder alone")]
+)
+def test_a_look_at_a_published_file_without_a_whole_part(published, reference, without, extent):
+    """As `weights import` takes it; a part of which something is there must be whole."""
+    kept = {key: value for key, value in reference.state_dict().items() if not key.startswith(without)}
+    assert inspect_weights(published(kept)).extent == extent
+    with pytest.raises(CheckpointError, match="1 missing in the file"):
+        inspect_weights(published({key: kept[key] for key in list(kept)[1:]}))
+
+
+def test_a_look_at_an_import_in_part(tmp_path):
+    state = UNet3D(width=2).state_dict()
+    lacking = [key for key in state if key.startswith("decoder.levels.0.")]
+    torch.save(keep({key: state[key] for key in state if key not in lacking}, FRESH, lacking), tmp_path / "p.pt")
+    found = inspect_weights(tmp_path / "p.pt", any_network=True)
+    assert found.extent == f"in part: {len(lacking)} tensors not in the file"
+    encoder = {key: value for key, value in state.items() if key.startswith("encoder.")}
+    torch.save(encoder, tmp_path / "e.pt")
+    assert inspect_weights(tmp_path / "e.pt").extent == "encoder alone"
 
 
 @pytest.mark.parametrize(

@@ -85,15 +85,15 @@ def refuse_lacking(wanted: Iterable[str], weights: Mapping[str, torch.Tensor]) -
 
 
 def genesis_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict, without values, of the ``UNet3D`` that these weights are of, or closest to; of an encoder alone
-    its encoder.
+    """The state dict, without values, of the ``UNet3D`` that these weights are of, or closest to; without
+    decoder or head where they have nothing of it.
     """
     stem, last = weights.get("encoder.levels.0.0.conv.weight"), weights.get("head.conv.weight")
     width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
     with torch.device("meta"):
         whole = UNet3D(max(channels, 1), 1 if last is None else max(len(last), 1), max(width, 1)).state_dict()
-    encoder_only = not any(key.startswith(("decoder.", "head.")) for key in weights)
-    return {key: value for key, value in whole.items() if not encoder_only or key.startswith("encoder.")}
+    parts = {"encoder", *(key.partition(".")[0] for key in weights)}
+    return {key: value for key, value in whole.items() if key.partition(".")[0] in parts}
 
 
 _PUBLISHED = {ours: published for published, ours in MODELS_GENESIS_KEYS.items()}
