@@ -103,7 +103,8 @@ def load_pretrained(
     dropped += tuple(key for key in found if not key.startswith(encoder) and key not in made)
     found = {key: value for key, value in found.items() if key.startswith(encoder)}
     names = _names_of_tensors(network)
-    found = _under_all_names(found, names)
+    given, found = found.keys(), _under_all_names(found, names)
+    again, aliases = found.keys() - given, {key for _, *others in names for key in others}
     if inflate_input:
         clicked = int((kept(content, SETTINGS) or {}).get("guidance") or 0)
         found = _inflated(found, own, clicked, getattr(network, "guidance", 0))
@@ -119,7 +120,8 @@ def load_pretrained(
         fresh = tuple(key for key in own if key in fresh or (key in lacking and key not in found))
     name = "medgenesis" if layout is None else layout.name
     made = tuple(key for key in made if key in found and key not in fresh)
-    report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
+    left = {"fresh": fresh, "dropped": dropped, "made": made, "again": again, "aliases": aliases}
+    report = compare(found, own, source=source, layout=name, entries=len(entries), **left)
     fits = any(not key.endswith("num_batches_tracked") for key in report.matched)  # counters fit every network
     if partial and fits:
         logger.warning("%s: loaded in part, %.0f %% of the network's values. %s", source, 100 * report.share, report)

@@ -346,3 +346,17 @@ def test_a_decoder_of_another_shape_is_said(caplog):
     lacking = {key: value for key, value in UNet3D(width=2).state_dict().items() if "decoder.levels.0" not in key}
     load_pretrained(UNet3D(width=2), lacking, partial=True)
     assert "decoder of another shape" not in caplog.text and "has no decoder" not in caplog.text
+
+
+def test_a_tensor_of_several_names_counts_once():
+    """`skip_layers` of DynUNet hold the blocks once more; a file may name each once."""
+    source, target = NETWORKS["DynUNet"](), NETWORKS["DynUNet"]()
+    once = {key: value for key, value in source.state_dict().items() if not key.startswith("skip_layers.")}
+    report = load_pretrained(target, once)
+    assert same(target.state_dict(), source.state_dict()) and report.share == 1
+    assert f"(medgenesis, {len(once)} entries): {len(once)} matched; 0 missing" in str(report)
+    lacking = {key: value for key, value in once.items() if not key.startswith("upsamples.0.")}
+    report = load_pretrained(target, lacking, partial=True)
+    assert report.entries == len(lacking) and f" {len(lacking)} matched; 7 missing in the file (" in str(report)
+    numbers = [sum(value.numel() for value in one.values()) for one in (lacking, once)]
+    assert report.share == pytest.approx(numbers[0] / numbers[1])
