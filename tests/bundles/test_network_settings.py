@@ -164,3 +164,12 @@ def test_what_a_task_has_not_is_said_before_a_volume_is_read(tmp_path, monkeypat
     said = str(cause_of(error.value))
     assert said.startswith("network_def: must refer to settings of this task; found out_channels, ")
     assert "a head for classes" in said
+
+
+def test_cubes_of_which_swin_unetr_leaves_one_voxel_are_refused(checked):
+    """Its transformer halves five times: torch said "Expected more than 1 spatial element" after all was read."""
+    network_def = {"_target_": "monai.networks.nets.SwinUNETR", "in_channels": 1, "out_channels": 1}
+    for sides in ([32, 32, 32], [16, 32, 32]):
+        said = checked("pretrain", network_def, cube_size=sides)
+        assert said.startswith("cube_size: must be above 32 on one side for SwinUNETR") and f"found {sides}." in said
+    assert not checked("pretrain", network_def, cube_size=[64, 32, 32])
