@@ -3,7 +3,12 @@
 from collections.abc import Collection
 
 from medgenesis.bundles.agreement import compare_with_model
-from medgenesis.bundles.network_settings import refuse_indivisible_cubes, refuse_other_network, refuse_undefined
+from medgenesis.bundles.network_settings import (
+    refuse_indivisible_cubes,
+    refuse_other_network,
+    refuse_small_cubes,
+    refuse_undefined,
+)
 from medgenesis.bundles.reading import Reading, being_read
 from medgenesis.bundles.same_file import say_what_differs
 from medgenesis.bundles.shared import Settings
@@ -36,6 +41,7 @@ def check_settings(settings: Settings) -> None:
         refuse_missing_device(reading)
         refuse_other_network(reading, settings)
         refuse_indivisible_cubes(reading)
+        refuse_small_cubes(reading)
         _refuse_absent_weights(reading, settings)
         compare_with_model(reading, settings)
         say_what_differs(settings.folder)

@@ -12,7 +12,9 @@ from medgenesis.bundles.unused import reached_from
 _OWN = "medgenesis.networks."
 _PLANNED = "medgenesis.networks.planned_network"
 _SHAPE = ("width", "norm")
-_BY_NETWORK = (*_SHAPE, "backbone", "input_normalisation")
+_BY_NETWORK = (*_SHAPE, "backbone", "input_normalisation", "guidance", "head_levels")
+_SETTING_OF = {"guidance": "click_channels"}  # what is kept under another name than the setting's
+_SWIN_PATCH, _SWIN_REDUCTION = 2, 32  # voxels; of MONAI's SwinUNETR as it is without other arguments
 _CHANNELS = ("in_channels", "out_channels")  # mostly expressions, that read the list
 
 
@@ -94,7 +96,7 @@ def without_foreign(kept: Mapping[str, Any], reading: Reading) -> dict[str, Any]
         made = pydoc.locate(network["_target_"])
         own = inspect.signature(made).parameters if callable(made) else ()
     has = {*reached_from(config, "network_def"), *own}
-    return {id: value for id, value in kept.items() if id in has or id not in _BY_NETWORK}
+    return {id: kept[id] for id in kept if id not in _BY_NETWORK or {id, _SETTING_OF.get(id, id)} & has}
 
 
 def refuse_indivisible_cubes(reading: Reading) -> None:
@@ -112,6 +114,28 @@ def refuse_indivisible_cubes(reading: Reading) -> None:
         plan, cube_size = (reading.parser.get_parsed_content(id) for id in ("plan", "cube_size"))
         remedy = f"Give multiples of them, or leave it out: the plan's patch is {list(plan['patch_size'])}"
         check_divisible(plan["architecture"], cube_size, "cube_size", remedy)
+
+
+def refuse_small_cubes(reading: Reading) -> None:
+    """Refuse a `cube_size` of the config being read of which MONAI's SwinUNETR leaves one voxel: instance norm, in its
+    deepest block, needs two.
+
+    Raises:
+        ValueError: no side is above 32.
+    """
+    config = reading.parser.get()
+    network = config.get("network_def")
+    if not (isinstance(network, Mapping) and str(network.get("_target_")).endswith(".SwinUNETR")):
+        return
+    if "cube_size" not in config or network.get("patch_size", _SWIN_PATCH) != _SWIN_PATCH:
+        return
+    sides = reading.parser.get_parsed_content("cube_size")
+    whole = [sides] if isinstance(sides, int) else list(sides)
+    if max(whole) <= _SWIN_REDUCTION:
+        raise ValueError(
+            f"cube_size: must be above {_SWIN_REDUCTION} on one side for SwinUNETR, whose last map has a 32nd of it; "
+            f"found {sides}. Give multiples of 32: --cube_size '[64, 64, 64]'."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -154,14 +154,29 @@ def _referred_to(part: Any) -> Iterator[str]:
 
 
 def reached_from(config: Mapping[str, Any], id: str) -> set[str]:
-    """The top-level ids of a config that one of them refers to, directly or through others."""
+    """The top-level ids of a config that one of them refers to, directly or through others.
+
+    A reference to a part (`train#dataset#data`) goes on from that part alone, as MONAI evaluates no more.
+    """
     reached: set[str] = set()
     new = {id}
     while new:
-        parts = [config[one] for one in new if one in config]
-        new = {one.partition(SEPARATOR)[0] for one in _referred_to(parts)} - reached
+        new = {*_referred_to([_part_of(config, one) for one in new])} - reached
         reached |= new
-    return reached
+    return {one.partition(SEPARATOR)[0] for one in reached}
+
+
+def _part_of(config: Mapping[str, Any], id: str) -> Any:
+    """What stands at an id; of one that goes on inside of an object, as an expression makes it, that one."""
+    part: Any = config
+    for key in id.split(SEPARATOR):
+        if isinstance(part, Mapping):
+            part = part.get(key)
+        elif isinstance(part, list) and key.isdecimal() and int(key) < len(part):
+            part = part[int(key)]
+        else:
+            break
+    return part
 
 
 def _texts(part: Any) -> Iterator[str]:

@@ -108,15 +108,15 @@ def _described(found: "Inspected") -> str:
     size = found.path.stat().st_size
     ours = f"from {in_words(found.origin)}" if found.origin else "of our own training"
     ours = ours if found.ours else f"of the keys of {found.network}, without settings: whose training is not told"
-    whole = bool(layout or found.network)
+    told = bool(layout or found.network)
     lines = [
         f"{found.path}: {size / 1e6:.1f} MB, sha256 {found.digests['sha256']}",
         f"layout: {layout.name} [{layout.slug}], for {layout.network}" if layout else f"layout: of medgenesis, {ours}",
         f"weights: {len(found.weights)} tensors, {found.values / 1e6:.2f} million values, "
         + (
-            f"whole{found.network and f' ({found.network})'} and finite"
-            if whole
-            else "finite; compared with no network"
+            f"{found.extent}{found.network and f' ({found.network})'}, and finite"
+            if told
+            else f"{f'{found.extent}, ' if found.lacking else ''}finite; compared with no network"
         ),
         f"{found.report}",
         f"known settings: {', '.join(f'{k}={v}' for k, v in found.settings.items()) or 'none'}",

@@ -88,6 +88,8 @@ _KNOWN: dict[type[nn.Module], tuple[Callable[..., nn.Module], str | None]] = {
     SwinUNETR: (SwinUNETREncoder, "out"),
 }
 
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 @dataclass(frozen=True)
 class NetworkParts:
@@ -115,6 +117,16 @@ class NetworkParts:
         if gather and self.encoder_name is None:
             return gather(self.network)
         return _submodule(self.network, "encoder", self.encoder_name)
+
+    @cached_property
+    def encoder_names(self) -> tuple[str, ...]:
+        """Dotted names of the network's modules that are the encoder, and so what its keys begin with: of the encoder
+        itself, by all its names, or, where that is gathered here, of the modules that it holds."""
+        named = list(self.network.named_modules(remove_duplicate=False))
+        held = {id(self.encoder)}
+        if not any(id(module) in held for _, module in named):
+            held = {id(module) for module in self.encoder.modules()}
+        return tuple(name for name, module in named if id(module) in held)
 
     @cached_property
     def head(self) -> str:
@@ -175,8 +187,22 @@ def _submodule(network: nn.Module, part: str, name: str | None) -> nn.Module:
         return network.get_submodule(name or part)
     except AttributeError as error:
         children = ", ".join(child for child, _ in network.named_children())
+        likely = _likely(network, part)
+        given = f"Give {part}={likely!r}, for instance, where that is an argument" if likely else f"Give {part}=NAME"
+        typed = f" (of a bundle's task: --network#head {likely or 'NAME'})" if part == "head" else ""
         raise ValueError(
             f"{part}: must be the dotted name of a module of {type(network).__name__}; found no {name or part!r} among "
-            f"{children}. Give {part}={next(network.named_children())[0]!r}, for instance, where that is an argument; "
-            f"elsewhere let the network have a property `{part}` that returns the module."
+            f"{children}. {given}{typed}; elsewhere let the network have a property `{part}` that returns the module."
         ) from error
+
+
+def _likely(network: nn.Module, part: str) -> str | None:
+    """The child that most networks have as their encoder, the first, or as their head, the last with a convolution;
+    None where there is one child alone, which would be the whole network."""
+    children = list(network.named_children())
+    if len(children) < 2:
+        return None
+    if part != "head":
+        return children[0][0]
+    convolves = [name for name, child in children if any(isinstance(one, _CONVOLUTIONS) for one in child.modules())]
+    return convolves[-1] if convolves else None

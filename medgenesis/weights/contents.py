@@ -14,6 +14,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.storage.checkpoint import read_checkpoint
 from medgenesis.weights.h5_file import is_h5, read_h5
 from medgenesis.weights.layouts.byol import haiku_arrays
+from medgenesis.weights.layouts.layout import renamed, wrapped_once
 from medgenesis.weights.report import first_keys
 from medgenesis.weights.tensors_only import StandIn, read_tensors_only
 
@@ -64,7 +65,8 @@ def read_weights_file(path: str | os.PathLike, *, tensors_only: bool = False) ->
 
 def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> Tensors:
     """The state dict of a checkpoint: the network in its entry "method" (our training's `last.pt` and `best.pt`), one
-    of the entries `CONTAINERS` (published), or the whole of it.
+    of the entries `CONTAINERS` (published), or the whole of it. Of what wraps keys (`module.module.`, `_orig_mod.`) one
+    ``module.`` is left.
 
     Args:
         checkpoint: the content of a file.
@@ -72,7 +74,7 @@ def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> T
         tensors_only: pass over entries that are no tensors, with a warning.
 
     Raises:
-        CheckpointError: it holds no tensors, or other things among them.
+        CheckpointError: it holds no tensors, or other things among them, or a key with and without a wrapper.
     """
     beside: Mapping[str, Any] = {}
     if isinstance(checkpoint, Mapping):
@@ -104,7 +106,7 @@ def tensors_of(checkpoint: Any, source: str, *, tensors_only: bool = False) -> T
     if others or not checkpoint:
         found = f"{len(others)} of its {len(checkpoint)} entries that are no tensors ({first_keys(others)})"
         raise _no_weights(source, found if others else "an empty one")
-    return Tensors(checkpoint, beside)
+    return Tensors(renamed(checkpoint, wrapped_once, source), beside)
 
 
 def _is_state_dict(value: Any) -> bool:

@@ -40,7 +40,8 @@ class Inspected:
         possible: all whose keys, network and checksum do not contradict it, whatever its name.
         ours: it is of our own training, or an import.
         told: what a published file says of its network and its images besides (`Layout.tells`).
-        network: of ours, whose weights it has, whole; "": not told.
+        network: of ours, whose weights it has, but for those `lacking`; "": not told.
+        lacking: of an import, the network's keys that its file did not have.
         origin: of ours, the published weights that it began with (`medgenesis.weights.origin`).
     """
 
@@ -57,6 +58,17 @@ class Inspected:
     origin: Mapping[str, Any] | None = None
     network: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def extent(self) -> str:
+        """In words how much of its network it has: whole, or what not."""
+        parts = {key.partition(".")[0] for key in self.weights}
+        if parts == {"encoder"}:
+            return "encoder alone"
+        if self.lacking:
+            return f"in part: {len(self.lacking)} tensors not in the file"
+        return "whole but for its head" if "decoder" in parts and self.layout and "head" not in parts else "whole"
 
     @property
     def values(self) -> int:
@@ -92,7 +104,8 @@ def inspect_weights(
     layout = None if ours else find_layout(entries)
     if layout is None:
         weights = entries if ours else strip_module(entries, str(path))
-        network = own_network(weights, path.name, kept(content, FRESH, list) or ())
+        lacking = tuple(key for key in kept(content, FRESH, list) or () if key not in weights)
+        network = own_network(weights, path.name, lacking)
         if network is None and not (any_network or ours):
             known_layout(entries, str(path))  # which says that there is none
         check_finite(entries, str(path))
@@ -107,7 +120,9 @@ def inspect_weights(
         report = network.report if network and name else report
         among: tuple[Published, ...] = ()
         origin = kept_origin(content)
-        return Inspected(path, digests, entries, None, weights, report, told, among, among, ours, origin, name)
+        return Inspected(
+            path, digests, entries, None, weights, report, told, among, among, ours, origin, name, lacking=lacking
+        )
     weights, dropped = layout.read(entries, str(path), partial=partial)
     if not any_network:  # else the comparison with the network tells
         layout.check_whole(weights, dropped, str(path))

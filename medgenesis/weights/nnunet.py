@@ -15,8 +15,7 @@ from medgenesis.storage.checkpoint import read_checkpoint, save_checkpoint
 from medgenesis.weights.digests import file_digests
 from medgenesis.weights.export import refuse_existing
 from medgenesis.weights.kept import plain
-from medgenesis.weights.layouts.layout import renamed
-from medgenesis.weights.layouts.models_genesis import without_module
+from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, tensors_of
 from medgenesis.weights.origin import published_origin
 from medgenesis.weights.report import WeightsReport, compare
@@ -80,7 +79,7 @@ def read_fold(path: str | Path) -> Fold:
         )
     plans = check_plans(said["plans"], str(path))
     plan = plan_of(plans, said["configuration"], dataset=said.get("dataset_json"), source=str(path))
-    weights = _without_wrapping(content[WEIGHTS], str(path))
+    weights = strip_module(content[WEIGHTS], str(path))
     check_finite(weights, str(path))
     heads = [value.shape[0] for key, value in weights.items() if HEADS in key]
     network = planned_network(plan["architecture"], len(plan["channels"]), heads[-1] if heads else 1)
@@ -139,7 +138,7 @@ def export_for_nnunet(checkpoint: str | Path, out: str | Path, plan: Mapping[str
             f"{checkpoint}: must hold the plan that it was trained with; found none among its settings. Export weights "
             "of a bundle made by `medgenesis nnunet plan2bundle`, or give --plans."
         )
-    weights = _without_wrapping(tensors_of(content, str(checkpoint)), str(checkpoint))
+    weights = strip_module(tensors_of(content, str(checkpoint)), str(checkpoint))
     check_finite(weights, str(checkpoint))
     network = planned_network(plan["architecture"], len(plan["channels"]), 1).state_dict()
     wanted = {key: value for key, value in network.items() if HEADS not in key}
@@ -167,11 +166,6 @@ def _chosen(folder: Path) -> Path:
     if found[0].name != _BEST_FIRST[0]:
         logger.warning("%s: the fold is not finished; its %s is taken", folder, found[0].name)
     return found[0]
-
-
-def _without_wrapping(weights: Mapping[str, torch.Tensor], source: str) -> dict[str, torch.Tensor]:
-    """Keys without what distributed or compiled training puts before them."""
-    return renamed(weights, lambda key: without_module(key).removeprefix("_orig_mod."), source)
 
 
 def _say_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> None:

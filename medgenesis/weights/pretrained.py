@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +18,8 @@ from medgenesis.weights.digests import file_digests
 from medgenesis.weights.experiments import located
 from medgenesis.weights.kept import FRESH, SETTINGS, kept
 from medgenesis.weights.layouts.backbones import onto_encoder
-from medgenesis.weights.layouts.layout import Layout
-from medgenesis.weights.layouts.models_genesis import strip_module, without_module
+from medgenesis.weights.layouts.layout import Layout, without_wrappers
+from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
@@ -66,7 +66,8 @@ def load_pretrained(
             published 2D network over the slices of a slab. Channels for clicks (`UNet3D(guidance=…)`) begin with zeros,
             so that the network answers as before, or stay as they are where the file has equally many.
         head: dotted name of the head, of a network that ``network_parts`` does not know.
-        parts: "all", or "encoder": of the file nothing else is taken, and decoder and head stay newly initialised.
+        parts: "all", or "encoder": of the file nothing else is taken than what `network_parts` knows as the network's
+            encoder, and everything else stays newly initialised.
         partial: take what fits, of whatever network and of a file that is not whole: keys that both have in the same
             shape. What is missing, unknown or of another shape is reported, and a warning says how much of the network
             was loaded.
@@ -75,7 +76,8 @@ def load_pretrained(
     Raises:
         CheckpointError: the file cannot be read, holds weights that are not finite, or is of another network: any key
             but those named above is missing, unknown or of another shape; with ``partial``, nothing fits.
-        ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is.
+        ValueError: ``skip_head`` or ``parts`` is another word, or the network does not say where its head is, or with
+            "encoder" where its encoder is.
     """
     if skip_head not in ("if_needed", "always", "never"):
         raise ValueError(
@@ -96,22 +98,30 @@ def load_pretrained(
         absent += _of_another_head(own, found)
     found = {key: value for key, value in found.items() if key not in absent}
     dropped += others + absent
-    if parts == "encoder" and any(key.startswith("encoder.") for key in own):
-        dropped += tuple(key for key in found if not key.startswith("encoder."))
-        found = {key: value for key, value in found.items() if key.startswith("encoder.")}
     made = tuple(key for key in layout.made(found) if key in found) if layout else ()
-    found = _under_all_names(found, network)
+    encoder = _encoder_prefixes(network) if parts == "encoder" else ("",)
+    dropped += tuple(key for key in found if not key.startswith(encoder) and key not in made)
+    found = {key: value for key, value in found.items() if key.startswith(encoder)}
+    names = _names_of_tensors(network)
+    given, found = found.keys(), _under_all_names(found, names)
+    again, aliases = found.keys() - given, {key for _, *others in names for key in others}
     if inflate_input:
         clicked = int((kept(content, SETTINGS) or {}).get("guidance") or 0)
         found = _inflated(found, own, clicked, getattr(network, "guidance", 0))
-    fresh = () if skip_head == "never" else _fresh(network, found, own, head=head, always=skip_head == "always")
+    fresh: tuple[str, ...] = ()
+    if skip_head != "never" and parts == "encoder":
+        fresh = tuple(key for key in own if not key.startswith(encoder))
+    elif skip_head != "never":
+        fresh = _fresh(network, found, own, names, head=head, always=skip_head == "always")
     if layout is not None and layout.covers and skip_head != "never":
         fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
     if skip_head != "never":  # what an import has left out, as it was not of its file
         lacking = set(kept(content, FRESH, list) or ())
         fresh = tuple(key for key in own if key in fresh or (key in lacking and key not in found))
     name = "medgenesis" if layout is None else layout.name
-    report = compare(found, own, source=source, layout=name, fresh=fresh, dropped=dropped, made=made)
+    made = tuple(key for key in made if key in found and key not in fresh)
+    left = {"fresh": fresh, "dropped": dropped, "made": made, "again": again, "aliases": aliases}
+    report = compare(found, own, source=source, layout=name, entries=len(entries), **left)
     fits = any(not key.endswith("num_batches_tracked") for key in report.matched)  # counters fit every network
     if partial and fits:
         logger.warning("%s: loaded in part, %.0f %% of the network's values. %s", source, 100 * report.share, report)
@@ -126,17 +136,23 @@ def load_pretrained(
             f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "
             f"of another network. {report} Build the network with the settings of the pre-training (class, width, "
             "norm, channels; inflate_input=True takes another number of input channels), choose init=scratch, or take "
-            "what fits: partial=True."
+            "what fits: partial=True, of `medgenesis weights import` --partial."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     known = kept(content, SETTINGS)  # a pretext's head gives an image, or features: it is no segmentation's
     restores = layout is not None or (known is not None and "num_classes" not in known)
     note_newly_initialised(network, own if restores else fresh)
     note_absent(network, fresh)
-    set_origin(network, kept_origin(content) or _published(weights, layout, entries))
+    published = layout
+    if known is None and kept_origin(content) is None and not (isinstance(content, Mapping) and "method" in content):
+        published = layout or find_layout(entries)  # a backbone without head has our keys as it was published
+    set_origin(network, kept_origin(content) or _published(weights, published, entries))
     set_seen(network, kept_seen(content))
-    if parts == "all" and any(key.startswith("decoder.") for key in fresh):
-        logger.warning("%s has no decoder: that of %s starts newly initialised", source, type(network).__name__)
+    decoder = _of_decoder_alone(network, names, head)
+    if parts == "all" and decoder and not decoder & {*report.matched}:
+        other = any(key in decoder for key, *_ in report.mismatched)
+        said = "has a decoder of another shape" if other else "has no decoder"
+        logger.warning("%s %s: that of %s starts newly initialised", source, said, type(network).__name__)
     if layout is not None and layout.settings(found).get("norm") == "batch_always":
         _warn_of_other_norm(network, source)
     return report
@@ -164,7 +180,7 @@ def _under_our_keys(
     state_dict: Tensors, own: Mapping, source: str, partial: bool
 ) -> tuple[dict[str, torch.Tensor], Layout | None, tuple[str, ...]]:
     """The entries under our keys, the layout (None: our own), and the published keys that have none."""
-    layout = None if {*map(without_module, state_dict)} == own.keys() else find_layout(state_dict)
+    layout = None if {*map(without_wrappers, state_dict)} == own.keys() else find_layout(state_dict)
     if layout is None:
         return strip_module(state_dict, source), None, ()
     weights, dropped = layout.read(state_dict, source, partial=partial)
@@ -183,13 +199,37 @@ def _published(
     return published_origin(among, {"file": Path(weights).name, **digests})
 
 
-def _under_all_names(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
-    """The same weights, also under the other names that the network has for the same tensors (DynUNet, nnU-Net's)."""
+def _encoder_prefixes(network: nn.Module) -> tuple[str, ...]:
+    """What the keys of a network's encoder begin with, by all names of its tensors."""
+    try:
+        return tuple(f"{name}." for name in network_parts(network).encoder_names)
+    except ValueError as error:
+        raise ValueError(
+            f'parts: must be "all" for a network whose encoder is not known; found "encoder" and '
+            f"{type(network).__name__}. Take all of the weights, or let the network have a property `encoder` that "
+            "returns the module."
+        ) from error
+
+
+def _names_of_tensors(network: nn.Module) -> list[list[str]]:
+    """The keys of a network, those of one tensor together (DynUNet and nnU-Net's have several names for some)."""
     names: dict[int, list[str]] = {}
     for key, value in network.state_dict(keep_vars=True).items():
         names.setdefault(id(value), []).append(key)
+    return list(names.values())
+
+
+def _of_decoder_alone(network: nn.Module, names: Iterable[Sequence[str]], head: str | None) -> set[str]:
+    """The keys of a module `decoder` that are of no head, count nothing, and name no tensor of the encoder again."""
+    heads = tuple(f"{one}." for one in (*(getattr(network, "head_names", None) or ()), head) if one)
+    own = {key for key, *_ in names if key.startswith("decoder.") and not key.startswith(heads)}
+    return {key for key in own if not key.endswith("num_batches_tracked")}
+
+
+def _under_all_names(found: dict[str, torch.Tensor], names: Iterable[Sequence[str]]) -> dict[str, torch.Tensor]:
+    """The same weights, also under the other names that the network has for the same tensors."""
     again = {}
-    for same in names.values():
+    for same in names:
         given = next((key for key in same if key in found), None)
         if len(same) > 1 and given is not None:
             again |= {key: found[given] for key in same if key not in found}
@@ -205,7 +245,7 @@ def _warn_of_other_norm(network: nn.Module, source: str) -> None:
         )
 
 
-def _of_parts_absent_in(other: Mapping, keys: Mapping) -> tuple[str, ...]:
+def _of_parts_absent_in(other: Collection[str], keys: Collection[str]) -> tuple[str, ...]:
     """Those of ``keys`` that are of an optional part of which ``other`` has nothing, where both have an encoder."""
     if not all(any(key.startswith("encoder.") for key in side) for side in (other, keys)):
         return ()
@@ -222,12 +262,22 @@ def _of_another_head(other: Mapping, keys: Mapping) -> tuple[str, ...]:
     return ()
 
 
-def _fresh(network: nn.Module, found: Mapping, own: Mapping, *, head: str | None, always: bool) -> tuple[str, ...]:
+def _fresh(
+    network: nn.Module,
+    found: Mapping,
+    own: Mapping,
+    names: Iterable[Sequence[str]],
+    *,
+    head: str | None,
+    always: bool,
+) -> tuple[str, ...]:
     """The keys that are to stay newly initialised: of heads that do not fit, and of parts that the file lacks.
 
-    All keys of a head, for half a head would fit neither task.
+    All keys of a head, for half a head would fit neither task. Of several names of a tensor the first says of which
+    part it is: the decoder of nnU-Net's network holds the encoder, too.
     """
-    fresh = set(_of_parts_absent_in(found, own))
+    again = {key for _, *others in names for key in others}
+    fresh = {key for key in _of_parts_absent_in(found.keys() - again, own) if key not in found}
     for name in network_parts(network, head=head).heads:
         keys = [key for key in own if key.startswith(f"{name}.")]
         if always or any(key in found and found[key].shape != own[key].shape for key in keys):

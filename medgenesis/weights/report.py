@@ -1,6 +1,6 @@
 """What a file's weights and a network have in common."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,7 @@ class WeightsReport:
         dropped: keys of the file that were left out by intention (of a part that the network has not).
         share: of the network's weights, those in `matched`; counted in numbers, not in keys.
         made: keys that the file lacks and its layout gives (see ``Layout.made``).
+        again: of `matched`, further names that the network has for tensors which the file names once; not counted.
     """
 
     source: str
@@ -38,6 +39,7 @@ class WeightsReport:
     dropped: tuple[str, ...] = ()
     share: float = 0.0
     made: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
     @property
     def compared(self) -> bool:
@@ -57,7 +59,7 @@ class WeightsReport:
             return f"{head}: " + "; ".join(["not compared with a network", *dropped]) + "."
         shapes = (f"{key} {found} instead of {wanted}" for key, found, wanted in self.mismatched)
         parts = [
-            f"{len(self.matched)} matched",
+            f"{len(self.matched) - len(self.again)} matched",
             _counted("missing in the file", self.missing),
             _counted("unknown to the network", self.unexpected),
             _counted("of another shape", shapes),
@@ -92,22 +94,27 @@ def compare(
     fresh: tuple[str, ...] = (),
     dropped: tuple[str, ...] = (),
     made: tuple[str, ...] = (),
+    again: Collection[str] = (),
+    aliases: Collection[str] = (),
+    entries: int | None = None,
 ) -> WeightsReport:
     """Compare keys and shapes of a file's ``weights`` with the state dict ``wanted``, but for the keys ``fresh``.
 
     The entries ``dropped`` of the file are not among ``weights`` any more; they count as entries of the file, and those
-    ``made`` do not.
+    ``made`` do not, unless the number of ``entries`` is given. Those of ``again`` name tensors that the file has under
+    another name: they are matched, and not counted. Of the network's names ``aliases`` are all but the first of each
+    tensor: they are not missing where the first is, and have no share.
     """
     expected = {key: value for key, value in wanted.items() if key not in fresh}
     common = [key for key in expected if key in weights]
     same = [key for key in common if weights[key].shape == expected[key].shape]
-    whole = sum(value.numel() for value in wanted.values())
+    once = {key: value.numel() for key, value in wanted.items() if key not in aliases}
     return WeightsReport(
         source=source,
         layout=layout,
-        entries=len(weights) + len(dropped) - len(made),
+        entries=len(weights) + len(dropped) - len(made) if entries is None else entries,
         matched=tuple(same),
-        missing=tuple(key for key in expected if key not in weights),
+        missing=tuple(key for key in expected if key not in weights and key not in aliases),
         unexpected=tuple(key for key in weights if key not in wanted),
         mismatched=tuple(
             (key, tuple(weights[key].shape), tuple(expected[key].shape))
@@ -116,6 +123,7 @@ def compare(
         ),
         fresh=fresh,
         dropped=dropped,
-        share=sum(wanted[key].numel() for key in same) / whole if whole else 0.0,
+        share=sum(once.get(key, 0) for key in same) / max(sum(once.values()), 1),
         made=made,
+        again=tuple(key for key in same if key in again),
     )

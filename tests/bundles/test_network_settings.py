@@ -124,6 +124,30 @@ def test_weights_tell_no_setting_that_their_network_has_not(tmp_path, network_de
         assert {*workflow.parser.get_parsed_content("asked")} == {*told, "cube_size"}
 
 
+@pytest.mark.parametrize(
+    ("network_def", "told"),
+    [
+        (None, {"width", "norm", "guidance", "head_levels"}),
+        ({"_target_": SEGRESNET, "in_channels": "@in_channels", "out_channels": "@out_channels"}, set()),
+        ({"_target_": SEGRESNET, "in_channels": "$@in_channels + @click_channels"}, {"guidance"}),
+    ],
+)
+def test_channels_of_the_list_are_no_settings_of_the_network(tmp_path, network_def, told):
+    """`in_channels` refers to a part of `train`, whose other parts refer to every setting."""
+    configs = bundles.copy("models_genesis_ct", tmp_path / "bundle") / "configs"
+    kept = "{'width': 8, 'norm': 'batch', 'guidance': 0, 'head_levels': 'last', 'cube_size': 1}"
+    workflow = ConfigWorkflow(
+        [str(configs / "finetune.yaml")],
+        workflow_type="train",
+        logging_file=False,
+        init_id="asked",
+        asked=f"$medgenesis.bundles.kept_settings({kept})",
+        **({} if network_def is None else {"network_def": network_def}),
+    )
+    workflow.initialize()
+    assert {*workflow.parser.get_parsed_content("asked")} == {*told, "cube_size"}
+
+
 def test_what_a_task_has_not_is_said_before_a_volume_is_read(tmp_path, monkeypatch):
     configs = bundles.copy("semantic_genesis_ct", tmp_path / "bundle") / "configs"
     network_def = {"_target_": SEGRESNET, "out_channels": "@out_channels"}
@@ -140,3 +164,12 @@ def test_what_a_task_has_not_is_said_before_a_volume_is_read(tmp_path, monkeypat
     said = str(cause_of(error.value))
     assert said.startswith("network_def: must refer to settings of this task; found out_channels, ")
     assert "a head for classes" in said
+
+
+def test_cubes_of_which_swin_unetr_leaves_one_voxel_are_refused(checked):
+    """Its transformer halves five times: torch said "Expected more than 1 spatial element" after all was read."""
+    network_def = {"_target_": "monai.networks.nets.SwinUNETR", "in_channels": 1, "out_channels": 1}
+    for sides in ([32, 32, 32], [16, 32, 32]):
+        said = checked("pretrain", network_def, cube_size=sides)
+        assert said.startswith("cube_size: must be above 32 on one side for SwinUNETR") and f"found {sides}." in said
+    assert not checked("pretrain", network_def, cube_size=[64, 32, 32])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from monai.networks.nets import UNETR, DynUNet, FlexibleUNet, SegResNet, SwinUNETR
+from monai.networks.nets import UNETR, AttentionUnet, DynUNet, FlexibleUNet, SegResNet, SwinUNETR
 from torch import nn
 
 from medgenesis.engines import parameter_groups
@@ -123,7 +123,12 @@ def test_unknown_network_says_what_it_has():
         _ = network_parts(network).encoder
     with pytest.raises(ValueError, match="head: .* found no 'tail'"):
         _ = network_parts(network, head="tail").head
+    with pytest.raises(ValueError, match="Give head='out', .*--network#head out"):
+        _ = network_parts(network).head
     assert network_parts(network, head="out").head == "out"
+    one = AttentionUnet(3, 1, 2, (4, 8), (2,))
+    with pytest.raises(ValueError, match="among model. Give head=NAME .*--network#head NAME"):
+        _ = network_parts(one).head
 
 
 def test_deep_supervision_is_refused():

@@ -50,7 +50,7 @@ def test_it_is_the_class_of_the_package_built_by_hand(package, residual):
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_transfer_knows_its_parts(package, residual):
+def test_transfer_knows_its_parts(package, residual, caplog):
     network = planned_network(ARCHITECTURES[residual], 1, 1)
     parts = network_parts(network)
     assert parts.heads == ("decoder.seg_layers.0", "decoder.seg_layers.1")
@@ -61,9 +61,27 @@ def test_transfer_knows_its_parts(package, residual):
     other = planned_network(ARCHITECTURES[residual], 1, 4)
     report = load_pretrained(other, network.state_dict())
     assert all(".seg_layers." in key for key in report.fresh) and len(report.fresh) == 4
+    assert "decoder" not in caplog.text  # its heads alone begin anew
     inflated = initialise(planned_network(ARCHITECTURES[residual], 3, 1), network.state_dict(), inflate_input=True)
     one = torch.randn(1, 1, 8, 16, 12)
     torch.testing.assert_close(inflated(one.repeat(1, 3, 1, 1, 1)), network(one), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("whole_file", [False, True])
+def test_the_encoder_alone(package, residual, whole_file, caplog):
+    """The decoder holds the encoder under further names, which are no decoder's; also of a file that has no decoder."""
+    source, network = (planned_network(ARCHITECTURES[residual], 1, outputs) for outputs in (1, 4))
+    given = {key: value for key, value in source.state_dict().items() if whole_file or key.startswith("encoder.")}
+    before = copy.deepcopy(network.state_dict())
+    report = load_pretrained(network, given, parts="encoder" if whole_file else "all")
+    assert set(report.matched) == {key for key in before if key.startswith(("encoder.", "decoder.encoder."))}
+    assert set(report.fresh) == before.keys() - set(report.matched)
+    assert all(
+        torch.equal(value, (source.state_dict() if key in report.matched else before)[key])
+        for key, value in network.state_dict().items()
+    )
+    assert ("has no decoder" in caplog.text) is not whole_file
 
 
 def test_every_weight_that_is_trained_gets_a_gradient(package):

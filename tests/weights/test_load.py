@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.networks import EncoderClassifier, SparseUNet3D, UNet3D, UNet25D, YNet3D
+from medgenesis.networks import EncoderClassifier, ResNet25D, SparseUNet3D, UNet3D, UNet25D, YNet3D
 from medgenesis.weights import load_pretrained, load_published, models_genesis_keys
 from medgenesis.weights.contents import tensors_of
 from medgenesis.weights.inspection import inspect_weights
+from medgenesis.weights.kept import FRESH, keep
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
 from medgenesis.weights.layouts.semantic_genesis import semantic_genesis_file
 
@@ -119,6 +120,23 @@ def test_a_key_with_and_without_module_is_refused(published, reference, tmp_path
             assert f"'{name}'" in str(refused.value) and f"'module.{name}'" in str(refused.value)
 
 
+@pytest.mark.parametrize("prefix", ["module.module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_wrappers_of_any_kind_and_number(published, reference, tmp_path, prefix):
+    """Of DataParallel and `torch.compile`: the same layout and the same values as without."""
+    bare = published().rename(tmp_path / "bare.pt")
+    path = published(prefix=prefix)
+    assert inspect_weights(path).layout.name == "Models Genesis"
+    networks = [UNet3D(width=4, norm="batch_always") for _ in range(3)]
+    wrapped = {f"{prefix}{key}": value for key, value in networks[0].state_dict().items()}
+    for network, file in zip(networks, (path, bare, wrapped), strict=True):
+        assert load_pretrained(network, file).complete
+    for key, value in networks[0].state_dict().items():
+        assert torch.equal(value, networks[1].state_dict()[key])
+    ours = ResNet25D("resnet18").state_dict()
+    torch.save({f"{prefix}{key}": value for key, value in ours.items()}, tmp_path / "r18.pt")
+    assert inspect_weights(tmp_path / "r18.pt").layout.slug == "backbone"
+
+
 @pytest.mark.parametrize("prefix", ["module.", ""])
 def test_same_output_as_the_published_layout(published, reference, prefix):
     network = UNet3D(width=4, norm="batch_always")
@@ -200,7 +218,30 @@ def test_a_look_at_a_file_with_one_key(tmp_path):
 def test_a_look_at_whole_files(tmp_path, network):
     save = semantic_genesis_file if isinstance(network, YNet3D) else models_genesis_file
     torch.save(save(network.state_dict()), tmp_path / "p.pt")
-    assert inspect_weights(tmp_path / "p.pt").layout is not None
+    found = inspect_weights(tmp_path / "p.pt")
+    assert found.layout is not None and found.extent == "whole"
+
+
+@pytest.mark.parametrize(
+    ("without", "extent"), [(("out_tr",), "whole but for its head"), (("out_tr", "up_tr"), "encoder alone")]
+)
+def test_a_look_at_a_published_file_without_a_whole_part(published, reference, without, extent):
+    """As `weights import` takes it; a part of which something is there must be whole."""
+    kept = {key: value for key, value in reference.state_dict().items() if not key.startswith(without)}
+    assert inspect_weights(published(kept)).extent == extent
+    with pytest.raises(CheckpointError, match="1 missing in the file"):
+        inspect_weights(published({key: kept[key] for key in list(kept)[1:]}))
+
+
+def test_a_look_at_an_import_in_part(tmp_path):
+    state = UNet3D(width=2).state_dict()
+    lacking = [key for key in state if key.startswith("decoder.levels.0.")]
+    torch.save(keep({key: state[key] for key in state if key not in lacking}, FRESH, lacking), tmp_path / "p.pt")
+    found = inspect_weights(tmp_path / "p.pt", any_network=True)
+    assert found.extent == f"in part: {len(lacking)} tensors not in the file"
+    encoder = {key: value for key, value in state.items() if key.startswith("encoder.")}
+    torch.save(encoder, tmp_path / "e.pt")
+    assert inspect_weights(tmp_path / "e.pt").extent == "encoder alone"
 
 
 @pytest.mark.parametrize(

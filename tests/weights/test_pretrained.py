@@ -9,10 +9,11 @@ from medgenesis.data import SeededSampler
 from medgenesis.engines import PretextTrainer
 from medgenesis.errors import CheckpointError
 from medgenesis.methods import ModelsGenesis
-from medgenesis.networks import AutoEncoder3D, EncoderClassifier, SparseUNet3D, UNet3D, YNet3D, network_parts
+from medgenesis.networks import AutoEncoder3D, EncoderClassifier, ResNet25D, SparseUNet3D, UNet3D, YNet3D, network_parts
 from medgenesis.storage import save_checkpoint
 from medgenesis.weights import initialise, load_pretrained
 from medgenesis.weights.layouts.models_genesis import models_genesis_file
+from medgenesis.weights.origin import origin_of
 from medgenesis.weights.settings import with_settings
 
 NETWORKS = {
@@ -125,6 +126,34 @@ def test_not_finite_changes_nothing():
     with pytest.raises(CheckpointError, match="found NaN or infinity in 1 of 106 entries"):
         load_pretrained(target, source.state_dict())
     assert same(target.state_dict(), before)
+
+
+# what their keys begin with, read off MONAI's modules: contracting path, and of SwinUNETR the block on its last map
+ENCODERS = {
+    "UNet3D": ("encoder.",),
+    "DynUNet": ("input_block.", "downsamples.", "bottleneck."),
+    "SegResNet": ("convInit.", "down_layers."),
+    "SwinUNETR": ("swinViT.", "encoder10."),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_encoder_alone_of_each_network(name):
+    source, target = NETWORKS[name](), NETWORKS[name](o=3)
+    before, given = copy_of(target), source.state_dict()
+    encoder = {id(v) for k, v in target.state_dict(keep_vars=True).items() if k.startswith(ENCODERS[name])}
+    encoder = {key for key, value in target.state_dict(keep_vars=True).items() if id(value) in encoder}
+    report = load_pretrained(target, given, parts="encoder")
+    assert report.complete and report.entries == len(given)
+    assert set(report.matched) == encoder and set(report.fresh) == set(report.dropped) == before.keys() - encoder
+    after = target.state_dict()
+    assert all(torch.equal(after[key], (given if key in encoder else before)[key]) for key in after)
+
+
+def test_the_encoder_alone_of_an_unknown_network_is_refused():
+    network = torch.nn.ModuleDict({"backbone": torch.nn.Conv3d(1, 6, 3), "last": torch.nn.Conv3d(6, 1, 1)})
+    with pytest.raises(ValueError, match='parts: must be "all" .* found "encoder" and ModuleDict'):
+        load_pretrained(network, copy_of(network), head="last", parts="encoder")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -290,3 +319,44 @@ def test_partial_of_counters_alone_is_nothing():
     with pytest.raises(CheckpointError, match="in common with the file; found none of weights"):
         load_pretrained(target, UNet3D(in_channels=2, out_channels=2, width=3).state_dict(), partial=True)
     assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+def test_a_published_backbone_without_its_head_keeps_its_terms(tmp_path):
+    """Its keys are ours; ours that tell their settings, and checkpoints of our training, are still of nobody else."""
+    backbone = ResNet25D("resnet18", 3).state_dict()
+    head = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    files = {"headless": backbone, "whole": backbone | head, "ours": with_settings(backbone, {"slices": 3})}
+    files["method"] = {"method": {f"network.{key}": value for key, value in backbone.items()}}
+    origins = {}
+    for name, content in files.items():
+        torch.save(content, tmp_path / f"{name}.pt")
+        network = ResNet25D("resnet18", 3)
+        assert load_pretrained(network, tmp_path / f"{name}.pt").complete
+        origins[name] = origin_of(network)
+    assert origins["ours"] is None and origins["method"] is None
+    told = {name: {**origins[name], "source": None} for name in ("headless", "whole")}
+    assert told["headless"] == told["whole"] and origins["headless"]["source"]["file"] == "headless.pt"
+
+
+def test_a_decoder_of_another_shape_is_said(caplog):
+    encoder = {key: value for key, value in UNet3D(width=2).state_dict().items() if key.startswith("encoder.")}
+    load_pretrained(UNet3D(width=2), {**UNet3D(width=3).state_dict(), **encoder}, partial=True)
+    assert "has a decoder of another shape: that of UNet3D starts newly initialised" in caplog.text
+    caplog.clear()
+    lacking = {key: value for key, value in UNet3D(width=2).state_dict().items() if "decoder.levels.0" not in key}
+    load_pretrained(UNet3D(width=2), lacking, partial=True)
+    assert "decoder of another shape" not in caplog.text and "has no decoder" not in caplog.text
+
+
+def test_a_tensor_of_several_names_counts_once():
+    """`skip_layers` of DynUNet hold the blocks once more; a file may name each once."""
+    source, target = NETWORKS["DynUNet"](), NETWORKS["DynUNet"]()
+    once = {key: value for key, value in source.state_dict().items() if not key.startswith("skip_layers.")}
+    report = load_pretrained(target, once)
+    assert same(target.state_dict(), source.state_dict()) and report.share == 1
+    assert f"(medgenesis, {len(once)} entries): {len(once)} matched; 0 missing" in str(report)
+    lacking = {key: value for key, value in once.items() if not key.startswith("upsamples.0.")}
+    report = load_pretrained(target, lacking, partial=True)
+    assert report.entries == len(lacking) and f" {len(lacking)} matched; 7 missing in the file (" in str(report)
+    numbers = [sum(value.numel() for value in one.values()) for one in (lacking, once)]
+    assert report.share == pytest.approx(numbers[0] / numbers[1])

@@ -1,5 +1,6 @@
 """The bundle that a command names: one that comes with medgenesis, or a copy in a folder of one's own."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ class BundleFolder:
         return self.path.absolute().name
 
     @property
+    def typed(self) -> str:
+        """What a command line names it by, quoted where a shell needs it: its name, or the folder as it was given."""
+        return self.name if self.packaged else shlex.quote(str(self.path))
+
+    @property
     def results(self) -> Path:
         """Where its runs write: into the folder; those of a packaged bundle into one of its name below the current."""
         return Path.cwd() / self.name if self.packaged else self.path.absolute()
@@ -60,9 +66,9 @@ class BundleFolder:
         Raises:
             ValueError: the bundle has no such task or overlay.
         """
-        _known("TASK", task, self.tasks(), self.overlays(), self.name)
+        _known("TASK", task, self.tasks(), self.overlays(), self.typed)
         for overlay in overlays:
-            _known("OVERLAY", overlay, self.overlays(), self.tasks(), self.name)
+            _known("OVERLAY", overlay, self.overlays(), self.tasks(), self.typed)
         files = [self.config(name) for name in (task, *overlays)]
         for file in files:
             if written_as_text(file) is not None:

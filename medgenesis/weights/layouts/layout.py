@@ -1,5 +1,6 @@
 """The contract of a published layout: each module of this package exports one, named LAYOUT."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,20 @@ from medgenesis.weights.report import compare, first_keys
 
 StateDict = Mapping[str, torch.Tensor]
 Settings = Mapping[str, Any]
+
+# what training on several GPUs (`DataParallel`) and `torch.compile` put before keys, each as often as it was wrapped
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
+
+
+def without_wrappers(key: str) -> str:
+    """A key without the ``module.`` of several GPUs and the ``_orig_mod.`` of `torch.compile` before it."""
+    return _WRAPPERS.sub("", key)
+
+
+def wrapped_once(key: str) -> str:
+    """A key with one ``module.`` at most before it, by which some layouts are known."""
+    bare = without_wrappers(key)
+    return f"module.{bare}" if "module." in key.removesuffix(bare) else bare
 
 
 def renamed(state_dict: StateDict, name: Callable[[str], str], source: str = "") -> dict[str, torch.Tensor]:

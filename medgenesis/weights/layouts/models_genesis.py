@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from medgenesis.networks.unet3d import UNet3D
-from medgenesis.weights.layouts.layout import Layout, renamed
+from medgenesis.weights.layouts.layout import Layout, renamed, without_wrappers
 
 _CONV = ("weight", "bias")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -35,24 +35,19 @@ MODELS_GENESIS_KEYS = _key_map()
 _OTHER_PARTS = ("clc_out.", "projection_head", "prototypes")  # of Semantic Genesis, which has all of these keys too
 
 
-def without_module(key: str) -> str:
-    """A key without the ``module.`` with which multi-GPU training prefixes it."""
-    return key.removeprefix("module.")
-
-
 def strip_module(state_dict: Mapping[str, torch.Tensor], source: str = "") -> dict[str, torch.Tensor]:
-    """The same entries without ``module.`` before their keys.
+    """The same entries without ``module.`` and the like before their keys (`without_wrappers`).
 
     Raises:
         CheckpointError: a key is there with and without.
     """
-    return renamed(state_dict, without_module, source)
+    return renamed(state_dict, without_wrappers, source)
 
 
 def is_models_genesis(state_dict: Mapping[str, torch.Tensor]) -> bool:
     """Whether some of the keys are those of the published Models Genesis network, and none of a part that Semantic
     Genesis has besides; the comparison names what is unknown or missing."""
-    keys = {without_module(key) for key in state_dict}
+    keys = {without_wrappers(key) for key in state_dict}
     return not keys.isdisjoint(MODELS_GENESIS_KEYS) and not any(key.startswith(_OTHER_PARTS) for key in keys)
 
 
@@ -68,7 +63,7 @@ def models_genesis_keys(state_dict: Mapping[str, torch.Tensor]) -> dict[str, tor
     """
 
     def ours(key: str) -> str:
-        return MODELS_GENESIS_KEYS.get(without_module(key), without_module(key))
+        return MODELS_GENESIS_KEYS.get(without_wrappers(key), without_wrappers(key))
 
     return renamed(state_dict, ours)
 
@@ -90,15 +85,15 @@ def refuse_lacking(wanted: Iterable[str], weights: Mapping[str, torch.Tensor]) -
 
 
 def genesis_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict, without values, of the ``UNet3D`` that these weights are of, or closest to; of an encoder alone
-    its encoder.
+    """The state dict, without values, of the ``UNet3D`` that these weights are of, or closest to; without
+    decoder or head where they have nothing of it.
     """
     stem, last = weights.get("encoder.levels.0.0.conv.weight"), weights.get("head.conv.weight")
     width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
     with torch.device("meta"):
         whole = UNet3D(max(channels, 1), 1 if last is None else max(len(last), 1), max(width, 1)).state_dict()
-    encoder_only = not any(key.startswith(("decoder.", "head.")) for key in weights)
-    return {key: value for key, value in whole.items() if not encoder_only or key.startswith("encoder.")}
+    parts = {"encoder", *(key.partition(".")[0] for key in weights)}
+    return {key: value for key, value in whole.items() if key.partition(".")[0] in parts}
 
 
 _PUBLISHED = {ours: published for published, ours in MODELS_GENESIS_KEYS.items()}

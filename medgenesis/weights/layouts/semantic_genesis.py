@@ -81,14 +81,14 @@ def ynet3d_settings(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def semantic_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict, without values, of the ``YNet3D`` that these weights are of, or closest to; of an encoder alone
-    its encoder.
+    """The state dict, without values, of the ``YNet3D`` that these weights are of, or closest to; without
+    decoder, head or classifier where they have nothing of it.
     """
     stem, last, classes = (
         weights.get(f"{key}.weight") for key in ("encoder.levels.0.0.conv", "head.conv", "classifier.fc")
     )
     width, channels = (32, 1) if stem is None or stem.ndim != 5 else stem.shape[:2]
-    parts = {key.partition(".")[0] for key in weights}
+    parts = {"encoder", *(key.partition(".")[0] for key in weights)}
     with torch.device("meta"):
         whole = YNet3D(
             channels,
@@ -96,9 +96,7 @@ def semantic_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
             width,
             num_classes=44 if classes is None else len(classes),
         ).state_dict()
-    restores = parts & {"decoder", "head"}
-    wanted = {"encoder", *parts, *({"decoder", "head"} if restores else ())}
-    return {key: value for key, value in whole.items() if key.partition(".")[0] in wanted}
+    return {key: value for key, value in whole.items() if key.partition(".")[0] in parts}
 
 
 _PUBLISHED = {ours: published for published, ours in _KEYS.items()}

@@ -1,7 +1,11 @@
 """Values of a command line: handed to MONAI's runner as they are, unless it would misread them in silence."""
 
+import re
+import shlex
+
 import pytest
 
+from medgenesis import bundles
 from medgenesis.cli.configs import find_bundle, parsed_settings, split_setting
 
 
@@ -46,3 +50,13 @@ def test_values_are_read_as_fire_reads_them():
     }
     with pytest.raises(ValueError, match="widht"):
         parsed_settings(["widht=8"], find_bundle("models_genesis_ct").files("pretrain"))
+
+
+def test_the_remedy_names_the_folder_as_it_is_to_be_typed(tmp_path):
+    folder = bundles.copy("models_genesis_ct", tmp_path / "my models" / "net")
+    with pytest.raises(ValueError) as refused:
+        find_bundle(str(folder)).files("pretrian")
+    command = re.search("`(medgenesis run .* --help)`", str(refused.value))[1]
+    assert shlex.split(command) == ["medgenesis", "run", str(folder), "--help"]
+    with pytest.raises(ValueError, match="`medgenesis run models_genesis_ct --help`"):
+        find_bundle("models_genesis_ct").files("pretrain", ["quikc"])
