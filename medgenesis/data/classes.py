@@ -19,13 +19,7 @@ def check_classes(records: list[dict], num_classes: int, every: bool = False) ->
     Raises:
         DatalistError: how many records are wrong, and the first of them; or the classes that do not occur.
     """
-    wrong = [record for record in records if record.get("class") not in range(num_classes)]
-    if wrong:
-        raise DatalistError(
-            f"class: each record must have one from 0 to {num_classes - 1}; found {len(wrong)} of {len(records)} "
-            f"without, the first {wrong[0]['image']} ({wrong[0].get('class')!r}). Add it to the datalist, or change "
-            "`num_classes`."
-        )
+    _check_each_class(records, num_classes)
     lacking = sorted(set(range(num_classes)) - {record["class"] for record in records})
     if records and len(lacking) == num_classes - 1 and num_classes > 1 and not every:
         raise DatalistError(
@@ -52,15 +46,7 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
     Raises:
         DatalistError: how many records are wrong, and the first of them; or the first finding without an AUC.
     """
-    wrong = [
-        record for record in records if not are_findings(record.get("classes")) or len(record["classes"]) != num_classes
-    ]
-    if wrong:
-        raise DatalistError(
-            f"classes: each record must have {num_classes} numbers; found {len(wrong)} of {len(records)} without, the "
-            f"first {wrong[0]['image']} ({wrong[0].get('classes')!r}). Add them to the datalist, or change "
-            "`num_classes`."
-        )
+    _check_each_finding(records, num_classes)
     counts = [sum(record["classes"][finding] for record in records) for finding in range(num_classes)]
     constant = [finding for finding, count in enumerate(counts) if count in (0, len(records))]
     if every and constant:
@@ -69,6 +55,21 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
             f"{constant[0]} in {counts[constant[0]]} of {len(records)}. Move some there from the training section."
         )
     return records
+
+
+def check_known(records: list[dict], num_classes: int, multi_label: bool = False) -> None:
+    """Refuse a class or findings that a classifier cannot have; records without any are to be classified alone.
+
+    Args:
+        records: as from `load_datalist`.
+        num_classes: how many the classifier tells apart.
+        multi_label: they are findings, `classes`, not one `class`.
+
+    Raises:
+        DatalistError: how many records are wrong, and the first of them.
+    """
+    key, check = ("classes", _check_each_finding) if multi_label else ("class", _check_each_class)
+    check([record for record in records if record.get(key) is not None], num_classes)
 
 
 def judged_findings(records: list[dict], num_classes: int) -> list[int]:
@@ -96,3 +97,25 @@ def judged_findings(records: list[dict], num_classes: int) -> list[int]:
 def are_findings(classes: Any) -> bool:
     """Whether it is a list of 0 and 1."""
     return isinstance(classes, list) and all(type(value) is int and value in (0, 1) for value in classes)
+
+
+def _check_each_class(records: list[dict], num_classes: int) -> None:
+    wrong = [record for record in records if record.get("class") not in range(num_classes)]
+    if wrong:
+        raise DatalistError(
+            f"class: each record must have one from 0 to {num_classes - 1}; found {len(wrong)} of {len(records)} "
+            f"without, the first {wrong[0]['image']} ({wrong[0].get('class')!r}). Add it to the datalist, or change "
+            "`num_classes`."
+        )
+
+
+def _check_each_finding(records: list[dict], num_classes: int) -> None:
+    wrong = [
+        record for record in records if not are_findings(record.get("classes")) or len(record["classes"]) != num_classes
+    ]
+    if wrong:
+        raise DatalistError(
+            f"classes: each record must have {num_classes} numbers; found {len(wrong)} of {len(records)} without, the "
+            f"first {wrong[0]['image']} ({wrong[0].get('classes')!r}). Add them to the datalist, or change "
+            "`num_classes`."
+        )

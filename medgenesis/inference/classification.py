@@ -12,6 +12,7 @@ from monai.networks.utils import eval_mode
 from torch import nn
 
 from medgenesis.data.checks import check_answers
+from medgenesis.errors import DatalistError
 from medgenesis.inference.written_for import claim_tables
 from medgenesis.io.naming import names_for, volume_name
 from medgenesis.report import write_run_report
@@ -51,10 +52,11 @@ def classify_volumes(
 
     Raises:
         VolumeError: an answer that is not finite; nothing is written.
+        DatalistError: a class or findings that the network cannot answer (`check_known` tells before the first image).
     """
     folder, device = Path(output_dir), next(network.parameters()).device
     known_names = names_for(volumes)
-    names, truths, patients, answers = [], [], [], []
+    names, truths, onehot, patients, answers = [], [], [], [], []
     with eval_mode(network):
         for number, item in enumerate(volumes, 1):
             logits = torch.as_tensor(inferer(item["image"][None].to(device), network))[0].float()
@@ -62,11 +64,12 @@ def classify_volumes(
             check_answers(answers[-1], volume_name(item["image"]))
             names.append(known_names.of(item))
             known = item.get("classes" if multi_label else "class")
+            columns = None if known is None else _known_columns(known, len(answers[-1]), multi_label, item["image"])
+            onehot.append(columns)
             truths.append(None if known is None else np.asarray(known).astype(int))
             patients.append(str(item.get("patient", f"record {number}")))
     probabilities = np.stack(answers)
     classes = probabilities.shape[1]
-    onehot = [None if one is None else in_columns(one, classes, multi_label=multi_label) for one in truths]
     rows = []
     for i, (name, one) in enumerate(zip(names, probabilities, strict=True)):
         row: dict[str, Any] = {"record": i + 1, "image": name, "truth": _in_words(truths[i])}
@@ -82,6 +85,13 @@ def classify_volumes(
     logger.info("%d images, %d classes", *probabilities.shape)
     logger.info("written: %s, %s, %s", folder / "predictions.csv", folder / "auc.csv", page)
     return probabilities
+
+
+def _known_columns(known: Any, classes: int, multi_label: bool, image: torch.Tensor) -> np.ndarray:
+    try:
+        return in_columns(known, classes, multi_label=multi_label)
+    except ValueError as error:
+        raise DatalistError(f"{volume_name(image)}: {error}") from None
 
 
 def _in_words(truth: np.ndarray | None) -> str:

@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from sklearn.metrics import roc_auc_score
 
+from medgenesis.errors import DatalistError
 from medgenesis.inference import classify_volumes
 from medgenesis.storage.tables import read_table
 
@@ -68,3 +69,14 @@ def test_of_two_classes_one_auc_is_told_and_new_images_have_none(tmp_path):
     assert [row["class"] for row in read_table(tmp_path / "known" / "auc.csv")] == ["1"]
     classify_volumes(network(2), items("class", [None, None]), SimpleInferer(), tmp_path / "new")
     assert read_table(tmp_path / "new" / "auc.csv")[0]["auc"] == ""
+
+
+@pytest.mark.parametrize(
+    "key, value", [("class", -1), ("class", 2), ("class", 0.7), ("class", "1"), ("classes", [1]), ("classes", [0, 2])]
+)
+def test_a_class_that_the_network_cannot_answer_is_refused(tmp_path, key, value):
+    multi_label = key == "classes"
+    truths = [[0, 1] if multi_label else 1, value]
+    with pytest.raises(DatalistError, match=r"^/somewhere/scan_1.nii: truth: must be (a class from 0 to 1|0 or 1 for)"):
+        classify_volumes(network(2), items(key, truths), SimpleInferer(), tmp_path, multi_label=multi_label)
+    assert not list(tmp_path.iterdir())
