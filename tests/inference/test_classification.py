@@ -7,7 +7,8 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from sklearn.metrics import roc_auc_score
 
-from medgenesis.errors import DatalistError
+from medgenesis.data import StreamedDataset
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.inference import classify_volumes
 from medgenesis.storage.tables import read_table
 
@@ -80,3 +81,17 @@ def test_a_class_that_the_network_cannot_answer_is_refused(tmp_path, key, value)
     with pytest.raises(DatalistError, match=r"^/somewhere/scan_1.nii: truth: must be (a class from 0 to 1|0 or 1 for)"):
         classify_volumes(network(2), items(key, truths), SimpleInferer(), tmp_path, multi_label=multi_label)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_record_has_its_number_in_the_list_where_others_are_skipped(tmp_path):
+    known = {f"/somewhere/scan_{i}.nii": one for i, one in enumerate(items("class", [0, 1, 1, 0]))}
+
+    def read(record):
+        if record["image"] == "/somewhere/scan_1.nii":
+            raise VolumeError("no volume")
+        return known[record["image"]]
+
+    volumes = StreamedDataset([{"image": name} for name in known], read, "skip")
+    classify_volumes(network(2), volumes, SimpleInferer(), tmp_path)
+    told = [(row["record"], row["image"]) for row in read_table(tmp_path / "predictions.csv")]
+    assert told == [("1", "scan_0"), ("3", "scan_2"), ("4", "scan_3")]
