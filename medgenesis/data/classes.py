@@ -14,7 +14,8 @@ def check_classes(records: list[dict], num_classes: int, every: bool = False) ->
     Args:
         records: as from `load_datalist`.
         num_classes: how many there are.
-        every: each class must occur, as it must where an AUC chooses the best network.
+        every: each class must occur, as it must where an AUC chooses the best network; else a warning names those that
+            do not.
 
     Raises:
         DatalistError: how many records are wrong, and the first of them; or the classes that do not occur.
@@ -26,6 +27,9 @@ def check_classes(records: list[dict], num_classes: int, every: bool = False) ->
             f"class: training must have records of two classes at least; found class {records[0]['class']} alone "
             f"among {len(records)}. Move some of another class there."
         )
+    if lacking and records and not every:
+        said = ", ".join(map(str, lacking))
+        logger.warning("class: of %d to learn none of %d records has class %s", num_classes, len(records), said)
     if every and lacking:
         raise DatalistError(
             f"class: validation must have records of each, for the AUC; found none of class {lacking[0]} among "
@@ -41,7 +45,7 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
         records: as from `load_datalist`.
         num_classes: how many findings there are.
         every: each must be present in one record at least and absent from another, as it must where an AUC chooses the
-            best network.
+            best network; else a warning names those that no record has.
 
     Raises:
         DatalistError: how many records are wrong, and the first of them; or the first finding without an AUC.
@@ -49,6 +53,10 @@ def check_findings(records: list[dict], num_classes: int, every: bool = False) -
     _check_each_finding(records, num_classes)
     counts = [sum(record["classes"][finding] for record in records) for finding in range(num_classes)]
     constant = [finding for finding, count in enumerate(counts) if count in (0, len(records))]
+    absent = [finding for finding in constant if records and counts[finding] == 0]
+    if absent and not every:
+        said = ", ".join(map(str, absent))
+        logger.warning("classes: of %d findings none of %d records has finding %s", num_classes, len(records), said)
     if every and constant:
         raise DatalistError(
             "classes: validation must have records with and without each finding, for the AUC; found finding "

@@ -69,3 +69,14 @@ def test_to_classify_findings_may_be_absent_but_not_of_another_number():
     check_known(records, 2, multi_label=True)
     with pytest.raises(DatalistError, match="^classes: .* 3 numbers; found 1 of 1 without, the first b.nii"):
         check_known(records, 3, multi_label=True)
+
+
+def test_classes_and_findings_that_no_record_has_are_said(caplog):
+    check_classes([{"image": "a.nii", "class": 0}, {"image": "b.nii", "class": 2}], 3)
+    assert [one.message for one in caplog.records] == ["class: of 3 to learn none of 2 records has class 1"]
+    caplog.clear()
+    check_classes([{"image": f"{value}.nii", "class": value} for value in (0, 1, 2)], 5)  # `num_classes` too high
+    assert [one.message for one in caplog.records] == ["class: of 5 to learn none of 3 records has class 3, 4"]
+    caplog.clear()
+    check_findings([{"image": "a.png", "classes": [0, 1, 0]}, {"image": "b.png", "classes": [0, 1, 1]}], 3)
+    assert [one.message for one in caplog.records] == ["classes: of 3 findings none of 2 records has finding 0"]
