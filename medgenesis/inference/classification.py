@@ -101,8 +101,12 @@ def _numbered(volumes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mappi
 def _known_columns(known: Any, classes: int, multi_label: bool, image: torch.Tensor) -> np.ndarray:
     try:
         return in_columns(known, classes, multi_label=multi_label)
-    except ValueError as error:
-        raise DatalistError(f"{volume_name(image)}: {error}") from None
+    except ValueError:
+        told = "findings" if multi_label else "classes"
+        raise DatalistError(
+            f"{volume_name(image)}: what is known of it must fit the {classes} {told} of the network; found {known!r}. "
+            "Correct the record."
+        ) from None
 
 
 def _in_words(truth: np.ndarray | None) -> str:
