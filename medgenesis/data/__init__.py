@@ -1,7 +1,7 @@
 """From files to samples: datalists, the standard grid, intensity presets, random crops, cached data sets."""
 
 from medgenesis.data.checks import CheckClassesd, CheckLabeld, CheckVolumed
-from medgenesis.data.classes import check_classes, check_findings, judged_findings
+from medgenesis.data.classes import check_classes, check_findings, check_known, judged_findings
 from medgenesis.data.crop import Crop
 from medgenesis.data.crop_criteria import CROP_CRITERIA, AnyCriterion, CropCriterion, ForegroundCriterion, LungCriterion
 from medgenesis.data.crops import RandAcceptedCropd, acceptance
@@ -53,6 +53,7 @@ __all__ = [
     "check_classes",
     "check_disjoint",
     "check_findings",
+    "check_known",
     "choose_labels",
     "datalist_header",
     "join_datalists",

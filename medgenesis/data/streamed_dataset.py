@@ -39,6 +39,12 @@ class StreamedDataset(IterableDataset):
         self.data, self.transform, self.on_error = list(data), transform, on_error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        for _, item in self.placed():
+            yield item
+            del item  # not kept while the next one is read
+
+    def placed(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The volumes as when iterated, each with its place in `data`."""
         if not self.data:
             raise VolumeError(
                 "records: must name volumes; found none: the section of the datalist is empty. Choose another "
@@ -47,12 +53,12 @@ class StreamedDataset(IterableDataset):
         worker = get_worker_info()
         places = range(len(self.data)) if worker is None else range(worker.id, len(self.data), worker.num_workers)
         skipped = []
-        for _, item, error in self.read(places if worker else track(places, "volumes")):
+        for place, item, error in self.read(places if worker else track(places, "volumes")):
             if item is None:
                 skipped.append(error)
                 continue
-            yield item
-            del item  # not kept while the next one is read
+            yield place, item
+            del item
         if skipped and len(skipped) == len(places):
             raise VolumeError(
                 f"records: must name volumes that can be used; found none of {len(places)}. "

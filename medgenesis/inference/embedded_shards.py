@@ -15,10 +15,11 @@ import numpy as np
 from monai.inferers import Inferer
 from torch import nn
 
+from medgenesis.data.image_fingerprints import all_fingerprints
 from medgenesis.data.records import files_of
 from medgenesis.data.shards import Shard, all_shards, parse_shard, shard_folder
 from medgenesis.data.streamed_dataset import StreamedDataset
-from medgenesis.errors import VolumeError
+from medgenesis.errors import VolumeError, first_few
 from medgenesis.io.naming import OutputNames, names_for
 from medgenesis.networks import network_parts
 from medgenesis.progress import track
@@ -42,25 +43,30 @@ _Embed = Callable[[Any], np.ndarray]
 
 @dataclass
 class _Part:
-    """What is known of a part: of each volume that was used its name, vector and stamp, by its place in the list."""
+    """What is known of a part: of each volume that was used, by its place in the list, its name, vector, stamp and what
+    tells the content of its files (`image_fingerprints`; None in parts of before).
+    """
 
     settings: dict[str, Any]
     names: dict[int, str] = field(default_factory=dict)
     vectors: dict[int, np.ndarray] = field(default_factory=dict)
     stamps: dict[int, str] = field(default_factory=dict)
+    contents: dict[int, list[str] | None] = field(default_factory=dict)
     finished: bool = False
 
     def save(self, path: Path) -> None:
         places = sorted(self.vectors)
         about = {"settings": self.settings, "finished": self.finished, "places": places}
         about |= {"names": [self.names[i] for i in places], "stamps": [self.stamps[i] for i in places]}
+        about["contents"] = [self.contents[i] for i in places]
         rows = np.stack([self.vectors[i] for i in places]) if places else np.empty((0, 0), np.float32)
         save_vectors(path, rows, about, FORMAT)
 
     @classmethod
     def load(cls, path: Path) -> "_Part":
         def made(vectors: np.ndarray, about: dict[str, Any]) -> _Part:
-            columns = (about["names"], vectors, about["stamps"])
+            contents = about.get("contents", [None] * len(vectors))
+            columns = (about["names"], vectors, about["stamps"], contents)
             named = (dict(zip(about["places"], one, strict=True)) for one in columns)
             return cls(about["settings"], *named, bool(about["finished"]))
 
@@ -92,14 +98,17 @@ def embed_part(
     part = _checked(_Part.load(path), path, settings) if path.exists() else _Part(settings)
     places = shard.places(len(volumes.data))
     stamps = {i: record_fingerprint(volumes.data[i]) for i in places}
-    known = [i for i in places if part.stamps.get(i) == stamps[i]]
+    contents = dict(zip(places, all_fingerprints([volumes.data[i] for i in places]), strict=True))
+    known = [i for i in places if part.stamps.get(i) == stamps[i] and part.contents[i] in (None, contents[i])]
     part = _Part(settings, *({i: of[i] for i in known} for of in (part.names, part.vectors, part.stamps)))
+    part.contents = {i: contents[i] for i in known}
     left, saved = [i for i in places if i not in part.vectors], time.monotonic()
     logger.info("part %s of the list: %d volumes, of which %d are known", shard, len(places), len(known))
     try:
         for i, item, _ in volumes.read(track(left, "volumes", len(places), done=len(known))):
             if item is not None:
                 part.names[i], part.vectors[i], part.stamps[i] = names.of(item), embed(item["image"]), stamps[i]
+                part.contents[i] = contents[i]
             if time.monotonic() - saved > _SAVE_EVERY:
                 part.save(path)
                 saved = time.monotonic()
@@ -118,11 +127,13 @@ def joined_parts(
         network, volumes, windows, folder: as of `embed_part`.
 
     Raises:
-        ValueError: a part is missing, not finished, or made with other settings or of another list.
+        ValueError: a part is missing, not finished, made with other settings or of another list, or of files whose
+            content has changed since.
         TypeError: as of `embed_part`.
         DatalistError: one is damaged or of a newer format. VolumeError: no volume of any could be used.
     """
     settings, rows = part_settings(network, volumes, windows, names_for(volumes)), {}
+    contents = all_fingerprints(volumes.data)
     for shard, own in all_shards(folder):
         path = own / FILE
         if not path.exists():
@@ -132,6 +143,7 @@ def joined_parts(
             raise ValueError(
                 f"shard: {path} must be of a part that has ended; found a part of it. Run --shard {shard}."
             )
+        _check_contents(part, shard, volumes.data, contents)
         rows |= {i: (part.names[i], part.vectors[i]) for i in part.vectors}
     if not rows:
         raise VolumeError(
@@ -143,6 +155,21 @@ def joined_parts(
         )
     names, vectors = zip(*(rows[i] for i in sorted(rows)), strict=True)
     return list(names), np.stack(vectors)
+
+
+def _check_contents(part: _Part, shard: Shard, records: Sequence[Mapping[str, Any]], now: list[list[str]]) -> None:
+    """Refuse vectors of files whose content, of the same size, is another one now; what is not here is not compared."""
+    untold = sum(one is None for one in part.contents.values())
+    if untold:
+        logger.warning("part %s is of an older version: whether %d files have changed cannot be told", shard, untold)
+    pairs = ((i, one, now[i]) for i, one in part.contents.items() if one is not None)
+    changed = [i for i, one, here in pairs if len(here) == len(one) and here != one]
+    if changed:
+        names = first_few([files_of(records[i])[0] for i in changed], 5)
+        raise ValueError(
+            f"shard: files must be those that part {shard} was made of; found another content of {names}. Run --shard "
+            f"{shard} once more."
+        )
 
 
 def check_shard(shard: str | None, after: Any = None) -> None:

@@ -21,6 +21,8 @@ from medgenesis.storage.tables import write_table
 
 logger = logging.getLogger(__name__)
 
+_BESIDE = ("separability.csv", "reuse.csv")  # what `embed` writes of the same images
+
 
 @torch.no_grad()
 def embed_volume(
@@ -73,7 +75,8 @@ def embed_volumes(
         volumes: items with `image`, a MetaTensor (C, *spatial): a data set, or `StreamedDataset`. Names are those of
             `OutputNames`, all different.
         cube_size: see `embed_volume`.
-        path: the CSV file. One that is there and of other images is kept, in the folder `earlier` beside it.
+        path: the CSV file. One that is there and of other images is kept, in the folder `earlier` beside it, with the
+            `separability.csv` and `reuse.csv` of those.
         shard: "2/4" embeds the second of four parts of a `StreamedDataset`, into the folder `shards` beside the table;
             "merge" writes the table of all parts, byte for byte that of the whole list; None embeds the whole list.
 
@@ -95,7 +98,7 @@ def embed_volumes(
         vectors = np.stack(rows)
     else:
         names, vectors = joined_parts(network, volumes, cube_size, folder)
-    claim_tables(folder, [Path(path).name], known)
+    claim_tables(folder, [Path(path).name, *_BESIDE], known)
     columns = ["image", *(f"f{i}" for i in range(vectors.shape[1]))]
     write_table(path, [[name, *row] for name, row in zip(names, vectors, strict=True)], columns)
     logger.info("%d volumes, %d features each", len(names), vectors.shape[1])

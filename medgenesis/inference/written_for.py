@@ -45,7 +45,7 @@ def _has_results(folder: str | Path, name: str) -> bool:
 
 
 def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, keep: bool = True) -> None:
-    """Note for which images tables are written; those of other images, or not known of which, are kept in `earlier`.
+    """Note for which images tables are written; those of other images, or not known of which, move to `earlier`.
 
     Args:
         folder: of the tables.
@@ -62,6 +62,7 @@ def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, kee
         path = Path(folder, table)
         if keep and known.get(table) != own:
             keep_earlier(path, path.parent / "earlier")
+            path.unlink(missing_ok=True)  # one that is not written anew would stand beside tables of other images
     _write(folder, {**known, **dict.fromkeys(tables, own)})
 
 

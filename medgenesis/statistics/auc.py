@@ -84,8 +84,16 @@ def in_columns(truth: Sequence[int] | np.ndarray | int, classes: int, *, multi_l
         truth: its class, or its findings (0 or 1 each).
         classes: how many there are.
         multi_label: the classes are findings, of which several may be present.
+
+    Raises:
+        ValueError: another class, value or number of findings; a class of -1 would count as the last one.
     """
-    values = np.asarray(truth, dtype=int).reshape(-1)
+    values = np.asarray(truth).reshape(-1)
+    length, allowed = (classes, 2) if multi_label else (1, classes)
+    if values.dtype.kind not in "biuf" or len(values) != length or not np.isin(values, np.arange(allowed)).all():
+        rule = f"0 or 1 for each of {classes} findings" if multi_label else f"a class from 0 to {classes - 1}"
+        raise ValueError(f"truth: must be {rule}; found {values.tolist()}. Correct it.")
+    values = values.astype(int)
     return values if multi_label else np.eye(classes, dtype=int)[values[0]]
 
 

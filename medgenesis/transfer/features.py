@@ -60,14 +60,31 @@ class ImageReading:
     def __call__(self, record: Any) -> Tensor:
         if record.get("colour"):
             return load_colour(record["image"])
-        if self.intensity is None and record.get("intensity") is None:
+        self.check(record)
+        return self.steps({key: record[key] for key in ("image", "cube", "series", "intensity") if key in record})[
+            "image"
+        ]
+
+    def check(self, record: Any) -> None:
+        """Refuse a record, before it is read, whose intensities nothing says."""
+        if not record.get("colour") and self.intensity is None and record.get("intensity") is None:
             raise VolumeError(
                 f"{record['image']}: its intensities must be known; found no preset in the record, the encoder or the "
                 "command. Give --intensity ct, mri_percentile, xray, …"
             )
-        return self.steps({key: record[key] for key in ("image", "cube", "series", "intensity") if key in record})[
-            "image"
-        ]
+
+
+def check_intensities(encoders: Iterable[Encoder], study_set: StudySet, intensity: Any = None) -> None:
+    """Refuse, before the first encoder is asked, images whose intensities one of them would not know.
+
+    Raises:
+        VolumeError: there is one, see `ImageReading`.
+    """
+    for encoder in encoders:
+        if encoder.of_record is None:  # else it sees no images
+            read = ImageReading(encoder, intensity)
+            for record in study_set.records:
+                read.check(record)
 
 
 def study_features(

@@ -2,6 +2,8 @@
 
 import json
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import fingerprint
 from medgenesis.storage.tables import write_table
 
+# what NumPy raises of a damaged `.npz`: one that is no array, an empty, a cut and a changed one, one of other names
+DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
 RESULTS, TABLE = "results", "results.csv"
 LOADED = ("weights loaded", "share loaded")  # told of an encoder that is partly newly initialised
 
@@ -95,12 +99,22 @@ def over_images(values: Sequence[float]) -> dict[str, float]:
 
 
 def load_arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What was kept by record beside a result; nothing where it kept none."""
+    """What was kept by record beside a result; nothing where it kept none.
+
+    Raises:
+        DatalistError: the file is damaged.
+    """
     path = result["path"].with_suffix(".npz")
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except DAMAGE as error:
+        raise DatalistError(
+            f"{path}: cannot be read as what was kept of a result ({error or type(error).__name__}). Remove it and "
+            f"{result['path'].name}, and run again."
+        ) from error
 
 
 def write_results_table(folder: str | Path) -> Path:

@@ -79,7 +79,7 @@ def test_evaluate_measures_the_test_section(trained, xrays, tmp_path):
     assert workflow.evaluator.state.metric_details["val_mean_dice"].shape == (len(records_of(xrays, "test")), 2)
 
 
-def test_findings_by_area_under_the_curve(trained, caplog):
+def test_findings_by_area_under_the_curve(trained, xrays, caplog):
     workflow = trained.run("classify")
     assert "findings [3] have no AUC" in caplog.text
     assert weights_of(trained.root / "models" / "classifier.pt")["head.1.weight"].shape == (4, 512)
@@ -88,6 +88,10 @@ def test_findings_by_area_under_the_curve(trained, caplog):
     trained.run("predict", kind=None, section="validation", output_dir=str(trained.root / "new"))
     for name in ("predictions.csv", "auc.csv"):
         assert (trained.root / "new" / name).read_text() == (trained.root / "runs" / "classify" / name).read_text()
+    wrong = [{**one, "classes": one["classes"][:3]} for one in records_of(xrays, "validation")]
+    data = {"dataset#data": [{"image": "absent.png"}, *wrong]}  # refused before an image is read
+    error = cause(trained, "predict", kind=None, **data, output_dir=str(trained.root / "wrong"))
+    assert str(error).startswith("classes: each record must have 4 numbers")
 
 
 def test_embed_writes_a_vector_an_image(trained, xrays, own_intensity, tmp_path):

@@ -141,6 +141,17 @@ def test_wrong_words_are_told(listed, tmp_path, capsys):
     assert "encoder: must be a bundle" in capsys.readouterr().err
 
 
+def test_intensities_are_known_to_all_encoders_before_the_first_is_asked(listed, tmp_path, capsys):
+    content = json.loads(listed.read_text())
+    records = [{key: value for key, value in one.items() if key != "intensity"} for one in content["training"]]
+    untold = listed.with_name("untold.json")
+    untold.write_text(json.dumps({**content, "name": "untold", "training": records}))
+    words = ["transfer", "knn", "--dataset", listed, untold, "--out", tmp_path, "--encoder", "handmade"]
+    assert main([*map(str, words), "columns=helpers.study_sets:ColumnMeans"]) != 0
+    assert "its intensities must be known" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npy"))
+
+
 UNUSED = [("propagate", "batch-size"), ("propagate", "geometry"), ("saliency", "geometry"), ("inversion", "batch-size")]
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medgenesis.data import check_classes, check_findings, judged_findings, read_datalist
+from medgenesis.data import check_classes, check_findings, check_known, judged_findings, read_datalist
 from medgenesis.errors import DatalistError
 
 
@@ -54,3 +54,29 @@ def test_findings_without_an_auc_are_left_out_of_it(caplog):
     for few in (records[:1], []):
         with pytest.raises(DatalistError, match=f"^classes: .*AUC; found each finding in all {len(few)}"):
             judged_findings(few, 3)
+
+
+@pytest.mark.parametrize("value", [2, -1, "1", 0.5])
+def test_to_classify_a_class_may_be_absent_but_not_wrong(value):
+    records = [{"image": "a.nii"}, {"image": "b.nii", "class": 1}, {"image": "c.nii", "class": None}]
+    check_known(records, 2)
+    with pytest.raises(DatalistError, match="^class: .* from 0 to 1; found 1 of 2 without, the first d.nii"):
+        check_known([*records, {"image": "d.nii", "class": value}], 2)
+
+
+def test_to_classify_findings_may_be_absent_but_not_of_another_number():
+    records = [{"image": "a.nii", "class": 9}, {"image": "b.nii", "classes": [0, 1]}]
+    check_known(records, 2, multi_label=True)
+    with pytest.raises(DatalistError, match="^classes: .* 3 numbers; found 1 of 1 without, the first b.nii"):
+        check_known(records, 3, multi_label=True)
+
+
+def test_classes_and_findings_that_no_record_has_are_said(caplog):
+    check_classes([{"image": "a.nii", "class": 0}, {"image": "b.nii", "class": 2}], 3)
+    assert [one.message for one in caplog.records] == ["class: of 3 to learn none of 2 records has class 1"]
+    caplog.clear()
+    check_classes([{"image": f"{value}.nii", "class": value} for value in (0, 1, 2)], 5)  # `num_classes` too high
+    assert [one.message for one in caplog.records] == ["class: of 5 to learn none of 3 records has class 3, 4"]
+    caplog.clear()
+    check_findings([{"image": "a.png", "classes": [0, 1, 0]}, {"image": "b.png", "classes": [0, 1, 1]}], 3)
+    assert [one.message for one in caplog.records] == ["classes: of 3 findings none of 2 records has finding 0"]

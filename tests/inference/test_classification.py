@@ -7,6 +7,8 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from sklearn.metrics import roc_auc_score
 
+from medgenesis.data import StreamedDataset
+from medgenesis.errors import DatalistError, VolumeError
 from medgenesis.inference import classify_volumes
 from medgenesis.storage.tables import read_table
 
@@ -68,3 +70,28 @@ def test_of_two_classes_one_auc_is_told_and_new_images_have_none(tmp_path):
     assert [row["class"] for row in read_table(tmp_path / "known" / "auc.csv")] == ["1"]
     classify_volumes(network(2), items("class", [None, None]), SimpleInferer(), tmp_path / "new")
     assert read_table(tmp_path / "new" / "auc.csv")[0]["auc"] == ""
+
+
+@pytest.mark.parametrize(
+    "key, value", [("class", -1), ("class", 2), ("class", 0.7), ("class", "1"), ("classes", [1]), ("classes", [0, 2])]
+)
+def test_a_class_that_the_network_cannot_answer_is_refused(tmp_path, key, value):
+    multi_label = key == "classes"
+    truths = [[0, 1] if multi_label else 1, value]
+    with pytest.raises(DatalistError, match=r"^/somewhere/scan_1.nii: what is known .* must fit the 2 (cl|fi)"):
+        classify_volumes(network(2), items(key, truths), SimpleInferer(), tmp_path, multi_label=multi_label)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_has_its_number_in_the_list_where_others_are_skipped(tmp_path):
+    known = {f"/somewhere/scan_{i}.nii": one for i, one in enumerate(items("class", [0, 1, 1, 0]))}
+
+    def read(record):
+        if record["image"] == "/somewhere/scan_1.nii":
+            raise VolumeError("no volume")
+        return known[record["image"]]
+
+    volumes = StreamedDataset([{"image": name} for name in known], read, "skip")
+    classify_volumes(network(2), volumes, SimpleInferer(), tmp_path)
+    told = [(row["record"], row["image"]) for row in read_table(tmp_path / "predictions.csv")]
+    assert told == [("1", "scan_0"), ("3", "scan_2"), ("4", "scan_3")]

@@ -116,6 +116,37 @@ def test_skipped_volumes_are_those_of_the_whole_list(embed, records, bad):
         assert embed(records, "out", "merge", "skip") == embed(records, "whole", on_error="skip")
 
 
+def _changed(path):
+    """The image with other voxels in a file of the same size."""
+    voxels = nibabel.load(path).get_fdata(dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(voxels[::-1].copy(), np.eye(4)), path)
+
+
+def test_a_file_with_another_content_of_the_same_size_is_refused_by_name(embed, records, tmp_path):
+    for i, record in enumerate(records):  # not compressed: the size stays
+        plain = record["image"].removesuffix(".gz")
+        nibabel.save(nibabel.load(record["image"]), plain)
+        records[i] = {"image": plain}
+    for number in (1, 2):
+        embed(records, "out", f"{number}/2")
+    _changed(records[1]["image"])
+    with pytest.raises(ValueError, match=r"^shard: .*another content of .*p1.scan.nii. Run --shard 2/2 once more"):
+        embed(records, "out", "merge")
+    embed(records, "out", "2/2")
+    assert embed(records, "out", "merge") == embed(records, "whole")
+
+
+def test_a_part_of_before_is_joined_with_a_warning(embed, records, tmp_path, caplog):
+    embed(records, "out", "1/1")
+    path = tmp_path / "out" / "shards" / "1_of_1" / "embeddings.npz"
+    with np.load(path) as archive:
+        vectors, about = archive["vectors"], json.loads(archive["about"].tobytes())
+    del about["contents"]
+    np.savez(path, vectors=vectors, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+    assert embed(records, "out", "merge") == embed(records, "whole")
+    assert "part 1/1 is of an older version: whether 4 files" in caplog.text
+
+
 def test_how_slabs_are_seen_is_a_setting(embed, records, network):
     net = torch.nn.Module()
     net.encoder = torch.nn.Conv2d(3, 4, 1)

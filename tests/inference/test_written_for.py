@@ -75,6 +75,20 @@ def test_tables_of_other_images_are_kept(tmp_path, volumes):
     assert np.genfromtxt(tmp_path / "earlier/embeddings.csv", delimiter=",", skip_header=1).size
 
 
+def test_what_is_beside_the_embeddings_of_other_images_is_kept_with_them(tmp_path, volumes):
+    network = UNet3D(width=1)
+    for given in volumes[:2]:
+        embed_volumes(network, given, (16, 16, 16), tmp_path / "embeddings.csv")
+        assert not [name for name in ("separability.csv", "reuse.csv") if (tmp_path / name).exists()]
+        for name in ("separability.csv", "reuse.csv"):
+            (tmp_path / name).write_text(f"of {given.data[0]['image']}")
+        embed_volumes(network, given, (16, 16, 16), tmp_path / "embeddings.csv")  # of the same images: left
+        assert (tmp_path / "reuse.csv").exists()
+    kept = {path.name: path.read_text() for path in tmp_path.glob("earlier/*")}
+    assert set(kept) == {"embeddings.csv", "separability.csv", "reuse.csv"}
+    assert kept["reuse.csv"] == kept["separability.csv"] == f"of {volumes[0].data[0]['image']}"
+
+
 def test_a_longer_list_of_the_same_images_goes_on(tmp_path):
     records = [{"image": str(tmp_path / "s" / f"{number}.nii.gz")} for number in range(3)]
     claim_names(tmp_path, OutputNames(records[:2]))

@@ -13,7 +13,7 @@ from torch import nn
 
 from medgenesis.errors import VolumeError
 from medgenesis.transfer.encoder import Encoder
-from medgenesis.transfer.features import ImageReading, study_features
+from medgenesis.transfer.features import ImageReading, check_intensities, study_features
 from medgenesis.transfer.geometry import Geometry
 from medgenesis.transfer.study_set import open_study_set
 
@@ -119,4 +119,9 @@ def test_intensities_that_nothing_tells_are_asked_for(tmp_path):
     study_set = open_study_set(str(listed), tmp_path)
     with pytest.raises(VolumeError, match="its intensities must be known"):
         study_features(column_encoder(), study_set, tmp_path / "f")
+    known = replace(column_encoder("known"), intensity="xray")
+    check_intensities([known], study_set)
+    check_intensities([known, column_encoder()], study_set, "xray")
+    with pytest.raises(VolumeError, match="its intensities must be known"):  # of the second encoder
+        check_intensities([known, column_encoder()], study_set)
     assert len(study_features(column_encoder(), study_set, tmp_path / "f", intensity="xray").vectors) == 24

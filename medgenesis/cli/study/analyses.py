@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.study.options import always, common, opened, study_sets
+from medgenesis.cli.study.options import always, checked_sets, common, opened
 
 ANALYSES = ("saliency", "inversion", "perceptual", "invariance", "multiview", "cka")
 
@@ -64,7 +64,7 @@ def ask_analysis(args: argparse.Namespace) -> str:
     own = {"saliency": ("images", "window", "stride", "compat"), "invariance": ("changes", "images", "compat")}
     own["multiview"] = ("pairs", "compat")
     options |= {name: getattr(args, name) for name in own.get(args.question, ())}
-    for study_set in study_sets(args, labelled=False):
+    for study_set in checked_sets(args, False, encoders):
         if args.question == "cka":
             rows += [
                 {"dataset": study_set.name, **row} for row in asking.ask_cka(encoders, study_set, args.out, **options)

@@ -1,7 +1,7 @@
 """What all questions of `medgenesis transfer` are given: encoders, data sets, and how images are shown."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -124,6 +124,21 @@ def study_sets(args: argparse.Namespace, labelled: bool) -> Iterator[Any]:
             )
         read[opened.name] = named
         yield opened
+
+
+def checked_sets(args: argparse.Namespace, labelled: bool, encoders: Sequence[Any]) -> list[Any]:
+    """All `study_sets`, of which every encoder knows the intensities: what would fail after hours fails at once.
+
+    Raises:
+        ValueError: an option that none takes.
+        VolumeError: images whose intensities nothing says.
+    """
+    from medgenesis.transfer.features import check_intensities
+
+    found = list(study_sets(args, labelled))
+    for study_set in found:
+        check_intensities(encoders, study_set, args.intensity)
+    return found
 
 
 def _spacing(words: list[str]) -> list[float] | None:

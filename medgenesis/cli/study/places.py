@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from medgenesis.cli.study.options import common, opened, study_sets
+from medgenesis.cli.study.options import checked_sets, common, opened
 
 QUESTIONS = ("landmarks", "locality", "compositionality")
 
@@ -51,7 +51,7 @@ def ask_about_places(args: argparse.Namespace) -> str:
     patches, stride = getattr(args, "patches", 200), getattr(args, "stride", None)
     settings = Places(args.window, stride, radii, args.images, patches, args.seed)
     encoders, rows = opened(args), []
-    for study_set in study_sets(args, labelled=False):
+    for study_set in checked_sets(args, False, encoders):
         for encoder in encoders:
             options = {"intensity": args.intensity, "batch_size": args.batch_size}
             options["landmarks"] = getattr(args, "landmarks", None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medgenesis.cli.study.finetuning import add_finetuning, finetune_settings
-from medgenesis.cli.study.options import common, opened, study_sets
+from medgenesis.cli.study.options import checked_sets, common, opened, study_sets
 
 if TYPE_CHECKING:
     from medgenesis.transfer.protocols.propagation import Propagation
@@ -48,7 +48,8 @@ def ask_protocol(args: argparse.Namespace) -> str:
     by_class = args.question != "propagate"
     settings, encoders = _SETTINGS[args.question](args), opened(args)
     results, rows = [], []
-    for study_set in study_sets(args, by_class):
+    # propagation takes unknown intensities as they are
+    for study_set in checked_sets(args, True, encoders) if by_class else study_sets(args, False):
         for encoder in encoders:
             result = _ask(args, encoder, study_set, settings)
             results.append(result)

@@ -13,7 +13,7 @@ from torch import Tensor
 from medgenesis.data.folds import patient_of
 from medgenesis.data.pipeline import preprocessing
 from medgenesis.data.splits import in_drawn_order
-from medgenesis.errors import DatalistError
+from medgenesis.errors import DatalistError, first_few
 from medgenesis.io.colour import load_colour
 from medgenesis.losses import hard_dice
 from medgenesis.progress import track
@@ -88,28 +88,26 @@ def propagate(encoder: Encoder, study_set: StudySet, settings: Propagation, *, i
 
     Raises:
         ValueError: an unknown method, settings below 1, an encoder without maps, or more shots than patients.
-        DatalistError: no record with a label in training or test.
+        DatalistError: no record with a label in training or test, or too few patients of training with a foreground.
     """
     _check(settings)
     if encoder.of_record is not None or encoder.told.get("control") == "handmade":
         raise ValueError(f"{encoder.name}: must give feature maps; found numbers of whole images. Leave it out.")
     encoder = as_seen(encoder, study_set, intensity)
     train, test = (_labelled(study_set, section) for section in ("training", "test"))
-    owners = {patient_of(study_set.records[row]) for row in train}
+    owners: dict[str, list[int]] = {}
+    for row in train:
+        owners.setdefault(patient_of(study_set.records[row]), []).append(row)
     if settings.shots > len(owners):
         raise ValueError(
             f"shots: must be at most the labelled patients of training, {len(owners)}; found {settings.shots}. Give "
             "fewer."
         )
     read = _Reading(encoder, intensity)
-    found = []
+    found, empty = [], set()
     for draw in range(settings.draws):
-        chosen = set(in_drawn_order(owners, settings.seed * 1000 + draw)[: settings.shots])
-        known = [
-            _parts(encoder, *read(study_set.records[row]))
-            for row in train
-            if patient_of(study_set.records[row]) in chosen
-        ]
+        order = in_drawn_order(owners, settings.seed * 1000 + draw)
+        known = _drawn(encoder, study_set, read, {patient: owners[patient] for patient in order}, settings.shots, empty)
         labels = sorted({int(value) for parts in known for _, label in parts for value in label.unique()})
         classifier = _learnt(encoder, known, labels, settings, draw)
         for row in track(test[: settings.cases], f"cases, draw {draw + 1} of {settings.draws}"):
@@ -174,6 +172,42 @@ class _Reading:
         item = self.steps({key: record[key] for key in keys if key in record})
         image = load_colour(record["image"]) if record.get("colour") else item["image"]
         return torch.as_tensor(image).as_subclass(Tensor), item["label"][0].as_subclass(Tensor).long()
+
+
+def _drawn(
+    encoder: Encoder, study_set: StudySet, read: _Reading, owners: dict[str, list[int]], shots: int, empty: set[str]
+) -> list:
+    """The images of the first patients that have a foreground, in the order of the list.
+
+    Args:
+        encoder, study_set, read: of the run.
+        owners: rows of each labelled patient, in the order of the draw.
+        shots: how many patients.
+        empty: those known to have none, over all draws; whoever is found to have none is added, and said once.
+    """
+    found: dict[int, list] = {}
+    count = 0
+    for patient, rows in owners.items():
+        if count == shots or patient in empty:
+            continue
+        parts = {row: _parts(encoder, *read(study_set.records[row])) for row in rows}
+        if any(label.any() for one in parts.values() for _, label in one):
+            found, count = found | parts, count + 1
+        else:
+            empty.add(patient)
+            logger.warning("labels: left out of the draws, without any foreground: %s", _files(study_set, rows))
+    if count < shots:
+        without = [row for patient in owners if patient in empty for row in owners[patient]]
+        raise DatalistError(
+            f"{study_set.name}: must have {shots} labelled patients of training with a foreground; found {count} of "
+            f"{len(owners)}, none in {_files(study_set, without)}. Correct the label maps, or give fewer shots."
+        )
+    return [found[row] for row in sorted(found)]
+
+
+def _files(study_set: StudySet, rows: list[int]) -> str:
+    names = (study_set.records[row]["label"] for row in rows)
+    return first_few([one[0] if isinstance(one, (list, tuple)) else one for one in names], 5)
 
 
 def _parts(encoder: Encoder, image: Tensor, label: Tensor) -> list[tuple[Tensor, Tensor]]:

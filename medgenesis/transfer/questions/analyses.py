@@ -87,7 +87,7 @@ def ask_saliency(
         inputs = slabs[len(slabs) // 2]
         fill = IMAGENET_MEAN if encoder.told.get("input_normalisation") == "imagenet" and len(inputs) == 3 else 0.0
         one = occlusion_saliency(asked, inputs, side, step, fill, batch_size=batch_size)
-        maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap)))
+        maps.append((one.heatmap.astype(np.float32), drawn_heatmap(inputs, one.heatmap, side)))
         found.append({"image": number, "diffusion": one.diffusion, "mean_change": float(one.changes.mean())})
     figures = {"diffusion": over_images([one["diffusion"] for one in found])}
     settings = {"images": len(rows), "window": side, "stride": step, "compat": compat, "seed": seed}
@@ -208,14 +208,15 @@ def ask_cka(
     return rows
 
 
-def drawn_heatmap(image: Tensor, heatmap: np.ndarray) -> np.ndarray:
+def drawn_heatmap(image: Tensor, heatmap: np.ndarray, window: int) -> np.ndarray:
     """A heat map over the image that it is of, uint8 (H, W, 3): the warmer, the more the features hang on the place.
 
     Args:
-        image: (C, *spatial) in [0, 1], larger than the map by an even frame; of a volume the middle slice is drawn.
-        heatmap: (*spatial).
+        image: (C, *spatial) in [0, 1], larger than the map; of a volume the middle slice is drawn.
+        heatmap: (*spatial), of `occlusion_saliency`: its first pixel is pixel `window` - 1 of the image.
+        window: side of the windows.
     """
-    starts = [(side - own) // 2 for side, own in zip(image.shape[1:], heatmap.shape, strict=True)]
+    starts = [min(window - 1, side - own) for side, own in zip(image.shape[1:], heatmap.shape, strict=True)]
     grey = image.mean(0).numpy()
     grey = grey[tuple(slice(start, start + own) for start, own in zip(starts, heatmap.shape, strict=True))]
     if grey.ndim == 3:

@@ -15,7 +15,7 @@ from medgenesis.transfer.analyses.likeness import likeness
 from medgenesis.transfer.analyses.perceptual import Distance, feature_distance, lpips_distance
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.result_settings import settings_said
-from medgenesis.transfer.results import file_word, load_results, over_images, save_result
+from medgenesis.transfer.results import DAMAGE, file_word, load_results, over_images, save_result
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +78,20 @@ def _pairs(folder: str | Path, inversion: Mapping[str, Any]):
             f"{place}: must hold the pairs of its inversion; found none. Ask for inversion once more, or remove "
             f"{inversion['path'].name}."
         )
+    asked = inversion["settings"].get("images", len(files))
+    if len(files) != asked:
+        raise DatalistError(
+            f"{place}: must hold the pairs of all {asked} images of its inversion; found {len(files)}. Ask for "
+            "inversion once more."
+        )
     for file in files:
         try:
             with np.load(file, allow_pickle=False) as pair:
                 yield pair["original"], pair["reconstruction"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DatalistError(f"{file}: cannot be read as a pair ({error}). Ask for inversion once more.") from error
+        except DAMAGE as error:
+            raise DatalistError(
+                f"{file}: cannot be read as a pair ({error or type(error).__name__}). Ask for inversion once more."
+            ) from error
 
 
 def _write(path: Path, measure: str, results: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from medgenesis.transfer.analyses.perceptual import feature_distance, lpips_dist
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.questions.perceptual import ask_perceptual
-from medgenesis.transfer.results import save_result
+from medgenesis.transfer.results import load_arrays, save_result
 from medgenesis.transfer.study_report import write_study_report
 
 
@@ -180,3 +180,27 @@ def test_what_is_not_there_is_named(tmp_path):
     (place / "001.npz").unlink()
     with pytest.raises(DatalistError, match="must hold the pairs of its inversion; found none"):
         ask_perceptual(tmp_path, by=[column_encoder()])
+
+
+def test_damaged_and_missing_pairs_are_refused_by_name(tmp_path):
+    place = inverted(tmp_path, "a", "images", (1, 32, 32), {"steps": 1, "images": 1})
+    pair = place / "001.npz"
+    whole = pair.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole.replace(b"original", b"anything")):
+        pair.write_bytes(damaged)
+        with pytest.raises(DatalistError, match=r"001.npz: cannot be read as a pair \(.+\). Ask for inversion"):
+            ask_perceptual(tmp_path, by=[column_encoder()])
+    pair.write_bytes(whole)
+    assert ask_perceptual(tmp_path, by=[column_encoder()])
+    place = inverted(tmp_path, "b", "images", (1, 32, 32), {"steps": 1, "images": 2})
+    with pytest.raises(DatalistError, match="must hold the pairs of all 2 images of its inversion; found 1"):
+        ask_perceptual(tmp_path, by=[column_encoder()])
+
+
+def test_damaged_arrays_of_a_result_are_refused_by_name(tmp_path):
+    path = tmp_path / "one.json"
+    assert load_arrays({"path": path}) == {}
+    for damaged in (b"", b"PK"):
+        path.with_suffix(".npz").write_bytes(damaged)
+        with pytest.raises(DatalistError, match=r"one.npz: cannot be read as .* Remove it and one.json, and run again"):
+            load_arrays({"path": path})

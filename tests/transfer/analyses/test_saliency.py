@@ -15,7 +15,7 @@ from medgenesis.transfer.analyses.saliency import attentive_diffusion, occlusion
 from medgenesis.transfer.controls import control
 from medgenesis.transfer.encoder import Encoder
 from medgenesis.transfer.geometry import Geometry
-from medgenesis.transfer.questions.analyses import ask_saliency
+from medgenesis.transfer.questions.analyses import ask_saliency, drawn_heatmap
 from medgenesis.transfer.study_set import StudySet
 
 
@@ -101,3 +101,10 @@ def test_a_2d_encoder_sees_the_middle_slab_of_a_volume(tmp_path):
     assert not np.allclose(maps[4], maps[0], rtol=0.1)
     with pytest.raises(ValueError, match="saliency must be of an encoder of the images' own axes; found None and 3"):
         ask_saliency(control("table"), study_set, tmp_path, intensity="unit")
+
+
+def test_a_map_is_drawn_over_the_pixels_that_it_is_of():
+    """With a stride the frame is not even: the map of 27 pixels begins at pixel 3 of 32, and ends before pixel 30."""
+    image = torch.linspace(0, 1, 32 * 32).reshape(1, 32, 32)
+    drawn = drawn_heatmap(image, np.zeros((27, 27)), window=4)  # of a constant map red is half the image
+    assert np.array_equal(drawn[..., 0], (255 * (0.5 * image[0, 3:30, 3:30].numpy())).astype(np.uint8))

@@ -100,3 +100,24 @@ def test_what_cannot_be_propagated_is_refused(tmp_path):
     object.__setattr__(study_set, "records", tuple(records))
     with pytest.raises(DatalistError, match="must have label maps in training and test; found none in training"):
         propagate(encoder, study_set, Propagation())
+
+
+def _without_foreground(study_set, row):
+    path = study_set.records[row]["label"]
+    Image.fromarray(np.zeros((24, 24), np.uint8)).save(path)
+
+
+def test_labelled_patients_without_foreground_are_left_out_and_named(tmp_path, caplog):
+    study_set = write_volumes(tmp_path, 2)
+    encoder = Encoder("smooth", smooth, 2, 1, (24, 24))
+    settings = Propagation(draws=4, stride=1, samples=600)
+    _without_foreground(study_set, 0)
+    cases = propagate(encoder, study_set, settings)
+    assert len(cases) == 8 and min(case.dice for case in cases) > 0.9  # 0 in the draws of the first patient
+    told = [one.message for one in caplog.records if "without any foreground" in one.message]
+    assert told == [f"labels: left out of the draws, without any foreground: {tmp_path / 'label0.png'}"]
+    with pytest.raises(DatalistError, match="2 labelled patients of training with a foreground; found 1 of 2"):
+        propagate(encoder, study_set, Propagation(shots=2))
+    _without_foreground(study_set, 1)
+    with pytest.raises(DatalistError, match="found 0 of 2, none in .*label[01].png, .*label[01].png"):
+        propagate(encoder, study_set, settings)
