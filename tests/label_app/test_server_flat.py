@@ -43,6 +43,8 @@ def _loop(server, studies, extension, read):
     for name, label in studies[:2]:
         server.client.save_label(name, str(label), "", {})
     name, label = studies[2]
+    for strategy in ("typical", "coverage"):
+        assert server.client.next_sample(strategy, {})["id"] not in {name for name, _ in studies[:2]}
     draft, said = server.client.infer("draft", name, {"result_extension": extension})
     assert "draft" in said and read(draft).shape == read(label).shape
     first = server.train(max_epochs=1)
