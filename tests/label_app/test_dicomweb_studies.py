@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -216,6 +217,33 @@ def test_a_series_that_breaks_off_is_fetched_again(store, client, monkeypatch):
         store.get_image_uri(SERIES[0])
     monkeypatch.setattr(client, "retrieve_series", own)
     assert nib.load(store.get_image_uri(SERIES[0])).shape[2] == 6
+
+
+def test_a_server_that_ignores_what_is_searched_for(store, client, monkeypatch):
+    """All its series came back, and more than one was an error of Python."""
+    own = client.search_for_series
+    monkeypatch.setattr(client, "search_for_series", lambda **_: own(search_filters={"Modality": "CT"}))
+    for number, series in enumerate(SERIES):
+        stored = np.random.default_rng(number).integers(0, 2000, (6, 8, 10))  # (slices, rows, columns)
+        found = np.sort(np.asarray(nib.load(store.get_image_uri(series)).dataobj).ravel()).astype(float)
+        slope = np.ptp(found) / np.ptp(stored)
+        np.testing.assert_allclose(found, found[0] + slope * (np.sort(stored.ravel()) - stored.min()), atol=1e-6)
+        assert store.get_image_info(series)["StudyInstanceUID"] == f"1.1.{number}"
+
+
+def test_a_series_that_is_gone_costs_a_training_itself_alone(store, client, tmp_path, monkeypatch):
+    for series in SERIES:
+        store.save_label(series, _drawn(store, tmp_path / "a.nii.gz", series, np.s_[1:3, 1:3, 1:3]), "final", {})
+    image = Path(store.get_image_uri(SERIES[1]))
+    image.unlink()
+    shutil.rmtree(image.parent / SERIES[1])
+    own, gone = client.search_for_series, {"search_filters": {"SeriesInstanceUID": SERIES[1]}}
+    monkeypatch.setattr(client, "search_for_series", lambda **asked: [] if asked == gone else own(**asked))
+    said = f"image: must be a series of the server; found '{SERIES[1]}', which it does not have now"
+    with pytest.raises(ImageNotFoundException, match=said):
+        store.get_image_uri(SERIES[1])
+    studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert [one.name for one in studies] == [SERIES[0]] and said in left_out[SERIES[1]]
 
 
 def test_nothing_of_the_patient_is_kept_beside_the_images(store, tmp_path):
