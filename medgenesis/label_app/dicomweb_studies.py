@@ -93,6 +93,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         self, client: Any, classes: Mapping[str, int], search: dict[str, Any], cache: str | Path, frames: bool = False
     ) -> None:
         self.classes = dict(classes)
+        self.unusable: set[str] = set()  # series that are no volume, as was found when they were converted
         self._described: dict[tuple[str, str], list[_Segments]] = {}
         super().__init__(client, search, str(cache), frames)
 
@@ -107,7 +108,14 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         if (image_id not in self._datastore.objects or not path.is_file()) and image_id not in self.list_images():
             raise ImageNotFoundException(f"image: must be a series of the server; found {image_id!r}")
         if not path.is_file():
-            convert_series(self._fetched(image_id), path)
+            fetched = self._fetched(image_id)
+            try:
+                convert_series(fetched, path)
+            except VolumeError as error:
+                if image_id not in self.unusable:
+                    logger.warning("%s: passed over, for it cannot be converted (%s)", image_id, error)
+                    self.unusable.add(image_id)
+                raise
         if image_id not in self._datastore.objects:
             info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
             with FileLock(self._lock_file):
@@ -160,8 +168,22 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         return sorted(self._newest())
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        """The others."""
-        return sorted(set(self.list_images()) - set(self._newest()))
+        """The others, without those that are no volume."""
+        return sorted(set(self.list_images()) - set(self._newest()) - self.unusable)
+
+    def warn_of_none(self) -> None:
+        """Say at the start that no series is found, or that the server does not answer."""
+        try:
+            if self.list_images():
+                return
+        except OSError as error:
+            logger.warning("%s", error)
+            return
+        logger.warning(
+            "0 series of modality %s at %s: nothing to draw. Another search is asked for by "
+            'MONAI_LABEL_DICOMWEB_SEARCH_FILTER=\'{"Modality": "MR"}\', for example',
+            *(self._search_filter.get("Modality", "(any)"), self._client.base_url),
+        )
 
     def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
         """A file of the label; of a final one its newest segments, by the number of the segment.

@@ -165,3 +165,13 @@ def test_what_a_server_trains_is_not_changed_beside_it(tmp_path, server, capsys)
     server.wait()
     changed = prepare(tmp_path / "app", bundles.path(BUNDLE), ["spleen"], weights="scratch")
     assert AppSettings.read(tmp_path / "app") == changed and not (tmp_path / "app" / ".running").exists()
+
+
+def test_weights_of_mr_ask_a_server_for_mr(tmp_path):
+    """CT was searched for, and nothing found."""
+    mr = tmp_path / "mr.pt"
+    torch.save(with_settings({"w": torch.zeros(1)}, {"intensity": "mri_percentile"}), mr)
+    settings = AppSettings(BUNDLE, str(bundles.path(BUNDLE)), ["liver"], str(mr))
+    assert settings.modality == "MR"
+    assert replace(settings, settings={"intensity": "ct"}).modality == "CT"
+    assert replace(settings, weights="scratch").modality == "CT"

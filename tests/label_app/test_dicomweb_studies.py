@@ -19,10 +19,13 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed: make tes
 
 from dicomweb_client import DICOMfileClient
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
+from monailabel.tasks.activelearning.first import First
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from medgenesis.errors import OutputError, VolumeError
+from medgenesis.label_app import dicomweb_studies
+from medgenesis.label_app.app import LabelApp
 from medgenesis.label_app.dicomweb_studies import DicomWebStudies
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 
@@ -270,3 +273,39 @@ def test_ids_and_tags_are_no_paths(store, tmp_path):
     with pytest.raises(VolumeError, match="label: must be removed on the DICOMweb server itself"):
         store.remove_label(SERIES[0], "final")
     assert Path(image).is_file() and Path(drawn).is_file() and store.get_labeled_images() == [SERIES[0]]
+
+
+def test_a_series_that_is_no_volume_is_passed_over(store, tmp_path, monkeypatch, caplog):
+    """Such as a multi-frame CT: it was the next sample for ever."""
+    own = dicomweb_studies.convert_series
+
+    def convert(source, target):
+        if source.name == SERIES[0]:
+            raise VolumeError("slices: must be files of one slice; found one of 9 frames. Convert it.")
+        own(source, target)
+
+    monkeypatch.setattr(dicomweb_studies, "convert_series", convert)
+    app = LabelApp.__new__(LabelApp)
+    app._datastore, app._strategies, app._auto_update_scoring = store, {"first": First()}, False
+    assert store.get_unlabeled_images() == list(SERIES)
+    assert app.next_sample({"strategy": "first"})["id"] == SERIES[1]
+    assert store.get_unlabeled_images() == [SERIES[1]]
+    with pytest.raises(VolumeError, match="one of 9 frames"):
+        store.get_image_uri(SERIES[0])
+    said = [one.getMessage() for one in caplog.records if "passed over" in one.getMessage()]
+    assert len(said) == 1 and said[0].startswith(f"{SERIES[0]}: passed over, for it cannot be converted (slices:")
+
+
+def test_a_search_that_finds_nothing_is_said(client, tmp_path, caplog):
+    DicomWebStudies(client, CLASSES, {"Modality": "CT"}, tmp_path / "ct").warn_of_none()
+    assert "0 series" not in caplog.text
+    DicomWebStudies(client, CLASSES, {"Modality": "MR"}, tmp_path / "mr").warn_of_none()
+    assert f"0 series of modality MR at {client.base_url}" in caplog.text
+    assert "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" in caplog.text
+
+
+def test_a_server_that_does_not_answer_at_the_start_is_said(client, tmp_path, monkeypatch, caplog):
+    store = DicomWebStudies(client, CLASSES, {"Modality": "CT"}, tmp_path / "cache")
+    monkeypatch.setattr(client, "search_for_series", lambda **_: _no_connection(None))
+    store.warn_of_none()
+    assert "no connection" in caplog.text
