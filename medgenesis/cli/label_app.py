@@ -65,7 +65,7 @@ def _prepare(args: argparse.Namespace, bundle: "BundleFolder", app: Path) -> str
     from medgenesis.label_app import prepare
     from medgenesis.label_app.config_parts import check_training
     from medgenesis.label_app.demo import make_demo_studies
-    from medgenesis.label_app.studies import gather_studies, is_address
+    from medgenesis.label_app.studies import check_dimension, gather_studies, is_address
 
     configs = bundle.files("finetune", args.overlay)
     models = bundle.results / "models"
@@ -94,5 +94,6 @@ def _prepare(args: argparse.Namespace, bundle: "BundleFolder", app: Path) -> str
     if is_address(studies):
         return studies
     names = gather_studies(studies, app / "studies")
+    check_dimension(app / "studies", names, made.dimension)
     logger.info("%d studies; labels go to %s", len(names), app / "studies" / "labels" / "final")
     return app / "studies"
