@@ -7,6 +7,10 @@ goes on there. Research; not for diagnosis.
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medgenesis.cli.configs import BundleFolder
 
 HELP = "serve a bundle to 3D Slicer and OHIF (MONAI Label)"
 EXAMPLE = "medgenesis label-app models_genesis_ct --studies my_ct --labels lungs liver"
@@ -35,22 +39,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str | None:
     """Prepare the app's folder, and serve."""
-    from medgenesis import bundles
-    from medgenesis.cli.configs import find_bundle, parsed_settings
-    from medgenesis.label_app import prepare, serve
-    from medgenesis.label_app.config_parts import check_training
-    from medgenesis.label_app.demo import make_demo_studies
+    from medgenesis.cli.configs import find_bundle
+    from medgenesis.label_app import serve
+    from medgenesis.label_app.app_folder import served_alone
     from medgenesis.label_app.start import check_installed, check_port
-    from medgenesis.label_app.studies import gather_studies, is_address
 
     if not args.demo and args.studies is None:
         raise ValueError("--studies: must be named; found none. Give a folder of scans, or try --demo.")
     bundle = find_bundle(args.bundle)
-    if not args.prepare_only:
-        check_installed()
-        check_port(args.host, args.port)
-    configs = bundle.files("finetune", args.overlay)
     app = Path(args.app or Path("label_app") / bundle.name).absolute()
+    if args.prepare_only:
+        _prepare(args, bundle, app)
+        return str(app)
+    check_installed()
+    check_port(args.host, args.port)
+    with served_alone(app):
+        serve(app, _prepare(args, bundle, app), args.host, args.port)
+    return None
+
+
+def _prepare(args: argparse.Namespace, bundle: "BundleFolder", app: Path) -> str | Path:
+    """Bring the app's folder up to date; where the server finds the studies."""
+    from medgenesis import bundles
+    from medgenesis.cli.configs import parsed_settings
+    from medgenesis.label_app import prepare
+    from medgenesis.label_app.config_parts import check_training
+    from medgenesis.label_app.demo import make_demo_studies
+    from medgenesis.label_app.studies import check_dimension, gather_studies, is_address
+
+    configs = bundle.files("finetune", args.overlay)
     models = bundle.results / "models"
     weights = args.weights
     if args.demo and args.studies is None and weights is None and not (models / "pretrained.pt").is_file():
@@ -74,11 +91,9 @@ def run(args: argparse.Namespace) -> str | None:
             "them, or show volumes by --overlay slabs."
         )
     studies = make_demo_studies(app / "demo") if args.demo and args.studies is None else args.studies
-    if not is_address(studies):
-        names = gather_studies(studies, app / "studies")
-        logger.info("%d studies; labels go to %s", len(names), app / "studies" / "labels" / "final")
-        studies = app / "studies"
-    if args.prepare_only:
-        return str(app)
-    serve(app, studies, args.host, args.port)
-    return None
+    if is_address(studies):
+        return studies
+    names = gather_studies(studies, app / "studies")
+    check_dimension(app / "studies", names, made.dimension)
+    logger.info("%d studies; labels go to %s", len(names), app / "studies" / "labels" / "final")
+    return app / "studies"

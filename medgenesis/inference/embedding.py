@@ -46,9 +46,9 @@ def embed_volume(
         VolumeError: a vector that is not finite.
     """
     device = next(network.parameters()).device
-    encoder = network_parts(network).encoder
     vectors = []
     with eval_mode(network):
+        encoder = network_parts(network).encoder
         if isinstance(cube_size, Inferer):
             vectors.append(cube_size(volume[None].to(device), lambda slabs: pool(encoder(slabs))))
         else:

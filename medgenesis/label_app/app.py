@@ -85,7 +85,10 @@ class LabelApp(MONAILabelApp):
         if "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" not in os.environ:
             search["Modality"] = self.settings.modality
         frames = bool(server_settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME)
-        return DicomWebStudies(client_of(address), self.settings.classes, search, dicomweb_cache(self.app_dir), frames)
+        cache = dicomweb_cache(self.app_dir)
+        store = DicomWebStudies(client_of(address), self.settings.classes, search, cache, frames)
+        store.warn_of_none()
+        return store
 
     def on_init_complete(self) -> None:
         """Name the trainings that are not shown, and a network that gives no draft, when the server starts."""
@@ -97,8 +100,16 @@ class LabelApp(MONAILabelApp):
         super().on_init_complete()
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The next study, with what OHIF opens it by."""
-        found = super().next_sample(request)
+        """The next study, with what OHIF opens it by; what shows itself to be no volume is passed over."""
+        unusable = getattr(self.datastore(), "unusable", ())
+        while True:
+            known = len(unusable)
+            try:
+                found = super().next_sample(request)
+                break
+            except VolumeError:
+                if len(unusable) == known:
+                    raise
         return {**image_info(self.datastore(), found["id"]), **found} if found else found
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:

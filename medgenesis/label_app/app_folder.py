@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import CheckpointError
+from medgenesis.errors import CheckpointError, DatalistError, OutputError
 from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
-from medgenesis.storage.run_folder import check_writable
+from medgenesis.storage.run_folder import FolderInUseError, check_writable, held
 from medgenesis.weights import settings_of
 from medgenesis.weights.named import check_weights
 
@@ -18,6 +19,24 @@ from medgenesis.weights.named import check_weights
 _MAIN = "from medgenesis.label_app.app import LabelApp  # noqa: F401 - written by `medgenesis label-app`\n"
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def served_alone(app: str | Path) -> Generator[None, None, None]:
+    """Hold the folder of an app within the block: a training of the server reads anew what `prepare` writes.
+
+    Raises:
+        OutputError: another process serves it, or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(app))
+        except FolderInUseError as error:
+            raise OutputError(
+                f"--app: must be of one server; found {app}, which is served by {error.owner}. Stop it, or give "
+                "another --app."
+            ) from None
+        yield
 
 
 def prepare(
@@ -50,7 +69,7 @@ def prepare(
     Raises:
         CheckpointError: weights that are not there; the nearest names are given.
         DatalistError: names of labels that cannot be told apart.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or it is served with other settings.
     """
     app, bundle = Path(app).absolute(), Path(bundle).absolute()
     check_writable(app)
@@ -76,9 +95,18 @@ def prepare(
         dict(settings or {}),
         str(Path(model).absolute()) if trained else None,
     )
-    made.write(app)
+    if _written(app) != made:
+        with served_alone(app):
+            made.write(app)
     write_text(app / "main.py", _MAIN)
     return made
+
+
+def _written(app: Path) -> AppSettings | None:
+    try:
+        return AppSettings.read(app)
+    except DatalistError:
+        return None
 
 
 def labels_of(weights: str | Path) -> list[str] | None:

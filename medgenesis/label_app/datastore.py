@@ -52,6 +52,7 @@ class StudyFolder(WholeList):
     ) -> None:
         self.classes, self.modality = classes, modality
         self._away: set[str] = set()
+        self._several: set[tuple[str, ...]] = set()
         self.turned = Path(turned or Path(path).parent / "ohif")
         super().__init__(str(path), extensions=[f"*{suffix}" for suffix in SHOWN], auto_reload=auto_reload)
 
@@ -83,6 +84,20 @@ class StudyFolder(WholeList):
                 logger.warning("%s: passed over, for its file is not there (%s)", name, file)
                 self._away.add(name)
         return there
+
+    def _add_non_existing_labels(self, tag: str) -> int:
+        """Those put there by hand; of several files of a study one counts, which is said once."""
+        added = super()._add_non_existing_labels(tag)
+        files: dict[str, list[str]] = {}
+        for file in sorted(self._list_files(self._datastore.label_path(tag), self._extensions)):
+            files.setdefault(self._to_id(file)[0], []).append(file)
+        for name, several in files.items():
+            label = self._datastore.label(name, tag)
+            if label is not None and len(several) > 1 and (tag, *several) not in self._several:
+                self._several.add((tag, *several))
+                counts = self._filename(name, label.ext)
+                logger.warning("%s: must have one %s label; %s counts of %s", name, tag, counts, ", ".join(several))
+        return added
 
     def saved(self) -> Iterator[Saved]:
         """The final labels, with the names that were said when each was saved."""

@@ -17,7 +17,6 @@ from typing import Any
 import SimpleITK as sitk
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
-from dicomweb_client.session_utils import create_session_from_user_pass
 from filelock import FileLock
 from monailabel.config import settings as server_settings
 from monailabel.datastore.dicom import DICOMwebClientX, DICOMWebDatastore
@@ -28,6 +27,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 from pydicom import Dataset, dcmread
 
 from medgenesis.errors import OutputError, VolumeError
+from medgenesis.label_app.asked_server import AskedServer, TimedSession
 from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_dicom_seg
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
@@ -44,16 +44,24 @@ _MODEL = "drawn in MONAI Label"  # name of the series of segments
 
 def client_of(address: str) -> Any:
     """A client for the server, with the user and the prefixes of MONAI Label's own settings."""
-    if "googleapis.com" in address:
-        return DICOMwebClient(url=address, session=create_session_from_gcp_credentials())
+    if "googleapis.com" in address:  # its session has a limit of time of its own
+        return AskedServer(DICOMwebClient(url=address, session=create_session_from_gcp_credentials()))
+    session = TimedSession()
     user, password = server_settings.MONAI_LABEL_DICOMWEB_USERNAME, server_settings.MONAI_LABEL_DICOMWEB_PASSWORD
-    return DICOMwebClientX(
+    if user and password:
+        session.auth = (user, password)
+    client = DICOMwebClientX(
         url=address,
-        session=create_session_from_user_pass(user, password) if user and password else None,
+        session=session,
         qido_url_prefix=server_settings.MONAI_LABEL_QIDO_PREFIX,
         wado_url_prefix=server_settings.MONAI_LABEL_WADO_PREFIX,
         stow_url_prefix=server_settings.MONAI_LABEL_STOW_PREFIX,
     )
+    return AskedServer(client)
+
+
+class SeriesGoneError(ImageNotFoundException, VolumeError):
+    """The server has a series no more: viewers are told so, and a training leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         self, client: Any, classes: Mapping[str, int], search: dict[str, Any], cache: str | Path, frames: bool = False
     ) -> None:
         self.classes = dict(classes)
+        self.unusable: set[str] = set()  # series that are no volume, as was found when they were converted
         self._described: dict[tuple[str, str], list[_Segments]] = {}
         super().__init__(client, search, str(cache), frames)
 
@@ -99,7 +108,14 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         if (image_id not in self._datastore.objects or not path.is_file()) and image_id not in self.list_images():
             raise ImageNotFoundException(f"image: must be a series of the server; found {image_id!r}")
         if not path.is_file():
-            convert_series(self._fetched(image_id), path)
+            fetched = self._fetched(image_id)
+            try:
+                convert_series(fetched, path)
+            except VolumeError as error:
+                if image_id not in self.unusable:
+                    logger.warning("%s: passed over, for it cannot be converted (%s)", image_id, error)
+                    self.unusable.add(image_id)
+                raise
         if image_id not in self._datastore.objects:
             info = {**self._dicom_info(image_id), "ts": int(path.stat().st_mtime), "name": path.name}
             with FileLock(self._lock_file):
@@ -114,11 +130,13 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
         folder = Path(self._datastore.image_path()) / series
         if folder.is_dir():
             return folder
-        (header,) = self._client.search_for_series(search_filters={"SeriesInstanceUID": series})
-        wanted = Dataset.from_json(header).get("NumberOfSeriesRelatedInstances")
+        header = self._header_of(series)
+        wanted = header.get("NumberOfSeriesRelatedInstances")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=FETCHING) as beside:
             whole = Path(beside) / series
-            dicom_web_download_series(None, series, str(whole), self._client, self._fetch_by_frame)
+            dicom_web_download_series(
+                str(header.StudyInstanceUID), series, str(whole), self._client, self._fetch_by_frame
+            )
             count = sum(1 for _ in whole.iterdir())
             if count < int(wanted or 1):
                 raise ConnectionError(
@@ -129,17 +147,43 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
                 whole.rename(folder)
         return folder
 
+    def _header_of(self, series: str) -> Dataset:
+        """What the server says of a series; some answer with all that they have, whatever was asked for."""
+        found = map(Dataset.from_json, self._client.search_for_series(search_filters={"SeriesInstanceUID": series}))
+        header = next((one for one in found if str(one.get("SeriesInstanceUID")) == series), None)
+        if header is None:
+            raise SeriesGoneError(
+                f"image: must be a series of the server; found {series!r}, which it does not have now. Choose another."
+            )
+        return header
+
     def _dicom_info(self, series_id: str) -> dict[str, str]:
         """What viewers are told of a series: nothing of the patient."""
-        return {name: value for name, value in super()._dicom_info(series_id).items() if name != "PatientID"}
+        header = self._header_of(series_id)
+        tags = ("StudyDate", "StudyTime", "Modality", "RetrieveURL", "StudyInstanceUID")
+        return {"SeriesInstanceUID": series_id, **{tag: str(header.get(tag) or "UNK") for tag in tags}}
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         """The series that have segments of the app on the server now."""
         return sorted(self._newest())
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        """The others."""
-        return sorted(set(self.list_images()) - set(self._newest()))
+        """The others, without those that are no volume."""
+        return sorted(set(self.list_images()) - set(self._newest()) - self.unusable)
+
+    def warn_of_none(self) -> None:
+        """Say at the start that no series is found, or that the server does not answer."""
+        try:
+            if self.list_images():
+                return
+        except OSError as error:
+            logger.warning("%s", error)
+            return
+        logger.warning(
+            "0 series of modality %s at %s: nothing to draw. Another search is asked for by "
+            'MONAI_LABEL_DICOMWEB_SEARCH_FILTER=\'{"Modality": "MR"}\', for example',
+            *(self._search_filter.get("Modality", "(any)"), self._client.base_url),
+        )
 
     def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
         """A file of the label; of a final one its newest segments, by the number of the segment.

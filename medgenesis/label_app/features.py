@@ -53,7 +53,8 @@ class StudyFeatures:
             return np.load(kept, allow_pickle=False)
         parts = self._loaded()
         volume = next(iter(StreamedDataset([{"image": path}], parts["preprocessing"])))["image"]
-        vector = embed_volume(parts["network"], volume, parts.get("inferer", parts["cube_size"]))
+        windows = parts["inferer"] if "inferer" in parts else parts["cube_size"]  # slabs, or cubes: no bundle has both
+        vector = embed_volume(parts["network"], volume, windows)
         with replacing(kept) as beside:
             np.save(beside, vector)
         return vector

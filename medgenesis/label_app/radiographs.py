@@ -14,10 +14,15 @@ from medgenesis.storage.atomic import replacing
 _SHARES = (0.5, 99.5)  # percentiles that become black and white where the file has no window
 
 
+def instance_of(path: str | Path) -> str:
+    """The SOPInstanceUID of a file; "" where it has none."""
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"], force=True)
+    return str(header.get("SOPInstanceUID", ""))
+
+
 def radiograph_name(path: str | Path) -> str:
     """`xray_` and a hash of the image's identifier, which is the hospital's."""
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"], force=True)
-    return f"xray_{hashlib.sha256(str(header.get('SOPInstanceUID', '')).encode()).hexdigest()[:12]}"
+    return f"xray_{hashlib.sha256(instance_of(path).encode()).hexdigest()[:12]}"
 
 
 def convert_radiograph(source: str | Path, target: str | Path) -> None:

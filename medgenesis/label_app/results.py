@@ -13,12 +13,13 @@ from PIL import Image
 
 from medgenesis.errors import OutputError, VolumeError
 from medgenesis.io.suffixes import split_suffix
+from medgenesis.label_app.studies import FLAT
 from medgenesis.storage.atomic import cannot_be_written
 
 # of the segments, by value; told apart by colour-blind readers too (Okabe and Ito 2008)
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 _VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha")
-FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_OF_FLAT = (*_VOLUMES, ".seg.nrrd", ".tif", ".tiff")  # what SimpleITK writes a slice to, without loss
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -78,7 +79,7 @@ def _write(label_map: MetaTensor, classes: Mapping[str, int], path: str, extensi
     affine = np.asarray(label_map.affine, dtype=float)
     if values.ndim == 2 and extension == ".png":
         Image.fromarray(values.T).save(path)
-    elif values.ndim == 2:
+    elif values.ndim == 2 and extension in _OF_FLAT:
         write_itk(values[..., None], _LPS, path)  # the axes of flat images are LPS here
     elif extension in (".nii.gz", ".nii"):
         nib.save(nib.Nifti1Image(values, affine), path)

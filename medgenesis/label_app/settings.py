@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 from medgenesis.errors import DatalistError
 from medgenesis.storage.atomic import write_text
 from medgenesis.storage.fingerprints import file_fingerprint, fingerprint
+from medgenesis.weights import settings_of
 
 FILE = "label_app.json"
 BACKGROUND = "background"
@@ -65,8 +66,11 @@ class AppSettings:
 
     @property
     def modality(self) -> str:
-        """MR where the bundle or the setting `intensity` says so, else CT: as DICOM names it."""
-        said = f"{self._image.get('modality', '')} {self.settings.get('intensity', '')}".upper()
+        """MR where the bundle, or the setting `intensity` (typed, else of the weights) says so, else CT: as DICOM names
+        it."""
+        weights = {} if self.weights == "scratch" else settings_of(self.weights)
+        intensity = self.settings.get("intensity", weights.get("intensity", ""))
+        said = f"{self._image.get('modality', '')} {intensity}".upper()
         return "MR" if "MR" in said else "CT"
 
     @property

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from medgenesis.errors import OutputError
+from medgenesis.label_app.app_folder import served_alone
 from medgenesis.label_app.studies import FETCHING
 
 MONAI_LABEL = "0.8.5"
@@ -38,7 +39,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
 
     Raises:
         ValueError: MONAI Label is not installed, or the port is none.
-        OutputError: the port is in use.
+        OutputError: the port is in use, or another process serves the app.
         SystemExit: with status 143, after a SIGTERM.
     """
     check_installed()
@@ -59,7 +60,7 @@ def serve(app: str | Path, studies: str | Path, host: str = "127.0.0.1", port: i
     at_sigterm = signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again, and what viewers sent would stay
     sys.argv = ["monailabel", *words, "--uvicorn_app", "medgenesis.label_app.server:app"]
     try:
-        with own_temporary_folder():
+        with served_alone(app), own_temporary_folder():
             Main().run()
     finally:
         sys.argv = words_before

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +23,14 @@ from medgenesis.errors import VolumeError
 from medgenesis.io.dicom_files import folder_files, read_header, series_of
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import VolumeReader
-from medgenesis.label_app.radiographs import convert_radiograph, radiograph_name
+from medgenesis.label_app.radiographs import convert_radiograph, instance_of, radiograph_name
 from medgenesis.storage.atomic import make_folder, replacing, write_text
 from medgenesis.storage.tables import write_table
 
-SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # as they are
+FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SHOWN = (".nii.gz", ".nii", ".nrrd", ".mha", *FLAT)  # as they are
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+_SERIES = ("study", "SeriesNumber", "SeriesInstanceUID", "SOPInstanceUID")  # columns; the last of radiographs
 SOURCES = ".sources.json"  # file that is shown -> the scan that it shows
 FETCHING = ".fetching-"  # how folders begin into which a series comes from a DICOMweb server
 NAMES = ".names"  # folder: what the values of each label mean
@@ -47,7 +49,8 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     A file is linked to (copied, where the system has no links). A DICOM series, and what has no place in one file
     (MetaImage headers, NumPy arrays), is converted to NIfTI, a DICOM radiograph to PNG, once: it is converted again
     when its files are newer. DICOM is called by a hash of its identifiers; `series.csv` in `folder` tells which
-    SeriesInstanceUID it is. `studies.csv` lists the files whose studies are called otherwise.
+    SeriesInstanceUID it is, of a radiograph the SOPInstanceUID too. `studies.csv` lists the files whose studies are
+    called otherwise.
 
     Args:
         studies: the user's folder, at any depth; `labels` in it (of another MONAI Label) is passed over.
@@ -97,11 +100,46 @@ def gather_studies(studies: str | Path, folder: str | Path) -> list[str]:
     named = {name: scan.files[0].relative_to(studies).as_posix() for scan, name, _ in targets if scan.is_file}
     _note_renamed({name: named[name] for name in shown if name in named}, folder / "studies.csv")
     if series:
-        write_table(folder / "series.csv", series, ("study", "SeriesNumber", "SeriesInstanceUID"))
+        write_table(folder / "series.csv", series, _SERIES)
         logger.info(
             "%d DICOM series were converted for the viewers, as listed in %s", len(series), folder / "series.csv"
         )
     return sorted(shown)
+
+
+def check_dimension(folder: Path, names: Iterable[str], dimension: int) -> None:
+    """Refuse volumes alone for a network of flat images; name the flat images among volumes.
+
+    Args:
+        folder: as `gather_studies` fills it.
+        names: of the studies.
+        dimension: of what the network is shown, 2 or 3.
+
+    Raises:
+        VolumeError: no study is flat, and the network takes no other.
+    """
+    files = [folder / f"{name}{suffix}" for name in names for suffix in SHOWN if (folder / f"{name}{suffix}").is_file()]
+    flat = [path.name for path in files if path.suffix.lower() in FLAT]
+    if dimension == 3 and flat:
+        logger.warning(
+            "%d flat images among what is shown as volumes: %s. Serve them apart, by caid_cxr or adam_cxr without "
+            "--overlay slabs",
+            *(len(flat), ", ".join(flat)),
+        )
+    if dimension == 2 and not flat and all(map(_has_slices, files)):
+        raise VolumeError(
+            f"--studies: must hold radiographs or other flat images for this bundle; found volumes alone, "
+            f"{files[0].name} for example. Show volumes slice by slice by --overlay slabs, or serve flat images."
+        )
+
+
+def _has_slices(path: Path) -> bool:
+    reader = VolumeReader()
+    try:
+        _, meta = reader.get_data(reader.read(path))
+    except VolumeError:  # is said where it is opened
+        return False
+    return sum(int(side) > 1 for side in meta["spatial_shape"]) > 2
 
 
 def _note_renamed(files: dict[str, str], table: Path) -> None:
@@ -197,7 +235,8 @@ def _show(scan: Scan, name: str, target: Path, series: list) -> None:
     if not scan.is_file:
         headers = [read_header(source)] if radiograph else folder_files(source).images
         headers = [header for header in headers if radiograph or scan.series in (None, series_of(header))]
-        series.append([name, _said(headers[0], "SeriesNumber"), _said(headers[0], "SeriesInstanceUID")])
+        said = (_said(headers[0], tag) for tag in ("SeriesNumber", "SeriesInstanceUID"))
+        series.append([name, *said, instance_of(source) if radiograph else ""])
         newest = max(Path(header.filename).stat().st_mtime for header in headers)
     if not target.is_file() or target.stat().st_mtime < newest:
         convert = convert_radiograph if radiograph else partial(convert_series, series=scan.series)

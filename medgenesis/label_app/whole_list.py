@@ -24,6 +24,14 @@ class WholeList(LocalDatastore):
         if self._auto_reload:
             self._handler.on_moved = self._on_replaced
 
+    def _list_files(self, path: str, patterns: Any) -> dict[str, str]:
+        """Without what is being written beside, whose names begin with a dot."""
+        return {name: file for name, file in super()._list_files(path, patterns).items() if not name.startswith(".")}
+
+    def _on_any_event(self, event: Any) -> None:
+        if not Path(event.src_path).name.startswith("."):
+            super()._on_any_event(event)
+
     def _on_replaced(self, event: Any) -> None:
         if event.dest_path == self._datastore_config_path:
             self._init_from_datastore_file()  # which passes over its own

@@ -172,6 +172,7 @@ class Encoder25D(_Maps):
 
     def __init__(self, backbone: ResNet25D):
         super().__init__()
+        self.training = backbone.training  # one of an evaluated backbone is asked for a single small slab, too
         for key, module in backbone.named_children():
             self.add_module(key, module)
         self.slices, self.feature_channels, self.out_channels = (

@@ -27,6 +27,12 @@ _held: dict[Path, IO[str]] = {}  # by this process, until it ends
 _holder = os.getpid()  # a process that is forked from it holds nothing
 
 
+class FolderInUseError(OutputError):
+    """Another process holds a folder."""
+
+    owner = "another process"
+
+
 def check_writable(*folders: str | Path) -> None:
     """Find out now, not after hours, whether folders can be written; they are made.
 
@@ -53,7 +59,8 @@ def hold_folder(folder: str | Path) -> None:
     file is removed at the end. Where the process goes on with other work, see `held`.
 
     Raises:
-        OutputError: another process holds it, or it cannot be written.
+        FolderInUseError: another process holds it.
+        OutputError: it cannot be written.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
@@ -70,12 +77,14 @@ def hold_folder(folder: str | Path) -> None:
             _lock(file)
     except BlockingIOError:
         file.seek(0)
-        owner = file.read().strip() or "another process"
+        owner = file.read().strip() or FolderInUseError.owner
         file.close()
-        raise OutputError(
+        error = FolderInUseError(
             f"{folder}: must be written by one run at a time; found {owner} at work in it. Wait for it or stop it, or "
             "choose another output_dir."
-        ) from None
+        )
+        error.owner = owner
+        raise error from None
     except OutputError:
         raise
     except OSError as error:  # a network drive without locks

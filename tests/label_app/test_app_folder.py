@@ -1,6 +1,7 @@
 """The folder that the server and the trainings start from: labels, weights, and what is refused before a start."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 from helpers.nnunet import plans
 
-from medgenesis import bundles
+from medgenesis import bundles, cli
 from medgenesis.data.nnunet import plan_of
-from medgenesis.errors import CheckpointError, DatalistError, cause_of
+from medgenesis.errors import CheckpointError, DatalistError, OutputError, cause_of
 from medgenesis.label_app import AppSettings, prepare
+from medgenesis.label_app.app_folder import served_alone
 from medgenesis.label_app.config_parts import check_training
 from medgenesis.weights import with_settings
 from medgenesis.weights.experiments import experiment_names
@@ -130,3 +132,46 @@ def test_a_network_that_cannot_be_built_is_refused_at_the_start(tmp_path, monkey
     with pytest.raises((ValueError, RuntimeError)) as refused:
         check_training(made)
     assert "dynamic_network_architectures: must be installed" in str(cause_of(refused.value))
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A process that serves the app, as far as its folder tells; killed when the test ends."""
+    serves = "import sys, time; from medgenesis.label_app.app_folder import served_alone\n"
+    serves += "with served_alone(sys.argv[1]):\n    print('serves', flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", serves, str(tmp_path / "app")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "serves\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_what_a_server_trains_is_not_changed_beside_it(tmp_path, server, capsys):
+    """A second start wrote its own labels, which the next training of the first took."""
+    words = ["label-app", BUNDLE, "--app", str(tmp_path / "app"), "--studies", str(tmp_path), "--weights", "scratch"]
+    same = prepare(tmp_path / "other", bundles.path(BUNDLE), ["liver"], weights="scratch")
+    same.write(tmp_path / "app")
+    said = f"which is served by process {server.pid} of .*Stop it, or give another --app"
+    with pytest.raises(OutputError, match=said):
+        prepare(tmp_path / "app", bundles.path(BUNDLE), ["spleen"], weights="scratch")
+    with pytest.raises(OutputError, match=said), served_alone(tmp_path / "app"):
+        pass
+    assert cli.main([*words, "--labels", "spleen", "--prepare-only"]) != 0
+    assert f"served by process {server.pid}" in capsys.readouterr().err
+    assert AppSettings.read(tmp_path / "app") == same
+    assert prepare(tmp_path / "app", bundles.path(BUNDLE), ["liver"], weights="scratch") == same  # nothing changes
+    server.kill()
+    server.wait()
+    changed = prepare(tmp_path / "app", bundles.path(BUNDLE), ["spleen"], weights="scratch")
+    assert AppSettings.read(tmp_path / "app") == changed and not (tmp_path / "app" / ".running").exists()
+
+
+def test_weights_of_mr_ask_a_server_for_mr(tmp_path):
+    """CT was searched for, and nothing found."""
+    mr = tmp_path / "mr.pt"
+    torch.save(with_settings({"w": torch.zeros(1)}, {"intensity": "mri_percentile"}), mr)
+    settings = AppSettings(BUNDLE, str(bundles.path(BUNDLE)), ["liver"], str(mr))
+    assert settings.modality == "MR"
+    assert replace(settings, settings={"intensity": "ct"}).modality == "CT"
+    assert replace(settings, weights="scratch").modality == "CT"

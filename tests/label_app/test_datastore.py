@@ -11,6 +11,8 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
+from watchdog.events import FileCreatedEvent
+
 from medgenesis.errors import IntensityRangeError, OutputError, VolumeError
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
@@ -175,3 +177,28 @@ def test_what_is_refused_is_called_by_its_study(tmp_path, flat):
             with pytest.raises(VolumeError) as found:
                 call("scan", str(tmp_path / "sent" / name), "final", {})
             assert "tmpx1y2" not in str(found.value)
+
+
+def test_what_is_being_written_beside_is_no_study(tmp_path, monkeypatch):
+    """Listed in the moment before it was renamed, it stayed a study."""
+    for name in ("scan", ".machine-1.2-scan"):
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    store, refreshed = StudyFolder(tmp_path, {"liver": 1}), []
+    assert store.list_images() == ["scan"]
+    monkeypatch.setattr(store, "refresh", lambda: refreshed.append(1))
+    store._on_any_event(FileCreatedEvent(str(tmp_path / ".machine-1.2-scan.nii.gz")))
+    assert not refreshed
+    store._on_any_event(FileCreatedEvent(str(tmp_path / "scan.nii.gz")))
+    assert refreshed == [1]
+
+
+def test_two_labels_of_a_study_put_there_by_hand_are_named(tmp_path, caplog):
+    for folder in ("", "labels/final/"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        _save(tmp_path / f"{folder}v1.nii.gz", np.ones((3, 4, 5)))
+    (tmp_path / "labels" / "final" / "v1.nrrd").write_bytes(b"")
+    store = StudyFolder(tmp_path, {"liver": 1})
+    counts = Path(store.get_label_uri("v1", "final")).name
+    store.refresh()
+    said = [one.getMessage() for one in caplog.records if "must have one" in one.getMessage()]
+    assert said == [f"v1: must have one final label; {counts} counts of v1.nii.gz, v1.nrrd"]

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +19,13 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed: make tes
 
 from dicomweb_client import DICOMfileClient
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
+from monailabel.tasks.activelearning.first import First
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from medgenesis.errors import OutputError, VolumeError
+from medgenesis.label_app import dicomweb_studies
+from medgenesis.label_app.app import LabelApp
 from medgenesis.label_app.dicomweb_studies import DicomWebStudies
 from medgenesis.label_app.labelled import labelled_studies, state_of_labels
 
@@ -218,6 +222,33 @@ def test_a_series_that_breaks_off_is_fetched_again(store, client, monkeypatch):
     assert nib.load(store.get_image_uri(SERIES[0])).shape[2] == 6
 
 
+def test_a_server_that_ignores_what_is_searched_for(store, client, monkeypatch):
+    """All its series came back, and more than one was an error of Python."""
+    own = client.search_for_series
+    monkeypatch.setattr(client, "search_for_series", lambda **_: own(search_filters={"Modality": "CT"}))
+    for number, series in enumerate(SERIES):
+        stored = np.random.default_rng(number).integers(0, 2000, (6, 8, 10))  # (slices, rows, columns)
+        found = np.sort(np.asarray(nib.load(store.get_image_uri(series)).dataobj).ravel()).astype(float)
+        slope = np.ptp(found) / np.ptp(stored)
+        np.testing.assert_allclose(found, found[0] + slope * (np.sort(stored.ravel()) - stored.min()), atol=1e-6)
+        assert store.get_image_info(series)["StudyInstanceUID"] == f"1.1.{number}"
+
+
+def test_a_series_that_is_gone_costs_a_training_itself_alone(store, client, tmp_path, monkeypatch):
+    for series in SERIES:
+        store.save_label(series, _drawn(store, tmp_path / "a.nii.gz", series, np.s_[1:3, 1:3, 1:3]), "final", {})
+    image = Path(store.get_image_uri(SERIES[1]))
+    image.unlink()
+    shutil.rmtree(image.parent / SERIES[1])
+    own, gone = client.search_for_series, {"search_filters": {"SeriesInstanceUID": SERIES[1]}}
+    monkeypatch.setattr(client, "search_for_series", lambda **asked: [] if asked == gone else own(**asked))
+    said = f"image: must be a series of the server; found '{SERIES[1]}', which it does not have now"
+    with pytest.raises(ImageNotFoundException, match=said):
+        store.get_image_uri(SERIES[1])
+    studies, left_out = labelled_studies(store, CLASSES, tmp_path / "labels")
+    assert [one.name for one in studies] == [SERIES[0]] and said in left_out[SERIES[1]]
+
+
 def test_nothing_of_the_patient_is_kept_beside_the_images(store, tmp_path):
     store.get_image_uri(SERIES[0])
     for path in (tmp_path / "cache").rglob("*.json"):
@@ -242,3 +273,39 @@ def test_ids_and_tags_are_no_paths(store, tmp_path):
     with pytest.raises(VolumeError, match="label: must be removed on the DICOMweb server itself"):
         store.remove_label(SERIES[0], "final")
     assert Path(image).is_file() and Path(drawn).is_file() and store.get_labeled_images() == [SERIES[0]]
+
+
+def test_a_series_that_is_no_volume_is_passed_over(store, tmp_path, monkeypatch, caplog):
+    """Such as a multi-frame CT: it was the next sample for ever."""
+    own = dicomweb_studies.convert_series
+
+    def convert(source, target):
+        if source.name == SERIES[0]:
+            raise VolumeError("slices: must be files of one slice; found one of 9 frames. Convert it.")
+        own(source, target)
+
+    monkeypatch.setattr(dicomweb_studies, "convert_series", convert)
+    app = LabelApp.__new__(LabelApp)
+    app._datastore, app._strategies, app._auto_update_scoring = store, {"first": First()}, False
+    assert store.get_unlabeled_images() == list(SERIES)
+    assert app.next_sample({"strategy": "first"})["id"] == SERIES[1]
+    assert store.get_unlabeled_images() == [SERIES[1]]
+    with pytest.raises(VolumeError, match="one of 9 frames"):
+        store.get_image_uri(SERIES[0])
+    said = [one.getMessage() for one in caplog.records if "passed over" in one.getMessage()]
+    assert len(said) == 1 and said[0].startswith(f"{SERIES[0]}: passed over, for it cannot be converted (slices:")
+
+
+def test_a_search_that_finds_nothing_is_said(client, tmp_path, caplog):
+    DicomWebStudies(client, CLASSES, {"Modality": "CT"}, tmp_path / "ct").warn_of_none()
+    assert "0 series" not in caplog.text
+    DicomWebStudies(client, CLASSES, {"Modality": "MR"}, tmp_path / "mr").warn_of_none()
+    assert f"0 series of modality MR at {client.base_url}" in caplog.text
+    assert "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" in caplog.text
+
+
+def test_a_server_that_does_not_answer_at_the_start_is_said(client, tmp_path, monkeypatch, caplog):
+    store = DicomWebStudies(client, CLASSES, {"Modality": "CT"}, tmp_path / "cache")
+    monkeypatch.setattr(client, "search_for_series", lambda **_: _no_connection(None))
+    store.warn_of_none()
+    assert "no connection" in caplog.text

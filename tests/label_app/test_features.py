@@ -2,6 +2,9 @@
 
 import nibabel as nib
 import numpy as np
+import pytest
+import torch
+from PIL import Image
 
 from medgenesis import bundles
 from medgenesis.errors import VolumeError
@@ -32,3 +35,19 @@ def test_only_what_cannot_be_read_is_not_tried_again(tmp_path):
     assert features.of(["away", "broken"], file_of) == {}
     assert list(features.of(["away", "broken"], file_of)) == ["away"]
     assert asked == ["away", "broken", "away"]
+
+
+@pytest.mark.parametrize("bundle", ["caid_cxr", "adam_cxr"])
+def test_a_radiograph_has_the_mean_of_its_last_feature_map(tmp_path, bundle):
+    """The bundles of slices have an inferer, and no cube size."""
+    values = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    settings = AppSettings(bundle, str(bundles.path(bundle)), ["heart"], overlays=["quick"], settings={"size": 32})
+    features = StudyFeatures(settings, tmp_path / "app")
+    found = features.of(["a"], lambda _: str(tmp_path / "a.png"))["a"]
+    parts = features._loaded()
+    image = torch.as_tensor(parts["preprocessing"]({"image": str(tmp_path / "a.png")})["image"])
+    network = parts["network"].eval()  # answers a slab by the mean of its last feature map
+    with torch.no_grad():
+        expected = network(image.mT[None].expand(1, network.slices, -1, -1))[0]  # rows first, as it is shown
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)

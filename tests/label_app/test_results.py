@@ -87,3 +87,10 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path, monkeypatch, extensio
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".jpeg", ".xyz"])
+def test_a_format_that_no_flat_label_map_has_is_refused_by_its_name(extension):
+    """JPEG changes values; the message spoke of a full disk."""
+    with pytest.raises(VolumeError, match=f"result_extension: must be .*found '{extension}'"):
+        write_result(MetaTensor(np.ones((1, 4, 6), np.uint8), affine=np.eye(4)), CLASSES, extension)

@@ -43,6 +43,8 @@ def _loop(server, studies, extension, read):
     for name, label in studies[:2]:
         server.client.save_label(name, str(label), "", {})
     name, label = studies[2]
+    for strategy in ("typical", "coverage"):
+        assert server.client.next_sample(strategy, {})["id"] not in {name for name, _ in studies[:2]}
     draft, said = server.client.infer("draft", name, {"result_extension": extension})
     assert "draft" in said and read(draft).shape == read(label).shape
     first = server.train(max_epochs=1)
@@ -77,7 +79,8 @@ def test_xrays(tmp_path):
     truth = np.asarray(Image.open(labelled[1][1])).T
     slicer = tmp_path / "slicer.nii.gz"  # 3D Slicer saves a volume of one slice
     nib.save(nib.Nifti1Image(truth[..., None], np.diag([-1.0, -1, 1, 1])), slicer)
-    server = Server(tmp_path, "caid_cxr", ["structure"], SMALL)
+    words = [*SMALL, "--set", "size=64"]  # shrunk to 32, the shorter side is less than the network takes
+    server = Server(tmp_path, "caid_cxr", ["structure"], words)
     try:
         info = server.client.info()
         assert info["models"]["scribbles"]["dimension"] == 2

@@ -106,6 +106,13 @@ def test_a_server_reads_no_temporary_file_of_another_program(tmp_path, monkeypat
     assert not sent[0].parent.exists() and tempfile.gettempdir() == str(foreign.parent) and foreign.exists()
 
 
+def test_a_server_holds_its_app_until_it_ends(tmp_path, monkeypatch):
+    held = []
+    monkeypatch.setattr("monailabel.main.Main.run", lambda _: held.append((tmp_path / ".running").read_text()))
+    serve(tmp_path, tmp_path, port=free_port())
+    assert held == [f"process {os.getpid()} of {socket.gethostname()}"] and not (tmp_path / ".running").exists()
+
+
 def test_what_viewers_have_sent_is_removed_at_a_sigterm(tmp_path, monkeypatch):
     """uvicorn raises the signal again when it has shut down, and the process ended there."""
     folders = []

@@ -1,16 +1,19 @@
 """Studies that viewers can open: links under plain names, DICOM series converted once, nothing written beside them."""
 
 import csv
+import hashlib
 import os
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
+from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from medgenesis.errors import VolumeError
 from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app import studies
-from medgenesis.label_app.studies import gather_studies
+from medgenesis.label_app.studies import check_dimension, gather_studies
 
 
 def _listed(path):
@@ -87,7 +90,43 @@ def test_studies_that_are_called_otherwise_are_listed(tmp_path, write_nifti, wri
 def test_a_series_without_a_number_has_none_in_the_list(tmp_path, write_series):
     write_series("in/s", np.ones((4, 3, 5), int), _positions(4), SeriesInstanceUID="1.2.3", SeriesNumber=None)
     (name,) = gather_studies(tmp_path / "in", tmp_path / "out")
-    assert _listed(tmp_path / "out" / "series.csv")[1] == (name, "", "1.2.3")
+    assert _listed(tmp_path / "out" / "series.csv")[1] == (name, "", "1.2.3", "")
+
+
+def test_two_radiographs_of_a_series_are_told_apart(tmp_path, write_series):
+    """Both had one SeriesInstanceUID and no more."""
+    uids = ("1.2.3.4", "1.2.3.5")
+    for uid in uids:
+        write_series(
+            "in", np.arange(2000)[None].reshape(1, 40, 50), [(0, 0, 0)], prefix=uid, Modality="DX", SOPInstanceUID=uid,
+            SOPClassUID=DigitalXRayImageStorageForPresentation, SeriesInstanceUID="1.2.3", SeriesNumber=7,
+            ImagePositionPatient=None, ImageOrientationPatient=None,
+        )  # fmt: skip
+    gather_studies(tmp_path / "in", tmp_path / "out")
+    header, *rows = _listed(tmp_path / "out" / "series.csv")
+    assert header == ("study", "SeriesNumber", "SeriesInstanceUID", "SOPInstanceUID")
+    assert set(rows) == {(f"xray_{hashlib.sha256(uid.encode()).hexdigest()[:12]}", "7", "1.2.3", uid) for uid in uids}
+
+
+def test_a_network_of_flat_images_is_shown_no_volumes_alone(tmp_path, write_nifti, caplog):
+    """They were served, labelled, and refused at the first draft."""
+    for name in ("a", "b"):
+        write_nifti(f"in/{name}.nii.gz", _volume())
+    names = gather_studies(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(VolumeError, match="--studies: must hold radiographs .*found volumes alone.*--overlay slabs"):
+        check_dimension(tmp_path / "out", names, 2)
+    check_dimension(tmp_path / "out", names, 3)
+    assert "flat images" not in caplog.text
+    Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "in" / "c.png")
+    names = gather_studies(tmp_path / "in", tmp_path / "out")
+    check_dimension(tmp_path / "out", names, 2)
+    check_dimension(tmp_path / "out", names, 3)
+    assert "1 flat images among what is shown as volumes: c.png" in caplog.text
+
+
+def test_one_slice_as_nifti_is_flat(tmp_path, write_nifti):
+    write_nifti("in/a.nii.gz", _volume()[..., :1])
+    check_dimension(tmp_path / "out", gather_studies(tmp_path / "in", tmp_path / "out"), 2)
 
 
 def test_two_series_of_a_folder_are_two_studies(tmp_path, write_series):

@@ -116,3 +116,10 @@ def test_settings_that_make_no_sense():
         ResNet25D("resnet52")
     with pytest.raises(ValueError, match="slices: must be at least 1; found 0"):
         ResNet25D("resnet18", 0)
+
+
+def test_the_encoder_of_an_evaluated_network_takes_one_small_slab():
+    network = ResNet25D("resnet18_w8").eval()
+    slab = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(network_parts(network).encoder(slab)[-1][..., 0, 0], network(slab))
