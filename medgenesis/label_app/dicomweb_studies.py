@@ -157,6 +157,15 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             )
         return header
 
+    def _has_arrived(self, sent: Dataset, answer: Dataset) -> bool:
+        """Whether the server says that it has what was sent, or finds it: a login page has a good status, too."""
+        stored = {one.get("ReferencedSOPInstanceUID") for one in answer.get("ReferencedSOPSequence") or ()}
+        if sent.SOPInstanceUID in stored:
+            return True
+        with contextlib.suppress(SeriesGoneError):
+            return self._header_of(sent.SeriesInstanceUID) is not None
+        return False
+
     def _dicom_info(self, series_id: str) -> dict[str, str]:
         """What viewers are told of a series: nothing of the patient."""
         header = self._header_of(series_id)
@@ -234,16 +243,23 @@ class DicomWebStudies(WholeList, DICOMWebDatastore):
             named = {name: value for name, value in self.classes.items() if value in values.values()}
             segments = Path(write_dicom_seg(drawn, image, named, _MODEL))
         try:
-            failed = self._client.store_instances([dcmread(segments)])
+            sent = dcmread(segments)
+            answer = self._client.store_instances([sent]) or Dataset()
+            arrived = self._has_arrived(sent, answer)
         except OSError as error:  # requests' are OSErrors
             raise OutputError(
                 f"{image_id}: segments must be stored on the server; found {error}. Ask its owner."
             ) from None
         finally:
             segments.unlink()
-        if failed is not None and failed.get("FailedSOPSequence"):
+        if answer.get("FailedSOPSequence"):
             raise OutputError(
                 f"{image_id}: segments must be stored on the server; found that it refused them. Ask its owner."
+            )
+        if not arrived:
+            raise OutputError(
+                f"{image_id}: segments must be stored on the server; found that it has none of them. Keep your "
+                "drawing, check MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD, and save again."
             )
         return image_id
 

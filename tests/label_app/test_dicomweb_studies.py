@@ -101,7 +101,15 @@ def test_the_newest_label_counts(store, tmp_path, monkeypatch):
 def _store(store, drawn, image, when, monkeypatch, names=None, series=None):
     """As another program would, at a time of its own."""
     own, taken = store._client.store_instances, []
-    monkeypatch.setattr(store._client, "store_instances", lambda found: taken.extend(found))
+
+    def acknowledged(found):
+        taken.extend(found)
+        answer = Dataset()
+        answer.ReferencedSOPSequence = [Dataset()]
+        answer.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = found[0].SOPInstanceUID
+        return answer
+
+    monkeypatch.setattr(store._client, "store_instances", acknowledged)
     values = nib.load(drawn)
     own_grid = nib.load(store.get_image_uri(image))  # of the same shape in these tests
     nib.save(nib.Nifti1Image(np.asarray(values.dataobj), own_grid.affine), drawn)
@@ -194,7 +202,7 @@ def test_what_is_refused(store, tmp_path, monkeypatch):
     refused = Dataset()
     refused.FailedSOPSequence = [Dataset()]
     drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
-    for answer in (lambda found: refused, _no_connection):
+    for answer in (lambda found: refused, lambda found: Dataset(), _no_connection):  # the second: of a login page
         monkeypatch.setattr(store._client, "store_instances", answer)
         with pytest.raises(OutputError, match="segments must be stored on the server; found"):
             store.save_label(SERIES[0], drawn, "final", {})
