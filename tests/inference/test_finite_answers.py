@@ -12,10 +12,10 @@ from medgenesis.inference import (
     CheckAnswersd,
     LabelMapInferer,
     LabelsOnOwnGridd,
-    auc_interval,
     classify_volumes,
     embed_volumes,
 )
+from medgenesis.statistics import auc_interval
 
 NAMED = r"/x/1.nii.gz: answers must be finite; found nan\. Check the weights"
 
