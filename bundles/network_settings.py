@@ -134,7 +134,7 @@ def refuse_small_cubes(reading: Reading) -> None:
     if max(whole) <= _SWIN_REDUCTION:
         raise ValueError(
             f"cube_size: must be above {_SWIN_REDUCTION} on one side for SwinUNETR, whose last map has a 32nd of it; "
-            f"found {sides}. Give multiples of 32: --cube_size '[64, 64, 64]'."
+            f"found {sides}. Give multiples of 32: --cube_size '{[2 * _SWIN_REDUCTION] * len(whole)}'."
         )
 
 

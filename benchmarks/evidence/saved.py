@@ -78,21 +78,23 @@ def saved_labels(every: Iterable[Found], choices: Sequence[Choice]) -> list[Save
 
 
 def in_a_sentence(steps: Sequence[Saved], labels: Sequence[Saved]) -> str:
-    """On which sets steps and labels are saved, and of how many."""
+    """On which sets steps and labels are saved, wholly and in part, and of how many."""
     parts = [
         f"{_sets(steps)} for steps ({FEW} against {MORE}, over every way of scratch)" if steps else "",
         f"{_sets(labels)} for labels (half as many or fewer, {MORE_STEPS} steps)" if labels else "",
     ]
-    return f"What pre-training saves is shown on {'; on '.join(filter(None, parts))}."
+    return f"What pre-training saves is shown (not corrected) {'; '.join(filter(None, parts))}."
 
 
 def _sets(found: Sequence[Saved]) -> str:
-    """How many sets, which, and where one of two comparisons shows it alone."""
+    """On how many sets, and which; in part: by some of the comparisons of a set."""
     shown: dict[str, list[bool]] = {}
     for one in found:
         shown.setdefault(one.dataset, []).append(one.shown)
-    names = [name if all(own) else f"{name} in part" for name, own in shown.items() if any(own)]
-    return f"{len(names)} of {len(shown)} set{'s' * (len(shown) > 1)}" + f" ({', '.join(names)})" * bool(names)
+    whole = [name for name, own in shown.items() if all(own)]
+    part = [name for name, own in shown.items() if any(own) and not all(own)]
+    said = f"on {len(whole)} of {len(shown)} set{'s' * (len(shown) > 1)}" + f" ({', '.join(whole)})" * bool(whole)
+    return said + f" and in part on {len(part)} ({', '.join(part)})" * bool(part)
 
 
 def _few_steps(found: Found, method: str, draws: int, which: str) -> list[Saved]:

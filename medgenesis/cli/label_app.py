@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> str | None:
     bundle = find_bundle(args.bundle)
     app = Path(args.app or Path("label_app") / bundle.name).absolute()
     if args.prepare_only:
-        _prepare(args, bundle, app)
+        with served_alone(app):
+            _prepare(args, bundle, app)
         return str(app)
     check_installed()
     check_port(args.host, args.port)

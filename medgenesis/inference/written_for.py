@@ -49,7 +49,7 @@ def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, kee
 
     Args:
         folder: of the tables.
-        tables: their names.
+        tables: their names; one that the note lacks is of the images of the first.
         volumes: data set of the images, or the `OutputNames` of all of them.
         keep: False: what is there is of the run that writes it, and is replaced.
 
@@ -60,7 +60,7 @@ def claim_tables(folder: str | Path, tables: Sequence[str], volumes: Any, *, kee
     known, own = _read(folder), fingerprint([list(key) for key in names.names])
     for table in tables:
         path = Path(folder, table)
-        if keep and known.get(table) != own:
+        if keep and known.get(table, known.get(tables[0])) != own:
             keep_earlier(path, path.parent / "earlier")
             path.unlink(missing_ok=True)  # one that is not written anew would stand beside tables of other images
     _write(folder, {**known, **dict.fromkeys(tables, own)})

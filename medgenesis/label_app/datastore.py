@@ -18,10 +18,9 @@ from medgenesis.io.volume_reader import VolumeReader
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import as_stored, check_label, said_names
 from medgenesis.label_app.plain_names import plain_tag
-from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.sent_files import errors_call
 from medgenesis.label_app.shown_series import display_file, uid_of
-from medgenesis.label_app.studies import NAMES, SHOWN
+from medgenesis.label_app.studies import FLAT, NAMES, SHOWN
 from medgenesis.label_app.whole_list import WholeList
 from medgenesis.storage.atomic import replacing, write_text
 from medgenesis.storage.fingerprints import file_fingerprint

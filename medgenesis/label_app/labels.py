@@ -20,8 +20,8 @@ from medgenesis.data.pipeline import Preprocessing, preprocessing
 from medgenesis.errors import VolumeError
 from medgenesis.io.suffixes import split_suffix
 from medgenesis.io.volume_reader import LoadVolumed
-from medgenesis.label_app.results import FLAT
 from medgenesis.label_app.sent_files import errors_call
+from medgenesis.label_app.studies import FLAT
 from medgenesis.storage.atomic import replacing
 
 

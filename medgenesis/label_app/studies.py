@@ -126,19 +126,21 @@ def check_dimension(folder: Path, names: Iterable[str], dimension: int) -> None:
             "--overlay slabs",
             *(len(flat), ", ".join(flat)),
         )
-    if dimension == 2 and not flat and all(map(_has_slices, files)):
+    told = [one for one in map(_has_slices, files) if one is not None] if dimension == 2 and not flat else []
+    if told and all(told):
         raise VolumeError(
             f"--studies: must hold radiographs or other flat images for this bundle; found volumes alone, "
             f"{files[0].name} for example. Show volumes slice by slice by --overlay slabs, or serve flat images."
         )
 
 
-def _has_slices(path: Path) -> bool:
+def _has_slices(path: Path) -> bool | None:
+    """Whether an image has several; None where it cannot be read, which is said where it is opened."""
     reader = VolumeReader()
     try:
         _, meta = reader.get_data(reader.read(path))
-    except VolumeError:  # is said where it is opened
-        return False
+    except VolumeError:
+        return None
     return sum(int(side) > 1 for side in meta["spatial_shape"]) > 2
 
 

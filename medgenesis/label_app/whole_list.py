@@ -35,6 +35,8 @@ class WholeList(LocalDatastore):
     def _on_replaced(self, event: Any) -> None:
         if event.dest_path == self._datastore_config_path:
             self._init_from_datastore_file()  # which passes over its own
+        elif not Path(event.dest_path).name.startswith("."):
+            super()._on_any_event(event)
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         with FileLock(self._lock_file) if lock else nullcontext():

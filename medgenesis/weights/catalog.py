@@ -114,6 +114,11 @@ def candidates(
     return [entry for entry in fitting if entry.named(path)] or fitting
 
 
+def is_file_of(entry: Published, path: str | Path, digests: Mapping[str, str]) -> bool:
+    """Whether a file is that of an entry by its checksum, or is called like it."""
+    return entry.named(path) or any(_is(digest, digests) for digest in entry.digests)
+
+
 def chosen_entry(
     path: str | Path,
     among: Sequence[Published],

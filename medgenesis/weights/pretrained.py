@@ -12,7 +12,7 @@ from medgenesis.errors import CheckpointError
 from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_guided_stem
 from medgenesis.weights.begun import note_absent, note_newly_initialised
-from medgenesis.weights.catalog import candidates
+from medgenesis.weights.catalog import candidates, is_file_of
 from medgenesis.weights.contents import Tensors, read_weights_file, tensors_of
 from medgenesis.weights.digests import file_digests
 from medgenesis.weights.experiments import located
@@ -136,17 +136,14 @@ def load_pretrained(
             f"{type(network).__name__}: must have the weights of the file, and nothing was loaded; found a checkpoint "
             f"of another network. {report} Build the network with the settings of the pre-training (class, width, "
             "norm, channels; inflate_input=True takes another number of input channels), choose init=scratch, or take "
-            "what fits: partial=True, of `medgenesis weights import` --partial."
+            "what fits: partial=True, or `medgenesis weights import FILE --partial`."
         )
     network.load_state_dict({key: own[key] if key in fresh else found[key] for key in own})
     known = kept(content, SETTINGS)  # a pretext's head gives an image, or features: it is no segmentation's
     restores = layout is not None or (known is not None and "num_classes" not in known)
     note_newly_initialised(network, own if restores else fresh)
     note_absent(network, fresh)
-    published = layout
-    if known is None and kept_origin(content) is None and not (isinstance(content, Mapping) and "method" in content):
-        published = layout or find_layout(entries)  # a backbone without head has our keys as it was published
-    set_origin(network, kept_origin(content) or _published(weights, published, entries))
+    set_origin(network, kept_origin(content) or _published(weights, layout, entries, plain=known is None))
     set_seen(network, kept_seen(content))
     decoder = _of_decoder_alone(network, names, head)
     if parts == "all" and decoder and not decoder & {*report.matched}:
@@ -188,14 +185,23 @@ def _under_our_keys(
 
 
 def _published(
-    weights: str | os.PathLike | Mapping, layout: Layout | None, entries: Mapping[str, torch.Tensor]
+    weights: str | os.PathLike | Mapping, layout: Layout | None, entries: Mapping[str, torch.Tensor], *, plain: bool
 ) -> dict | None:
-    """The origin of a published file that is taken as it is; None: of our own, or not known which file it is."""
-    if layout is None or isinstance(weights, Mapping):
+    """The origin of a published file that is taken as it is; None: of our own, or not known which file it is.
+
+    A backbone without its head has our keys as it was published. A `plain` file of such keys, without settings, is one
+    by its checksum or its name alone: anyone's training may have saved the same keys.
+    """
+    if isinstance(weights, Mapping) or (layout is None and not plain):
         return None
-    digests = file_digests(weights)
-    known = layout.settings(layout.convert(entries))
-    among = candidates(weights, layout, entries, known, digests)
+    found, digests = layout or find_layout(entries), file_digests(weights)
+    if found is None:
+        return None
+    among = candidates(weights, found, entries, found.settings(found.convert(entries)), digests)
+    if layout is None:
+        among = [one for one in among if is_file_of(one, weights, digests)]
+        if not among:
+            return None
     return published_origin(among, {"file": Path(weights).name, **digests})
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ def note_seen(network: nn.Module, seen: Iterable[str]) -> None:
 
 
 def warn_of_seen(
-    init: str | os.PathLike | None, datalist: str | Path, sections: Sequence[str] = ("validation", "test")
+    init: str | os.PathLike | None,
+    datalist: str | Path | Sequence[Mapping[str, Any]],
+    sections: Sequence[str] = ("validation", "test"),
 ) -> dict[str, list[str]]:
     """Warn where weights were trained, with labels or without, on images of sections that are to judge them.
 
@@ -54,8 +56,9 @@ def warn_of_seen(
 
     Args:
         init: a file with weights, a name of `medgenesis weights list`, or "scratch".
-        datalist: a list; absent (MONAI Label gives records of its own): nothing is compared.
-        sections: of it; those that it lacks are passed over.
+        datalist: a list; absent (MONAI Label gives records of its own): nothing is compared. Or records, all of which
+            count as of one section, "given".
+        sections: of a list; those that it lacks are passed over.
 
     Returns:
         The files of each section that were trained on, of each image the first.
@@ -63,20 +66,21 @@ def warn_of_seen(
     if rank():  # the first process says it
         return {}
     seen = _seen_by(init)
-    if not seen or not Path(datalist).is_file():
+    listed = isinstance(datalist, (str, os.PathLike))
+    if not seen or (listed and not Path(datalist).is_file()):
         return {}
-    whole, found = with_channels(read_datalist(datalist)), {}
-    for section in sections:
-        records = whole.get(section, [])
+    whole, found = with_channels(read_datalist(datalist)) if listed else {"given": datalist}, {}
+    for section in sections if listed else whole:
+        records, where = whole.get(section, []), f"{section!r} in {datalist}" if listed else "those given"
         told = zip(records, all_fingerprints(records), strict=True)
         own = [files_of(record)[0] for record, prints in told if not seen.isdisjoint(prints)]
         if own:
             found[section] = own
             logger.warning(
-                "%s: was trained on %d of the %d scans of %r in %s, so that figures of these are not of unseen patients"
+                "%s: was trained on %d of the %d scans of %s, so that figures of these are not of unseen patients"
                 " (%s). Pre-train on a list without them: one list made with --labels serves pre-training and "
                 "fine-tuning, and `medgenesis datalist --check` compares two.",
-                *(init, len(own), len(records), section, datalist, first_few(own, _SHOWN)),
+                *(init, len(own), len(records), where, first_few(own, _SHOWN)),
             )
     return found
 

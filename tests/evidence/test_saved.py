@@ -79,10 +79,10 @@ def test_the_page_and_the_readme_say_it(tmp_path):
     (rows / "choices" / f"hippocampus-{OURS}-finetuned-k1-50.csv").write_text(head + line)
     (one,) = saved_steps(read_found(rows), _choices(1, 50, **{OURS: 0.8}))
     assert one.line() in page.write_page(rows, tmp_path / "docs").read_text()
-    assert "is shown on 1 of 1 set (hippocampus) for steps" in readme.lines(rows)
+    assert "is shown (not corrected) on 1 of 1 set (hippocampus) for steps" in readme.lines(rows)
 
 
 def test_the_sentence_counts_sets():
     steps = [Saved(name, OURS, "", {}, shown) for name, shown in (("a", True), ("b", False), ("c", False), ("c", True))]
     said = in_a_sentence(steps, [Saved("a", OURS, "", {}, False)])
-    assert "shown on 2 of 3 sets (a, c in part) for steps" in said and "; on 0 of 1 set for labels" in said
+    assert "on 1 of 3 sets (a) and in part on 1 (c) for steps" in said and "; on 0 of 1 set for labels" in said

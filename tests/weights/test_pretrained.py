@@ -322,20 +322,22 @@ def test_partial_of_counters_alone_is_nothing():
 
 
 def test_a_published_backbone_without_its_head_keeps_its_terms(tmp_path):
-    """Its keys are ours; ours that tell their settings, and checkpoints of our training, are still of nobody else."""
+    """Its keys are ours, and its name tells it; anyone's own weights of these keys are still of nobody else."""
     backbone = ResNet25D("resnet18", 3).state_dict()
     head = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
-    files = {"headless": backbone, "whole": backbone | head, "ours": with_settings(backbone, {"slices": 3})}
+    headless = "supervised_r18"  # as the file of the transfer study is called
+    files = {headless: backbone, "whole": backbone | head, "ours": with_settings(backbone, {"slices": 3})}
+    files |= {"plain": backbone, "method": None}
     files["method"] = {"method": {f"network.{key}": value for key, value in backbone.items()}}
     origins = {}
     for name, content in files.items():
-        torch.save(content, tmp_path / f"{name}.pt")
+        torch.save(content, tmp_path / f"{name}.pth")
         network = ResNet25D("resnet18", 3)
-        assert load_pretrained(network, tmp_path / f"{name}.pt").complete
+        assert load_pretrained(network, tmp_path / f"{name}.pth").complete
         origins[name] = origin_of(network)
-    assert origins["ours"] is None and origins["method"] is None
-    told = {name: {**origins[name], "source": None} for name in ("headless", "whole")}
-    assert told["headless"] == told["whole"] and origins["headless"]["source"]["file"] == "headless.pt"
+    assert origins["ours"] is None and origins["method"] is None and origins["plain"] is None
+    told = {name: {**origins[name], "source": None} for name in (headless, "whole")}
+    assert told[headless] == told["whole"] and origins[headless]["source"]["file"] == f"{headless}.pth"
 
 
 def test_a_decoder_of_another_shape_is_said(caplog):
