@@ -118,7 +118,7 @@ def refuse_indivisible_cubes(reading: Reading) -> None:
 
 def refuse_small_cubes(reading: Reading) -> None:
     """Refuse a `cube_size` of the config being read of which MONAI's SwinUNETR leaves one voxel: instance norm, in its
-    deepest block, needs two.
+    bottleneck, needs two.
 
     Raises:
         ValueError: no side is above 32.

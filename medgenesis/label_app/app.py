@@ -20,11 +20,12 @@ from monailabel.tasks.activelearning.random import Random
 
 from medgenesis import __version__
 from medgenesis.errors import VolumeError
+from medgenesis.label_app.asked_server import client_of
 from medgenesis.label_app.click_task import ClickTask
 from medgenesis.label_app.datastore import StudyFolder
 from medgenesis.label_app.devices import device_of
 from medgenesis.label_app.dicomweb import image_info
-from medgenesis.label_app.dicomweb_studies import DicomWebStudies, client_of
+from medgenesis.label_app.dicomweb_studies import DicomWebStudies
 from medgenesis.label_app.draft_task import DraftTask
 from medgenesis.label_app.features import StudyFeatures
 from medgenesis.label_app.history import History

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from medgenesis.errors import CheckpointError, DatalistError, OutputError
+from medgenesis.errors import CheckpointError, OutputError
 from medgenesis.label_app.class_order import order_of
 from medgenesis.label_app.settings import AppSettings
 from medgenesis.storage.atomic import write_text
@@ -69,7 +69,7 @@ def prepare(
     Raises:
         CheckpointError: weights that are not there; the nearest names are given.
         DatalistError: names of labels that cannot be told apart.
-        OutputError: the folder cannot be written, or it is served with other settings.
+        OutputError: the folder cannot be written, or another process serves it.
     """
     app, bundle = Path(app).absolute(), Path(bundle).absolute()
     check_writable(app)
@@ -95,18 +95,10 @@ def prepare(
         dict(settings or {}),
         str(Path(model).absolute()) if trained else None,
     )
-    if _written(app) != made:
-        with served_alone(app):
-            made.write(app)
+    with served_alone(app):
+        made.write(app)
     write_text(app / "main.py", _MAIN)
     return made
-
-
-def _written(app: Path) -> AppSettings | None:
-    try:
-        return AppSettings.read(app)
-    except DatalistError:
-        return None
 
 
 def labels_of(weights: str | Path) -> list[str] | None:

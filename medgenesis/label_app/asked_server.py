@@ -6,9 +6,31 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
+from dicomweb_client import DICOMwebClient
+from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
+from monailabel.config import settings as server_settings
+from monailabel.datastore.dicom import DICOMwebClientX
 from requests.adapters import HTTPAdapter
 
 WITHIN = (10.0, 60.0)  # seconds: to be connected, and from one part of an answer to the next
+
+
+def client_of(address: str) -> Any:
+    """A client for the server, with the user and the prefixes of MONAI Label's own settings."""
+    if "googleapis.com" in address:  # its session has a limit of time of its own
+        return AskedServer(DICOMwebClient(url=address, session=create_session_from_gcp_credentials()))
+    session = TimedSession()
+    user, password = server_settings.MONAI_LABEL_DICOMWEB_USERNAME, server_settings.MONAI_LABEL_DICOMWEB_PASSWORD
+    if user and password:
+        session.auth = (user, password)
+    client = DICOMwebClientX(
+        url=address,
+        session=session,
+        qido_url_prefix=server_settings.MONAI_LABEL_QIDO_PREFIX,
+        wado_url_prefix=server_settings.MONAI_LABEL_WADO_PREFIX,
+        stow_url_prefix=server_settings.MONAI_LABEL_STOW_PREFIX,
+    )
+    return AskedServer(client)
 
 
 class TimedSession(requests.Session):

@@ -16,11 +16,8 @@ from typing import Any
 
 import requests
 import SimpleITK as sitk
-from dicomweb_client import DICOMwebClient
-from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
 from filelock import FileLock
-from monailabel.config import settings as server_settings
-from monailabel.datastore.dicom import DICOMwebClientX, DICOMWebDatastore
+from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.datastore.utils.dicom import dicom_web_download_series
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -28,7 +25,6 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 from pydicom import Dataset, dcmread
 
 from medgenesis.errors import OutputError, VolumeError
-from medgenesis.label_app.asked_server import AskedServer, TimedSession
 from medgenesis.label_app.dicom_seg import read_dicom_seg, segment_names, write_dicom_seg
 from medgenesis.label_app.labelled import Saved
 from medgenesis.label_app.labels import check_label, write_renumbered
@@ -41,24 +37,6 @@ from medgenesis.storage.atomic import replacing
 logger = logging.getLogger(__name__)
 
 _MODEL = "drawn in MONAI Label"  # name of the series of segments
-
-
-def client_of(address: str) -> Any:
-    """A client for the server, with the user and the prefixes of MONAI Label's own settings."""
-    if "googleapis.com" in address:  # its session has a limit of time of its own
-        return AskedServer(DICOMwebClient(url=address, session=create_session_from_gcp_credentials()))
-    session = TimedSession()
-    user, password = server_settings.MONAI_LABEL_DICOMWEB_USERNAME, server_settings.MONAI_LABEL_DICOMWEB_PASSWORD
-    if user and password:
-        session.auth = (user, password)
-    client = DICOMwebClientX(
-        url=address,
-        session=session,
-        qido_url_prefix=server_settings.MONAI_LABEL_QIDO_PREFIX,
-        wado_url_prefix=server_settings.MONAI_LABEL_WADO_PREFIX,
-        stow_url_prefix=server_settings.MONAI_LABEL_STOW_PREFIX,
-    )
-    return AskedServer(client)
 
 
 class SeriesGoneError(ImageNotFoundException, VolumeError):

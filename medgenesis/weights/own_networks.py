@@ -9,7 +9,7 @@ from torch import nn
 from medgenesis.networks import EncoderClassifier, SparseUNet3D, UNet3D, UNet25D, YNet3D
 from medgenesis.weights.layouts.backbones import backbone_of, slices_of
 from medgenesis.weights.layouts.layout import StateDict
-from medgenesis.weights.pretrained import OPTIONAL_PARTS
+from medgenesis.weights.network_keys import absent_parts
 from medgenesis.weights.report import WeightsReport, compare
 
 _STEM_3D = "encoder.levels.0.0.conv.weight"
@@ -50,8 +50,7 @@ def own_network(weights: StateDict, source: str, fresh: Iterable[str] = ()) -> O
         with torch.device("meta"):
             network = EncoderClassifier(network, classes if deep else hidden, hidden=hidden if deep else None)
         name = f"classifier on the encoder of {name}"
-    absent = tuple(part for part in OPTIONAL_PARTS if not any(key.startswith(part) for key in weights))
-    own = {key: value for key, value in network.state_dict().items() if not key.startswith(absent or ("\0",))}
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith(absent_parts(weights))}
     lacking = tuple(key for key in own if key in set(fresh) - weights.keys())
     return OwnNetwork(name, settings, compare(weights, own, source=source, layout="medgenesis", fresh=lacking))
 

@@ -2,14 +2,13 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from medgenesis.errors import CheckpointError
-from medgenesis.networks.parts import network_parts
 from medgenesis.networks.stem import inflate_guided_stem
 from medgenesis.weights.begun import note_absent, note_newly_initialised
 from medgenesis.weights.catalog import candidates, is_file_of
@@ -21,6 +20,15 @@ from medgenesis.weights.layouts.backbones import onto_encoder
 from medgenesis.weights.layouts.layout import Layout, without_wrappers
 from medgenesis.weights.layouts.models_genesis import strip_module
 from medgenesis.weights.load import check_finite, find_layout
+from medgenesis.weights.network_keys import (
+    encoder_prefixes,
+    fresh_keys,
+    names_of_tensors,
+    of_another_head,
+    of_decoder_alone,
+    of_parts_absent_in,
+    under_all_names,
+)
 from medgenesis.weights.origin import kept_origin, published_origin, set_origin
 from medgenesis.weights.report import WeightsReport, compare
 from medgenesis.weights.seen import kept_seen, set_seen
@@ -28,9 +36,6 @@ from medgenesis.weights.seen import kept_seen, set_seen
 logger = logging.getLogger(__name__)
 
 SCRATCH = "scratch"
-# what networks with an `encoder` may have or lack: an encoder-only one has no decoder, YNet3D alone classifies
-# patterns, SparseUNet3D alone has mask tokens
-OPTIONAL_PARTS = ("decoder.", "head.", "classifier.", "mask_tokens.")
 
 
 def load_pretrained(
@@ -93,17 +98,17 @@ def load_pretrained(
     found, layout, dropped = _under_our_keys(entries, own, source, partial)
     check_finite(found, source)
     found, others = onto_encoder(found, own)
-    absent = _of_parts_absent_in(own, found)
+    absent = of_parts_absent_in(own, found)
     if skip_head != "never":
-        absent += _of_another_head(own, found)
+        absent += of_another_head(own, found)
     found = {key: value for key, value in found.items() if key not in absent}
     dropped += others + absent
     made = tuple(key for key in layout.made(found) if key in found) if layout else ()
-    encoder = _encoder_prefixes(network) if parts == "encoder" else ("",)
+    encoder = encoder_prefixes(network) if parts == "encoder" else ("",)
     dropped += tuple(key for key in found if not key.startswith(encoder) and key not in made)
     found = {key: value for key, value in found.items() if key.startswith(encoder)}
-    names = _names_of_tensors(network)
-    given, found = found.keys(), _under_all_names(found, names)
+    names = names_of_tensors(network)
+    given, found = found.keys(), under_all_names(found, names)
     again, aliases = found.keys() - given, {key for _, *others in names for key in others}
     if inflate_input:
         clicked = int((kept(content, SETTINGS) or {}).get("guidance") or 0)
@@ -112,7 +117,7 @@ def load_pretrained(
     if skip_head != "never" and parts == "encoder":
         fresh = tuple(key for key in own if not key.startswith(encoder))
     elif skip_head != "never":
-        fresh = _fresh(network, found, own, names, head=head, always=skip_head == "always")
+        fresh = fresh_keys(network, found, own, names, head=head, always=skip_head == "always")
     if layout is not None and layout.covers and skip_head != "never":
         fresh = tuple(key for key in own if key in fresh or not (key in found or key.startswith(layout.covers)))
     if skip_head != "never":  # what an import has left out, as it was not of its file
@@ -145,7 +150,7 @@ def load_pretrained(
     note_absent(network, fresh)
     set_origin(network, kept_origin(content) or _published(weights, layout, entries, plain=known is None))
     set_seen(network, kept_seen(content))
-    decoder = _of_decoder_alone(network, names, head)
+    decoder = of_decoder_alone(network, names, head)
     if parts == "all" and decoder and not decoder & {*report.matched}:
         other = any(key in decoder for key, *_ in report.mismatched)
         said = "has a decoder of another shape" if other else "has no decoder"
@@ -205,43 +210,6 @@ def _published(
     return published_origin(among, {"file": Path(weights).name, **digests})
 
 
-def _encoder_prefixes(network: nn.Module) -> tuple[str, ...]:
-    """What the keys of a network's encoder begin with, by all names of its tensors."""
-    try:
-        return tuple(f"{name}." for name in network_parts(network).encoder_names)
-    except ValueError as error:
-        raise ValueError(
-            f'parts: must be "all" for a network whose encoder is not known; found "encoder" and '
-            f"{type(network).__name__}. Take all of the weights, or let the network have a property `encoder` that "
-            "returns the module."
-        ) from error
-
-
-def _names_of_tensors(network: nn.Module) -> list[list[str]]:
-    """The keys of a network, those of one tensor together (DynUNet and nnU-Net's have several names for some)."""
-    names: dict[int, list[str]] = {}
-    for key, value in network.state_dict(keep_vars=True).items():
-        names.setdefault(id(value), []).append(key)
-    return list(names.values())
-
-
-def _of_decoder_alone(network: nn.Module, names: Iterable[Sequence[str]], head: str | None) -> set[str]:
-    """The keys of a module `decoder` that are of no head, count nothing, and name no tensor of the encoder again."""
-    heads = tuple(f"{one}." for one in (*(getattr(network, "head_names", None) or ()), head) if one)
-    own = {key for key, *_ in names if key.startswith("decoder.") and not key.startswith(heads)}
-    return {key for key in own if not key.endswith("num_batches_tracked")}
-
-
-def _under_all_names(found: dict[str, torch.Tensor], names: Iterable[Sequence[str]]) -> dict[str, torch.Tensor]:
-    """The same weights, also under the other names that the network has for the same tensors."""
-    again = {}
-    for same in names:
-        given = next((key for key in same if key in found), None)
-        if len(same) > 1 and given is not None:
-            again |= {key: found[given] for key in same if key not in found}
-    return {**found, **again}
-
-
 def _warn_of_other_norm(network: nn.Module, source: str) -> None:
     """Published 3D networks normalise by the batch at hand, always; the keys are the same without."""
     if getattr(getattr(network, "encoder", None), "norm", None) == "batch":
@@ -249,46 +217,6 @@ def _warn_of_other_norm(network: nn.Module, source: str) -> None:
             "%s was made with norm=batch_always: with norm=batch, as here, its output is another one in evaluation",
             source,
         )
-
-
-def _of_parts_absent_in(other: Collection[str], keys: Collection[str]) -> tuple[str, ...]:
-    """Those of ``keys`` that are of an optional part of which ``other`` has nothing, where both have an encoder."""
-    if not all(any(key.startswith("encoder.") for key in side) for side in (other, keys)):
-        return ()
-    absent = tuple(part for part in OPTIONAL_PARTS if not any(key.startswith(part) for key in other))
-    return tuple(key for key in keys if key.startswith(absent))
-
-
-def _of_another_head(other: Mapping, keys: Mapping) -> tuple[str, ...]:
-    """Those of ``keys`` that are of a head on other levels than that of ``other`` (``head_levels``)."""
-    kinds = ("head.conv.", "head.convs.")
-    for theirs, own in (kinds, kinds[::-1]):
-        if any(key.startswith(theirs) for key in keys) and any(key.startswith(own) for key in other):
-            return tuple(key for key in keys if key.startswith("head."))
-    return ()
-
-
-def _fresh(
-    network: nn.Module,
-    found: Mapping,
-    own: Mapping,
-    names: Iterable[Sequence[str]],
-    *,
-    head: str | None,
-    always: bool,
-) -> tuple[str, ...]:
-    """The keys that are to stay newly initialised: of heads that do not fit, and of parts that the file lacks.
-
-    All keys of a head, for half a head would fit neither task. Of several names of a tensor the first says of which
-    part it is: the decoder of nnU-Net's network holds the encoder, too.
-    """
-    again = {key for _, *others in names for key in others}
-    fresh = {key for key in _of_parts_absent_in(found.keys() - again, own) if key not in found}
-    for name in network_parts(network, head=head).heads:
-        keys = [key for key in own if key.startswith(f"{name}.")]
-        if always or any(key in found and found[key].shape != own[key].shape for key in keys):
-            fresh.update(keys)
-    return tuple(key for key in own if key in fresh)
 
 
 def _inflated(found: dict[str, torch.Tensor], own: Mapping, clicked: int, guidance: int) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from monai.inferers import SimpleInferer
 
 from medgenesis.errors import DatalistError
 from medgenesis.inference import SaveLabelMapsd, classify_volumes, embed_volumes, restore_volumes
-from medgenesis.inference.written_for import claim_names
+from medgenesis.inference.written_for import LEDGER, claim_names, claim_tables
 from medgenesis.io.naming import OutputNames
 from medgenesis.networks import UNet3D
 
@@ -97,6 +97,18 @@ def test_a_longer_list_of_the_same_images_goes_on(tmp_path):
     (tmp_path / "2_seg.nii.gz").touch()
     with pytest.raises(DatalistError, match="2.nii.gz"):
         claim_names(tmp_path, OutputNames([{"image": str(tmp_path / "t" / "2.nii.gz")}]))
+
+
+def test_a_table_that_the_note_lacks_is_of_the_images_of_the_first(tmp_path):
+    """Notes of before name the first alone: its images once more leave the others where they are."""
+    records = [[{"image": str(tmp_path / f"{name}.nii.gz")}] for name in ("a", "b")]
+    for of, moved in ((0, False), (1, True)):
+        (tmp_path / "earlier").mkdir(exist_ok=True)
+        (tmp_path / "beside.csv").write_text("of a")
+        claim_tables(tmp_path, ["first.csv"], OutputNames(records[0]))
+        claim_tables(tmp_path, ["first.csv", "beside.csv"], OutputNames(records[of]))
+        assert (tmp_path / "beside.csv").exists() != moved
+        (tmp_path / LEDGER).unlink()
 
 
 def test_the_report_of_the_training_that_has_just_ended_is_its_own(tmp_path, volumes):

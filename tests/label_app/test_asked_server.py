@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
 from medgenesis.label_app import asked_server
-from medgenesis.label_app.dicomweb_studies import client_of
+from medgenesis.label_app.asked_server import client_of
 
 LOGIN = b"<html><body>Log in</body></html>"
 
@@ -73,5 +73,5 @@ def test_a_server_that_hangs_or_is_away_is_named(monkeypatch):
 def test_user_and_password_are_sent(monkeypatch):
     """As `create_session_from_user_pass` of the client would."""
     for name, value in (("USERNAME", "ada"), ("PASSWORD", "secret")):
-        monkeypatch.setattr(f"medgenesis.label_app.dicomweb_studies.server_settings.MONAI_LABEL_DICOMWEB_{name}", value)
+        monkeypatch.setattr(f"medgenesis.label_app.asked_server.server_settings.MONAI_LABEL_DICOMWEB_{name}", value)
     assert client_of("http://127.0.0.1:1/dicom-web")._session.auth == ("ada", "secret")

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
-from watchdog.events import FileCreatedEvent
+from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from medgenesis.errors import IntensityRangeError, OutputError, VolumeError
 from medgenesis.label_app.datastore import StudyFolder
@@ -190,6 +190,9 @@ def test_what_is_being_written_beside_is_no_study(tmp_path, monkeypatch):
     assert not refreshed
     store._on_any_event(FileCreatedEvent(str(tmp_path / "scan.nii.gz")))
     assert refreshed == [1]
+    for name, count in ((".machine-1.3-scan", 1), ("scan", 2)):  # renamed into its place
+        store._on_replaced(FileMovedEvent(str(tmp_path / ".scan"), str(tmp_path / f"{name}.nii.gz")))
+        assert len(refreshed) == count
 
 
 def test_two_labels_of_a_study_put_there_by_hand_are_named(tmp_path, caplog):

@@ -8,11 +8,13 @@ import os
 import shutil
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import requests
 import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
@@ -211,6 +213,24 @@ def test_what_is_refused(store, tmp_path, monkeypatch):
 
 def _no_connection(found):
     raise ConnectionError("no connection")
+
+
+def test_a_server_that_answers_too_late_may_have_it(store, tmp_path, monkeypatch):
+    """Saved once more it would be there twice; where it has not arrived, the drawing is not called stored."""
+    drawn = _drawn(store, tmp_path / "drawn.nii.gz", SERIES[0], np.s_[1:3, 1:3, 1:3])
+    own = store._client.store_instances
+
+    def late(found, arrives):
+        if arrives:
+            own(found)
+        raise requests.ReadTimeout
+
+    monkeypatch.setattr(store._client, "store_instances", partial(late, arrives=False))
+    with pytest.raises(OutputError, match="it has none of them"):
+        store.save_label(SERIES[0], drawn, "final", {})
+    monkeypatch.setattr(store._client, "store_instances", partial(late, arrives=True))
+    assert store.save_label(SERIES[0], drawn, "final", {}) == SERIES[0]
+    assert store.get_labeled_images() == [SERIES[0]]
 
 
 def test_a_series_that_breaks_off_is_fetched_again(store, client, monkeypatch):

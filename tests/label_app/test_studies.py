@@ -115,6 +115,9 @@ def test_a_network_of_flat_images_is_shown_no_volumes_alone(tmp_path, write_nift
     names = gather_studies(tmp_path / "in", tmp_path / "out")
     with pytest.raises(VolumeError, match="--studies: must hold radiographs .*found volumes alone.*--overlay slabs"):
         check_dimension(tmp_path / "out", names, 2)
+    (tmp_path / "out" / "damaged.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(VolumeError, match="found volumes alone"):
+        check_dimension(tmp_path / "out", [*names, "damaged"], 2)
     check_dimension(tmp_path / "out", names, 3)
     assert "flat images" not in caplog.text
     Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / "in" / "c.png")
