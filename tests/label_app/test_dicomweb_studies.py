@@ -14,11 +14,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import requests
 import SimpleITK as sitk
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed: make test-label runs this in its environment")
 
+import requests
 from dicomweb_client import DICOMfileClient
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 from monailabel.tasks.activelearning.first import First
